@@ -1,0 +1,59 @@
+# Everything runs from a fresh clone: the first target that needs an environment makes it.
+# Needs python3 >= 3.11 and a package index; nothing else.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+ORACLE := .venv-oracle
+SOURCES := compiler runtime grammar tests examples benchmarks
+
+.PHONY: help demo test unit lint types format oracle bench clean
+
+help:
+	@echo "make demo     train the digit classifier on real data"
+	@echo "make test     lint, types and tests"
+	@echo "make unit     tests only"
+	@echo "make lint     ruff: rules and formatting"
+	@echo "make types    pyright, strict"
+	@echo "make format   rewrite sources in the project's format"
+	@echo "make oracle   tests against JAX, PyTorch and MLIR (large downloads)"
+	@echo "make bench    benchmarks"
+
+$(VENV)/installed: pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "dmc needs Python 3.11 or newer")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[test]'
+	touch $@
+
+$(ORACLE)/installed: pyproject.toml
+	test -x $(ORACLE)/bin/python || $(PYTHON) -m venv $(ORACLE)
+	$(ORACLE)/bin/python -m pip install --quiet --disable-pip-version-check -e '.[oracle]'
+	touch $@
+
+demo: $(VENV)/installed
+	$(BIN)/dmc train examples/digits/train.toml
+
+test: lint types unit
+
+unit: $(VENV)/installed
+	$(BIN)/pytest -n auto
+
+lint: $(VENV)/installed
+	$(BIN)/ruff check $(wildcard $(SOURCES))
+	$(BIN)/ruff format --check $(wildcard $(SOURCES))
+
+types: $(VENV)/installed
+	$(BIN)/pyright
+
+format: $(VENV)/installed
+	$(BIN)/ruff check --fix $(wildcard $(SOURCES))
+	$(BIN)/ruff format $(wildcard $(SOURCES))
+
+oracle: $(ORACLE)/installed
+	$(ORACLE)/bin/pytest -m oracle
+
+bench: $(VENV)/installed
+	$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf $(VENV) $(ORACLE) build dist

@@ -1,0 +1,56 @@
+"""dmc compiles differentiable programs to native code.
+
+`import dmc` loads nothing but this file: each public name comes from `dmc.api` when it is first
+used, so the grammar and LLVM cost nothing until a program is checked or compiled.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dmc.api import (
+        Error,
+        ShapeError,
+        check_grads,
+        grad,
+        hvp,
+        jvp,
+        key,
+        load,
+        restore,
+        save,
+        value_and_grad,
+        vjp,
+    )
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Error",
+    "ShapeError",
+    "check_grads",
+    "grad",
+    "hvp",
+    "jvp",
+    "key",
+    "load",
+    "restore",
+    "save",
+    "value_and_grad",
+    "vjp",
+]
+
+
+def __getattr__(name: str) -> object:
+    """Load a public name on first use (PEP 562)."""
+    if name not in __all__:
+        raise AttributeError(f"module 'dmc' has no attribute {name!r}")
+    value = getattr(importlib.import_module("dmc.api"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])
