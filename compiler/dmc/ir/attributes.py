@@ -1,0 +1,161 @@
+"""Attributes: the constants an operation carries. They are immutable Python values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from dmc.ir.types import Array, TensorType, Type
+
+
+class DenseElements:
+    """A constant array, compared bit for bit (so NaN equals itself and 0.0 differs from -0.0)."""
+
+    __slots__ = ("_hash", "array", "type")
+
+    def __init__(self, array: Array, type_: TensorType) -> None:
+        """`array` must have the shape and dtype of `type_`; it is copied and made read-only."""
+        if array.shape != type_.shape or array.dtype != type_.dtype.numpy:
+            raise ValueError(f"{array.dtype}{array.shape} is not a {type_}")
+        # A splat keeps its one element: a broadcast view costs no memory.
+        is_broadcast = array.size > 1 and all(stride == 0 for stride in array.strides)
+        self.array: Array = array if is_broadcast else np.array(array, order="C")
+        self.array.flags.writeable = False
+        self.type = type_
+        self._hash: int | None = None
+
+    @staticmethod
+    def splat(value: float | int | bool, type_: TensorType) -> DenseElements:
+        """Every element equal to `value`."""
+        element = np.asarray(value, dtype=type_.dtype.numpy)
+        return DenseElements(np.broadcast_to(element, type_.shape), type_)
+
+    @property
+    def splat_value(self) -> float | int | bool | None:
+        """The common value of all elements, or None when they differ or there are none."""
+        if self.array.size == 0:
+            return None
+        first = self.array.flat[0]
+        if self._is_view_of_one:
+            return first.item()
+        data = self.array.reshape(-1).view(np.uint8).reshape(self.array.size, -1)
+        return first.item() if bool((data == data[0]).all()) else None
+
+    @property
+    def _is_view_of_one(self) -> bool:
+        return self.array.size == 1 or all(stride == 0 for stride in self.array.strides)
+
+    def _key(self) -> bytes:
+        """The bytes of the elements, of a splat only one."""
+        if self.array.size and self.splat_value is not None:
+            return self.array.reshape(-1)[:1].tobytes()
+        return self.array.tobytes()
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, DenseElements):
+            return NotImplemented
+        return self is other or (
+            self.type == other.type
+            and hash(self) == hash(other)
+            and (self.splat_value is None) == (other.splat_value is None)
+            and self._key() == other._key()
+        )
+
+    def __hash__(self) -> int:
+        if self._hash is None:
+            self._hash = hash((self.type, self._key()))
+        return self._hash
+
+    def __repr__(self) -> str:
+        return f"dense<{self.array.tolist()}> : {self.type}"
+
+
+@dataclass(frozen=True, slots=True)
+class SymbolRef:
+    """A reference to a named function: `@loss`."""
+
+    name: str
+
+    def __str__(self) -> str:
+        return f"@{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class AffineExpr:
+    """`Σ coefficients[d] * d_d + constant`: one subscript of an affine map."""
+
+    coefficients: tuple[int, ...]
+    constant: int = 0
+
+    def __str__(self) -> str:
+        terms = [
+            f"d{d}" if c == 1 else f"d{d} * {c}" for d, c in enumerate(self.coefficients) if c != 0
+        ]
+        if self.constant or not terms:
+            terms.append(str(self.constant))
+        return " + ".join(terms)
+
+    def single_dimension(self) -> int | None:
+        """The dimension `d` when the expression is exactly `d_d`, else None."""
+        nonzero = [d for d, c in enumerate(self.coefficients) if c != 0]
+        if self.constant == 0 and len(nonzero) == 1 and self.coefficients[nonzero[0]] == 1:
+            return nonzero[0]
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class AffineMap:
+    """`(d0, d1) -> (d1, 2 * d0 + 1)`: a subscript for each axis, from iteration dimensions."""
+
+    dimensions: int
+    results: tuple[AffineExpr, ...]
+
+    @staticmethod
+    def identity(dimensions: int) -> AffineMap:
+        return AffineMap.select(dimensions, range(dimensions))
+
+    @staticmethod
+    def select(dimensions: int, picked: Sequence[int]) -> AffineMap:
+        """The map whose subscripts are the iteration dimensions `picked`, in that order."""
+        return AffineMap(
+            dimensions,
+            tuple(AffineExpr(tuple(int(d == p) for d in range(dimensions))) for p in picked),
+        )
+
+    def __str__(self) -> str:
+        dims = ", ".join(f"d{d}" for d in range(self.dimensions))
+        return f"({dims}) -> ({', '.join(map(str, self.results))})"
+
+    def picked(self) -> tuple[int, ...] | None:
+        """The dimensions when every subscript is a single dimension, else None."""
+        dims = [expr.single_dimension() for expr in self.results]
+        return None if any(d is None for d in dims) else tuple(d for d in dims if d is not None)
+
+    def evaluate(self, point: Sequence[int]) -> tuple[int, ...]:
+        return tuple(
+            e.constant + sum(c * p for c, p in zip(e.coefficients, point, strict=True))
+            for e in self.results
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ArrayAttr:
+    """An ordered list of attributes: `[affine_map<…>, "add"]`."""
+
+    items: tuple[Attribute, ...]
+
+
+Attribute = (
+    bool
+    | int
+    | float
+    | str
+    | tuple[int, ...]
+    | Type
+    | DenseElements
+    | SymbolRef
+    | AffineMap
+    | ArrayAttr
+)

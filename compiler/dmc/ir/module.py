@@ -1,0 +1,58 @@
+"""The module: the top-level operation that holds functions by name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from dmc.ir.attributes import SymbolRef
+from dmc.ir.location import UNKNOWN, Location
+from dmc.ir.operation import Block, Operation, Region, region
+from dmc.ir.types import Type
+
+
+class Module(Operation):
+    """`builtin.module`: a list of operations with a `sym_name`.
+
+    C1: the names are distinct.
+    """
+
+    name = "builtin.module"
+    body = region()
+
+    @staticmethod
+    def empty(location: Location = UNKNOWN) -> Module:
+        return Module(regions=[Region(Block())], location=location)
+
+    def infer(self) -> Sequence[Type]:
+        return ()
+
+    def verify_(self) -> None:
+        names = [op.attributes.get("sym_name") for op in self.body]
+        self.require(1, len(set(names)) == len(names), "symbol names repeat")
+
+    def symbols(self) -> Iterator[tuple[str, Operation]]:
+        for op in self.body:
+            name = op.attributes.get("sym_name")
+            if isinstance(name, str):
+                yield name, op
+
+    def lookup(self, symbol: str | SymbolRef) -> Operation:
+        """The operation named `symbol`. Raises KeyError when there is none."""
+        wanted = symbol.name if isinstance(symbol, SymbolRef) else symbol
+        for name, op in self.symbols():
+            if name == wanted:
+                return op
+        raise KeyError(wanted)
+
+    def fresh_name(self, base: str) -> str:
+        """`base`, or `base_1`, `base_2`… when it is taken."""
+        taken = {name for name, _ in self.symbols()}
+        candidate, count = base, 0
+        while candidate in taken:
+            count += 1
+            candidate = f"{base}_{count}"
+        return candidate
+
+    def append(self, op: Operation) -> None:
+        """Add an operation whose `sym_name` is still free."""
+        self.body.insert(op)

@@ -1,0 +1,519 @@
+"""SSA values, operations, blocks and regions.
+
+The structure is MLIR's (https://mlir.llvm.org/docs/LangRef/), with one simplification: control
+flow is structured, so a region is exactly one block.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar, cast, overload
+
+from dmc.ir.attributes import Attribute
+from dmc.ir.errors import VerifyError
+from dmc.ir.location import UNKNOWN, Location
+from dmc.ir.types import Array, Type
+
+if TYPE_CHECKING:
+    from dmc.ir.builder import Builder
+    from dmc.ir.interpreter import Interpreter
+    from dmc.ir.rules import Batched, Cost
+
+
+class Value:
+    """The result of an operation or an argument of a block.
+
+    `name` is the name in the source (`h`, `h_bar`), used only for printing; it may be empty.
+    """
+
+    __slots__ = ("index", "name", "owner", "type", "uses")
+
+    def __init__(self, owner: Operation | Block, index: int, type_: Type, name: str = "") -> None:
+        self.owner = owner
+        self.index = index
+        self.type = type_
+        self.name = name
+        self.uses: dict[tuple[Operation, int], None] = {}
+
+    @property
+    def defining_op(self) -> Operation | None:
+        """The operation this is a result of; None for a block argument."""
+        return self.owner if isinstance(self.owner, Operation) else None
+
+    @property
+    def parent_block(self) -> Block | None:
+        """The block in which the value is defined."""
+        return self.owner if isinstance(self.owner, Block) else self.owner.parent
+
+    @property
+    def users(self) -> list[Operation]:
+        """The operations that use the value, each once, in order of first use."""
+        return list(dict.fromkeys(op for op, _ in self.uses))
+
+    def replace_all_uses_with(self, other: Value) -> None:
+        """Make every user read `other`; an unnamed `other` takes over the name."""
+        if other is self:
+            return
+        if not other.name:
+            other.name = self.name
+        for op, index in list(self.uses):
+            op.set_operand(index, other)
+
+    def __repr__(self) -> str:
+        return f"<%{self.name or '?'}: {self.type}>"
+
+
+class Trait(enum.Enum):
+    """Facts about every operation of a class that passes may rely on."""
+
+    TERMINATOR = "ends its block"
+    ELEMENTWISE = "same shape for all operands and results; one element depends on one element"
+    COMMUTATIVE = "the operands may be swapped"
+    CONSTANT = "its result is the attribute `value`"
+    EFFECT = "writes memory: neither removed when unused nor merged nor moved"
+    READS_MEMORY = "its result depends on memory: not merged or moved across writes"
+    INTEGER_VALUED = "its results carry no derivative"
+
+
+AttrT = TypeVar("AttrT")
+
+
+class operand:
+    """Declares the next operand of an operation class; reads as a `Value`."""
+
+    def __init__(self) -> None:
+        self.index = -1
+
+    @overload
+    def __get__(self, op: None, owner: type[Operation]) -> operand: ...
+    @overload
+    def __get__(self, op: Operation, owner: type[Operation]) -> Value: ...
+    def __get__(self, op: Operation | None, owner: type[Operation]) -> Value | operand:
+        return self if op is None else op.operands[self.index]
+
+
+class operands:
+    """Declares that all operands from here on form one variadic group; must come last."""
+
+    def __init__(self) -> None:
+        self.index = -1
+
+    @overload
+    def __get__(self, op: None, owner: type[Operation]) -> operands: ...
+    @overload
+    def __get__(self, op: Operation, owner: type[Operation]) -> tuple[Value, ...]: ...
+    def __get__(self, op: Operation | None, owner: type[Operation]) -> tuple[Value, ...] | operands:
+        return self if op is None else op.operands[self.index :]
+
+
+class result:
+    """Declares the next result of an operation class; reads as a `Value`."""
+
+    def __init__(self) -> None:
+        self.index = -1
+
+    @overload
+    def __get__(self, op: None, owner: type[Operation]) -> result: ...
+    @overload
+    def __get__(self, op: Operation, owner: type[Operation]) -> Value: ...
+    def __get__(self, op: Operation | None, owner: type[Operation]) -> Value | result:
+        return self if op is None else op.results[self.index]
+
+
+class attribute(Generic[AttrT]):
+    """Declares an attribute: `axis = attribute(int)`; an enum is stored as its string value.
+
+    With a default the attribute may be left out where the operation is created.
+    """
+
+    def __init__(self, kind: type[AttrT], default: Attribute | None = None) -> None:
+        self.kind = kind
+        self.default = default
+        self.name = ""
+
+    def __set_name__(self, owner: type[Operation], name: str) -> None:
+        self.name = name
+
+    @overload
+    def __get__(self, op: None, owner: type[Operation]) -> attribute[AttrT]: ...
+    @overload
+    def __get__(self, op: Operation, owner: type[Operation]) -> AttrT: ...
+    def __get__(self, op: Operation | None, owner: type[Operation]) -> AttrT | attribute[AttrT]:
+        if op is None:
+            return self
+        value = op.attributes[self.name]
+        if issubclass(self.kind, enum.Enum):
+            return cast(AttrT, self.kind(value))
+        return cast(AttrT, value)
+
+
+class region:
+    """Declares the next region of an operation class; reads as its `Block`."""
+
+    def __init__(self) -> None:
+        self.index = -1
+
+    @overload
+    def __get__(self, op: None, owner: type[Operation]) -> region: ...
+    @overload
+    def __get__(self, op: Operation, owner: type[Operation]) -> Block: ...
+    def __get__(self, op: Operation | None, owner: type[Operation]) -> Block | region:
+        return self if op is None else op.regions[self.index].block
+
+
+class Operation:
+    """One operation. Subclasses declare operands, results, attributes, regions and rules.
+
+    A subclass is registered under its `name` (`dialect.op`) when it is defined. All that is true
+    of an operation is a method of its class: `infer`, `verify_`, `evaluate`, `fold`,
+    `canonicalize`, `tangent`, `adjoint`, `batch`, `cost`.
+    """
+
+    name: ClassVar[str] = ""
+    traits: ClassVar[frozenset[Trait]] = frozenset()
+    registry: ClassVar[dict[str, type[Operation]]] = {}
+
+    operand_count: ClassVar[int] = 0
+    is_variadic: ClassVar[bool] = False
+    declared_attributes: ClassVar[dict[str, attribute[object]]] = {}
+
+    def __init_subclass__(cls, **kwargs: object) -> None:
+        super().__init_subclass__(**kwargs)
+        counts = {operand: 0, result: 0, region: 0}
+        attributes: dict[str, attribute[object]] = {}
+        cls.is_variadic = False
+        for klass in reversed(cls.__mro__):
+            for key, field in vars(klass).items():
+                match field:
+                    case operand() | result() | region():
+                        field.index = counts[type(field)]
+                        counts[type(field)] += 1
+                    case operands():
+                        field.index = counts[operand]
+                        cls.is_variadic = True
+                    case attribute():
+                        attributes[key] = cast("attribute[object]", field)
+                    case _:
+                        pass
+        cls.operand_count = counts[operand]
+        cls.declared_attributes = attributes
+        if cls.name:
+            known = Operation.registry.setdefault(cls.name, cls)
+            if known is not cls:
+                raise ValueError(f"operation {cls.name} is defined twice")
+
+    def __init__(
+        self,
+        operands: Sequence[Value] = (),
+        attributes: Mapping[str, Attribute] | None = None,
+        regions: Sequence[Region] = (),
+        result_types: Sequence[Type] | None = None,
+        location: Location = UNKNOWN,
+        names: Sequence[str] = (),
+    ) -> None:
+        """Make a detached operation. Result types are inferred when not given.
+
+        Raises VerifyError when `infer` finds the operands or attributes impossible.
+        """
+        self._operands: list[Value] = []
+        self.attributes: dict[str, Attribute] = {
+            key: field.default
+            for key, field in self.declared_attributes.items()
+            if field.default is not None
+        }
+        for key, value in (attributes or {}).items():
+            self.attributes[key] = value.value if isinstance(value, enum.Enum) else value
+        self.location = location
+        self.parent: Block | None = None
+        self.previous: Operation | None = None
+        self.next: Operation | None = None
+        self.regions: tuple[Region, ...] = tuple(regions)
+        for inner in self.regions:
+            inner.parent = self
+        self.results: tuple[Value, ...] = ()
+        for value in operands:
+            value.uses[self, len(self._operands)] = None
+            self._operands.append(value)
+        types = self.infer() if result_types is None else result_types
+        self.results = tuple(Value(self, i, type_) for i, type_ in enumerate(types))
+        for value, hint in zip(self.results, names, strict=False):
+            value.name = hint
+
+    # Structure
+
+    @property
+    def operands(self) -> tuple[Value, ...]:
+        return tuple(self._operands)
+
+    @property
+    def operand_types(self) -> tuple[Type, ...]:
+        return tuple(value.type for value in self._operands)
+
+    @property
+    def result_types(self) -> tuple[Type, ...]:
+        return tuple(value.type for value in self.results)
+
+    def set_operand(self, index: int, value: Value) -> None:
+        self._operands[index].uses.pop((self, index), None)
+        self._operands[index] = value
+        value.uses[self, index] = None
+
+    def set_operands(self, values: Sequence[Value]) -> None:
+        """Replace the whole operand list, which may change its length."""
+        self.drop_operands()
+        for value in values:
+            value.uses[self, len(self._operands)] = None
+            self._operands.append(value)
+
+    def drop_operands(self) -> None:
+        for index, value in enumerate(self._operands):
+            value.uses.pop((self, index), None)
+        self._operands = []
+
+    @property
+    def parent_op(self) -> Operation | None:
+        """The operation whose region holds this one."""
+        return self.parent.parent_op if self.parent is not None else None
+
+    def has(self, trait: Trait) -> bool:
+        return trait in self.traits
+
+    @property
+    def is_pure(self) -> bool:
+        """No effect here or in any region: may be removed when unused and merged when equal."""
+        if self.traits & {Trait.EFFECT, Trait.TERMINATOR}:
+            return False
+        return all(
+            op.is_pure or op.has(Trait.TERMINATOR) for inner in self.regions for op in inner.block
+        )
+
+    def walk(self) -> Iterator[Operation]:
+        """This operation and all inside it, outer before inner, in order."""
+        yield self
+        for inner in self.regions:
+            for op in list(inner.block):
+                yield from op.walk()
+
+    def is_ancestor_of(self, other: Operation) -> bool:
+        """Whether `other` is this operation or lies inside it."""
+        at: Operation | None = other
+        while at is not None and at is not self:
+            at = at.parent_op
+        return at is self
+
+    def is_before(self, other: Operation) -> bool:
+        """Whether this comes before `other` in the same block. Linear in the distance."""
+        at = self.next
+        while at is not None:
+            if at is other:
+                return True
+            at = at.next
+        return False
+
+    def detach(self) -> None:
+        """Take the operation out of its block, keeping it and its uses."""
+        if self.parent is not None:
+            self.parent.unlink(self)
+
+    def erase(self) -> None:
+        """Remove the operation for good. Raises ValueError while a result is still used."""
+        for value in self.results:
+            if value.uses:
+                raise ValueError(f"cannot erase {self.name}: {value} is used by {value.users}")
+        for inner in self.regions:
+            inner.block.drop_all()
+        self.detach()
+        self.drop_operands()
+
+    def clone(self, mapping: dict[Value, Value], location: Location | None = None) -> Operation:
+        """A detached deep copy whose operands are looked up in `mapping`.
+
+        Operands not in `mapping` are kept. Results and inner values are added to `mapping`.
+        """
+        copies = [inner.clone(mapping, location) for inner in self.regions]
+        new = type(self)(
+            [mapping.get(value, value) for value in self._operands],
+            self.attributes,
+            copies,
+            self.result_types,
+            location or self.location,
+            [value.name for value in self.results],
+        )
+        mapping.update(zip(self.results, new.results, strict=True))
+        return new
+
+    # Rules: what is true of the operation, given by each class
+
+    def infer(self) -> Sequence[Type]:
+        """Result types from operands, attributes and regions. Raises VerifyError if impossible."""
+        raise VerifyError(self, 0, "result types cannot be inferred and must be given")
+
+    def verify_(self) -> None:
+        """Check the numbered constraints of the class with `require`."""
+
+    def require(self, number: int, condition: bool, message: str) -> None:
+        """Constraint `number` of this class. Raises VerifyError when `condition` is false."""
+        if not condition:
+            raise VerifyError(self, number, message)
+
+    def evaluate(self, operands: Sequence[Array], interpreter: Interpreter) -> Sequence[Array]:
+        """Reference semantics on NumPy arrays (a memref is a writable view)."""
+        raise RuleMissing(self, "reference semantics")
+
+    def fold(self) -> Sequence[Value | Attribute] | None:
+        """Existing values or constants equal to the results, or None."""
+        return None
+
+    def canonicalize(self, builder: Builder) -> Sequence[Value] | None:
+        """Simpler operations built before this one whose results replace its results, or None."""
+        return None
+
+    def tangent(self, builder: Builder, tangents: Sequence[Value | None]) -> Sequence[Value | None]:
+        """Tangents of the results from those of the operands; None is an exact zero."""
+        raise RuleMissing(self, "tangent")
+
+    def adjoint(
+        self, builder: Builder, cotangents: Sequence[Value | None]
+    ) -> Sequence[Value | None]:
+        """Cotangents for the operands from those of the results; None is an exact zero."""
+        raise RuleMissing(self, "adjoint")
+
+    def batch(self, builder: Builder, operands: Sequence[Batched]) -> Sequence[Batched]:
+        """The operation over map axes that lead its operands (see `dmc.ir.rules.Batched`)."""
+        raise RuleMissing(self, "batch")
+
+    def cost(self) -> Cost:
+        """Work of one execution, regions not counted."""
+        raise RuleMissing(self, "cost")
+
+    def __repr__(self) -> str:
+        return f"<{self.name} at {self.location.span}>"
+
+
+class RuleMissing(Exception):
+    """A class of operations lacks a rule that was needed."""
+
+    def __init__(self, op: Operation, rule: str) -> None:
+        super().__init__(f"{op.name} has no {rule} rule")
+        self.op = op
+        self.rule = rule
+
+
+class Block:
+    """Arguments, then operations ending in a terminator: a doubly linked list."""
+
+    def __init__(self, arg_types: Sequence[Type] = (), names: Sequence[str] = ()) -> None:
+        self.args: list[Value] = [Value(self, i, type_) for i, type_ in enumerate(arg_types)]
+        for value, hint in zip(self.args, names, strict=False):
+            value.name = hint
+        self.first: Operation | None = None
+        self.last: Operation | None = None
+        self.parent: Region | None = None
+
+    @property
+    def parent_op(self) -> Operation | None:
+        return self.parent.parent if self.parent is not None else None
+
+    def __iter__(self) -> Iterator[Operation]:
+        """The operations in order; the one just yielded may be erased."""
+        at = self.first
+        while at is not None:
+            following = at.next
+            yield at
+            at = following
+
+    def __reversed__(self) -> Iterator[Operation]:
+        at = self.last
+        while at is not None:
+            before = at.previous
+            yield at
+            at = before
+
+    @property
+    def terminator(self) -> Operation:
+        """The last operation. Raises ValueError when the block does not end in a terminator."""
+        if self.last is None or not self.last.has(Trait.TERMINATOR):
+            raise ValueError("the block has no terminator")
+        return self.last
+
+    def add_arg(self, type_: Type, name: str = "") -> Value:
+        value = Value(self, len(self.args), type_, name)
+        self.args.append(value)
+        return value
+
+    def erase_arg(self, index: int) -> None:
+        """Remove an unused argument. Raises ValueError when it is used."""
+        if self.args[index].uses:
+            raise ValueError(f"block argument {index} is used")
+        del self.args[index]
+        for i, value in enumerate(self.args):
+            value.index = i
+
+    def insert(self, op: Operation, before: Operation | None = None) -> None:
+        """Link a detached operation in front of `before`, or at the end."""
+        if op.parent is not None:
+            raise ValueError(f"{op.name} is already in a block")
+        op.parent = self
+        op.next = before
+        op.previous = self.last if before is None else before.previous
+        if op.previous is None:
+            self.first = op
+        else:
+            op.previous.next = op
+        if before is None:
+            self.last = op
+        else:
+            before.previous = op
+
+    def unlink(self, op: Operation) -> None:
+        if op.previous is None:
+            self.first = op.next
+        else:
+            op.previous.next = op.next
+        if op.next is None:
+            self.last = op.previous
+        else:
+            op.next.previous = op.previous
+        op.parent = op.previous = op.next = None
+
+    def drop_all(self) -> None:
+        """Erase every operation, last first."""
+        for op in reversed(self):
+            for inner in op.regions:
+                inner.block.drop_all()
+            op.detach()
+            op.drop_operands()
+
+
+class Region:
+    """One block that belongs to an operation; it may use values defined around it."""
+
+    def __init__(self, block: Block) -> None:
+        self.block = block
+        block.parent = self
+        self.parent: Operation | None = None
+
+    def clone(self, mapping: dict[Value, Value], location: Location | None = None) -> Region:
+        new = Block([arg.type for arg in self.block.args], [arg.name for arg in self.block.args])
+        mapping.update(zip(self.block.args, new.args, strict=True))
+        for op in self.block:
+            new.insert(op.clone(mapping, location))
+        return Region(new)
+
+    def captures(self) -> list[Value]:
+        """Values used inside but defined outside, each once, in order of first use."""
+        found: dict[Value, None] = {}
+        inside: set[Block] = set()
+
+        def visit(block: Block) -> None:
+            inside.add(block)
+            for op in block:
+                for value in op.operands:
+                    if value.parent_block not in inside:
+                        found.setdefault(value)
+                for inner in op.regions:
+                    visit(inner.block)
+
+        visit(self.block)
+        return list(found)

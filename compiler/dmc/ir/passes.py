@@ -1,0 +1,146 @@
+"""Passes and the manager that runs, verifies, times and prints them."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar, get_type_hints
+
+from dmc.ir.errors import PassFailure
+from dmc.ir.module import Module
+from dmc.ir.printer import print_module
+from dmc.ir.verifier import verify
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One transformation of a module in place.
+
+    Subclasses are frozen dataclasses; their fields are the typed options, and also the syntax of
+    pipelines: `unroll{limit=4,deep=true}`.
+    """
+
+    name: ClassVar[str] = ""
+    registry: ClassVar[dict[str, type[Pass]]] = {}
+
+    def __init_subclass__(cls, **kwargs: object) -> None:
+        super().__init_subclass__(**kwargs)
+        if cls.name:
+            Pass.registry[cls.name] = cls
+
+    def run(self, module: Module) -> None:
+        raise TypeError(f"{type(self).__name__} does not say what it does")
+
+    def __str__(self) -> str:
+        options = [
+            f"{f.name}={_print_option(getattr(self, f.name))}"
+            for f in dataclasses.fields(self)
+            if getattr(self, f.name) != f.default
+        ]
+        return self.name + (f"{{{','.join(options)}}}" if options else "")
+
+
+def _print_option(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+class PipelineError(ValueError):
+    """A textual pipeline names an unknown pass or option, or is malformed."""
+
+
+def parse_pipeline(text: str) -> list[Pass]:
+    """Passes from `"cse,fuse{limit=3}"`. Raises PipelineError."""
+    passes: list[Pass] = []
+    at = 0
+    pattern = re.compile(r"\s*([\w-]+)\s*(?:\{([^}]*)\})?\s*(?:,|$)")
+    while at < len(text):
+        match = pattern.match(text, at)
+        if match is None:
+            raise PipelineError(f"cannot read the pipeline at `{text[at:]}`")
+        at = match.end()
+        passes.append(_make_pass(match[1], match[2] or ""))
+    return passes
+
+
+def _make_pass(name: str, options: str) -> Pass:
+    if name not in Pass.registry:
+        raise PipelineError(f"no pass `{name}`; there are {', '.join(sorted(Pass.registry))}")
+    cls = Pass.registry[name]
+    hints = get_type_hints(cls)
+    known = {f.name: hints[f.name] for f in dataclasses.fields(cls)}
+    values: dict[str, bool | int | float | str] = {}
+    for item in filter(None, (part.strip() for part in options.split(","))):
+        key, separator, value = (part.strip() for part in item.partition("="))
+        if key not in known or not separator:
+            raise PipelineError(f"`{name}` has no option `{item}`; it has {sorted(known)}")
+        values[key] = _parse_option(name, key, value, known[key])
+    return cls(**values)
+
+
+def _parse_option(name: str, key: str, text: str, kind: type) -> bool | int | float | str:
+    if kind is bool and text in ("true", "false"):
+        return text == "true"
+    try:
+        if kind in (int, float):
+            return kind(text)
+    except ValueError:
+        pass
+    if kind is str:
+        return text
+    raise PipelineError(f"`{name}` wants {kind.__name__} for `{key}`, not `{text}`")
+
+
+@dataclass
+class PassManager:
+    """Runs passes in order.
+
+    `verify_each` checks the IR after every pass; `on_print` receives a title and the IR around
+    the passes named in `print_before`/`print_after` ("*" is all of them); `seconds` collects the
+    time of each pass. A failing pass raises PassFailure naming a file with the IR it was given.
+    """
+
+    passes: Sequence[Pass]
+    verify_each: bool = True
+    print_before: frozenset[str] = frozenset()
+    print_after: frozenset[str] = frozenset()
+    on_print: Callable[[str, str], None] | None = None
+    reproducers: Path | None = None
+    seconds: list[tuple[str, float]] = field(default_factory=list[tuple[str, float]])
+
+    def run(self, module: Module) -> None:
+        for item in self.passes:
+            self._show("before", item, module, self.print_before)
+            snapshot = module.clone({})
+            start = time.perf_counter()
+            try:
+                item.run(module)
+                if self.verify_each:
+                    verify(module)
+            except PassFailure:
+                raise
+            except Exception as cause:
+                path = self._reproducer(item, snapshot)
+                raise PassFailure(item.name, cause, path) from cause
+            self.seconds.append((str(item), time.perf_counter() - start))
+            self._show("after", item, module, self.print_after)
+
+    def _show(self, when: str, item: Pass, module: Module, wanted: frozenset[str]) -> None:
+        if self.on_print is not None and (item.name in wanted or "*" in wanted):
+            self.on_print(f"{when} {item}", print_module(module))
+
+    def _reproducer(self, item: Pass, snapshot: object) -> Path | None:
+        if not isinstance(snapshot, Module):
+            return None
+        folder = self.reproducers or Path(tempfile.gettempdir())
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            path = Path(tempfile.mkstemp(prefix=f"dmc-{item.name}-", suffix=".mlir", dir=folder)[1])
+            path.write_text(f"// dmc opt --passes '{item}'\n{print_module(snapshot)}")
+        except OSError:
+            return None
+        return path

@@ -1,0 +1,197 @@
+"""Types of values. All are immutable and compare by structure."""
+
+from __future__ import annotations
+
+import enum
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+"""Any NumPy array: the runtime dtype of interpreted values is not known statically."""
+
+
+class DType(enum.Enum):
+    """Element types, by their name in the textual IR (MLIR's builtin names)."""
+
+    F16 = "f16"
+    BF16 = "bf16"
+    F32 = "f32"
+    F64 = "f64"
+    I8 = "i8"
+    I32 = "i32"
+    I64 = "i64"
+    BOOL = "i1"
+
+    @property
+    def is_float(self) -> bool:
+        return self in _FLOATS
+
+    @property
+    def is_integer(self) -> bool:
+        """True of the integers; `BOOL` is neither integer nor float."""
+        return self in _INTEGERS
+
+    @property
+    def bytes(self) -> int:
+        """Size in memory; a `BOOL` takes one byte."""
+        return _BYTES[self]
+
+    @property
+    def numpy(self) -> np.dtype[np.generic]:
+        """The NumPy dtype with the same values. Raises KeyError for `BF16`, which NumPy lacks."""
+        return _NUMPY[self]
+
+    @staticmethod
+    def of(dtype: np.dtype[np.generic]) -> DType:
+        """The element type of a native NumPy dtype. Raises KeyError when there is none."""
+        return _FROM_NUMPY[dtype]
+
+    def __repr__(self) -> str:
+        return self.value
+
+
+_FLOATS = frozenset({DType.F16, DType.BF16, DType.F32, DType.F64})
+_INTEGERS = frozenset({DType.I8, DType.I32, DType.I64})
+_BYTES = {
+    DType.F16: 2,
+    DType.BF16: 2,
+    DType.F32: 4,
+    DType.F64: 8,
+    DType.I8: 1,
+    DType.I32: 4,
+    DType.I64: 8,
+    DType.BOOL: 1,
+}
+_NUMPY: dict[DType, np.dtype[np.generic]] = {
+    DType.F16: np.dtype(np.float16),
+    DType.F32: np.dtype(np.float32),
+    DType.F64: np.dtype(np.float64),
+    DType.I8: np.dtype(np.int8),
+    DType.I32: np.dtype(np.int32),
+    DType.I64: np.dtype(np.int64),
+    DType.BOOL: np.dtype(np.bool_),
+}
+_FROM_NUMPY = {dtype: element for element, dtype in _NUMPY.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Type:
+    """Base of all types; `str` gives the textual form."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScalarType(Type):
+    """One element held in a register: `f32`."""
+
+    dtype: DType
+
+    def __str__(self) -> str:
+        return self.dtype.value
+
+
+@dataclass(frozen=True, slots=True)
+class ShapedType(Type):
+    """Elements of one type over a static shape."""
+
+    shape: tuple[int, ...]
+    dtype: DType
+
+    @property
+    def rank(self) -> int:
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return math.prod(self.shape)
+
+    @property
+    def bytes(self) -> int:
+        return self.size * self.dtype.bytes
+
+    def _dimensions(self) -> str:
+        return "".join(f"{n}x" for n in self.shape) + self.dtype.value
+
+
+@dataclass(frozen=True, slots=True)
+class TensorType(ShapedType):
+    """An immutable array value: `tensor<2x3xf32>`; `tensor<f32>` is a scalar at tensor level."""
+
+    def __str__(self) -> str:
+        return f"tensor<{self._dimensions()}>"
+
+
+@dataclass(frozen=True, slots=True)
+class VectorType(ShapedType):
+    """A SIMD value: `vector<16xf32>`."""
+
+    def __str__(self) -> str:
+        return f"vector<{self._dimensions()}>"
+
+
+@dataclass(frozen=True, slots=True)
+class MemRefType(ShapedType):
+    """A buffer in memory. `strides` (in elements) is None for the contiguous row-major layout."""
+
+    strides: tuple[int, ...] | None = None
+
+    def __str__(self) -> str:
+        if self.strides is None:
+            return f"memref<{self._dimensions()}>"
+        strides = ", ".join(map(str, self.strides))
+        return f"memref<{self._dimensions()}, strided<[{strides}]>>"
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionType(Type):
+    """`(inputs) -> (results)`."""
+
+    inputs: tuple[Type, ...]
+    results: tuple[Type, ...]
+
+    def __str__(self) -> str:
+        inputs = ", ".join(map(str, self.inputs))
+        results = ", ".join(map(str, self.results))
+        return f"({inputs}) -> ({results})"
+
+
+def tensor(dtype: DType, *shape: int) -> TensorType:
+    """`tensor(DType.F32, 2, 3)` is `tensor<2x3xf32>`."""
+    return TensorType(shape, dtype)
+
+
+def dtype_of(type_: Type) -> DType:
+    """The element type of a scalar or shaped type. Raises TypeError for a function type."""
+    match type_:
+        case ScalarType(dtype) | ShapedType(_, dtype):
+            return dtype
+        case _:
+            raise TypeError(f"{type_} has no element type")
+
+
+def shape_of(type_: Type) -> tuple[int, ...]:
+    """The shape of a scalar (empty) or shaped type. Raises TypeError for a function type."""
+    match type_:
+        case ScalarType():
+            return ()
+        case ShapedType(shape, _):
+            return shape
+        case _:
+            raise TypeError(f"{type_} has no shape")
+
+
+def with_dtype(type_: Type, dtype: DType) -> Type:
+    """`type_` with another element type; `compare` turns vectors into vectors of `i1` so."""
+    match type_:
+        case ScalarType():
+            return ScalarType(dtype)
+        case TensorType(shape, _):
+            return TensorType(shape, dtype)
+        case VectorType(shape, _):
+            return VectorType(shape, dtype)
+        case _:
+            raise TypeError(f"{type_} has no element type to replace")
