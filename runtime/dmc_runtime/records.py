@@ -1,0 +1,314 @@
+"""Records: the structs and models of a program, as values in Python.
+
+A record is an immutable, ordered collection of named fields, each an array, a number, another
+record, or a tuple, list or dict of those.
+
+Record classes are made while a program is loaded (`make_record`); there is no registry, and two
+classes made from the same declaration are interchangeable. A missing leaf is `None`, which has no
+leaves: so a gradient is a record of the model's own class whose integer, frozen and state fields
+are `None`.
+"""
+
+from __future__ import annotations
+
+import copy
+import operator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, ClassVar, NoReturn, TypeAlias, TypeVar, cast
+
+from dmc_runtime.leafwise import Operation, arithmetic, brief, dtype_of, is_float, params, same_leaf
+from dmc_runtime.trees import (
+    Array,
+    Constant,
+    Field,
+    Kind,
+    Leaf,
+    Node,
+    RecordSpec,
+    Role,
+    Tree,
+    TreeDef,
+    build,
+    children_of,
+    constants_of,
+    fill,
+    kind_of,
+    restack,
+    stack,
+    stack_of,
+    tree_flatten,
+    tree_leaves,
+    tree_map,
+    tree_paths,
+    tree_unflatten,
+    values_of,
+    walk,
+)
+
+__all__ = [
+    "Array",
+    "Check",
+    "Constant",
+    "Field",
+    "Kind",
+    "Leaf",
+    "Record",
+    "RecordSpec",
+    "Role",
+    "Tree",
+    "TreeDef",
+    "build",
+    "constants_of",
+    "dtype_of",
+    "is_float",
+    "kind_of",
+    "make_record",
+    "stack",
+    "stack_of",
+    "tree_flatten",
+    "tree_leaves",
+    "tree_map",
+    "tree_paths",
+    "tree_unflatten",
+    "unstack",
+    "values_of",
+]
+
+Check: TypeAlias = (
+    "Callable[[dict[str, Tree], dict[str, Constant]], tuple[dict[str, Tree], dict[str, Constant]]]"
+)
+R = TypeVar("R", bound="Record")
+
+_LINE = 88
+
+
+class _Access:
+    """Gives a field of a record; on the class, so that a field wins over a method of its name."""
+
+    def __init__(self, index: int, field: Field) -> None:
+        self.index = index
+        self.__doc__ = field.doc or field.type
+
+    def __get__(self, record: Record | None, owner: type[Record] | None = None) -> Any:
+        return self if record is None else values_of(record)[self.index]
+
+    def __set__(self, record: Record, value: object) -> NoReturn:
+        _refuse_assignment(record)
+
+
+def _refuse_assignment(record: Record) -> NoReturn:
+    name = type(record).spec.name
+    raise AttributeError(f"{name} is immutable: use `.replace(field=value)` for a changed copy")
+
+
+class Record(Node):
+    """Base of every record class. Build one by keywords; see the module docstring.
+
+    Attributes of the class:
+        spec: the declaration.
+        check: completes and converts what a *user* passes to the constructor: fields and
+            constants in, the same out; raises for what does not fit. Trees are rebuilt without it.
+    """
+
+    __slots__ = ()
+    __hash__ = None  # type: ignore[assignment]  # leaves are mutable arrays
+    __array_ufunc__ = None  # so that `array * record` reaches `__rmul__`
+
+    check: ClassVar[Check | None] = None
+
+    def __init__(self, **given: Any) -> None:
+        spec = type(self).spec
+        constants = {name: given.pop(name) for name in spec.constants if name in given}
+        unknown = [name for name in given if name not in spec.names]
+        if unknown:
+            raise TypeError(f"{spec.name} has no field `{unknown[0]}`; it has {_listed(spec)}")
+        check = type(self).check
+        values: dict[str, Tree] = given
+        if check is not None:
+            values, constants = check(values, constants)
+        missing = [name for name in spec.names if name not in values]
+        if missing:
+            raise TypeError(f"{spec.name} needs a value for field `{missing[0]}`")
+        fill(self, tuple(values[name] for name in spec.names), constants, ())
+
+    def __getattr__(self, name: str) -> Any:
+        # Reached only for names that are neither fields nor methods.
+        if not name.startswith("_") and name in self._constants:
+            return self._constants[name]
+        spec = type(self).spec
+        raise AttributeError(f"{spec.name} has no field `{name}`; it has {_listed(spec)}")
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        _refuse_assignment(self)
+
+    def __delattr__(self, name: str) -> NoReturn:
+        _refuse_assignment(self)
+
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__(), *type(self).spec.names, *self._constants})
+
+    def replace(self: R, **changes: Any) -> R:
+        """A copy with fields or constants changed; `TypeError` for a name that is neither."""
+        spec = type(self).spec
+        unknown = [n for n in changes if n not in spec.names and n not in spec.constants]
+        if unknown:
+            raise TypeError(f"{spec.name} has no field `{unknown[0]}`; it has {_listed(spec)}")
+        given = dict(zip(spec.names, values_of(self), strict=True)) | self._constants | changes
+        if self._stack or any(value is None for value in given.values()):
+            values = tuple(given[name] for name in spec.names)
+            constants = {name: given[name] for name in spec.constants if name in given}
+            return build(type(self), values, cast("dict[str, Constant]", constants), self._stack)
+        return type(self)(**given)
+
+    @property
+    def params(self: R) -> R:
+        """The float leaves outside `state` and `frozen` fields; `None` for the rest."""
+        return cast("R", params(self))
+
+    def items(self) -> Iterator[tuple[str, Leaf]]:
+        """Every leaf with its dotted path, in order of declaration."""
+        return iter(walk(self, ""))
+
+    def __iter__(self) -> Iterator[tuple[str, Leaf]]:
+        return self.items()
+
+    def __getitem__(self: R, index: int | slice) -> R:
+        """Element (or part) of a stack: indexes the leading axis of every leaf."""
+        if not self._stack:
+            raise TypeError(f"this {type(self).spec.name} is not a stack; name a field instead")
+        length = self._stack[0]
+        if isinstance(index, int) and not -length <= index < length:
+            raise IndexError(f"index {index} of a stack of {length}")
+        kept = (len(range(length)[index]),) if isinstance(index, slice) else ()
+        indexed = restack(self, lambda leaf: leaf[index], lambda stack: (*kept, *stack[1:]))
+        return cast("R", indexed)
+
+    def __repr__(self) -> str:
+        return _show(self, 0)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Record):
+            return NotImplemented
+        leaves, treedef = tree_flatten(self)
+        others, other_def = tree_flatten(other)
+        return treedef == other_def and all(map(same_leaf, leaves, others))
+
+    def __copy__(self: R) -> R:
+        return self
+
+    def __deepcopy__(self: R, memo: dict[int, Any]) -> R:
+        return cast("R", tree_map(copy.deepcopy, self))
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("records are not pickled; save them with `dmc.save`")
+
+    def __add__(self: R, other: Any) -> R:
+        return cast("R", arithmetic(Operation.ADD, self, other))
+
+    def __radd__(self: R, other: Any) -> R:
+        return cast("R", arithmetic(Operation.ADD, other, self))
+
+    def __sub__(self: R, other: Any) -> R:
+        return cast("R", arithmetic(Operation.SUBTRACT, self, other))
+
+    def __rsub__(self: R, other: Any) -> R:
+        return cast("R", arithmetic(Operation.SUBTRACT, other, self))
+
+    def __mul__(self: R, other: Any) -> R:
+        return cast("R", arithmetic(Operation.MULTIPLY, self, other))
+
+    def __rmul__(self: R, other: Any) -> R:
+        return cast("R", arithmetic(Operation.MULTIPLY, other, self))
+
+    def __truediv__(self: R, other: Any) -> R:
+        return cast("R", arithmetic(Operation.DIVIDE, self, other))
+
+    def __rtruediv__(self: R, other: Any) -> R:
+        return cast("R", arithmetic(Operation.DIVIDE, other, self))
+
+    def __pow__(self: R, other: Any) -> R:
+        return cast("R", arithmetic(Operation.POWER, self, other))
+
+    def __rpow__(self: R, other: Any) -> R:
+        return cast("R", arithmetic(Operation.POWER, other, self))
+
+    def __neg__(self: R) -> R:
+        return cast("R", tree_map(operator.neg, self))
+
+    def __abs__(self: R) -> R:
+        return cast("R", tree_map(operator.abs, self))
+
+
+def make_record(
+    name: str,
+    fields: Iterable[Field | str],
+    *,
+    sizes: Iterable[str] = (),
+    hyper: Iterable[str] = (),
+    module: str = "",
+    doc: str = "",
+    check: Check | None = None,
+    namespace: Mapping[str, object] | None = None,
+) -> type[Record]:
+    """Makes a record class.
+
+    Args:
+        fields: in order of declaration; a bare name is a `DATA` field.
+        sizes, hyper: names of the constants that its values may carry (`net.D`, `net.rate`).
+        module: where it was declared, shown as the class's module.
+        check: see `Record.check`.
+        namespace: further class attributes: `init`, `__call__`, …
+    """
+    listed = tuple(Field(field) if isinstance(field, str) else field for field in fields)
+    spec = RecordSpec(name, listed, (*sizes, *hyper), module, doc)
+    names = (*spec.names, *spec.constants)
+    if len(set(names)) != len(names):
+        repeated = next(n for n in names if names.count(n) > 1)
+        raise ValueError(f"{name} declares `{repeated}` twice")
+    body: dict[str, object] = dict(namespace or {})
+    body |= {field.name: _Access(index, field) for index, field in enumerate(listed)}
+    body |= {
+        "__slots__": (),
+        "__module__": module or __name__,
+        "__qualname__": name,
+        "__doc__": doc or None,
+        "__match_args__": spec.names,
+        "spec": spec,
+        "check": None if check is None else staticmethod(check),
+    }
+    return cast("type[Record]", type(name, (Record,), body))
+
+
+def unstack(record: R) -> list[R]:
+    """The records of a stack, in order; `TypeError` for a record that is none."""
+    if not stack_of(record):
+        raise TypeError(f"this {type(record).spec.name} is not a stack")
+    return [record[i] for i in range(stack_of(record)[0])]
+
+
+def _listed(spec: RecordSpec) -> str:
+    return ", ".join(f"`{name}`" for name in spec.names) or "no fields"
+
+
+def _show(tree: Tree, indent: int) -> str:
+    kind = kind_of(tree)
+    if kind in (Kind.LEAF, Kind.NONE):
+        return brief(tree)
+    opening, closing = {Kind.TUPLE: "()", Kind.LIST: "[]", Kind.DICT: "{}"}.get(kind, "()")
+    parts = [_show(child, indent + 4) for _, child in children_of(tree)]
+    if isinstance(tree, Record):
+        spec = type(tree).spec
+        parts = [f"{name}={part}" for name, part in zip(spec.names, parts, strict=True)]
+        constants = ", ".join(f"{n}={v}" for n, v in constants_of(tree).items())
+        times = "".join(f"{n} * " for n in stack_of(tree))
+        opening = f"{times}{spec.name}{f'[{constants}]' if constants else ''}("
+    elif isinstance(tree, dict):
+        keys = sorted(tree)
+        parts = [f"{key!r}: {part}" for key, part in zip(keys, parts, strict=True)]
+    elif kind is Kind.TUPLE and len(parts) == 1:
+        parts[0] += ","
+    line = f"{opening}{', '.join(parts)}{closing}"
+    if len(line) + indent <= _LINE and "\n" not in line:
+        return line
+    margin = " " * (indent + 4)
+    return opening + "".join(f"\n{margin}{part}," for part in parts) + f"\n{' ' * indent}{closing}"
