@@ -1,0 +1,60 @@
+"""The one table of error codes, a file for each family; nothing else in the compiler lists them.
+
+Imported when a code is explained or checked, not when one is reported.
+"""
+
+from __future__ import annotations
+
+import difflib
+import itertools
+
+from dmc.syntax.codes import (
+    call,
+    checkpoint,
+    feature,
+    file,
+    grad,
+    index,
+    key,
+    loop,
+    name,
+    shape,
+    state,
+    syntax,
+    train,
+    type,
+    value,
+)
+from dmc.syntax.codes.code import Code, Language
+
+__all__ = ["FAMILIES", "TABLE", "Code", "Language", "closest"]
+
+FAMILIES: dict[str, tuple[Code, ...]] = {
+    "syntax": syntax.CODES,
+    "name": name.CODES,
+    "type": type.CODES,
+    "shape": shape.CODES,
+    "index": index.CODES,
+    "grad": grad.CODES,
+    "state": state.CODES,
+    "value": value.CODES,
+    "loop": loop.CODES,
+    "key": key.CODES,
+    "feature": feature.CODES,
+    "call": call.CODES,
+    "file": file.CODES,
+    "checkpoint": checkpoint.CODES,
+    "train": train.CODES,
+}
+"""The rows by family, in the order of the docs: what the text says, what it means, what runs it."""
+
+TABLE: dict[str, Code] = {
+    code.name: code for code in itertools.chain.from_iterable(FAMILIES.values())
+}
+"""Every row by its name."""
+
+
+def closest(name: str) -> list[str]:
+    """Codes that someone who wrote `name` may have meant, the likeliest first."""
+    words = difflib.get_close_matches(name, TABLE, n=3, cutoff=0.6)
+    return words or [code for code in TABLE if name in code][:3]
