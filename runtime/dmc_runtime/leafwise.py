@@ -78,8 +78,12 @@ def params(tree: Tree) -> Tree:
     if isinstance(tree, Node):
         for index, field in enumerate(type(tree).spec.fields):
             if field.role in (Role.STATE, Role.FROZEN):
-                children[index] = tree_map(lambda _: None, children[index])
+                children[index] = tree_map(_missing, children[index])
     return with_children(tree, children)
+
+
+def _missing(leaf: Leaf) -> None:
+    del leaf
 
 
 def arithmetic(operation: Operation, left: Tree, right: Tree) -> Tree:

@@ -221,7 +221,7 @@ def tree_leaves(tree: Tree) -> list[Leaf]:
 
 
 def tree_paths(tree: Tree) -> list[str]:
-    """The path of each leaf as `tree_flatten` orders them: `l1.w`, `blocks[0].w`; a leaf has `""`."""
+    """The path of each leaf, in `tree_flatten`'s order: `l1.w`, `[0].w`; a bare leaf has `""`."""
     return [path for path, _ in walk(tree, "")]
 
 
