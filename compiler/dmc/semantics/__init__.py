@@ -1,0 +1,1 @@
+"""Names, types, symbolic sizes and mutability: from syntax to tensor-level IR."""
