@@ -154,9 +154,7 @@ def _same_fields(left: Tree, right: Tree) -> bool:
 def _on_leaves(operation: Operation, left: Leaf, right: Leaf, path: str) -> Leaf:
     if np.shape(left) != np.shape(right) or dtype_of(left) != dtype_of(right):
         where = path.removeprefix(".")
-        raise ValueError(
-            f"leaf `{where}` is {brief(left)} on the left, {brief(right)} on the right"
-        )
+        raise ValueError(f"leaf `{where}`: {brief(left)} does not meet {brief(right)}")
     result = operation(left, right)
     return np.asarray(result) if isinstance(left, np.ndarray) else result
 

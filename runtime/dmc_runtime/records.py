@@ -197,7 +197,7 @@ class Record(Node):
         return self
 
     def __deepcopy__(self: R, memo: dict[int, Any]) -> R:
-        return cast("R", tree_map(copy.deepcopy, self))
+        return tree_map(copy.deepcopy, self)
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("records are not pickled; save them with `dmc.save`")
@@ -233,10 +233,10 @@ class Record(Node):
         return cast("R", arithmetic(Operation.POWER, other, self))
 
     def __neg__(self: R) -> R:
-        return cast("R", tree_map(operator.neg, self))
+        return tree_map(operator.neg, self)
 
     def __abs__(self: R) -> R:
-        return cast("R", tree_map(operator.abs, self))
+        return tree_map(operator.abs, self)
 
 
 def make_record(

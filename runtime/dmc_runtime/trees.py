@@ -19,6 +19,7 @@ Leaf: TypeAlias = "Array | np.generic[Any] | float"
 Tree: TypeAlias = "Leaf | Node | Sequence[Tree] | Mapping[str, Tree] | None"
 Constant: TypeAlias = bool | int | float
 N = TypeVar("N", bound="Node")
+T = TypeVar("T", bound=Tree)
 
 
 class Role(Enum):
@@ -203,7 +204,7 @@ def _unflatten(treedef: TreeDef, leaves: Iterator[Leaf | None]) -> Tree:
     )
 
 
-def tree_map(function: Callable[..., Any], tree: Tree, *others: Tree) -> Tree:
+def tree_map(function: Callable[..., Any], tree: T, *others: Tree) -> T:
     """Applies `function` to matching leaves; `ValueError` when the trees differ in structure."""
     leaves, treedef = tree_flatten(tree)
     columns = [leaves]
@@ -212,7 +213,8 @@ def tree_map(function: Callable[..., Any], tree: Tree, *others: Tree) -> Tree:
         if other_def != treedef:
             raise ValueError("trees differ in structure")
         columns.append(more)
-    return tree_unflatten(treedef, [function(*row) for row in zip(*columns, strict=True)])
+    results = [function(*row) for row in zip(*columns, strict=True)]
+    return cast("T", tree_unflatten(treedef, results))
 
 
 def tree_leaves(tree: Tree) -> list[Leaf]:
