@@ -148,6 +148,12 @@ class attribute(Generic[AttrT]):
         return cast(AttrT, value)
 
 
+def int_tuple(default: tuple[int, ...] | None = None) -> attribute[tuple[int, ...]]:
+    """Declares an attribute that is a tuple of integers, such as axes or sizes."""
+    kind = cast("type[tuple[int, ...]]", tuple)
+    return attribute(kind, default)
+
+
 class region:
     """Declares the next region of an operation class; reads as its `Block`."""
 

@@ -1,0 +1,143 @@
+"""`autodiff`: requests for derivatives, which the pass `expand-autodiff` turns into ordinary IR."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from dmc.dialects import func
+from dmc.ir import (
+    Array,
+    Attribute,
+    Batched,
+    Builder,
+    Cost,
+    Interpreter,
+    Operation,
+    SymbolRef,
+    Type,
+    Value,
+    attribute,
+    int_tuple,
+    operand,
+    operands,
+    result,
+)
+
+
+class StopGradient(Operation):
+    """`autodiff.stop_gradient`: the operand, of which derivatives see a constant."""
+
+    name = "autodiff.stop_gradient"
+    operand = operand()
+    result = result()
+
+    def infer(self) -> Sequence[Type]:
+        return (self.operand.type,)
+
+    def evaluate(self, operands: Sequence[Array], interpreter: Interpreter) -> Sequence[Array]:
+        return operands
+
+    def tangent(self, builder: Builder, tangents: Sequence[Value | None]) -> Sequence[Value | None]:
+        return (None,)
+
+    def adjoint(
+        self, builder: Builder, cotangents: Sequence[Value | None]
+    ) -> Sequence[Value | None]:
+        return (None,)
+
+    def batch(self, builder: Builder, operands: Sequence[Batched]) -> Sequence[Batched]:
+        new = builder.insert(StopGradient([operands[0].value]))
+        return (Batched(new.result, operands[0].axes),)
+
+    def cost(self) -> Cost:
+        return Cost()
+
+
+class _Derivative(Operation):
+    """A call of `callee` together with a derivative of it.
+
+    Operands: the callee's arguments, then the vectors. `wrt` are the indexes of arguments and `of`
+    those of results that take part, ascending.
+    """
+
+    callee = attribute(SymbolRef)
+    wrt = int_tuple()
+    of = int_tuple()
+    values = operands()
+
+    @property
+    def vector_count(self) -> int:
+        raise TypeError("only a jvp or vjp has vectors")
+
+    @property
+    def arguments(self) -> tuple[Value, ...]:
+        return self.values[: len(self.values) - self.vector_count]
+
+    @property
+    def vectors(self) -> tuple[Value, ...]:
+        return self.values[len(self.values) - self.vector_count :]
+
+    def cost(self) -> Cost:
+        return Cost()
+
+
+class Jvp(_Derivative):
+    """`autodiff.jvp`: operands end with a tangent for each argument in `wrt`.
+
+    Results: all results of the callee, then the tangents of the results in `of`.
+    """
+
+    name = "autodiff.jvp"
+
+    @property
+    def vector_count(self) -> int:
+        return len(self.wrt)
+
+
+class Vjp(_Derivative):
+    """`autodiff.vjp`: operands end with a cotangent for each result in `of`.
+
+    Results: all results of the callee, then the cotangents of the arguments in `wrt`.
+    """
+
+    name = "autodiff.vjp"
+
+    @property
+    def vector_count(self) -> int:
+        return len(self.of)
+
+
+def jvp(
+    builder: Builder,
+    callee: func.Func,
+    arguments: Sequence[Value],
+    tangents: Sequence[Value],
+    wrt: Sequence[int],
+    of: Sequence[int],
+) -> tuple[tuple[Value, ...], tuple[Value, ...]]:
+    """Results of `callee` and tangents of those in `of`."""
+    outputs = callee.function_type.results
+    types = [*outputs, *(outputs[i] for i in of)]
+    op = Jvp([*arguments, *tangents], _attributes(callee, wrt, of), result_types=types)
+    results = builder.insert(op).results
+    return results[: len(outputs)], results[len(outputs) :]
+
+
+def vjp(
+    builder: Builder,
+    callee: func.Func,
+    arguments: Sequence[Value],
+    cotangents: Sequence[Value],
+    wrt: Sequence[int],
+    of: Sequence[int],
+) -> tuple[tuple[Value, ...], tuple[Value, ...]]:
+    """Results of `callee` and cotangents of the arguments in `wrt`."""
+    outputs = callee.function_type.results
+    types = [*outputs, *(arguments[i].type for i in wrt)]
+    op = Vjp([*arguments, *cotangents], _attributes(callee, wrt, of), result_types=types)
+    results = builder.insert(op).results
+    return results[: len(outputs)], results[len(outputs) :]
+
+
+def _attributes(callee: func.Func, wrt: Sequence[int], of: Sequence[int]) -> dict[str, Attribute]:
+    return {"callee": SymbolRef(callee.sym_name), "wrt": tuple(wrt), "of": tuple(of)}

@@ -1,0 +1,305 @@
+"""`control`: structured control flow at tensor and kernel level.
+
+Regions may use values defined around them. Loop indexes are 0-d `i64` tensors. Batch rules are in
+`transforms/batch_maps`, tangents and adjoints in `autodiff/`: both transform whole regions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from dmc.ir import (
+    Array,
+    Attribute,
+    Block,
+    Builder,
+    Cost,
+    DType,
+    Interpreter,
+    Operation,
+    Region,
+    TensorType,
+    Trait,
+    Type,
+    Value,
+    attribute,
+    int_tuple,
+    operand,
+    operands,
+    region,
+)
+
+INDEX = TensorType((), DType.I64)
+"""The type of loop indexes and trip counts."""
+PREDICATE = TensorType((), DType.BOOL)
+"""The type of conditions."""
+
+
+def stacked(type_: Type, count: int) -> TensorType:
+    """`count` values of tensor type `type_` along a new leading axis."""
+    if not isinstance(type_, TensorType):
+        raise TypeError(f"{type_} cannot be stacked")
+    return TensorType((count, *type_.shape), type_.dtype)
+
+
+class Yield(Operation):
+    """`control.yield`: ends a region of control flow."""
+
+    name = "control.yield"
+    traits = frozenset({Trait.TERMINATOR})
+    values = operands()
+
+    def infer(self) -> Sequence[Type]:
+        return ()
+
+
+class If(Operation):
+    """`control.if`: the results of one of two regions without arguments.
+
+    C1: the condition is a 0-d `i1`.  C2: both regions yield the result types.
+    """
+
+    name = "control.if"
+    condition = operand()
+    on_true = region()
+    on_false = region()
+
+    def infer(self) -> Sequence[Type]:
+        return self.on_true.terminator.operand_types
+
+    def verify_(self) -> None:
+        self.require(1, self.condition.type == PREDICATE, "the condition is not a 0-d i1")
+        for block in (self.on_true, self.on_false):
+            self.require(2, block.terminator.operand_types == self.result_types, "yielded types")
+
+    def evaluate(self, operands: Sequence[Array], interpreter: Interpreter) -> Sequence[Array]:
+        return interpreter.run_block(self.on_true if operands[0] else self.on_false, ())
+
+    def fold(self) -> Sequence[Value | Attribute] | None:
+        """Both regions yield the same outer values."""
+        yields = (self.on_true.terminator.operands, self.on_false.terminator.operands)
+        outer = all(v.parent_block not in (self.on_true, self.on_false) for v in yields[0])
+        return yields[0] if yields[0] == yields[1] and outer else None
+
+    def cost(self) -> Cost:
+        return Cost()
+
+
+class For(Operation):
+    """`control.for`: a counted loop, `count` times, the index running up from 0.
+
+    Operands: the count, the initial values of `carried` values, then scanned tensors whose leading
+    axis is the iteration. Block arguments: index, carried values, one slice of each scanned tensor.
+    The region yields the next carried values, then values to stack. Results: the last carried
+    values, then the stacked values with a leading axis of `trip_count`.
+
+    `trip_count` is -1 when the count is known only at run time. With `reverse` the index runs from
+    `count - 1` down to 0; scanned and stacked positions are still given by the index.
+    `checkpoint`: what reverse mode may keep: 0 is everything, -1 carried values at about every
+    sqrt(count)-th step, k > 0 carried values at every k-th step.
+
+    C1: the count is a 0-d `i64`.  C2: scanned and stacked values need a static `trip_count`.
+    C3: block arguments have the types above.  C4: yielded carried values keep their types.
+    C5: results have the types above.
+    """
+
+    name = "control.for"
+    carried = attribute(int)
+    trip_count = attribute(int, default=-1)
+    reverse = attribute(bool, default=False)
+    checkpoint = attribute(int, default=0)
+    count = operand()
+    values = operands()
+    body = region()
+
+    @property
+    def inits(self) -> tuple[Value, ...]:
+        return self.values[: self.carried]
+
+    @property
+    def scanned(self) -> tuple[Value, ...]:
+        return self.values[self.carried :]
+
+    @property
+    def index(self) -> Value:
+        return self.body.args[0]
+
+    @property
+    def carried_args(self) -> list[Value]:
+        return self.body.args[1 : 1 + self.carried]
+
+    @property
+    def scanned_args(self) -> list[Value]:
+        return self.body.args[1 + self.carried :]
+
+    @property
+    def next_values(self) -> tuple[Value, ...]:
+        """The carried values after one iteration."""
+        return self.body.terminator.operands[: self.carried]
+
+    @property
+    def stacked_values(self) -> tuple[Value, ...]:
+        """What one iteration adds to the stacked results."""
+        return self.body.terminator.operands[self.carried :]
+
+    @property
+    def finals(self) -> tuple[Value, ...]:
+        return self.results[: self.carried]
+
+    @property
+    def stacks(self) -> tuple[Value, ...]:
+        return self.results[self.carried :]
+
+    def infer(self) -> Sequence[Type]:
+        inits = [value.type for value in self.inits]
+        return [*inits, *(stacked(v.type, self.trip_count) for v in self.stacked_values)]
+
+    def verify_(self) -> None:
+        self.require(1, self.count.type == INDEX, "the count is not a 0-d i64")
+        whole = self.scanned or self.stacked_values
+        self.require(2, not whole or self.trip_count >= 0, "scanning needs a static trip count")
+        expected = [INDEX, *(value.type for value in self.inits)]
+        for value in self.scanned:
+            ok = isinstance(value.type, TensorType) and value.type.shape[:1] == (self.trip_count,)
+            self.require(2, ok, f"scanned {value.type} lacks a leading axis of {self.trip_count}")
+            if isinstance(value.type, TensorType):
+                expected.append(TensorType(value.type.shape[1:], value.type.dtype))
+        self.require(3, [arg.type for arg in self.body.args] == expected, "block arguments")
+        nexts = [value.type for value in self.next_values]
+        self.require(4, nexts == [value.type for value in self.inits], "carried types change")
+        self.require(5, list(self.result_types) == list(self.infer()), "result types")
+
+    def evaluate(self, operands: Sequence[Array], interpreter: Interpreter) -> Sequence[Array]:
+        count = max(int(operands[0]), 0)
+        state = list(operands[1 : 1 + self.carried])
+        scanned = operands[1 + self.carried :]
+        stacks = [np.zeros(t.shape, t.dtype.numpy) for t in self._stack_types()]
+        steps = range(count - 1, -1, -1) if self.reverse else range(count)
+        for i in steps:
+            arguments = [np.asarray(i, np.int64), *state, *(xs[i] for xs in scanned)]
+            out = interpreter.run_block(self.body, arguments)
+            state = out[: self.carried]
+            for stack, element in zip(stacks, out[self.carried :], strict=True):
+                stack[i] = element
+        return [*state, *stacks]
+
+    def _stack_types(self) -> list[TensorType]:
+        return [v.type for v in self.stacks if isinstance(v.type, TensorType)]
+
+    def cost(self) -> Cost:
+        return Cost()
+
+
+class While(Operation):
+    """`control.while`: repeats `body` as long as `condition` holds; operands are carried values.
+
+    C1: both regions take the carried types.  C2: `condition` yields a 0-d `i1`.
+    C3: `body` yields the carried types, which are the result types.
+    """
+
+    name = "control.while"
+    inits = operands()
+    condition = region()
+    body = region()
+
+    def infer(self) -> Sequence[Type]:
+        return [value.type for value in self.inits]
+
+    def verify_(self) -> None:
+        types = [value.type for value in self.inits]
+        for block in (self.condition, self.body):
+            self.require(1, [arg.type for arg in block.args] == types, "block arguments")
+        test = self.condition.terminator.operand_types
+        self.require(2, test == (PREDICATE,), "the condition is not one 0-d i1")
+        self.require(3, list(self.body.terminator.operand_types) == types, "carried types change")
+        self.require(3, list(self.result_types) == types, "result types")
+
+    def evaluate(self, operands: Sequence[Array], interpreter: Interpreter) -> Sequence[Array]:
+        state = list(operands)
+        while interpreter.run_block(self.condition, state)[0]:
+            state = interpreter.run_block(self.body, state)
+        return state
+
+    def cost(self) -> Cost:
+        return Cost()
+
+
+class Map(Operation):
+    """`control.map`: the region run independently for every point of an index space.
+
+    Block arguments are the indexes; what the region yields is stacked along leading axes of
+    `sizes`.
+
+    C1: as many block arguments as sizes, all 0-d `i64`.  C2: result types follow.
+    """
+
+    name = "control.map"
+    sizes = int_tuple()
+    body = region()
+
+    def infer(self) -> Sequence[Type]:
+        elements = self.body.terminator.operand_types
+        return [
+            TensorType((*self.sizes, *type_.shape), type_.dtype)
+            for type_ in elements
+            if isinstance(type_, TensorType)
+        ]
+
+    def verify_(self) -> None:
+        args = [arg.type for arg in self.body.args]
+        self.require(1, args == [INDEX] * len(self.sizes), "block arguments")
+        self.require(2, list(self.result_types) == list(self.infer()), "result types")
+
+    def evaluate(self, operands: Sequence[Array], interpreter: Interpreter) -> Sequence[Array]:
+        types = [v.type for v in self.results if isinstance(v.type, TensorType)]
+        outs = [np.zeros(t.shape, t.dtype.numpy) for t in types]
+        for point in np.ndindex(*self.sizes):
+            elements = interpreter.run_block(self.body, [np.asarray(i, np.int64) for i in point])
+            for out, element in zip(outs, elements, strict=True):
+                out[point] = element
+        return outs
+
+    def cost(self) -> Cost:
+        return Cost()
+
+
+def make_if(builder: Builder, condition: Value, on_true: Block, on_false: Block) -> If:
+    """Both blocks end in `control.yield` already."""
+    return builder.insert(If([condition], None, [Region(on_true), Region(on_false)]))
+
+
+def make_for(
+    builder: Builder,
+    count: Value,
+    inits: Sequence[Value],
+    scanned: Sequence[Value],
+    body: Block,
+    trip_count: int = -1,
+    reverse: bool = False,
+    checkpoint: int = 0,
+) -> For:
+    """`body` has the arguments described at `For` and ends in `control.yield` already."""
+    attributes: dict[str, Attribute] = {
+        "carried": len(inits),
+        "trip_count": trip_count,
+        "reverse": reverse,
+        "checkpoint": checkpoint,
+    }
+    return builder.insert(For([count, *inits, *scanned], attributes, [Region(body)]))
+
+
+def make_while(builder: Builder, inits: Sequence[Value], condition: Block, body: Block) -> While:
+    """Both blocks take the carried values and end in `control.yield` already."""
+    return builder.insert(While(inits, None, [Region(condition), Region(body)]))
+
+
+def make_map(builder: Builder, sizes: Sequence[int], body: Block) -> Map:
+    """`body` takes one index for each size and ends in `control.yield` already."""
+    return builder.insert(Map([], {"sizes": tuple(sizes)}, [Region(body)]))
+
+
+def make_yield(builder: Builder, values: Sequence[Value]) -> Yield:
+    """End a region."""
+    return builder.insert(Yield(values))

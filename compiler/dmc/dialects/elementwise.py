@@ -1,0 +1,303 @@
+"""What elementwise operations share: derivatives as data, from which both modes are generated.
+
+The Jacobian of an elementwise operation is diagonal, so one `Term` per operand says how a tangent
+(or a cotangent, the transpose being the same) passes: scaled by a partial derivative, kept where a
+condition holds, or unchanged. Partials are expressions over the operands and the result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from dmc.ir import (
+    Array,
+    Attribute,
+    Batched,
+    Builder,
+    Cost,
+    DenseElements,
+    Interpreter,
+    Operation,
+    ShapedType,
+    TensorType,
+    Trait,
+    Type,
+    Value,
+    dtype_of,
+    shape_of,
+)
+
+FOLD_LIMIT = 1 << 16
+"""Constants of more elements are not computed at compile time, unless all elements are equal."""
+
+
+@dataclass(frozen=True)
+class Expr:
+    """An expression of a partial derivative. Build them from `X`, `Y`, `Z`, `OUT` and numbers."""
+
+    def __add__(self, other: Expr | float) -> Expr:
+        return Apply("arith.add", (self, _expr(other)))
+
+    def __sub__(self, other: Expr | float) -> Expr:
+        return Apply("arith.subtract", (self, _expr(other)))
+
+    def __rsub__(self, other: float) -> Expr:
+        return Apply("arith.subtract", (_expr(other), self))
+
+    def __mul__(self, other: Expr | float) -> Expr:
+        return Apply("arith.multiply", (self, _expr(other)))
+
+    def __rmul__(self, other: float) -> Expr:
+        return Apply("arith.multiply", (_expr(other), self))
+
+    def __truediv__(self, other: Expr | float) -> Expr:
+        return Apply("arith.divide", (self, _expr(other)))
+
+    def __rtruediv__(self, other: float) -> Expr:
+        return Apply("arith.divide", (_expr(other), self))
+
+    def __neg__(self) -> Expr:
+        return Apply("arith.negate", (self,))
+
+
+@dataclass(frozen=True)
+class Operand(Expr):
+    """The operand at `index`."""
+
+    index: int
+
+
+@dataclass(frozen=True)
+class Result(Expr):
+    """The result of the operation."""
+
+
+@dataclass(frozen=True)
+class Number(Expr):
+    """A constant of the operation's element type."""
+
+    value: float
+
+
+@dataclass(frozen=True)
+class Apply(Expr):
+    """The elementwise operation named `op` on the values of `args`."""
+
+    op: str
+    args: tuple[Expr, ...]
+    attributes: tuple[tuple[str, str], ...] = ()
+
+
+X, Y, Z, OUT = Operand(0), Operand(1), Operand(2), Result()
+
+
+def _expr(value: Expr | float) -> Expr:
+    return value if isinstance(value, Expr) else Number(value)
+
+
+def call(op: str, *args: Expr | float) -> Expr:
+    """`call("math.cos", X)`."""
+    return Apply(op, tuple(map(_expr, args)))
+
+
+def compare(direction: str, left: Expr | float, right: Expr | float) -> Expr:
+    """The condition `left direction right`, such as `compare("GE", X, Y)`."""
+    return Apply("arith.compare", (_expr(left), _expr(right)), (("direction", direction),))
+
+
+@dataclass(frozen=True)
+class Term:
+    """How a tangent or cotangent passes one operand."""
+
+
+@dataclass(frozen=True)
+class Same(Term):
+    """Unchanged (converted to the element type it must have)."""
+
+
+@dataclass(frozen=True)
+class Negated(Term):
+    """With its sign changed."""
+
+
+@dataclass(frozen=True)
+class Scale(Term):
+    """Multiplied by a partial derivative."""
+
+    partial: Expr
+
+
+@dataclass(frozen=True)
+class Keep(Term):
+    """Kept where `condition` holds, an exact zero elsewhere."""
+
+    condition: Expr
+    negate: bool = False
+
+
+class Elementwise(Operation):
+    """Base of elementwise operations on scalars, vectors and tensors alike.
+
+    Subclasses give `numpy` (reference semantics) and `terms`, one per operand (None: the result
+    does not depend on it differentiably). `batch` expects operands aligned to the same map axes.
+    """
+
+    traits = frozenset({Trait.ELEMENTWISE})
+    numpy: ClassVar[Callable[..., Array]]
+    terms: ClassVar[tuple[Term | None, ...]] = ()
+    flops: ClassVar[int] = 1
+
+    def infer(self) -> Sequence[Type]:
+        first = self.operands[0].type
+        for value in self.operands[1:]:
+            self.require(0, value.type == first, f"operand types {first} and {value.type} differ")
+        return (first,)
+
+    def verify_(self) -> None:
+        self.require(0, tuple(self.infer()) == self.result_types, "result type does not follow")
+
+    def evaluate(self, operands: Sequence[Array], interpreter: Interpreter) -> Sequence[Array]:
+        out = np.asarray(type(self).numpy(*operands))
+        return (out.astype(dtype_of(self.results[0].type).numpy, copy=False),)
+
+    def fold(self) -> Sequence[Value | Attribute] | None:
+        """Compute an operation on constants, unless the result would be large."""
+        type_ = self.results[0].type
+        constants = [constant_array(value) for value in self.operands]
+        if not isinstance(type_, TensorType) or not constants:
+            return None
+        arrays = [array for array in constants if array is not None]
+        if len(arrays) < len(constants):
+            return None
+        if type_.size <= FOLD_LIMIT:
+            with np.errstate(all="ignore"):
+                (out,) = self.evaluate(arrays, Interpreter())
+            return (DenseElements(out, type_),)
+        if all(all(s == 0 for s in array.strides) for array in arrays):
+            with np.errstate(all="ignore"):
+                (out,) = self.evaluate([array.reshape(-1)[0] for array in arrays], Interpreter())
+            return (DenseElements(np.broadcast_to(out, type_.shape), type_),)
+        return None
+
+    def tangent(self, builder: Builder, tangents: Sequence[Value | None]) -> Sequence[Value | None]:
+        total: Value | None = None
+        dtype = self.results[0].type
+        for term, tangent in zip(self.terms, tangents, strict=True):
+            if term is None or tangent is None:
+                continue
+            part = apply_term(builder, self, term, tangent, dtype, guarded=False)
+            total = part if total is None else emit(builder, "arith.add", total, part)
+        return (total,)
+
+    def adjoint(
+        self, builder: Builder, cotangents: Sequence[Value | None]
+    ) -> Sequence[Value | None]:
+        return self.pull_back(builder, cotangents[0], guarded=False)
+
+    def pull_back(
+        self, builder: Builder, cotangent: Value | None, guarded: bool
+    ) -> Sequence[Value | None]:
+        """The adjoint; `guarded`: a cotangent of exactly zero contributes exactly zero.
+
+        Guarding keeps untaken branches from turning `0 * inf` into NaN.
+        """
+        if cotangent is None:
+            return [None] * len(self.operands)
+        return [
+            None
+            if term is None
+            else apply_term(builder, self, term, cotangent, value.type, guarded)
+            for term, value in zip(self.terms, self.operands, strict=True)
+        ]
+
+    def batch(self, builder: Builder, operands: Sequence[Batched]) -> Sequence[Batched]:
+        values = [item.value for item in operands]
+        new = builder.insert(type(self)(values, self.attributes, location=self.location))
+        return [Batched(new.results[0], operands[0].axes)]
+
+    def cost(self) -> Cost:
+        types = [value.type for value in (*self.operands, *self.results)]
+        size = max(int(np.prod(shape_of(type_))) for type_ in types)
+        bytes_ = sum(type_.bytes for type_ in types if isinstance(type_, ShapedType))
+        return Cost(flops=self.flops * size, bytes=bytes_)
+
+
+def emit(builder: Builder, op: str, *operands: Value, **attributes: Attribute) -> Value:
+    """Build the elementwise operation named `op` (classes of other files are reached by name)."""
+    return builder.insert(Operation.registry[op](operands, attributes)).results[0]
+
+
+def constant_array(value: Value) -> Array | None:
+    """The array of a constant tensor, or None when `value` is not one."""
+    op = value.defining_op
+    if op is None or not op.has(Trait.CONSTANT):
+        return None
+    data = op.attributes["value"]
+    return data.array if isinstance(data, DenseElements) else None
+
+
+def splat_of(value: Value) -> float | int | bool | None:
+    """The common element of a constant value, or None."""
+    op = value.defining_op
+    if op is None or not op.has(Trait.CONSTANT):
+        return None
+    data = op.attributes["value"]
+    if isinstance(data, DenseElements):
+        return data.splat_value
+    return data if isinstance(data, (bool, int, float)) else None
+
+
+def apply_term(
+    builder: Builder, op: Operation, term: Term, tangent: Value, wanted: Type, guarded: bool
+) -> Value:
+    """Pass `tangent` through one operand of `op`; the outcome has type `wanted`."""
+    match term:
+        case Same():
+            passed = tangent
+        case Negated():
+            passed = emit(builder, "arith.negate", tangent)
+        case Scale(partial):
+            factor = _materialize(builder, op, partial, tangent.type)
+            passed = emit(builder, "arith.multiply", tangent, factor)
+            if guarded and splat_of(factor) is None:
+                zero = _constant(builder, 0.0, tangent.type)
+                nothing = emit(builder, "arith.compare", tangent, zero, direction="EQ")
+                passed = emit(builder, "arith.select", nothing, zero, passed)
+        case Keep(condition, negate):
+            holds = _materialize(builder, op, condition, op.operands[0].type)
+            zero = _constant(builder, 0.0, tangent.type)
+            pair = (zero, tangent) if negate else (tangent, zero)
+            passed = emit(builder, "arith.select", holds, *pair)
+        case _:
+            raise TypeError(f"{term} is not a term")
+    if passed.type != wanted:
+        convert = Operation.registry["arith.convert"]
+        passed = builder.insert(convert([passed], result_types=[wanted])).results[0]
+    return passed
+
+
+def _constant(builder: Builder, number: float, type_: Type) -> Value:
+    value: Attribute = number
+    if isinstance(type_, TensorType):
+        value = DenseElements.splat(number, type_)
+    constant = Operation.registry["arith.constant"]
+    return builder.insert(constant([], {"value": value}, result_types=[type_])).results[0]
+
+
+def _materialize(builder: Builder, op: Operation, expr: Expr, like: Type) -> Value:
+    match expr:
+        case Operand(index):
+            return op.operands[index]
+        case Result():
+            return op.results[0]
+        case Number(value):
+            return _constant(builder, value, like)
+        case Apply(name, args, attributes):
+            values = [_materialize(builder, op, arg, like) for arg in args]
+            return emit(builder, name, *values, **dict(attributes))
+        case _:
+            raise TypeError(f"{expr} is not an expression")

@@ -1,0 +1,149 @@
+"""`func`: functions, calls and returns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from dmc.ir import (
+    UNKNOWN,
+    Array,
+    Attribute,
+    Block,
+    Builder,
+    Cost,
+    FunctionType,
+    Interpreter,
+    Location,
+    Module,
+    Operation,
+    Region,
+    SymbolRef,
+    Trait,
+    Type,
+    Value,
+    attribute,
+    operands,
+    region,
+)
+
+
+class Func(Operation):
+    """`func.func`: a named function; its arguments are those of its block.
+
+    Optional attributes: `visibility` ("private"), `jvp_rule` and `vjp_rule` (functions that give
+    its derivative; such a function is not inlined before differentiation).
+
+    C1: the body ends in `func.return` of the result types.  C2: the block has the input types.
+    """
+
+    name = "func.func"
+    sym_name = attribute(str)
+    function_type = attribute(FunctionType)
+    body = region()
+
+    def infer(self) -> Sequence[Type]:
+        return ()
+
+    def verify_(self) -> None:
+        returned = self.body.terminator.operand_types
+        ends = isinstance(self.body.terminator, Return) and returned == self.function_type.results
+        self.require(1, ends, f"returns {returned}, declares {self.function_type.results}")
+        inputs = tuple(arg.type for arg in self.body.args)
+        self.require(2, inputs == self.function_type.inputs, "block arguments differ from inputs")
+
+    @property
+    def is_private(self) -> bool:
+        return self.attributes.get("visibility") == "private"
+
+    @property
+    def jvp_rule(self) -> SymbolRef | None:
+        rule = self.attributes.get("jvp_rule")
+        return rule if isinstance(rule, SymbolRef) else None
+
+    @property
+    def vjp_rule(self) -> SymbolRef | None:
+        rule = self.attributes.get("vjp_rule")
+        return rule if isinstance(rule, SymbolRef) else None
+
+    @property
+    def has_rule(self) -> bool:
+        """Whether a declared rule replaces differentiating the body."""
+        return self.jvp_rule is not None or self.vjp_rule is not None
+
+    def update_type(self) -> None:
+        """Make `function_type` follow the block arguments and the return."""
+        inputs = tuple(arg.type for arg in self.body.args)
+        self.attributes["function_type"] = FunctionType(inputs, self.body.terminator.operand_types)
+
+
+class Return(Operation):
+    """`func.return`: ends a function."""
+
+    name = "func.return"
+    traits = frozenset({Trait.TERMINATOR})
+    values = operands()
+
+    def infer(self) -> Sequence[Type]:
+        return ()
+
+
+class Call(Operation):
+    """`func.call` of a function of the module. The result types are given, not inferred."""
+
+    name = "func.call"
+    callee = attribute(SymbolRef)
+    arguments = operands()
+
+    def evaluate(self, operands: Sequence[Array], interpreter: Interpreter) -> Sequence[Array]:
+        return interpreter.call(self.callee.name, operands)
+
+    def cost(self) -> Cost:
+        return Cost()
+
+
+def function(
+    module: Module,
+    name: str,
+    inputs: Sequence[Type],
+    names: Sequence[str] = (),
+    location: Location = UNKNOWN,
+    private: bool = False,
+) -> tuple[Func, Builder]:
+    """Append an empty function named `name` (made unique) and a builder for its body."""
+    attributes: dict[str, Attribute] = {
+        "sym_name": module.fresh_name(name),
+        "function_type": FunctionType(tuple(inputs), ()),
+    }
+    if private:
+        attributes["visibility"] = "private"
+    block = Block(inputs, names)
+    func = Func([], attributes, [Region(block)], location=location)
+    module.append(func)
+    return func, Builder(block, location=location)
+
+
+def finish(func: Func, builder: Builder, values: Sequence[Value]) -> Func:
+    """End the body with a return of `values` and settle the type."""
+    builder.insert(Return(values))
+    func.update_type()
+    return func
+
+
+def call(builder: Builder, callee: Func, arguments: Sequence[Value]) -> tuple[Value, ...]:
+    """Call `callee`."""
+    symbol: Attribute = SymbolRef(callee.sym_name)
+    results = callee.function_type.results
+    return builder.insert(Call(arguments, {"callee": symbol}, result_types=results)).results
+
+
+def functions(module: Module) -> list[Func]:
+    """The functions of `module`, in order."""
+    return [op for op in module.body if isinstance(op, Func)]
+
+
+def lookup(module: Module, symbol: str | SymbolRef) -> Func:
+    """The function named `symbol`. Raises KeyError when there is none."""
+    op = module.lookup(symbol)
+    if not isinstance(op, Func):
+        raise KeyError(symbol)
+    return op

@@ -1,0 +1,382 @@
+"""`math`: elementary and special functions, element by element.
+
+The reference semantics is computed in double precision or better and rounded once.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+from dmc.dialects import arith
+from dmc.dialects.elementwise import (
+    OUT,
+    Elementwise,
+    Scale,
+    X,
+    Y,
+    call,
+    splat_of,
+)
+from dmc.ir import Array, Builder, Operation, Value, operand, result
+
+
+def _scalar_function(function: Callable[[float], float]) -> Callable[[Array], Array]:
+    """Apply a Python function to every element, in double precision."""
+
+    def apply(x: Array) -> Array:
+        values = [function(float(v)) for v in np.asarray(x).reshape(-1)]
+        return np.asarray(values, dtype=np.float64).reshape(np.shape(x))
+
+    return apply
+
+
+class _Unary(Elementwise):
+    """One operand."""
+
+    operand = operand()
+    result = result()
+    flops = 10
+
+
+class Exp(_Unary):
+    """`math.exp`."""
+
+    name = "math.exp"
+    numpy = np.exp
+    terms = (Scale(OUT),)
+
+
+class Expm1(_Unary):
+    """`math.expm1`: `exp(x) - 1`, accurate near 0."""
+
+    name = "math.expm1"
+    numpy = np.expm1
+    terms = (Scale(OUT + 1.0),)
+
+
+class Log(_Unary):
+    """`math.log`: natural logarithm."""
+
+    name = "math.log"
+    numpy = np.log
+    terms = (Scale(1.0 / X),)
+
+
+class Log1p(_Unary):
+    """`math.log1p`: `log(1 + x)`, accurate near 0."""
+
+    name = "math.log1p"
+    numpy = np.log1p
+    terms = (Scale(1.0 / (X + 1.0)),)
+
+
+class Sqrt(_Unary):
+    """`math.sqrt`."""
+
+    name = "math.sqrt"
+    numpy = np.sqrt
+    terms = (Scale(0.5 / OUT),)
+    flops = 4
+
+
+class Rsqrt(_Unary):
+    """`math.rsqrt`: `1 / sqrt(x)`."""
+
+    name = "math.rsqrt"
+    terms = (Scale(-0.5 * (OUT / X)),)
+    flops = 6
+
+    @staticmethod
+    def numpy(x: Array) -> Array:
+        return 1 / np.sqrt(x)
+
+
+class Sin(_Unary):
+    """`math.sin`."""
+
+    name = "math.sin"
+    numpy = np.sin
+    terms = (Scale(call("math.cos", X)),)
+
+
+class Cos(_Unary):
+    """`math.cos`."""
+
+    name = "math.cos"
+    numpy = np.cos
+    terms = (Scale(-call("math.sin", X)),)
+
+
+class Tan(_Unary):
+    """`math.tan`."""
+
+    name = "math.tan"
+    numpy = np.tan
+    terms = (Scale(OUT * OUT + 1.0),)
+
+
+class Asin(_Unary):
+    """`math.asin`."""
+
+    name = "math.asin"
+    numpy = np.arcsin
+    terms = (Scale(call("math.rsqrt", 1.0 - X * X)),)
+
+
+class Acos(_Unary):
+    """`math.acos`."""
+
+    name = "math.acos"
+    numpy = np.arccos
+    terms = (Scale(-call("math.rsqrt", 1.0 - X * X)),)
+
+
+class Atan(_Unary):
+    """`math.atan`."""
+
+    name = "math.atan"
+    numpy = np.arctan
+    terms = (Scale(1.0 / (X * X + 1.0)),)
+
+
+class Sinh(_Unary):
+    """`math.sinh`."""
+
+    name = "math.sinh"
+    numpy = np.sinh
+    terms = (Scale(call("math.cosh", X)),)
+
+
+class Cosh(_Unary):
+    """`math.cosh`."""
+
+    name = "math.cosh"
+    numpy = np.cosh
+    terms = (Scale(call("math.sinh", X)),)
+
+
+class Tanh(_Unary):
+    """`math.tanh`."""
+
+    name = "math.tanh"
+    numpy = np.tanh
+    terms = (Scale(1.0 - OUT * OUT),)
+
+
+class Logistic(_Unary):
+    """`math.logistic`: `1 / (1 + exp(-x))`, without overflow (StableHLO's name of the sigmoid)."""
+
+    name = "math.logistic"
+    terms = (Scale(OUT * (1.0 - OUT)),)
+
+    @staticmethod
+    def numpy(x: Array) -> Array:
+        e = np.exp(-np.abs(x))
+        return np.where(x >= 0, 1 / (1 + e), e / (1 + e))
+
+
+class Erf(_Unary):
+    """`math.erf`: the error function; its derivative is `2/sqrt(pi) exp(-x^2)`."""
+
+    name = "math.erf"
+    numpy = _scalar_function(math.erf)
+    terms = (Scale(2.0 / math.sqrt(math.pi) * call("math.exp", -(X * X))),)
+
+
+def _lgamma(x: float) -> float:
+    """`log |gamma(x)|`; infinite at the poles."""
+    if math.isnan(x) or x == -math.inf:
+        return x if math.isnan(x) else math.inf
+    try:
+        return math.lgamma(x)
+    except ValueError:
+        return math.inf
+
+
+class Lgamma(_Unary):
+    """`math.lgamma`: the logarithm of |gamma|; its derivative is digamma."""
+
+    name = "math.lgamma"
+    numpy = _scalar_function(_lgamma)
+    terms = (Scale(call("math.digamma", X)),)
+    flops = 30
+
+
+def _polygamma(order: int, x: float) -> float:
+    """Digamma (order 0) or trigamma (order 1), by recurrence and the asymptotic series.
+
+    Abramowitz and Stegun, 6.3.18 and 6.4.12; the reflection formulas 6.3.7 and 6.4.7 for x < 0.
+    """
+    if math.isnan(x) or (x <= 0 and x == math.floor(x)):
+        return math.nan
+    if x < 0:
+        if order == 0:
+            return _polygamma(0, 1 - x) - math.pi / math.tan(math.pi * x)
+        return (math.pi / math.sin(math.pi * x)) ** 2 - _polygamma(1, 1 - x)
+    total = 0.0
+    while x < 20:
+        total += -1 / x if order == 0 else 1 / (x * x)
+        x += 1
+    if math.isinf(x):
+        return math.inf if order == 0 else 0.0
+    r = 1 / (x * x)
+    bernoulli = (1 / 6, -1 / 30, 1 / 42, -1 / 30, 5 / 66, -691 / 2730)
+    if order == 0:
+        series = sum(b / (2 * k + 2) * r ** (k + 1) for k, b in enumerate(bernoulli))
+        return total + math.log(x) - 0.5 / x - series
+    series = sum(b * r ** (k + 1) for k, b in enumerate(bernoulli))
+    return total + (1 + 0.5 / x + series) / x
+
+
+class Digamma(_Unary):
+    """`math.digamma`: the derivative of lgamma; NaN at its poles."""
+
+    name = "math.digamma"
+    terms = (Scale(call("math.trigamma", X)),)
+    flops = 30
+
+    @staticmethod
+    def numpy(x: Array) -> Array:
+        return _scalar_function(lambda v: _polygamma(0, v))(x)
+
+
+class Trigamma(_Unary):
+    """`math.trigamma`: the derivative of digamma. It has no derivative of its own yet."""
+
+    name = "math.trigamma"
+    flops = 30
+
+    @staticmethod
+    def numpy(x: Array) -> Array:
+        return _scalar_function(lambda v: _polygamma(1, v))(x)
+
+
+class Floor(_Unary):
+    """`math.floor`."""
+
+    name = "math.floor"
+    numpy = np.floor
+    terms = (None,)
+    flops = 1
+
+
+class Ceil(_Unary):
+    """`math.ceil`."""
+
+    name = "math.ceil"
+    numpy = np.ceil
+    terms = (None,)
+    flops = 1
+
+
+class Round(_Unary):
+    """`math.round`: to the nearest integer, halves to even (as NumPy)."""
+
+    name = "math.round"
+    numpy = np.round
+    terms = (None,)
+    flops = 1
+
+
+class _Binary(Elementwise):
+    """Two operands."""
+
+    lhs = operand()
+    rhs = operand()
+    result = result()
+    flops = 20
+
+
+class Power(_Binary):
+    """`math.power`: `x ** y`.
+
+    The derivative in x is `y * x ** (y - 1)`, exact at 0 for a constant `y`; in y it is
+    `log(x) * x ** y`, taken as 0 at `x = 0`.
+    """
+
+    name = "math.power"
+    numpy = np.power
+    terms = (
+        Scale(Y * call("math.power", X, Y - 1.0)),
+        Scale(OUT * call("math.log_or_zero", X)),
+    )
+
+    def canonicalize(self, builder: Builder) -> list[Value] | None:
+        """Small constant exponents become multiplications and roots."""
+        x, exponent = self.lhs, splat_of(self.rhs)
+        match exponent:
+            case 0.0:
+                return [arith.ones(builder, x.type)]
+            case 1.0:
+                return [x]
+            case 2.0:
+                return [arith.multiply(builder, x, x)]
+            case 3.0:
+                return [arith.multiply(builder, arith.multiply(builder, x, x), x)]
+            case 4.0:
+                square = arith.multiply(builder, x, x)
+                return [arith.multiply(builder, square, square)]
+            case -1.0:
+                return [arith.divide(builder, arith.ones(builder, x.type), x)]
+            case 0.5:
+                return [sqrt(builder, x)]
+            case -0.5:
+                return [builder.insert(Rsqrt([x])).result]
+            case _:
+                return None
+
+
+class LogOrZero(_Unary):
+    """`math.log_or_zero`: `log(x)` for positive x, else 0: the factor in d(x ** y)/dy."""
+
+    name = "math.log_or_zero"
+    terms = (Scale(1.0 / X),)
+
+    @staticmethod
+    def numpy(x: Array) -> Array:
+        return np.where(x > 0, np.log(np.where(x > 0, x, 1)), 0)
+
+
+class Atan2(_Binary):
+    """`math.atan2`: the angle of the point (x, y) = (rhs, lhs)."""
+
+    name = "math.atan2"
+    numpy = np.arctan2
+    terms = (Scale(Y / (X * X + Y * Y)), Scale(-(X / (X * X + Y * Y))))
+
+
+def unary(builder: Builder, name: str, x: Value) -> Value:
+    """The operation `math.<name>` (or `arith.<name>`) of one operand."""
+    cls = Operation.registry.get(f"math.{name}") or Operation.registry[f"arith.{name}"]
+    return builder.insert(cls([x])).results[0]
+
+
+def exp(builder: Builder, x: Value) -> Value:
+    return builder.insert(Exp([x])).result
+
+
+def log(builder: Builder, x: Value) -> Value:
+    return builder.insert(Log([x])).result
+
+
+def sqrt(builder: Builder, x: Value) -> Value:
+    return builder.insert(Sqrt([x])).result
+
+
+def sin(builder: Builder, x: Value) -> Value:
+    return builder.insert(Sin([x])).result
+
+
+def cos(builder: Builder, x: Value) -> Value:
+    return builder.insert(Cos([x])).result
+
+
+def tanh(builder: Builder, x: Value) -> Value:
+    return builder.insert(Tanh([x])).result
+
+
+def power(builder: Builder, x: Value, y: Value) -> Value:
+    return builder.insert(Power([x, y])).result
