@@ -1,0 +1,45 @@
+"""The `kernel` dialect: how work is grouped into passes over memory.
+
+`kernel.generic` follows the idea of MLIR's structured operations
+(https://mlir.llvm.org/docs/Dialects/Linalg/): an iteration space, an affine map for each operand
+and result, reduction axes, and scalar code for one point. What is no map or reduction has an
+operation of its own: scatter, scan, sort, window update, concatenation, view, copy.
+
+In bodies every value is a 0-d tensor. They hold elementwise and constant operations,
+`kernel.index` and `kernel.load`, and capture nothing but tensors that `kernel.load` reads; a 0-d
+tensor comes in as an operand whose map has no subscripts. Outside of kernels, arithmetic on 0-d
+tensors stays as it is (it is done in registers), and `kernel.load` reads one element.
+"""
+
+from dmc.dialects.kernel.generic import Contraction, Generic
+from dmc.dialects.kernel.movement import Concatenate, Copy, FromElements, UpdateWindow, View
+from dmc.dialects.kernel.ordered import Scan, Scatter, Sort
+from dmc.dialects.kernel.scalar import (
+    COMBINERS,
+    OVERWRITE,
+    Index,
+    Load,
+    Structured,
+    Yield,
+    identity_of,
+)
+
+__all__ = [
+    "COMBINERS",
+    "OVERWRITE",
+    "Concatenate",
+    "Contraction",
+    "Copy",
+    "FromElements",
+    "Generic",
+    "Index",
+    "Load",
+    "Scan",
+    "Scatter",
+    "Sort",
+    "Structured",
+    "UpdateWindow",
+    "View",
+    "Yield",
+    "identity_of",
+]

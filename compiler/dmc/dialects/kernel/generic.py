@@ -1,0 +1,232 @@
+"""`kernel.generic`: one pass over memory as an iteration space, affine maps and scalar code."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from dmc.dialects.kernel.scalar import (
+    COMBINERS,
+    Structured,
+    element_type,
+    flops_of,
+    grid_of,
+    identity_of,
+    read_through,
+    run_scalars,
+)
+from dmc.ir.attributes import AffineMap, ArrayAttr
+from dmc.ir.operation import Block, Value, attribute, int_tuple, operands, region
+from dmc.ir.rules import Cost
+from dmc.ir.types import Array, DType, ShapedType, TensorType, Type, dtype_of
+
+if TYPE_CHECKING:
+    from dmc.ir.interpreter import Interpreter
+
+
+@dataclass(frozen=True, slots=True)
+class Contraction:
+    """A kernel recognised as `Σ_k lhs · rhs`, as iteration dimensions in ascending order.
+
+    `lhs` and `rhs` number the two operands of the body, of which `lhs` is multiplied first.
+    Every operand axis is one dimension, and no dimension occurs twice in an operand.
+    """
+
+    lhs: int
+    rhs: int
+    batch: tuple[int, ...]
+    m: tuple[int, ...]
+    n: tuple[int, ...]
+    k: tuple[int, ...]
+
+
+class Generic(Structured):
+    """`kernel.generic`: a map over the parallel dimensions, each point perhaps a reduction.
+
+    `sizes` is the iteration space; its last dimensions, listed in `reduction`, are reduced. The
+    body runs at every point on one element of each body operand, and its values are combined over
+    the reduction by `combiners` (one for each value), starting from the identity. The epilogue
+    runs once at each parallel point on the reduced values and on one element of each of the last
+    `epilogue_operands` operands; its values are the elements of the results. Without a reduction
+    the epilogue only passes the body's values on.
+
+    The order of combination is chosen by the lowering from sizes and target alone.
+
+    C1: `reduction` lists the last dimensions, ascending.
+    C2: one map for each operand and result.
+    C3: operand maps stay inside the operands; epilogue operands use parallel dimensions only.
+    C4: a result map picks every parallel dimension exactly once.
+    C5: the body takes one 0-d value for each body operand; the epilogue takes the reduced values,
+        then one for each epilogue operand.
+    C6: one combiner for each value of the body with a reduction, none without.
+    C7: bodies are scalar code (see `dmc.dialects.kernel`); an epilogue indexes parallel dimensions.
+    C8: without a reduction there are no epilogue operands and the epilogue yields its arguments.
+    C9: f16 and bf16 are not accumulated in: the body converts.
+    C10: results are what the epilogue yields, over the shape the result maps pick.
+    """
+
+    name = "kernel.generic"
+    inputs = operands()
+    reduction = int_tuple(())
+    combiners = attribute(ArrayAttr, ArrayAttr(()))
+    epilogue_operands = attribute(int, 0)
+    body = region()
+    epilogue = region()
+
+    @property
+    def parallel(self) -> tuple[int, ...]:
+        """The iteration dimensions that are not reduced: the first ones."""
+        return tuple(range(len(self.space) - len(self.reduction)))
+
+    @property
+    def parallel_sizes(self) -> tuple[int, ...]:
+        return self.space[: len(self.parallel)]
+
+    @property
+    def reduction_sizes(self) -> tuple[int, ...]:
+        return self.space[len(self.parallel) :]
+
+    @property
+    def body_count(self) -> int:
+        """How many operands the body reads; the others feed the epilogue."""
+        return len(self.operands) - self.epilogue_operands
+
+    @property
+    def body_inputs(self) -> tuple[Value, ...]:
+        return self.operands[: self.body_count]
+
+    @property
+    def epilogue_inputs(self) -> tuple[Value, ...]:
+        return self.operands[self.body_count :]
+
+    @property
+    def operand_maps(self) -> tuple[AffineMap, ...]:
+        return self.affine_maps[: len(self.operands)]
+
+    @property
+    def result_maps(self) -> tuple[AffineMap, ...]:
+        return self.affine_maps[len(self.operands) :]
+
+    @property
+    def combiner_names(self) -> tuple[str, ...]:
+        return tuple(item for item in self.combiners.items if isinstance(item, str))
+
+    def infer(self) -> Sequence[Type]:
+        yielded = self.epilogue.terminator.operands
+        self.require(2, len(self.result_maps) == len(yielded), "needs a map for each result")
+        types: list[Type] = []
+        for value, map_ in zip(yielded, self.result_maps, strict=True):
+            picked = map_.picked()
+            self.require(4, picked is not None, f"{map_} is no choice of dimensions")
+            shape = tuple(self.space[d] for d in picked or ())
+            types.append(TensorType(shape, dtype_of(value.type)))
+        return types
+
+    def verify_(self) -> None:
+        first = len(self.space) - len(self.reduction)
+        trailing = tuple(range(first, len(self.space)))
+        self.require(1, self.reduction == trailing, "reduces other than the last dimensions")
+        count = len(self.operands) + len(self.results)
+        maps = self.affine_maps
+        self.require(2, len(maps) == len(self.maps.items) == count, "needs a map for each value")
+        for value, map_ in zip(self.operands, self.operand_maps, strict=True):
+            self.verify_map(3, map_, value.type)
+        for map_ in self.operand_maps[self.body_count :]:
+            used = {d for e in map_.results for d, c in enumerate(e.coefficients) if c}
+            self.require(3, used.isdisjoint(self.reduction), "the epilogue reads along a reduction")
+        for map_ in self.result_maps:
+            picked = sorted(map_.picked() or ())
+            self.require(4, picked == list(self.parallel), f"{map_} is no permutation")
+        reduced = [value.type for value in self.body.terminator.operands]
+        self.verify_args(5, self.body, [element_type(v.type) for v in self.body_inputs])
+        extra = [element_type(v.type) for v in self.epilogue_inputs]
+        self.verify_args(5, self.epilogue, [*reduced, *extra])
+        self._verify_reduction(reduced)
+        self.verify_scalars(7, self.body)
+        self.verify_scalars(7, self.epilogue, dimensions=first)
+        self.require(10, self.result_types == tuple(self.infer()), "results of another type")
+
+    def _verify_reduction(self, reduced: Sequence[Type]) -> None:
+        if self.reduction:
+            known = [name for name in self.combiner_names if name in COMBINERS]
+            matches = len(known) == len(self.combiners.items) == len(reduced)
+            self.require(6, matches, "needs a combiner for each value of the body")
+            narrow = [t for t in reduced if dtype_of(t) in (DType.F16, DType.BF16)]
+            self.require(9, not narrow, f"accumulates in {narrow}")
+        else:
+            self.require(6, not self.combiners.items, "combines without a reduction")
+            passes_on = self.epilogue.terminator.operands == tuple(self.epilogue.args)
+            plain = passes_on and self.epilogue_operands == 0
+            self.require(8, plain, "has an epilogue without a reduction")
+
+    def evaluate(self, operands: Sequence[Array], interpreter: Interpreter) -> Sequence[Array]:
+        grid = grid_of(self.space)
+        pairs = zip(self.operand_maps, operands, strict=True)
+        elements = [read_through(map_, array, grid) for map_, array in pairs]
+        values = run_scalars(self.body, elements[: self.body_count], grid, interpreter)
+        values = [np.broadcast_to(value, self.space) for value in values]
+        if self.reduction:
+            combined = zip(values, self.combiner_names, strict=True)
+            reduced = [_reduce(value, name, self.reduction) for value, name in combined]
+            outer = grid_of(self.parallel_sizes)
+            extra = [e.reshape(e.shape[: len(outer)]) for e in elements[self.body_count :]]
+            values = run_scalars(self.epilogue, [*reduced, *extra], outer, interpreter)
+            values = [np.broadcast_to(value, self.parallel_sizes) for value in values]
+        return [
+            np.transpose(value, map_.picked())
+            for value, map_ in zip(values, self.result_maps, strict=True)
+        ]
+
+    def cost(self) -> Cost:
+        outer = int(np.prod(self.parallel_sizes, dtype=np.int64))
+        flops = self.points * (flops_of(self.body) + len(self.combiner_names))
+        types = (*self.operand_types, *self.result_types)
+        traffic = sum(type_.bytes for type_ in types if isinstance(type_, ShapedType))
+        dynamic = sum((op.cost() for op in self.loads()), Cost()) * self.points
+        return Cost(flops + outer * flops_of(self.epilogue), traffic) + dynamic
+
+    def contraction(self) -> Contraction | None:
+        """The roles of the dimensions when the body multiplies two operands to be summed.
+
+        Conversions of the factors are seen through. None for every other kernel.
+        """
+        factors = _factors(self.body)
+        if self.combiner_names != ("add",) or self.body_count != 2 or factors is None:
+            return None
+        lhs, rhs = factors
+        left, right = self.operand_maps[lhs].picked(), self.operand_maps[rhs].picked()
+        if left is None or right is None:
+            return None
+        a, b, k = set(left), set(right), set(self.reduction)
+        distinct = len(a) == len(left) and len(b) == len(right)
+        if not distinct or not k <= (a & b) or a | b != set(range(len(self.space))):
+            return None
+        groups = (a & b) - k, a - b, b - a, k
+        batch, m, n, inner = (tuple(sorted(group)) for group in groups)
+        return Contraction(lhs, rhs, batch, m, n, inner)
+
+
+def _reduce(value: Array, combiner: str, axes: tuple[int, ...]) -> Array:
+    initial = np.asarray(identity_of(combiner, DType.of(value.dtype)), value.dtype)
+    ufunc = COMBINERS[combiner]
+    # Booleans would be promoted by `add`; `dtype` keeps every other type as it is.
+    return np.asarray(ufunc.reduce(value, axis=axes, dtype=value.dtype, initial=initial.item()))
+
+
+def _factors(body: Block) -> tuple[int, int] | None:
+    """The operand numbers of the two factors when the body is one product of them."""
+    values = body.terminator.operands
+    product = values[0].defining_op if len(values) == 1 else None
+    if product is None or product.name != "arith.multiply":
+        return None
+    factors = [_through_conversion(value) for value in product.operands]
+    numbers = tuple(value.index for value in factors if value.owner is body)
+    return (numbers[0], numbers[1]) if sorted(numbers) == [0, 1] else None
+
+
+def _through_conversion(value: Value) -> Value:
+    op = value.defining_op
+    return op.operands[0] if op is not None and op.name == "arith.convert" else value

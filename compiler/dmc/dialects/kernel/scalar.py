@@ -1,0 +1,227 @@
+"""Scalar code in kernels: what bodies consist of, and the iteration space they run over."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from dmc.ir.attributes import AffineMap, ArrayAttr
+from dmc.ir.operation import (
+    Block,
+    Operation,
+    Trait,
+    Value,
+    attribute,
+    int_tuple,
+    operand,
+    operands,
+    result,
+)
+from dmc.ir.rules import Cost
+from dmc.ir.types import Array, DType, ShapedType, TensorType, Type, dtype_of, shape_of
+
+if TYPE_CHECKING:
+    from dmc.ir.interpreter import Interpreter
+
+COMBINERS: dict[str, np.ufunc] = {
+    "add": np.add,
+    "mul": np.multiply,
+    "max": np.maximum,
+    "min": np.minimum,
+}
+"""How two partial results of a reduction become one."""
+
+OVERWRITE = "set"
+"""The combiner of a scatter that keeps the last update."""
+
+
+def identity_of(combiner: str, dtype: DType) -> float | int | bool:
+    """The value that changes nothing when combined: the result of an empty reduction."""
+    if combiner in ("add", "mul"):
+        return int(combiner == "mul")
+    highest = combiner == "min"
+    if dtype.is_float:
+        return np.inf if highest else -np.inf
+    if dtype is DType.BOOL:
+        return highest
+    half = 1 << (8 * dtype.bytes - 1)
+    return half - 1 if highest else -half
+
+
+class Yield(Operation):
+    """`kernel.yield`: ends a body or an epilogue with its values."""
+
+    name = "kernel.yield"
+    traits = frozenset({Trait.TERMINATOR})
+    values = operands()
+
+    def infer(self) -> Sequence[Type]:
+        return ()
+
+
+class Index(Operation):
+    """`kernel.index {dim}`: the current subscript of iteration dimension `dim`, an i64."""
+
+    name = "kernel.index"
+    traits = frozenset({Trait.INTEGER_VALUED})
+    dim = attribute(int)
+    output = result()
+
+    def infer(self) -> Sequence[Type]:
+        return (TensorType((), DType.I64),)
+
+    def evaluate(self, operands: Sequence[Array], interpreter: Interpreter) -> Sequence[Array]:
+        raise ValueError("kernel.index has a value only in the body of a kernel")
+
+
+class Load(Operation):
+    """`kernel.load %tensor[%i, …]`: one element; a subscript outside the axis is clamped to it.
+
+    `in_bounds` promises that no subscript needs clamping. The axes must not be empty unless the
+    load is never executed.
+
+    C1: one subscript for each axis.
+    C2: the subscripts are 0-d integers.
+    """
+
+    name = "kernel.load"
+    source = operand()
+    subscripts = operands()
+    in_bounds = attribute(bool, False)
+    output = result()
+
+    def infer(self) -> Sequence[Type]:
+        return (element_type(self.source.type),)
+
+    def verify_(self) -> None:
+        shape = shape_of(self.source.type)
+        self.require(1, len(shape) == len(self.subscripts), "needs a subscript for each axis")
+        for value in self.subscripts:
+            self.require(2, is_scalar_integer(value.type), f"{value} is no 0-d integer")
+
+    def evaluate(self, operands: Sequence[Array], interpreter: Interpreter) -> Sequence[Array]:
+        source, *subscripts = operands
+        clamped = tuple(
+            np.clip(i, 0, max(n - 1, 0)) for i, n in zip(subscripts, source.shape, strict=True)
+        )
+        return (np.asarray(source[clamped]),)
+
+    def cost(self) -> Cost:
+        return Cost(bytes=dtype_of(self.source.type).bytes)
+
+
+class Structured(Operation):
+    """An operation over an iteration space whose operands are read through affine maps."""
+
+    sizes = int_tuple()
+    maps = attribute(ArrayAttr)
+
+    @property
+    def space(self) -> tuple[int, ...]:
+        """The sizes of the iteration dimensions."""
+        return self.sizes
+
+    @property
+    def points(self) -> int:
+        """The number of points of the iteration space."""
+        return int(np.prod(self.space, dtype=np.int64))
+
+    @property
+    def affine_maps(self) -> tuple[AffineMap, ...]:
+        """The maps of the mapped operands, then those of the results."""
+        return tuple(item for item in self.maps.items if isinstance(item, AffineMap))
+
+    def loads(self) -> list[Load]:
+        """The dynamic reads in all regions."""
+        return [op for inner in self.regions for op in inner.block if isinstance(op, Load)]
+
+    def verify_map(self, number: int, map_: AffineMap, type_: Type) -> None:
+        """Constraint: the map reads inside `type_` from everywhere in the iteration space."""
+        shape = shape_of(type_)
+        self.require(number, map_.dimensions == len(self.space), f"{map_} has other dimensions")
+        self.require(number, len(map_.results) == len(shape), f"{map_} does not index {type_}")
+        if 0 in self.space:
+            return
+        for expr, size in zip(map_.results, shape, strict=True):
+            ends = [c * (n - 1) for c, n in zip(expr.coefficients, self.space, strict=True)]
+            low = expr.constant + sum(min(end, 0) for end in ends)
+            high = expr.constant + sum(max(end, 0) for end in ends)
+            self.require(number, low >= 0 and high < size, f"{map_} leaves {type_}")
+
+    def verify_args(self, number: int, block: Block, types: Sequence[Type]) -> None:
+        """Constraint: the block takes values of these types."""
+        have = [arg.type for arg in block.args]
+        self.require(number, have == list(types), f"takes {have} for {list(types)}")
+
+    def verify_scalars(self, number: int, block: Block, dimensions: int | None = None) -> None:
+        """Constraint: only scalar operations, and no captures but tensors that are loaded from.
+
+        `kernel.index` may name the first `dimensions` iteration dimensions (all when None).
+        """
+        count = len(self.space) if dimensions is None else dimensions
+        inside: set[Value] = set(block.args)
+        for op in block:
+            scalar = op.traits & {Trait.ELEMENTWISE, Trait.CONSTANT, Trait.TERMINATOR}
+            known = bool(scalar) or isinstance(op, Index | Load)
+            self.require(number, known, f"{op.name} does not belong in the body of a kernel")
+            for index, value in enumerate(op.operands):
+                is_source = isinstance(op, Load) and index == 0
+                self.require(number, is_source or value in inside, f"{value} is captured")
+            for value in op.results:
+                self.require(number, shape_of(value.type) == (), f"{value} is no scalar")
+            if isinstance(op, Index):
+                self.require(number, 0 <= op.dim < count, "no such dimension")
+            inside.update(op.results)
+
+
+def element_type(type_: Type) -> TensorType:
+    """The type of one element: 0-d."""
+    return TensorType((), dtype_of(type_))
+
+
+def is_scalar_integer(type_: Type) -> bool:
+    return isinstance(type_, ShapedType) and type_.rank == 0 and type_.dtype.is_integer
+
+
+def flops_of(block: Block) -> int:
+    """Elementwise operations in one run of a body."""
+    return sum(op.has(Trait.ELEMENTWISE) for op in block)
+
+
+def grid_of(sizes: Sequence[int]) -> tuple[Array, ...]:
+    """For each dimension its subscripts, shaped to broadcast over the whole space."""
+    return np.ix_(*(np.arange(n, dtype=np.int64) for n in sizes))
+
+
+def read_through(map_: AffineMap, array: Array, grid: Sequence[Array]) -> Array:
+    """The elements of `array` at every point of `grid`, of a shape that broadcasts over it."""
+    ones = np.ones((1,) * len(grid), np.int64)
+    subscripts = tuple(
+        sum((c * d for c, d in zip(e.coefficients, grid, strict=True) if c), e.constant * ones)
+        for e in map_.results
+    )
+    return array[subscripts] if subscripts else array.reshape(ones.shape)
+
+
+def run_scalars(
+    block: Block, arguments: Sequence[Array], grid: Sequence[Array], interpreter: Interpreter
+) -> list[Array]:
+    """Run a body at all points at once: values are arrays that broadcast over the grid.
+
+    Elementwise operations mean the same on arrays as on scalars, which is all a body contains.
+    """
+    values = interpreter.values
+    values.update(zip(block.args, arguments, strict=True))
+    terminator = block.terminator
+    for op in block:
+        if op is terminator:
+            break
+        if isinstance(op, Index):
+            values[op.output] = grid[op.dim]
+            continue
+        with np.errstate(all="ignore"):
+            outputs = op.evaluate([values[v] for v in op.operands], interpreter)
+        values.update((v, np.asarray(o)) for v, o in zip(op.results, outputs, strict=True))
+    return [values[v] for v in terminator.operands]
