@@ -124,7 +124,7 @@ class For(Operation):
     def evaluate(self, operands: Sequence[Array], interpreter: Interpreter) -> Sequence[Array]:
         lower, upper, *carried = operands
         for i in range(int(lower), int(upper), self.step):
-            carried = interpreter.run_block(self.body, [np.int64(i), *carried])
+            carried = interpreter.run_block(self.body, [np.asarray(i), *carried])
         return carried
 
 
@@ -214,7 +214,7 @@ class Parallel(Operation):
     def evaluate(self, operands: Sequence[Array], interpreter: Interpreter) -> Sequence[Array]:
         # Backwards, so that a dependence of one task on an earlier one shows.
         for task in reversed(range(self.tasks)):
-            interpreter.run_block(self.body, [np.int64(task)])
+            interpreter.run_block(self.body, [np.asarray(task)])
         return ()
 
 
