@@ -1,0 +1,43 @@
+# Handwritten digits: a multilayer perceptron, and one whole training step as one function.
+
+import optim
+import schedule
+from nn import Linear, relu, cross_entropy
+
+model MLP[I, H, O] {
+    l1: Linear[I, H](std = sqrt(2.0 / I))
+    l2: Linear[H, H](std = sqrt(2.0 / H))
+    l3: Linear[H, O]
+
+    fn forward[B](x: f32[B, I]) -> f32[B, O] = x |> l1 |> relu |> l2 |> relu |> l3
+}
+
+## Mean cross-entropy; the accuracy rides along.
+fn loss[B](net: MLP, x: f32[B, net.I], y: i32[B]) -> (f32, f32) {
+    let logits = net(x)
+    (cross_entropy(logits, y), mean(f32(argmax[-1](logits) == y)))
+}
+
+## What a step reports beside its loss.
+struct Metrics {
+    accuracy: f32
+    learning_rate: f32
+    gradient_norm: f32
+}
+
+## The state of training before the first step.
+fn start(net: MLP) -> optim.AdamW[MLP] = optim.adamw_init(net)
+
+## Loss, backward pass, clipping, schedule and AdamW.
+fn step[B](net: MLP, opt: optim.AdamW[MLP], x: f32[B, net.I], y: i32[B],
+           peak: f32, warmup: i64, total: i64, clip: f32, decay: f32)
+        -> (f32, MLP, optim.AdamW[MLP], Metrics) {
+    let ((l, accuracy), g) = value_and_grad(loss)(net, x, y)
+    let lr = schedule.warmup_cosine(opt.t, peak, warmup, total)
+    let (net2, opt2) = optim.adamw_update(net, optim.clip_norm(g, clip), opt, lr, decay)
+    let norm = optim.global_norm(g)
+    (l, net2, opt2, Metrics(accuracy = accuracy, learning_rate = lr, gradient_norm = norm))
+}
+
+## Loss and accuracy on held-out data.
+fn evaluate[B](net: MLP, x: f32[B, net.I], y: i32[B]) -> (f32, f32) = loss(net, x, y)
