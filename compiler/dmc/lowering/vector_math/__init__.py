@@ -1,0 +1,101 @@
+"""Elementary functions as LLVM IR, for vectors of any length.
+
+LLVM does not vectorize calls to the C library, and C libraries differ from machine to machine. Here
+each function is a polynomial evaluated in straight-line code, in f32 and f64, for scalars and for
+vectors of any number of lanes; results depend on the operands alone (and on whether the target has
+FMA), never on the lane count or the neighbours.
+
+`apply` appends a function to the block being built; `emit` makes it a function of the module.
+README.md describes the methods; `python -m tests.lowering.vector_math_accuracy` measures errors.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from llvmlite import ir
+
+from dmc.ir.types import DType
+from dmc.lowering.vector_math.error_function import erf, erfc
+from dmc.lowering.vector_math.exponential import cosh, exp, expm1, logistic, sinh, tanh
+from dmc.lowering.vector_math.gamma import digamma, lgamma
+from dmc.lowering.vector_math.inverse_trigonometric import acos, asin, atan, atan2
+from dmc.lowering.vector_math.lanes import Format, Lanes, Real
+from dmc.lowering.vector_math.logarithm import log, log1p
+from dmc.lowering.vector_math.power import power
+from dmc.lowering.vector_math.trigonometric import cos, sin, tan
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+UNARY: dict[str, Callable[[Lanes, Real], Real]] = {
+    "acos": acos,
+    "asin": asin,
+    "atan": atan,
+    "cos": cos,
+    "cosh": cosh,
+    "digamma": digamma,
+    "erf": erf,
+    "erfc": erfc,
+    "exp": exp,
+    "expm1": expm1,
+    "lgamma": lgamma,
+    "log": log,
+    "log1p": log1p,
+    "logistic": logistic,
+    "sin": sin,
+    "sinh": sinh,
+    "tan": tan,
+    "tanh": tanh,
+}
+BINARY: dict[str, Callable[[Lanes, Real, Real], Real]] = {
+    "atan2": atan2,
+    "power": power,
+}
+NAMES = frozenset(UNARY) | frozenset(BINARY)
+_FORMATS = {DType.F32: Format.F32, DType.F64: Format.F64}
+
+
+def apply(
+    builder: ir.IRBuilder,
+    name: str,
+    dtype: DType,
+    lanes: int,
+    *operands: ir.Value,
+    fma: bool = True,
+) -> ir.Value:
+    """Append the instructions of function `name` and return its value.
+
+    The operands are scalars of `dtype` (f32 or f64) when `lanes` is 1, else vectors. Some
+    functions end in another basic block than they began in. `fma` says whether the target has
+    fused multiply-add. Raises KeyError for an unknown name or element type.
+    """
+    place = Lanes(builder, _FORMATS[dtype], lanes, fma)
+    values = [Real(place, operand) for operand in operands]
+    if name in BINARY:
+        x, y = values
+        return BINARY[name](place, x, y).value
+    (x,) = values
+    return UNARY[name](place, x).value
+
+
+def emit(
+    module: ir.Module, name: str, dtype: DType, lanes: int, *, fma: bool = True
+) -> ir.Function:
+    """The module's internal function `dmc.<name>.<dtype>x<lanes>`, defined on first use.
+
+    Raises KeyError for an unknown name or element type.
+    """
+    place = Lanes(ir.IRBuilder(), _FORMATS[dtype], lanes, fma)
+    full = f"dmc.{name}.{dtype.value}x{lanes}"
+    existing = module.globals.get(full)
+    if isinstance(existing, ir.Function):
+        return existing
+    arity = 2 if name in BINARY else 1
+    signature = ir.FunctionType(place.real_type, [place.real_type] * arity)
+    function = ir.Function(module, signature, full)
+    function.linkage = "internal"
+    function.attributes.add("nounwind")
+    builder = ir.IRBuilder(function.append_basic_block("entry"))
+    builder.ret(apply(builder, name, dtype, lanes, *function.args, fma=fma))
+    return function
