@@ -1,0 +1,75 @@
+"""Folds and canonical forms, applied until nothing changes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from dmc.dialects import arith, control
+from dmc.ir import Builder, Module, Operation, Trait, Value
+from dmc.ir.passes import Pass
+from dmc.ir.rewriter import rewrite
+from dmc.transforms.common import constant_scalar, inline_block, materialize
+
+
+@dataclass(frozen=True)
+class Canonicalize(Pass):
+    """Apply `fold` and `canonicalize` of every operation, and remove what becomes unused."""
+
+    name = "canonicalize"
+
+    def run(self, module: Module) -> None:
+        rewrite(module, [_fold, _canonicalize, _constant_last, _known_branch, _known_count])
+
+
+def _fold(op: Operation, builder: Builder) -> Sequence[Value] | None:
+    if op.has(Trait.CONSTANT) or not op.results:
+        return None
+    folded = op.fold()
+    if folded is None:
+        return None
+    return [materialize(builder, made, old) for made, old in zip(folded, op.results, strict=True)]
+
+
+def _canonicalize(op: Operation, builder: Builder) -> Sequence[Value] | None:
+    return op.canonicalize(builder)
+
+
+def _constant_last(op: Operation, builder: Builder) -> Sequence[Value] | None:
+    """Constants stand last among the operands of commutative operations."""
+    if not op.has(Trait.COMMUTATIVE) or len(op.operands) != 2:
+        return None
+    first, second = (isinstance(value.defining_op, arith.Constant) for value in op.operands)
+    if not first or second:
+        return None
+    swapped = type(op)(op.operands[::-1], op.attributes, (), op.result_types, op.location)
+    return builder.insert(swapped).results
+
+
+def _known_branch(op: Operation, builder: Builder) -> Sequence[Value] | None:
+    """An `if` whose condition is known is one of its regions."""
+    if not isinstance(op, control.If):
+        return None
+    known = constant_scalar(op.condition)
+    if known is None:
+        return None
+    return inline_block(op.on_true if known else op.on_false, (), builder)
+
+
+def _known_count(op: Operation, builder: Builder) -> Sequence[Value] | None:
+    """A `for` that runs once is its body; one that never runs is its initial values."""
+    if not isinstance(op, control.For):
+        return None
+    count = constant_scalar(op.count)
+    if count is not None and op.trip_count < 0:
+        attributes = {**op.attributes, "trip_count": max(int(count), 0)}
+        known = control.For(op.operands, attributes, op.regions, op.result_types, op.location)
+        op.regions = ()
+        return builder.insert(known).results
+    if count is None or op.stacks:
+        return None
+    if count <= 0:
+        return op.inits
+    if count > 1 or op.scanned:
+        return None
+    return inline_block(op.body, [arith.index(builder, 0), *op.inits], builder)

@@ -1,0 +1,66 @@
+"""What several passes ask about the IR."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from dmc.dialects import arith, control, func, kernel
+from dmc.ir import Attribute, Block, Builder, DenseElements, Operation, Value
+from dmc.ir.module import Module as ModuleOp
+
+
+def is_isolated(op: Operation) -> bool:
+    """Whether the regions of `op` may not use values from around it.
+
+    Bodies of kernels may, but only tensors to load from, so nothing else may be moved across.
+    """
+    return isinstance(op, func.Func | kernel.Structured | ModuleOp) or op.name == "loop.func"
+
+
+def materialize(builder: Builder, made: Value | Attribute, like: Value) -> Value:
+    """A value as it is, a constant attribute as `arith.constant` of the type of `like`."""
+    if isinstance(made, Value):
+        return made
+    attributes: dict[str, Attribute] = {"value": made}
+    constant = arith.Constant([], attributes, result_types=[like.type])
+    return builder.insert(constant).result
+
+
+def constant_scalar(value: Value) -> float | int | bool | None:
+    """The number that a 0-d value is known to be, or None."""
+    op = value.defining_op
+    data = op.attributes["value"] if isinstance(op, arith.Constant) else None
+    return data.splat_value if isinstance(data, DenseElements) else None
+
+
+def inline_block(block: Block, arguments: Sequence[Value], builder: Builder) -> list[Value]:
+    """Move the operations of `block` to the builder; the block is left without any.
+
+    Returns what its terminator passed on. The terminator is erased.
+    """
+    for arg, value in zip(block.args, arguments, strict=True):
+        arg.replace_all_uses_with(value)
+    terminator = block.terminator
+    passed = list(terminator.operands)
+    terminator.erase()
+    for op in block:
+        op.detach()
+        builder.insert(op)
+    return passed
+
+
+def take_regions(op: Operation) -> None:
+    """Leave `op` without regions, because another operation has taken them over."""
+    op.regions = ()
+
+
+def is_loop(op: Operation) -> bool:
+    """Whether the regions of `op` may run many times."""
+    return isinstance(op, control.For | control.While | control.Map)
+
+
+def blocks(root: Operation) -> Iterator[Block]:
+    """Every block inside `root`, outer before inner."""
+    for op in root.walk():
+        for inner in op.regions:
+            yield inner.block

@@ -1,0 +1,82 @@
+"""Common subexpression elimination: equal pure operations become one."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+
+from dmc.ir import Block, Module, Operation, Trait, Value
+from dmc.ir.passes import Pass
+from dmc.ir.rewriter import replace_op
+from dmc.transforms.common import is_isolated
+
+
+@dataclass(frozen=True)
+class Cse(Pass):
+    """Replace an operation by an equal earlier one of the same or an enclosing block.
+
+    Operations are equal when class, attributes, operands, result types and regions are.
+    """
+
+    name = "cse"
+
+    def run(self, module: Module) -> None:
+        _merge(module.body, _Scope(None))
+
+
+class _Scope:
+    """Operations available in a block, and in those around it."""
+
+    def __init__(self, outer: _Scope | None) -> None:
+        self.outer = outer
+        self.known: dict[Hashable, Operation] = {}
+
+    def find(self, key: Hashable) -> Operation | None:
+        scope: _Scope | None = self
+        while scope is not None:
+            if key in scope.known:
+                return scope.known[key]
+            scope = scope.outer
+        return None
+
+
+def _merge(block: Block, scope: _Scope) -> None:
+    for op in block:
+        outer = None if is_isolated(op) else scope
+        for inner in op.regions:
+            _merge(inner.block, _Scope(outer))
+        if not op.results or not op.is_pure or op.has(Trait.READS_MEMORY):
+            continue
+        key = key_of(op)
+        earlier = scope.find(key)
+        if earlier is None:
+            scope.known[key] = op
+            continue
+        for kept, dropped in zip(earlier.results, op.results, strict=True):
+            kept.name = kept.name or dropped.name
+        replace_op(op, earlier.results)
+
+
+def key_of(op: Operation, numbers: dict[Value, int] | None = None) -> Hashable:
+    """Equal for operations that compute the same from the same values.
+
+    `numbers` numbers the values defined inside an enclosing operation that is being compared.
+    """
+    numbers = {} if numbers is None else numbers
+    operands = [numbers.get(value, value) for value in op.operands]
+    if op.has(Trait.COMMUTATIVE):
+        operands.sort(key=lambda v: (1, id(v)) if isinstance(v, Value) else (0, v))
+    regions = [_key_of_block(inner.block, numbers) for inner in op.regions]
+    attributes = frozenset((name, type(v), v) for name, v in op.attributes.items())
+    return (type(op), tuple(operands), attributes, op.result_types, tuple(regions))
+
+
+def _key_of_block(block: Block, numbers: dict[Value, int]) -> Hashable:
+    for value in block.args:
+        numbers[value] = len(numbers)
+    keys: list[Hashable] = [tuple(value.type for value in block.args)]
+    for op in block:
+        keys.append(key_of(op, numbers))
+        for value in op.results:
+            numbers[value] = len(numbers)
+    return tuple(keys)
