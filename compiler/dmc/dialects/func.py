@@ -31,7 +31,9 @@ class Func(Operation):
     """`func.func`: a named function; its arguments are those of its block.
 
     Optional attributes: `visibility` ("private"), `jvp_rule` and `vjp_rule` (functions that give
-    its derivative; such a function is not inlined before differentiation).
+    its derivative; such a function is not inlined before differentiation). A jvp rule takes the
+    arguments, the results and a tangent for each float argument, and returns a tangent for each
+    float result; a vjp rule takes cotangents of float results and returns those of float arguments.
 
     C1: the body ends in `func.return` of the result types.  C2: the block has the input types.
     """

@@ -1,0 +1,70 @@
+"""Tangent and adjoint of a `control.map` that batching has not dissolved."""
+
+from __future__ import annotations
+
+from dmc.autodiff.adjoint import AdjointDriver, Pullback
+from dmc.autodiff.tangent import TangentDriver
+from dmc.dialects import control, tensor
+from dmc.ir import Block, Operation, Value
+
+
+def tangent(driver: TangentDriver, op: Operation) -> None:
+    """Each point also yields the tangents of its active results."""
+    assert isinstance(op, control.Map)
+    active = [i for i, value in enumerate(op.results) if value in driver.active]
+    block = Block()
+    inner = driver.inside(block)
+    for arg in op.body.args:
+        inner.primal[arg] = block.add_arg(arg.type, arg.name)
+    inner.block(op.body)
+    outputs = op.body.terminator.operands
+    with inner.builder.at(driver.builder.location):
+        control.make_yield(
+            inner.builder,
+            [
+                *(inner.primal.get(v, v) for v in outputs),
+                *(inner.tangent_or_zero(outputs[i]) for i in active),
+            ],
+        )
+    new = control.make_map(driver.builder, op.sizes, block)
+    for old, value in zip(op.results, new.results, strict=False):
+        value.name = old.name
+        driver.primal[old] = value
+    for position, i in enumerate(active):
+        driver.record(op.results[i], new.results[len(op.results) + position])
+
+
+def adjoint(driver: AdjointDriver, op: Operation) -> Pullback:
+    """Copy the map; the pullback maps the adjoint over the points and sums what they share."""
+    assert isinstance(op, control.Map)
+    driver.builder.insert(op.clone(driver.primal))
+
+    def pull_back(reverse: AdjointDriver) -> None:
+        if any(value in reverse.cotangents for value in op.results):
+            with reverse.builder.at(op.location.by("adjoint")):
+                _emit_reverse(reverse, op)
+
+    return pull_back
+
+
+def _emit_reverse(driver: AdjointDriver, op: control.Map) -> None:
+    block = Block()
+    inner = driver.inside(block)
+    for arg in op.body.args:
+        inner.primal[arg] = block.add_arg(arg.type, arg.name)
+    pullbacks = inner.forward(op.body)
+    point = [inner.primal[arg] for arg in op.body.args]
+    for value, output in zip(op.results, op.body.terminator.operands, strict=True):
+        bar = driver.cotangents.get(value)
+        if bar is not None:
+            element = tensor.element_at(inner.builder, bar, point)
+            inner.accumulate(output, element, masked=bar in driver.masked)
+    inner.reverse(pullbacks)
+    captured: list[Value] = [v for v in inner.cotangents if v in driver.primal]
+    with inner.builder.at(op.location.by("adjoint")):
+        control.make_yield(inner.builder, [inner.cotangents[v] for v in captured])
+    new = control.make_map(driver.builder, op.sizes, block)
+    axes = tuple(range(len(op.sizes)))
+    for value, parts in zip(captured, new.results, strict=True):
+        total = tensor.reduce_sum(driver.builder, parts, axes)
+        driver.accumulate(value, total, masked=bool(inner.masked))
