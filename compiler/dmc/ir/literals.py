@@ -29,18 +29,23 @@ _SHAPED = re.compile(r"(\w+)<((?:\d+x)*)(\w+)\s*(?:,\s*strided<\[([-\d,\s]*)\]>)
 _AFFINE_MAP = re.compile(r"affine_map<\(([^()]*)\)\s*->\s*\(([^()]*)\)>")
 _AFFINE_TERM = re.compile(r"\s*(?:d(\d+)(?:\s*\*\s*(-?\d+))?|(-?\d+))\s*")
 _BITS = re.compile(r"0x[0-9A-Fa-f]+")
-_ESCAPE = re.compile(r'\\([0-9A-Fa-f]{2}|[nt"\\])')
+_ESCAPE = re.compile(rb'\\([0-9A-Fa-f]{2}|[nt"\\])')
 _Tree: TypeAlias = "bool | int | float | str | list[_Tree]"
-_NAMED_ESCAPES = {"n": "\n", "t": "\t", '"': '"', "\\": "\\"}
+_NAMED_ESCAPES = {b"n": b"\n", b"t": b"\t", b'"': b'"', b"\\": b"\\"}
 
 
 def read_string(text: str) -> str:
-    """The string that a quoted literal stands for."""
+    """The string that a quoted literal stands for; `\\C3\\A9` are bytes of UTF-8."""
+    if "\\" not in text:
+        return text[1:-1]
 
-    def plain(match: re.Match[str]) -> str:
-        return _NAMED_ESCAPES.get(match[1]) or chr(int(match[1], 16))
+    def plain(match: re.Match[bytes]) -> bytes:
+        return _NAMED_ESCAPES.get(match[1]) or bytes.fromhex(match[1].decode())
 
-    return _ESCAPE.sub(plain, text[1:-1])
+    try:
+        return _ESCAPE.sub(plain, text[1:-1].encode()).decode()
+    except UnicodeDecodeError:
+        raise ValueError(f"{text} is not UTF-8") from None
 
 
 @functools.lru_cache(maxsize=4096)
@@ -122,12 +127,12 @@ def read_dense(text: str, type_: Type) -> DenseElements:
     content = text.removeprefix("dense<").removesuffix(">").strip()
     if content.startswith('"'):
         return DenseElements(_from_bytes(content.strip('"'), type_), type_)
-    if not content:
+    if not content and type_.size == 0:
         return DenseElements(np.empty(type_.shape, type_.dtype.numpy), type_)
     try:
         # Quoted, a hexadecimal number is a JSON string; what is left is JSON as it stands.
         quoted = _BITS.sub(lambda match: f'"{match[0]}"', content)
-        tree: _Tree = json.loads(quoted, parse_constant=_reject)
+        tree: _Tree = json.loads(quoted or "[]", parse_constant=_reject)
     except ValueError:
         raise ValueError(f"`{text}` is not a dense constant") from None
     elements = [_element(leaf, type_.dtype) for leaf in _leaves(tree)]

@@ -139,6 +139,9 @@ class _SyntaxTree(lark.Transformer[lark.Token, "list[_Op]"]):
     ) -> _Op:
         return _Op(name, operands or [], attributes or {}, type_, regions or [])
 
+    def lone(self, name: lark.Token) -> _Op:
+        return _Op(name)
+
     def definition(
         self,
         name: lark.Token,
@@ -159,8 +162,13 @@ class _SyntaxTree(lark.Transformer[lark.Token, "list[_Op]"]):
             literal = self.dense(literal, type_)
         return _Op(name, attributes={"value": _settled(literal)}, type=type_)
 
-    def dictionary(self, *entries: tuple[str, Attribute]) -> dict[str, Attribute]:
-        return dict(entries)
+    def dictionary(self, *entries: tuple[lark.Token, Attribute] | None) -> dict[str, Attribute]:
+        found: dict[str, Attribute] = {}
+        for name, value in filter(None, entries):
+            if name in found:
+                raise _LiteralError(name, f"the attribute `{name}` is given twice")
+            found[str(name)] = value
+        return found
 
     def regions(self, *regions: _Body) -> list[_Body]:
         return list(regions)
@@ -183,8 +191,7 @@ class _SyntaxTree(lark.Transformer[lark.Token, "list[_Op]"]):
         unquoted = name.update(value=_read(literals.read_string, name))
         return _Op(unquoted, operands or [], attributes or {}, type_, regions or [])
 
-    def properties(self, *entries: tuple[str, Attribute] | None) -> dict[str, Attribute]:
-        return dict(entry for entry in entries if entry is not None)
+    properties = dictionary
 
     generic_regions = regions
 
@@ -215,8 +222,8 @@ class _SyntaxTree(lark.Transformer[lark.Token, "list[_Op]"]):
     def argument(self, name: lark.Token, type_: Type) -> _Argument:
         return (name, type_)
 
-    def entry(self, name: lark.Token, value: Attribute) -> tuple[str, Attribute]:
-        return (str(name), _settled(value))
+    def entry(self, name: lark.Token, value: Attribute) -> tuple[lark.Token, Attribute]:
+        return (name, _settled(value))
 
     def bare_integer(self, token: lark.Token) -> _BareInteger:
         return _BareInteger(token)
@@ -367,6 +374,8 @@ class _Maker:
     def __init__(self, source: _Source) -> None:
         self._source = source
         self._visible: dict[str, Value] = {}
+        # For each region around this place the names to forget at its end.
+        self._inner: list[list[str]] = [[]]
 
     def body(self, operations: Sequence[_Op], block: Block) -> None:
         for op in operations:
@@ -409,13 +418,13 @@ class _Maker:
         return results
 
     def _region(self, body: _Body) -> Region:
-        outside = self._visible
-        self._visible = outside.copy()
+        self._inner.append([])
         block = Block([type_ for _, type_ in body.arguments], [_hint(t) for t, _ in body.arguments])
         for (token, _), value in zip(body.arguments, block.args, strict=True):
             self._define(token, value)
         self.body(body.operations, block)
-        self._visible = outside
+        for name in self._inner.pop():
+            del self._visible[name]
         return Region(block)
 
     def _use(self, token: lark.Token) -> Value:
@@ -428,6 +437,7 @@ class _Maker:
         if token in self._visible:
             raise self._source.error_at(token, f"`{token}` is defined twice")
         self._visible[str(token)] = value
+        self._inner[-1].append(str(token))
 
 
 def _hint(token: lark.Token) -> str:

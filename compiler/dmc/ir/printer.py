@@ -79,14 +79,20 @@ class Printer:
     def operation(self, op: Operation, indent: str = "") -> str:
         """The text of `op` and all inside it; lines after the first start with `indent`."""
         if "sym_name" in op.attributes:
-            # Nothing outside a function sees its values, so names start afresh.
-            self._taken, self._counts, self._unnamed = set(), {}, 0
-        text = self._generic(op, indent) if self.generic else self._pretty(op, indent)
+            # Nothing outside a function sees its values, so their names are free again.
+            outside = (self._taken.copy(), self._counts.copy(), self._unnamed)
+            text = self._form(op, indent)
+            self._taken, self._counts, self._unnamed = outside
+        else:
+            text = self._form(op, indent)
         if op.results:
             text = f"{', '.join(map(self.value, op.results))} = {text}"
         if self.locations and _has_place(op):
             text += f" loc({print_location(op.location)})"
         return text
+
+    def _form(self, op: Operation, indent: str) -> str:
+        return self._generic(op, indent) if self.generic else self._pretty(op, indent)
 
     def _fresh(self, hint: str) -> str:
         if not hint:
@@ -143,7 +149,8 @@ class Printer:
             text += f" : {_signature(op)}"
         if op.regions:
             text += " " + ", ".join(self._region(region, indent) for region in op.regions)
-        return text
+        # A name on its own would take what is defined on the next line for its operands.
+        return text if text != op.name else f"{text}()"
 
     def _definition(self, op: Operation, indent: str) -> str:
         block = op.regions[0].block
