@@ -7,7 +7,7 @@ together with a hashable `TreeDef` that puts them back. `None` is a tree without
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, ClassVar, TypeAlias, TypeVar, cast
 
@@ -33,12 +33,17 @@ class Role(Enum):
 
 @dataclass(frozen=True)
 class Field:
-    """One declared field: its name, role, the source text of its type, and its doc comment."""
+    """One declared field.
+
+    `type` is the source text of its type, `doc` its doc comment, and `record` the class of the
+    record (or of the stack of records) that it holds, from which a checkpoint can be restored.
+    """
 
     name: str
     role: Role = Role.DATA
     type: str = ""
     doc: str = ""
+    record: type[Node] | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)

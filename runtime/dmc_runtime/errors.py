@@ -1,0 +1,65 @@
+"""What can go wrong outside the compiler: one class for each family, one code for each reason."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class CheckpointCode(StrEnum):
+    """Why a checkpoint cannot be written or read."""
+
+    MISSING = "checkpoint.missing"
+    UNREADABLE = "checkpoint.unreadable"
+    FOREIGN = "checkpoint.foreign"
+    TRUNCATED = "checkpoint.truncated"
+    DAMAGED = "checkpoint.damaged"
+    VERSION = "checkpoint.version"
+    MISMATCH = "checkpoint.mismatch"
+    FULL = "checkpoint.full"
+    UNWRITABLE = "checkpoint.unwritable"
+
+
+class TrainCode(StrEnum):
+    """Why a training run cannot start or go on."""
+
+    RECIPE = "train.recipe"
+    DATA = "train.data"
+    STEP = "train.step"
+    NONFINITE = "train.nonfinite"
+    RESUME = "train.resume"
+    EXTRA = "train.extra"
+
+
+class RunError(Exception):
+    """Base of every error that this package raises for a mistake or a mishap of its user.
+
+    `str(error)` is the bare message; `code` says what kind it is.
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class CheckpointError(RunError, ValueError):
+    """A checkpoint that cannot be written, or that is damaged, foreign or of another model."""
+
+    def __init__(self, code: CheckpointCode, message: str) -> None:
+        super().__init__(code, message)
+
+
+class TrainError(RunError, RuntimeError):
+    """A recipe, data or a training run that cannot go on."""
+
+    def __init__(self, code: TrainCode, message: str) -> None:
+        super().__init__(code, message)
+
+
+class MissingExtraError(RunError, ImportError):
+    """An optional package that is needed now; the message says how to install it."""
+
+    def __init__(self, package: str, extra: str, purpose: str) -> None:
+        super().__init__(
+            TrainCode.EXTRA,
+            f'{purpose} needs the package `{package}`: pip install "dmc[{extra}]"',
+        )
