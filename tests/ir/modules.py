@@ -151,15 +151,15 @@ hints = st.sampled_from(["", "", "h", "h_1", "0", "1x", "l1.w", "é", "a b"]) | 
 @st.composite
 def modules(draw: st.DrawFn) -> Module:
     block = Block()
-    for _ in range(draw(st.integers(0, 3))):
-        block.insert(draw(functions()))
+    for name in draw(st.lists(names | st.text(), max_size=3, unique=True)):
+        block.insert(draw(functions(name)))
     return Module(regions=[Region(block)], location=draw(locations() | st.just(UNKNOWN)))
 
 
 @st.composite
-def functions(draw: st.DrawFn) -> Operation:
+def functions(draw: st.DrawFn, name: str) -> Operation:
     block = _block(draw, depth=2, visible=[])
-    known: dict[str, Attribute] = {"sym_name": draw(names | st.text())}
+    known: dict[str, Attribute] = {"sym_name": name}
     inputs = tuple(arg.type for arg in block.args)
     kind = draw(st.sampled_from(["typed", "typed", "untyped", "mistyped"]))
     if kind != "untyped":

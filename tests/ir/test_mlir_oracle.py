@@ -20,7 +20,7 @@ class _MlirModule(Protocol):
 
 def accept(text: str) -> _MlirModule:
     """Parse `text` with MLIR. Raises MLIR's error when it is not MLIR."""
-    from jaxlib.mlir import ir
+    from jaxlib.mlir import ir  # pyright: ignore[reportMissingImports]
 
     with ir.Context() as context:
         context.allow_unregistered_dialects = True
@@ -36,5 +36,5 @@ def test_mlir_accepts_random_modules(module: Module) -> None:
 
 def test_the_pretty_form_is_our_own() -> None:
     """What MLIR must refuse is refused, so accepting means something."""
-    with pytest.raises(Exception, match="custom op 'test.func' is unknown"):
+    with pytest.raises(Exception, match="not found for custom op"):
         accept("test.func @f() {\n}\n")
