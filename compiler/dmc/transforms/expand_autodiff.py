@@ -1,0 +1,56 @@
+"""Requests for derivatives become ordinary functions and calls."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from dmc.autodiff import differentiate
+from dmc.dialects import autodiff, func
+from dmc.ir import Builder, Module, Operation
+from dmc.ir.passes import Pass
+from dmc.ir.rewriter import replace_op
+from dmc.transforms.canonicalize import Canonicalize
+from dmc.transforms.cse import Cse
+from dmc.transforms.dce import Dce
+from dmc.transforms.inline import Inline
+
+
+@dataclass(frozen=True)
+class ExpandAutodiff(Pass):
+    """Differentiate innermost requests first, until none is left.
+
+    Functions are inlined and simplified before they are differentiated: derivatives of simple
+    programs are simple. A derivative that is asked for twice is emitted once.
+    """
+
+    name = "expand-autodiff"
+
+    def run(self, module: Module) -> None:
+        while any(_requests(module)):
+            for item in _prepare():
+                item.run(module)
+            _expand_ready(module)
+
+
+def _prepare() -> list[Pass]:
+    return [Inline(), Dce(), Canonicalize(), Cse(), Dce()]
+
+
+def _requests(root: Operation) -> Iterator[autodiff.Jvp | autodiff.Vjp]:
+    for op in root.walk():
+        if isinstance(op, autodiff.Jvp | autodiff.Vjp):
+            yield op
+
+
+def _expand_ready(module: Module) -> None:
+    """Replace the requests whose callee has none of its own."""
+    known: dict[tuple[str, str, tuple[int, ...], tuple[int, ...]], func.Func] = {}
+    pairs = [(op, func.lookup(module, op.callee)) for op in _requests(module)]
+    # Decided beforehand: a callee that becomes ready here still has calls to inline.
+    for op, callee in [(op, callee) for op, callee in pairs if not any(_requests(callee))]:
+        key = (op.name, callee.sym_name, op.wrt, op.of)
+        if key not in known:
+            emit = differentiate.tangent if isinstance(op, autodiff.Jvp) else differentiate.adjoint
+            known[key] = emit(module, callee, op.wrt, op.of)
+        replace_op(op, func.call(Builder.ahead_of(op), known[key], op.operands))
