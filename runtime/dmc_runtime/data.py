@@ -1,0 +1,189 @@
+"""Data sets in memory: reading, splitting, and seeded batches.
+
+A data set is a table of named arrays with one leading axis in common. The order of the batches of
+an epoch is a pure function of seed and epoch, so a run resumes at any step without replaying.
+"""
+
+from __future__ import annotations
+
+import csv
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from dmc_runtime import keys
+from dmc_runtime.errors import TrainCode, TrainError
+from dmc_runtime.trees import Array
+
+
+@dataclass(frozen=True)
+class Table:
+    """Named arrays whose leading axis counts the examples; `TrainError` when the lengths differ."""
+
+    columns: dict[str, Array]
+
+    def __post_init__(self) -> None:
+        if not self.columns:
+            raise _bad("a data set needs at least one array")
+        for name, array in self.columns.items():
+            if array.ndim == 0:
+                raise _bad(f"`{name}` is a single number, not an array of examples")
+            if len(array) != len(self):
+                first = next(iter(self.columns))
+                raise _bad(f"`{name}` has {len(array)} examples but `{first}` has {len(self)}")
+
+    def __len__(self) -> int:
+        return len(next(iter(self.columns.values())))
+
+    def __getitem__(self, name: str) -> Array:
+        if name not in self.columns:
+            known = ", ".join(f"`{column}`" for column in self.columns)
+            raise _bad(f"the data has no array `{name}`; it has {known}")
+        return self.columns[name]
+
+    def take(self, indices: NDArray[np.int64]) -> Table:
+        """The examples at `indices`, copied."""
+        return Table({name: array[indices] for name, array in self.columns.items()})
+
+    def select(self, names: Sequence[str]) -> Table:
+        """Some of the columns, in the order given; `TrainError` for one that is not there."""
+        return Table({name: self[name] for name in names})
+
+
+def table(**columns: Array) -> Table:
+    """A table of the given arrays."""
+    return Table({name: np.asarray(array) for name, array in columns.items()})
+
+
+def load(path: str | Path, dtypes: Mapping[str, DTypeLike] | None = None) -> Table:
+    """Reads `.npz`, or `.csv` with a header line, as a table.
+
+    Args:
+        dtypes: for CSV, the dtype of some columns; the others are read as f32.
+
+    Raises:
+        TrainError: when the file is missing, of another kind, or not numeric; never unpickles.
+    """
+    source = Path(path)
+    readers = {".npz": _load_npz, ".csv": _load_csv}
+    reader = readers.get(source.suffix.lower())
+    if reader is None:
+        raise _bad(f"`{source}` is neither .npz nor .csv")
+    try:
+        return reader(source, dtypes or {})
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise _bad(f"cannot read `{source}`: {reason}") from error
+
+
+def _load_npz(path: Path, dtypes: Mapping[str, DTypeLike]) -> Table:
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            columns = {name: np.asarray(archive[name]) for name in archive.files}
+    except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise _bad(f"`{path}` is no archive of plain arrays") from error
+    return Table({name: _converted(name, array, dtypes) for name, array in columns.items()})
+
+
+def _load_csv(path: Path, dtypes: Mapping[str, DTypeLike]) -> Table:
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.reader(file))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise _bad(f"`{path}` is no CSV text: {error}") from error
+    if not rows:
+        raise _bad(f"`{path}` is empty")
+    header, *body = rows
+    for number, row in enumerate(body, start=2):
+        if len(row) != len(header):
+            raise _bad(f"{path}:{number}: {len(row)} values under {len(header)} names")
+    columns: dict[str, Array] = {}
+    for index, name in enumerate(header):
+        cells = [row[index] for row in body]
+        columns[name] = _column(path, name, cells, np.dtype(dtypes.get(name, np.float32)))
+    return Table(columns)
+
+
+def _column(path: Path, name: str, cells: list[str], kind: np.dtype[Any]) -> Array:
+    try:
+        return np.array(cells, dtype=str).astype(kind)
+    except ValueError:
+        for line, cell in enumerate(cells, start=2):
+            try:
+                np.array(cell).astype(kind)
+            except ValueError as error:
+                message = f"{path}:{line}: `{cell}` under `{name}` is no {kind.name}"
+                raise _bad(message) from error
+        raise
+
+
+def _converted(name: str, array: Array, dtypes: Mapping[str, DTypeLike]) -> Array:
+    return array if name not in dtypes else array.astype(dtypes[name])
+
+
+def split(data: Table, fraction: float, seed: int) -> tuple[Table, Table]:
+    """A random training part and a held-out `fraction`, the same for the same seed.
+
+    Raises:
+        TrainError: when one of the parts would be empty.
+    """
+    held_out = round(fraction * len(data))
+    if not 0 < held_out < len(data):
+        raise _bad(f"a held-out fraction of {fraction} of {len(data)} examples leaves a part empty")
+    order = keys.permutation(keys.fold_path(keys.key(seed), "split"), len(data))
+    return data.take(order[held_out:]), data.take(order[:held_out])
+
+
+@dataclass(frozen=True)
+class Batches:
+    """The batches of a table, shuffled anew for each epoch.
+
+    Attributes:
+        size: examples in a batch; the last batch of an epoch holds what is left.
+        drop_last: leave a last batch of fewer examples out.
+        shuffle: else every epoch has the order of the table.
+    """
+
+    data: Table
+    size: int
+    seed: int = 0
+    shuffle: bool = True
+    drop_last: bool = False
+
+    def __post_init__(self) -> None:
+        if self.size < 1:
+            raise _bad(f"a batch of {self.size} examples")
+        if self.per_epoch == 0:
+            raise _bad(f"no full batch of {self.size} among {len(self.data)} examples")
+
+    @property
+    def per_epoch(self) -> int:
+        """Batches in an epoch."""
+        whole, rest = divmod(len(self.data), self.size)
+        return whole + (rest > 0 and not self.drop_last)
+
+    def order(self, epoch: int) -> NDArray[np.int64]:
+        """The indices of the examples in the order of an epoch."""
+        if not self.shuffle:
+            return np.arange(len(self.data))
+        key = keys.fold(keys.fold_path(keys.key(self.seed), "shuffle"), epoch)
+        return keys.permutation(key, len(self.data))
+
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[Table]:
+        """The batches of an epoch, from batch `start` on."""
+        order = self.order(epoch)
+        for number in range(start, self.per_epoch):
+            yield self.data.take(order[number * self.size : (number + 1) * self.size])
+
+    def batch(self, step: int) -> Table:
+        """The batch of a step counted from the start of the run."""
+        epoch, number = divmod(step, self.per_epoch)
+        return next(self.epoch(epoch, number))
+
+
+def _bad(message: str) -> TrainError:
+    return TrainError(TrainCode.DATA, message)
