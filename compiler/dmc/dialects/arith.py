@@ -277,7 +277,7 @@ class Relu(Elementwise):
     name = "arith.relu"
     operand = operand()
     result = result()
-    terms = (Keep(compare_expr("GT", X, 0.0)),)
+    terms = (Keep(compare_expr("GT", OUT, 0.0)),)
 
     @staticmethod
     def numpy(x: Array) -> Array:
