@@ -1,27 +1,11 @@
-"""The syntax tree of the whole dm language: what the parser makes and the checker reads.
-
-Every node is frozen, carries the span of its source text, and compares by identity, so a table
-keyed by nodes distinguishes two equal expressions in different places. Names are unresolved:
-one `Bracket` serves shapes, axes, indexes, literals and generic arguments alike, exactly as one
-grammar rule does. Parentheses leave no node; they widen the span of what they enclose.
-"""
+"""Names, operators, bracket items, types, patterns, expressions and statements."""
 
 from __future__ import annotations
 
-import dataclasses
 import enum
-from collections.abc import Iterator
 from dataclasses import dataclass
 
-from dmc.ir.location import Span
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Node:
-    """Anything with a place in the source text."""
-
-    span: Span
-
+from dmc.syntax.ast.node import Node
 
 # ---- names ------------------------------------------------------------------------------------
 
@@ -425,167 +409,6 @@ class ExprStmt(Node):
     value: Expr
 
 
-# ---- declarations -----------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Declaration(Node):
-    """Base of everything `##` can document; `doc` is the text without `##`, or None."""
-
-    doc: str | None
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class GenericParam(Node):
-    """`N`, `F: float`, `M: record`, `F: float = f32`, or the pack `*S`."""
-
-    name: Identifier
-    kind: Identifier | None
-    default: Identifier | None
-    is_pack: bool
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Param(Node):
-    """A parameter of a function or a model; `mutable` when written with `var`."""
-
-    name: Identifier
-    type: TypeExpr
-    default: Expr | None
-    mutable: bool
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class ImportDecl(Declaration):
-    """`import nn`, `import deep.lib as lib`."""
-
-    module: QualifiedName
-    alias: Identifier | None
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class FromDecl(Declaration):
-    """`from nn import Linear, relu`."""
-
-    module: QualifiedName
-    names: tuple[Identifier, ...]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class DimDecl(Declaration):
-    """`dim K = D / H`, at the top level or in a model."""
-
-    name: Identifier
-    value: Expr
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class ConstDecl(Declaration):
-    """`let eps: f64 = 1e-6` at the top level."""
-
-    name: Identifier
-    type: TypeExpr | None
-    value: Expr
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Field(Declaration):
-    """`w: f64[D]` in a struct."""
-
-    name: Identifier
-    type: TypeExpr
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class StructDecl(Declaration):
-    """`struct Camera[N] { fields }`."""
-
-    name: Identifier
-    generics: tuple[GenericParam, ...]
-    fields: tuple[Field, ...]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class ParamMember(Declaration):
-    """`[frozen] param w: f32[D] = initializer`."""
-
-    name: Identifier
-    type: TypeExpr
-    value: Expr
-    frozen: bool
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class StateMember(Declaration):
-    """`state seen: i64 = 0`."""
-
-    name: Identifier
-    type: TypeExpr
-    value: Expr
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class SubMember(Declaration):
-    """`[frozen] mlp: Linear[D, D](std = 0.01)`: a sub-model; `arguments` are hyperparameters."""
-
-    name: Identifier
-    type: TypeExpr
-    arguments: tuple[Argument, ...]
-    frozen: bool
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class FnDecl(Declaration):
-    """A function, at the top level or in a model; `body` is a `Block` or the `= expr` form."""
-
-    name: Identifier
-    generics: tuple[GenericParam, ...]
-    parameters: tuple[Param, ...]
-    result: TypeExpr
-    requires: tuple[Expr, ...]
-    body: Expr
-    mutable: bool
-    checkpoint: bool
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class ModelDecl(Declaration):
-    """`model Block[D, H](rate: f32 = 0.1) requires D % H == 0 { members }`."""
-
-    name: Identifier
-    generics: tuple[GenericParam, ...]
-    parameters: tuple[Param, ...]
-    requires: tuple[Expr, ...]
-    members: tuple[ModelMember, ...]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Rule(Node):
-    """`jvp(de, dm) = ...` or `vjp(dy) { ... }` inside a derivative."""
-
-    name: Identifier
-    parameters: tuple[Identifier, ...]
-    body: Expr
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class DerivativeDecl(Declaration):
-    """`derivative [unchecked] f(x, y) -> z { rules }`."""
-
-    function: QualifiedName
-    inputs: tuple[Identifier, ...]
-    output: Pattern
-    rules: tuple[Rule, ...]
-    unchecked: bool
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class File(Node):
-    """A whole source file."""
-
-    declarations: tuple[Decl, ...]
-
-
 # ---- unions -----------------------------------------------------------------------------------
 
 Expr = (
@@ -598,31 +421,3 @@ TypeExpr = NamedType | StackType | TupleType | FunctionType
 Pattern = NamePattern | TuplePattern
 Target = Name | Index | Member | Tuple
 Stmt = Let | Var | Assign | AugAssign | ExprStmt
-ModelMember = ParamMember | StateMember | SubMember | DimDecl | FnDecl
-Decl = (
-    ImportDecl | FromDecl | DimDecl | ConstDecl | StructDecl | ModelDecl | FnDecl | DerivativeDecl
-)
-
-
-# ---- walking ----------------------------------------------------------------------------------
-
-
-def children(node: Node) -> Iterator[Node]:
-    """The nodes directly below `node`, in the order of its fields."""
-    for field in dataclasses.fields(node):
-        value: object = getattr(node, field.name)
-        if isinstance(value, Node):
-            yield value
-        elif isinstance(value, tuple):
-            for element in value:  # pyright: ignore[reportUnknownVariableType]
-                if isinstance(element, Node):
-                    yield element
-
-
-def walk(node: Node) -> Iterator[Node]:
-    """`node` and everything below it, parents first; needs no recursion."""
-    pending = [node]
-    while pending:
-        current = pending.pop()
-        yield current
-        pending.extend(reversed(tuple(children(current))))

@@ -1,0 +1,403 @@
+"""Why a text does not parse: common slips by name, the rest by what was expected."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol, cast
+
+from lark import Token
+from lark.exceptions import UnexpectedCharacters, UnexpectedInput, UnexpectedToken
+
+from dmc.ir.location import Span
+from dmc.syntax import foreign
+from dmc.syntax.diagnostics import Diagnostic, Label
+from dmc.syntax.expected import describe
+from dmc.syntax.layout import NEWLINE
+from dmc.syntax.recovery import Chunk
+from dmc.syntax.scan import Brackets, Kind, Lexeme, closer_of, closes, match_brackets, scan
+
+RESERVED = frozenset(
+    "let var fn mut if else for in while and or not true false checkpoint".split()  # noqa: SIM905
+)
+"""The words that are never names."""
+
+_END = "$END"
+_COMPARISONS = frozenset(("==", "!=", "<", "<=", ">", ">="))
+
+
+class _HasToken(Protocol):
+    """What Lark leaves without a type."""
+
+    token: Token
+
+
+@dataclass(frozen=True, slots=True)
+class _Situation:
+    """Where the parser stopped.
+
+    `found` is the lexeme it could not use, None for a newline or the end; `before` are all
+    lexemes up to there, `after` those behind it, `accepts` the terminals it would have taken.
+    """
+
+    file: str
+    before: list[Lexeme]
+    found: Lexeme | None
+    after: list[Lexeme]
+    at_end: bool
+    accepts: frozenset[str]
+
+    @property
+    def previous(self) -> Lexeme | None:
+        return self.before[-1] if self.before else None
+
+    @property
+    def expects_expression(self) -> bool:
+        return {"INT", "MINUS"} <= self.accepts
+
+    @property
+    def after_expression(self) -> bool:
+        return "AND" in self.accepts
+
+    @property
+    def first_words(self) -> list[str]:
+        """The words that lead the line of the previous lexeme."""
+        line = self.before[-1].line if self.before else 0
+        return [lexeme.text for lexeme in self.before if lexeme.line == line][:2]
+
+    def brackets(self) -> Brackets:
+        return match_brackets(self.before)
+
+    def span(self, lexeme: Lexeme) -> Span:
+        return lexeme.span(self.file)
+
+    def here(self) -> Span:
+        """The lexeme found, or the place behind the last one."""
+        if self.found is not None:
+            return self.span(self.found)
+        if not self.before:
+            return Span(self.file, 1, 1, 1, 2)
+        last = self.span(self.before[-1])
+        return Span(self.file, last.end_line, last.end_column, last.end_line, last.end_column + 1)
+
+    def spelled(self) -> str:
+        """What was found, for a sentence."""
+        if self.found is not None:
+            return f"`{self.found.text}`"
+        return "the end" if self.at_end else "a new line"
+
+    def report(
+        self, code: str, title: str, help: str, *, label: str = "", at: Span | None = None
+    ) -> Diagnostic:
+        return Diagnostic(code, title, Label(at or self.here(), label), help=(help,))
+
+
+def explain(failure: UnexpectedInput, file: str, chunk: Chunk) -> Diagnostic:
+    """The diagnostic for the first syntax error of a declaration."""
+    situation = _situation(failure, file, chunk)
+    for rule in _RULES:
+        found = rule(situation)
+        if found is not None:
+            return found
+    what = describe(situation.accepts)
+    title = f"expected {what}, found {situation.spelled()}"
+    return Diagnostic("syntax.unexpected", title, Label(situation.here()))
+
+
+def _situation(failure: UnexpectedInput, file: str, chunk: Chunk) -> _Situation:
+    lexemes = scan(chunk.text, chunk.first_line)
+    accepts: frozenset[str] = frozenset()
+    token_type = ""
+    if isinstance(failure, UnexpectedToken):
+        accepts = frozenset(failure.accepts or failure.expected)
+        token_type = cast(_HasToken, failure).token.type
+    if token_type == _END:
+        return _Situation(file, lexemes, None, [], True, accepts)
+    place = (failure.line + chunk.first_line - 1, failure.column)
+    index = sum((lexeme.line, lexeme.column) < place for lexeme in lexemes)
+    if token_type == NEWLINE:
+        return _Situation(file, lexemes[:index], None, lexemes[index:], False, accepts)
+    found = lexemes[index] if index < len(lexemes) else None
+    if found is not None and isinstance(failure, UnexpectedCharacters):
+        found = Lexeme(Kind.OTHER, found.text[0], *place, found.indent, found.leads)
+    return _Situation(file, lexemes[:index], found, lexemes[index + 1 :], found is None, accepts)
+
+
+# ---- words and characters of other languages --------------------------------------------------
+
+
+def _foreign_word(s: _Situation) -> Diagnostic | None:
+    for lexeme in (s.previous, s.found):
+        if lexeme is None or lexeme.kind is not Kind.WORD:
+            continue
+        habit = foreign.WORDS.get(lexeme.text)
+        if habit is None and lexeme.column > 1:
+            habit = foreign.INNER_WORDS.get(lexeme.text)
+        if habit is not None:
+            code = "syntax.return" if lexeme.text == "return" else "syntax.word"
+            inner = lexeme.text in foreign.INNER_WORDS
+            title = f"`{lexeme.text}` stands inside a declaration" if inner else ""
+            return s.report(
+                code,
+                title or f"dm has no `{lexeme.text}`",
+                habit.help,
+                label=habit.fact,
+                at=s.span(lexeme),
+            )
+    return None
+
+
+def _foreign_character(s: _Situation) -> Diagnostic | None:
+    if s.found is None or s.found.kind is not Kind.OTHER:
+        return None
+    character = s.found.text
+    if character in foreign.QUOTES:
+        transposes = character == "'" and s.after_expression
+        help_ = "the transpose is `.T`" if transposes else "names and options stay on Python's side"
+        return s.report("syntax.string", "dm has no strings", help_)
+    habit = foreign.CHARACTERS.get(character)
+    if habit is not None:
+        title = f"`{character}` is not part of dm"
+        return s.report("syntax.character", title, habit.help, label=habit.fact)
+    title = f"`{character}` cannot start anything in dm"
+    help_ = "names are made of ASCII letters, digits and `_`"
+    return s.report("syntax.character", title, help_)
+
+
+def _comment(s: _Situation) -> Diagnostic | None:
+    if s.found is None or not s.found.leads or s.found.text not in ("//", "/"):
+        return None
+    return s.report("syntax.comment", "a comment starts with `#`", "write `#`, or `##` for docs")
+
+
+# ---- brackets -----------------------------------------------------------------------------------
+
+
+def _wrong_closer(s: _Situation) -> Diagnostic | None:
+    if s.found is None or not closes(s.found.text):
+        return None
+    open_ = s.brackets().open
+    closer = s.found.text
+    if not open_:
+        return s.report("syntax.unopened", f"`{closer}` closes nothing", f"delete the `{closer}`")
+    top = open_[-1]
+    if closer_of(top.text) == closer:
+        return None
+    if any(closer_of(opener.text) == closer for opener in open_):
+        return _unclosed(s, top, Label(s.span(s.found), "something else ends here"))
+    return Diagnostic(
+        "syntax.mismatched",
+        f"`{top.text}` is closed by `{closer}`",
+        Label(s.here(), f"should be `{closer_of(top.text)}`"),
+        (Label(s.span(top), "opened here"),),
+        help=(f"write `{closer_of(top.text)}`",),
+    )
+
+
+def _missing_closer(s: _Situation) -> Diagnostic | None:
+    """An open bracket at the end, or before a line that is not indented into the bracket."""
+    brackets = s.brackets()
+    if not brackets.open or brackets.suspect is None:
+        return None
+    if s.at_end:
+        return _unclosed(s, brackets.suspect)
+    found, top = s.found, brackets.open[-1]
+    if found is None or not found.leads or top.line == found.line:
+        return None
+    starts_statement = top.text != "{" and found.text in ("let", "var")
+    if top.indent >= found.indent or starts_statement:
+        return _unclosed(s, top, Label(s.span(found), "expected before this"))
+    return None
+
+
+def _unclosed(s: _Situation, opener: Lexeme, *labels: Label) -> Diagnostic:
+    closer = closer_of(opener.text)
+    return Diagnostic(
+        "syntax.unclosed",
+        f"`{opener.text}` is never closed",
+        Label(s.span(opener), "opened here"),
+        labels,
+        help=(f"add a `{closer}`",),
+    )
+
+
+# ---- numbers ------------------------------------------------------------------------------------
+
+
+def _number(s: _Situation) -> Diagnostic | None:
+    digits = "a float has digits on both sides of the point"
+    dot = s.previous
+    if dot is not None and dot.text == "." and len(s.before) > 1:
+        owner = s.before[-2]
+        if owner.kind is Kind.NUMBER and _touch(owner, dot):
+            at = _join(s.span(owner), s.span(dot))
+            return s.report("syntax.number", digits, f"write `{owner.text}.0`", at=at)
+        if s.found is not None and s.found.kind is Kind.NUMBER:
+            title = "the parts of a tuple have no numbers"
+            return s.report("syntax.field", title, "take it apart: `let (a, b) = t`")
+    if s.found is None:
+        return None
+    if s.found.text == "." and s.after and s.after[0].kind is Kind.NUMBER:
+        number = s.after[0]
+        if _touch(s.found, number):
+            at = _join(s.here(), s.span(number))
+            return s.report("syntax.number", digits, f"write `0.{number.text}`", at=at)
+    last = s.previous
+    if s.found.kind is Kind.WORD and last is not None and last.kind is Kind.NUMBER:
+        if not _touch(last, s.found):
+            return None
+        text = last.text + s.found.text
+        based = last.text == "0" and s.found.text[0] in "xXbBoO"
+        help_ = "write it in decimal" if based else f"write `{last.text} * {s.found.text}`"
+        at = _join(s.span(last), s.here())
+        return s.report("syntax.number", f"`{text}` is neither number nor name", help_, at=at)
+    return None
+
+
+def _touch(left: Lexeme, right: Lexeme) -> bool:
+    return left.line == right.line and left.column + len(left.text) == right.column
+
+
+def _join(first: Span, last: Span) -> Span:
+    return Span(first.file, first.start_line, first.start_column, last.end_line, last.end_column)
+
+
+# ---- operators ----------------------------------------------------------------------------------
+
+
+def _comparison(s: _Situation) -> Diagnostic | None:
+    if s.found is None:
+        return None
+    if s.found.text in _COMPARISONS and s.after_expression:
+        title = "comparisons do not chain"
+        return s.report("syntax.chained", title, "join two comparisons: `a < b and b < c`")
+    if s.found.text == "==" and "EQ" in s.accepts:
+        title = "`==` compares, and this defines"
+        return s.report("syntax.equals", title, "write `=`")
+    if s.found.text == "=" and s.after_expression:
+        title = "`=` assigns, and this is an expression"
+        return s.report("syntax.equals", title, "compare with `==`")
+    return None
+
+
+def _operator(s: _Situation) -> Diagnostic | None:
+    if s.found is None:
+        return None
+    text = s.found.text
+    if text == "..":
+        title = "a range stands only after `in`"
+        return s.report("syntax.range", title, "write `for i in 0..n` or `[i in 0..n] => ...`")
+    if text == "+" and s.previous is not None and s.previous.text == "+":
+        return s.report("syntax.increment", "dm has no `++`", "write `x += 1`")
+    if text in ("->", "{") and "FATARROW" in s.accepts and not s.expects_expression:
+        title = "the body of a function value follows `=>`"
+        return s.report("syntax.arrow", title, "write `fn(x) => ...`")
+    if text == ":" and s.after and s.after[0].text == "=":
+        title = "dm has no `:=`"
+        return s.report("syntax.equals", title, "`let x = ...` defines, `x = ...` assigns")
+    return None
+
+
+def _expression_form(s: _Situation) -> Diagnostic | None:
+    if s.found is None:
+        return None
+    if s.found.text == "{" and s.expects_expression:
+        title = "no expression starts with `{`"
+        return s.report("syntax.record", title, "build records by calls: `Camera(focal = 1.0)`")
+    if s.found.text == "if" and s.after_expression:
+        title = "the condition comes first"
+        return s.report("syntax.conditional", title, "write `if c { a } else { b }`")
+    return None
+
+
+# ---- declarations and statements ----------------------------------------------------------------
+
+
+def _signature(s: _Situation) -> Diagnostic | None:
+    last = s.previous
+    if last is None:
+        return None
+    if s.accepts == frozenset(("ARROW",)) and last.text == ")" and s.before[0].text != "derivative":
+        title = "this function does not state the type of its result"
+        return s.report("syntax.result", title, "add `-> f64`, or `-> ()` for no result")
+    if s.accepts == frozenset(("COLON",)) and last.kind is Kind.WORD:
+        title = f"`{last.text}` has no type"
+        at = s.span(last)
+        return s.report("syntax.type", title, f"write `{last.text}: f64`, or what it is", at=at)
+    return None
+
+
+def _value(s: _Situation) -> Diagnostic | None:
+    if s.found is not None and not closes(s.found.text):
+        return None
+    if "EQ" not in s.accepts or s.previous is None:
+        return None
+    words = [word for word in s.first_words if word in ("let", "var", "param", "state")]
+    if not words:
+        return None
+    help_ = "add `= zeros`, or another first value" if words[0] != "let" else "add `= ...`"
+    return s.report("syntax.value", f"this `{words[0]}` has no value", help_)
+
+
+def _reserved(s: _Situation) -> Diagnostic | None:
+    if s.found is None or s.found.text not in RESERVED or "NAME" not in s.accepts:
+        return None
+    if s.expects_expression:
+        return None
+    title = f"`{s.found.text}` is a reserved word"
+    return s.report("syntax.reserved", title, f"choose another name, such as `{s.found.text}_`")
+
+
+def _outside(s: _Situation) -> Diagnostic | None:
+    if s.found is None or "STRUCT" not in s.accepts:
+        return None
+    title = "only declarations stand outside functions"
+    help_ = "move it into a function" if s.found.text != "var" else "a constant is `let x = ...`"
+    return s.report("syntax.declaration", title, help_)
+
+
+def _member(s: _Situation) -> Diagnostic | None:
+    if s.found is None:
+        return None
+    if "PARAM" in s.accepts:
+        title = f"`{s.found.text}` starts no member of a model"
+        help_ = "write `param`, `state`, `dim`, `fn` or `name: Model[...]`"
+        return s.report("syntax.member", title, help_)
+    is_field = s.found.text == "=" and NEWLINE in s.accepts and not s.after_expression
+    if is_field and len(s.first_words) > 1 and s.first_words[1] == ":":
+        name = s.first_words[0]
+        title = f"`{name}` has a value but no role"
+        help_ = f"in a model: `param {name}: ...` to train it, `state {name}: ...` to update it"
+        return s.report("syntax.member", title, help_)
+    return None
+
+
+def _separator(s: _Situation) -> Diagnostic | None:
+    if s.found is None or NEWLINE not in s.accepts:
+        return None
+    if s.found.text == ",":
+        title = "a comma does not separate lines"
+        return s.report("syntax.separator", title, "write a new line or `;`")
+    if s.found.kind is not Kind.SIGN and not s.found.leads:
+        title = f"`{s.found.text}` needs an operator or a new line before it"
+        return s.report("syntax.separator", title, "write an operator, a new line or `;`")
+    return None
+
+
+_RULES: tuple[Callable[[_Situation], Diagnostic | None], ...] = (
+    _foreign_word,
+    _foreign_character,
+    _comment,
+    _wrong_closer,
+    _missing_closer,
+    _number,
+    _comparison,
+    _operator,
+    _expression_form,
+    _signature,
+    _value,
+    _reserved,
+    _outside,
+    _member,
+    _separator,
+)

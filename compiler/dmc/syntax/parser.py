@@ -1,0 +1,88 @@
+"""Text to syntax tree.
+
+Lark and the grammar load on first use; the LALR tables are then kept for the process, and between
+processes in the user's cache folder. All syntax errors of a file are reported at once, one for
+each declaration.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING
+
+from dmc.syntax import ast, recovery, source
+from dmc.syntax.diagnostics import Diagnostic
+from dmc.syntax.errors import raise_all
+from dmc.syntax.files import read_source
+from dmc.syntax.limits import check_depth, check_text
+from dmc.syntax.source import SourceFile
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+    from lark import Token, Tree
+
+    from dmc.syntax.tables import Parser
+
+
+def parse_file(path: str | PathLike[str]) -> ast.File:
+    """The syntax tree of a file; raises `ParseError` (`syntax.*`) or `FileError` (`file.*`)."""
+    return parse(read_source(path))
+
+
+def parse_text(text: str, name: str = "<text>") -> ast.File:
+    """The syntax tree of `text`, quoted in messages as file `name`; raises `ParseError`."""
+    return parse(SourceFile(name, text))
+
+
+def parse(file: SourceFile) -> ast.File:
+    """The syntax tree of a file already read.
+
+    Raises `ParseError` with every syntax error found: one for each declaration, in order.
+    """
+    from lark.exceptions import UnexpectedInput
+
+    from dmc.syntax.build import TreeBuilder
+
+    source.remember(file)
+    problems = check_text(file)
+    raise_all(problem for problem in problems if problem.code != "syntax.tab")
+    text = file.text.replace("\t", " ")  # one column either way: the places stay true
+    try:
+        tree = _lark().parse(text)
+    except UnexpectedInput as failure:
+        raise_all([*problems, *_explain_all(file, text, failure)])
+        raise
+    builder = TreeBuilder(file)
+    result = builder.build(tree)
+    raise_all([*problems, *builder.problems, *check_depth(result)])
+    return result
+
+
+def _explain_all(file: SourceFile, text: str, failure: Exception) -> list[Diagnostic]:
+    """One diagnostic for each declaration that does not parse on its own."""
+    from lark.exceptions import UnexpectedInput
+
+    from dmc.syntax.mistakes import explain
+
+    assert isinstance(failure, UnexpectedInput)
+    found: list[Diagnostic] = []
+    for chunk in recovery.split(text):
+        try:
+            _lark().parse(chunk.text)
+        except UnexpectedInput as chunk_failure:
+            found.append(explain(chunk_failure, file.name, chunk))
+    # Together wrong though each is right alone: two declarations on a line, for one.
+    return found or [explain(failure, file.name, recovery.Chunk(text, 1))]
+
+
+@functools.cache
+def _lark() -> Parser:
+    from dmc.syntax.tables import load
+
+    return load()
+
+
+def syntax_tree(text: str) -> Tree[Token]:
+    """Lark's own tree of `text`, for tests of the grammar; raises Lark's exceptions."""
+    return _lark().parse(text)
