@@ -1,0 +1,1 @@
+"""From kernels to native code: schedules choose loops, loops become LLVM IR."""

@@ -1,0 +1,44 @@
+"""What schedules need to know of the processor, and nothing else.
+
+A schedule's reduction trees depend on the shape and on these figures, so two machines with equal
+figures compute bitwise equal results.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Set
+from dataclasses import dataclass
+
+from dmc.ir.types import DType
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """A core's vector unit and caches.
+
+    `vector_bytes` and `vector_registers` size register tiles; `has_fma` says whether a multiply
+    and an add round once; cache sizes, in bytes, size the blocks.
+    """
+
+    vector_bytes: int
+    vector_registers: int
+    has_fma: bool
+    l1_bytes: int = 32 * 1024
+    l2_bytes: int = 1024 * 1024
+
+    def lanes(self, dtype: DType) -> int:
+        """How many elements a vector register holds (bools are as wide as bytes, at most 16)."""
+        return max(1, self.vector_bytes // max(dtype.bytes, 4))
+
+    @staticmethod
+    def of(architecture: str, features: Set[str]) -> Machine:
+        """From the first part of a target triple and LLVM's names of the features present."""
+        if architecture in ("x86_64", "amd64", "i686"):
+            if {"avx512f", "avx512dq", "avx512vl"} <= features:
+                return Machine(64, 32, has_fma=True)
+            if {"avx2", "fma"} <= features:
+                return Machine(32, 16, has_fma=True, l2_bytes=512 * 1024)
+            return Machine(16, 16, has_fma="fma" in features, l2_bytes=256 * 1024)
+        if architecture in ("aarch64", "arm64"):
+            return Machine(16, 32, has_fma=True, l2_bytes=512 * 1024)
+        return Machine(16, 16, has_fma=False, l2_bytes=256 * 1024)

@@ -1,0 +1,292 @@
+"""Arithmetic and elementary functions on scalars and vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from llvmlite import ir
+
+from dmc.dialects import arith, math
+from dmc.ir.operation import Operation
+from dmc.ir.types import DType, Type, dtype_of
+from dmc.lowering import vector_math
+from dmc.lowering.to_llvm.function import FunctionLowering
+from dmc.lowering.to_llvm.module import Table
+from dmc.lowering.to_llvm.types import lanes_of, llvm_type, splat
+
+Emit = Callable[[FunctionLowering, Operation, list[ir.Value]], ir.Value]
+
+
+def _dtype(op: Operation) -> DType:
+    return dtype_of(op.operands[0].type)
+
+
+def _like(op: Operation, number: float | int | bool) -> ir.Constant:
+    """A constant of the first operand's type."""
+    return splat(number, op.operands[0].type)
+
+
+def _is_float(op: Operation) -> bool:
+    return _dtype(op).is_float
+
+
+def _llvm_name(type_: Type) -> str:
+    """How LLVM mangles a scalar or vector type into the name of an intrinsic."""
+    name = dtype_of(type_).value
+    lanes = lanes_of(type_)
+    return name if lanes == 1 else f"v{lanes}{name}"
+
+
+def _unary_intrinsic(f: FunctionLowering, name: str, op: Operation, x: ir.Value) -> ir.Value:
+    return f.intrinsic(name, x.type, [x], [_llvm_name(op.operands[0].type)])
+
+
+def _add(f: FunctionLowering, op: Operation, v: list[ir.Value]) -> ir.Value:
+    if _dtype(op) is DType.BOOL:
+        return f.builder.or_(v[0], v[1])
+    return f.builder.fadd(v[0], v[1]) if _is_float(op) else f.builder.add(v[0], v[1])
+
+
+def _subtract(f: FunctionLowering, op: Operation, v: list[ir.Value]) -> ir.Value:
+    return f.builder.fsub(v[0], v[1]) if _is_float(op) else f.builder.sub(v[0], v[1])
+
+
+def _multiply(f: FunctionLowering, op: Operation, v: list[ir.Value]) -> ir.Value:
+    if _dtype(op) is DType.BOOL:
+        return f.builder.and_(v[0], v[1])
+    return f.builder.fmul(v[0], v[1]) if _is_float(op) else f.builder.mul(v[0], v[1])
+
+
+def _safe_divisor(f: FunctionLowering, op: Operation, y: ir.Value) -> ir.Value:
+    """`y`, but 1 where dividing by it would trap (0, and -1 under the lowest number)."""
+    b = f.builder
+    zero = b.icmp_signed("==", y, _like(op, 0))
+    minus = b.icmp_signed("==", y, _like(op, -1))
+    return b.select(b.or_(zero, minus), _like(op, 1), y)
+
+
+def _truncated(
+    f: FunctionLowering, op: Operation, x: ir.Value, y: ir.Value
+) -> tuple[ir.Value, ir.Value]:
+    """Integer quotient toward zero and remainder for every `y` but 0."""
+    b = f.builder
+    divisor = _safe_divisor(f, op, y)
+    quotient = b.sdiv(x, divisor)
+    remainder = b.sub(x, b.mul(quotient, divisor))
+    minus = b.icmp_signed("==", y, _like(op, -1))
+    return b.select(minus, b.neg(x), quotient), remainder
+
+
+def _zero_for_zero(f: FunctionLowering, op: Operation, y: ir.Value, out: ir.Value) -> ir.Value:
+    zero = _like(op, 0)
+    return f.builder.select(f.builder.icmp_signed("==", y, zero), zero, out)
+
+
+def _divide(f: FunctionLowering, op: Operation, v: list[ir.Value]) -> ir.Value:
+    if _is_float(op):
+        return f.builder.fdiv(v[0], v[1])
+    return _zero_for_zero(f, op, v[1], _truncated(f, op, *v)[0])
+
+
+def _other_sign(f: FunctionLowering, op: Operation, remainder: ir.Value, y: ir.Value) -> ir.Value:
+    """Whether a nonzero remainder has the sign that the divisor has not."""
+    b = f.builder
+    zero = _like(op, 0)
+    differ = b.icmp_signed("<", b.xor(remainder, y), zero)
+    return b.and_(differ, b.icmp_signed("!=", remainder, zero))
+
+
+def _floor_divide(f: FunctionLowering, op: Operation, v: list[ir.Value]) -> ir.Value:
+    b = f.builder
+    x, y = v
+    if _is_float(op):
+        return _unary_intrinsic(f, "floor", op, b.fdiv(x, y))
+    quotient, remainder = _truncated(f, op, x, y)
+    lower = b.sub(quotient, _like(op, 1))
+    out = b.select(_other_sign(f, op, remainder, y), lower, quotient)
+    return _zero_for_zero(f, op, y, out)
+
+
+def _remainder(f: FunctionLowering, op: Operation, v: list[ir.Value]) -> ir.Value:
+    b = f.builder
+    x, y = v
+    if _is_float(op):
+        whole = _unary_intrinsic(f, "floor", op, b.fdiv(x, y))
+        return b.fsub(x, b.fmul(whole, y))
+    remainder = _truncated(f, op, x, y)[1]
+    out = b.select(_other_sign(f, op, remainder, y), b.add(remainder, y), remainder)
+    return _zero_for_zero(f, op, y, out)
+
+
+def _negate(f: FunctionLowering, op: Operation, v: list[ir.Value]) -> ir.Value:
+    return f.builder.fneg(v[0]) if _is_float(op) else f.builder.neg(v[0])
+
+
+def _extreme(relation: str) -> Emit:
+    def emit(f: FunctionLowering, op: Operation, v: list[ir.Value]) -> ir.Value:
+        b = f.builder
+        x, y = v
+        if not _is_float(op):
+            compare = b.icmp_unsigned if _dtype(op) is DType.BOOL else b.icmp_signed
+            return b.select(compare(relation, x, y), x, y)
+        # `y` where either is NaN, as the processor's own instruction has it; then NaN from `x`.
+        chosen = b.select(b.fcmp_ordered(relation, x, y), x, y)
+        return b.select(b.fcmp_unordered("uno", x, x), x, chosen)
+
+    return emit
+
+
+def _relu(f: FunctionLowering, op: Operation, v: list[ir.Value]) -> ir.Value:
+    zero = _like(op, 0)
+    b = f.builder
+    compare = b.fcmp_ordered if _is_float(op) else b.icmp_signed
+    return b.select(compare("<", v[0], zero), zero, v[0])
+
+
+def _abs(f: FunctionLowering, op: Operation, v: list[ir.Value]) -> ir.Value:
+    b = f.builder
+    if _is_float(op):
+        return _unary_intrinsic(f, "fabs", op, v[0])
+    return b.select(b.icmp_signed("<", v[0], _like(op, 0)), b.neg(v[0]), v[0])
+
+
+def _sign(f: FunctionLowering, op: Operation, v: list[ir.Value]) -> ir.Value:
+    b = f.builder
+    (x,) = v
+    compare = b.fcmp_ordered if _is_float(op) else b.icmp_signed
+    zero = _like(op, 0)
+    # Zero and NaN are their own signs.
+    negative = b.select(compare("<", x, zero), _like(op, -1), x)
+    return b.select(compare(">", x, zero), _like(op, 1), negative)
+
+
+_RELATIONS = {
+    arith.Direction.EQ: "==",
+    arith.Direction.NE: "!=",
+    arith.Direction.LT: "<",
+    arith.Direction.LE: "<=",
+    arith.Direction.GT: ">",
+    arith.Direction.GE: ">=",
+}
+
+
+def _compare(f: FunctionLowering, op: Operation, v: list[ir.Value]) -> ir.Value:
+    assert isinstance(op, arith.Compare)
+    relation = _RELATIONS[op.direction]
+    if _is_float(op):
+        unequal = op.direction is arith.Direction.NE
+        compare = f.builder.fcmp_unordered if unequal else f.builder.fcmp_ordered
+    else:
+        unsigned = _dtype(op) is DType.BOOL
+        compare = f.builder.icmp_unsigned if unsigned else f.builder.icmp_signed
+    return compare(relation, v[0], v[1])
+
+
+def _convert(f: FunctionLowering, op: Operation, v: list[ir.Value]) -> ir.Value:
+    source, target = _dtype(op), dtype_of(op.results[0].type)
+    type_ = llvm_type(op.results[0].type)
+    b = f.builder
+    (x,) = v
+    if source is target:
+        return x
+    if target is DType.BOOL:
+        unequal = b.fcmp_unordered if source.is_float else b.icmp_signed
+        return unequal("!=", x, _like(op, 0))
+    if source is DType.BOOL:
+        return b.uitofp(x, type_) if target.is_float else b.zext(x, type_)
+    if source.is_float and target.is_float:
+        return b.fpext(x, type_) if target.bytes > source.bytes else b.fptrunc(x, type_)
+    if target.is_float:
+        return b.sitofp(x, type_)
+    if source.is_float:
+        suffixes = [_llvm_name(op.results[0].type), _llvm_name(op.operands[0].type)]
+        return f.intrinsic("fptosi.sat", type_, [x], suffixes)
+    return b.sext(x, type_) if target.bytes > source.bytes else b.trunc(x, type_)
+
+
+def _shift(left: bool) -> Emit:
+    def emit(f: FunctionLowering, op: Operation, v: list[ir.Value]) -> ir.Value:
+        b = f.builder
+        x, amount = v
+        zero = _like(op, 0)
+        inside = b.icmp_unsigned("<", amount, _like(op, 8 * _dtype(op).bytes))
+        safe = b.select(inside, amount, zero)
+        return b.select(inside, b.shl(x, safe) if left else b.lshr(x, safe), zero)
+
+    return emit
+
+
+def _rsqrt(f: FunctionLowering, op: Operation, v: list[ir.Value]) -> ir.Value:
+    return f.builder.fdiv(_like(op, 1), _unary_intrinsic(f, "sqrt", op, v[0]))
+
+
+def _rounding(name: str) -> Emit:
+    return lambda f, op, v: _unary_intrinsic(f, name, op, v[0])
+
+
+def _log_or_zero(f: FunctionLowering, op: Operation, v: list[ir.Value]) -> ir.Value:
+    b = f.builder
+    positive = b.fcmp_ordered(">", v[0], _like(op, 0))
+    safe = b.select(positive, v[0], _like(op, 1))
+    return b.select(positive, _elementary(f, "log", op, [safe]), _like(op, 0))
+
+
+def _elementary(f: FunctionLowering, name: str, op: Operation, v: list[ir.Value]) -> ir.Value:
+    lanes = lanes_of(op.operands[0].type)
+    return vector_math.apply(f.builder, name, _dtype(op), lanes, *v, fma=f.machine.has_fma)
+
+
+def _select(f: FunctionLowering, op: Operation, v: list[ir.Value]) -> ir.Value:
+    return f.builder.select(v[0], v[1], v[2])
+
+
+_EMIT: dict[type[Operation], Emit] = {
+    arith.Abs: _abs,
+    arith.Add: _add,
+    arith.And: lambda f, op, v: f.builder.and_(v[0], v[1]),
+    arith.Compare: _compare,
+    arith.Convert: _convert,
+    arith.Divide: _divide,
+    arith.FloorDivide: _floor_divide,
+    arith.Maximum: _extreme(">"),
+    arith.Minimum: _extreme("<"),
+    arith.Multiply: _multiply,
+    arith.Negate: _negate,
+    arith.Not: lambda f, op, v: f.builder.not_(v[0]),
+    arith.Or: lambda f, op, v: f.builder.or_(v[0], v[1]),
+    arith.Relu: _relu,
+    arith.Remainder: _remainder,
+    arith.Select: _select,
+    arith.ShiftLeft: _shift(left=True),
+    arith.ShiftRightLogical: _shift(left=False),
+    arith.Sign: _sign,
+    arith.Subtract: _subtract,
+    arith.Xor: lambda f, op, v: f.builder.xor(v[0], v[1]),
+    math.Ceil: _rounding("ceil"),
+    math.Floor: _rounding("floor"),
+    math.LogOrZero: _log_or_zero,
+    math.Round: _rounding("roundeven"),
+    math.Rsqrt: _rsqrt,
+    math.Sqrt: _rounding("sqrt"),
+}
+
+
+def _lower(emit: Emit) -> Callable[[FunctionLowering, Operation], None]:
+    def lower(f: FunctionLowering, op: Operation) -> None:
+        f.set(op, emit(f, op, [f.value(v) for v in op.operands]))
+
+    return lower
+
+
+def _from_vector_math(name: str) -> Emit:
+    return lambda f, op, v: _elementary(f, name, op, v)
+
+
+ELEMENTWISE: Table = {
+    **{cls: _lower(emit) for cls, emit in _EMIT.items()},
+    **{
+        cls: _lower(_from_vector_math(name))
+        for name in vector_math.NAMES
+        if (cls := Operation.registry.get(f"math.{name}")) is not None
+    },
+}

@@ -1,0 +1,105 @@
+"""The LLVM function being written: values, addresses and private memory."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+
+from llvmlite import ir
+
+from dmc.ir.operation import Block, Operation, Trait, Value
+from dmc.lowering.to_llvm.module import ModuleLowering, aligned
+from dmc.lowering.to_llvm.types import I8, integer, splat
+
+
+class FunctionLowering:
+    """The LLVM function being written, and the LLVM value of every loop-level value so far.
+
+    `scratch` is the address of the private memory not yet taken.
+    """
+
+    def __init__(self, owner: ModuleLowering, function: ir.Function) -> None:
+        self.owner = owner
+        self.machine = owner.machine
+        self.function = function
+        self.entry = function.append_basic_block("entry")
+        self.builder = ir.IRBuilder(self.entry)
+        self.values: dict[Value, ir.Value] = {}
+        self.scratch: ir.Value = integer(0)
+        self._addresses: list[dict[tuple[ir.Value, ir.Value | None, int], ir.Value]] = [{}]
+
+    def value(self, value: Value) -> ir.Value:
+        """The LLVM value of `value`; constants are made where they are used."""
+        op = value.defining_op
+        if op is not None and op.has(Trait.CONSTANT):
+            number = op.attributes["value"]
+            assert isinstance(number, bool | int | float)
+            return splat(number, value.type)
+        return self.values[value]
+
+    def block(self, block: Block) -> list[ir.Value]:
+        """Lower the operations of `block`; what its terminator yields."""
+        for op in block:
+            if op.has(Trait.TERMINATOR):
+                return [self.value(v) for v in op.operands]
+            self.operation(op)
+        raise ValueError("the block has no terminator")
+
+    def operation(self, op: Operation) -> None:
+        if op.has(Trait.CONSTANT):
+            return
+        lower = self.owner.table.get(type(op))
+        if lower is None:
+            raise ValueError(f"{op.name} cannot be lowered to LLVM")
+        lower(self, op)
+
+    def set(self, op: Operation, *values: ir.Value) -> None:
+        """Record the results of `op`."""
+        self.values.update(zip(op.results, values, strict=True))
+
+    def intrinsic(
+        self, name: str, result: ir.Type, operands: Sequence[ir.Value], suffixes: Sequence[str]
+    ) -> ir.Value:
+        """Call `llvm.<name>.<suffixes>`."""
+        full = ".".join(["llvm", name, *suffixes])
+        function = self.owner.external(full, result, [operand.type for operand in operands])
+        return self.builder.call(function, operands)
+
+    # Addresses
+
+    @contextmanager
+    def scope(self) -> Generator[None]:
+        """Addresses computed inside are not reused after it."""
+        self._addresses.append({})
+        try:
+            yield
+        finally:
+            self._addresses.pop()
+
+    def offset(
+        self, base: ir.Value, element: ir.Type, index: ir.Value | None, factor: int
+    ) -> ir.Value:
+        """`&base[factor · index]`, or `&base[factor]`; computed once in a region."""
+        if index is None and factor == 0:
+            return base
+        key = (base, index, factor)
+        for known in reversed(self._addresses):
+            if key in known:
+                return known[key]
+        if index is None:
+            amount: ir.Value = integer(factor)
+        else:
+            amount = index if factor == 1 else self.builder.mul(index, integer(factor))
+        address = self.builder.gep(base, [amount], inbounds=True, source_etype=element)
+        self._addresses[-1][key] = address
+        return address
+
+    # Private memory
+
+    def take_scratch(self, count: int) -> ir.Value:
+        """The address of the next `count` bytes of private memory."""
+        taken = self.scratch
+        self.scratch = self.builder.gep(
+            taken, [integer(aligned(count))], inbounds=True, source_etype=I8
+        )
+        return taken

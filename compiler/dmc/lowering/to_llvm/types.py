@@ -1,0 +1,89 @@
+"""LLVM types and constants of loop-level values."""
+
+from __future__ import annotations
+
+from llvmlite import ir
+
+from dmc.dialects.loop import strides_of
+from dmc.ir.types import DType, MemRefType, ScalarType, Type, VectorType, dtype_of
+
+POINTER = ir.PointerType()
+I1, I8, I32, I64 = (ir.IntType(bits) for bits in (1, 8, 32, 64))
+VOID = ir.VoidType()
+
+_ELEMENTS: dict[DType, ir.Type] = {
+    DType.F32: ir.FloatType(),
+    DType.F64: ir.DoubleType(),
+    DType.I8: I8,
+    DType.I32: I32,
+    DType.I64: I64,
+    DType.BOOL: I1,
+}
+
+
+class UnsupportedType(Exception):
+    """No native code is generated for an element type."""
+
+    def __init__(self, dtype: DType) -> None:
+        super().__init__(f"native code for {dtype.value} is not supported yet")
+
+
+def element(dtype: DType) -> ir.Type:
+    """The type of one element in a register. Raises UnsupportedType for f16 and bf16."""
+    if dtype not in _ELEMENTS:
+        raise UnsupportedType(dtype)
+    return _ELEMENTS[dtype]
+
+
+def stored(dtype: DType) -> ir.Type:
+    """The type of one element in memory: a bool takes a byte."""
+    return I8 if dtype is DType.BOOL else element(dtype)
+
+
+def shaped(element_type: ir.Type, lanes: int) -> ir.Type:
+    """A vector of elements; the element itself for one lane."""
+    return element_type if lanes == 1 else ir.VectorType(element_type, lanes)
+
+
+def lanes_of(type_: Type) -> int:
+    """The lanes of a vector; 1 for a scalar."""
+    return type_.shape[0] if isinstance(type_, VectorType) else 1
+
+
+def llvm_type(type_: Type) -> ir.Type:
+    """The LLVM type of a loop-level value: a memref is the address of its first element."""
+    match type_:
+        case MemRefType():
+            return POINTER
+        case ScalarType(dtype):
+            return element(dtype)
+        case VectorType((lanes,), dtype):
+            return ir.VectorType(element(dtype), lanes)
+        case _:
+            raise TypeError(f"{type_} does not exist at loop level")
+
+
+def integer(value: int, type_: ir.Type = I64) -> ir.Constant:
+    """An integer constant."""
+    return ir.Constant(type_, value)
+
+
+def splat(value: float | int | bool, type_: Type) -> ir.Constant:
+    """A constant scalar, or vector with it in every lane."""
+    dtype = dtype_of(type_)
+    number = float(value) if dtype.is_float else int(value)
+    scalar = ir.Constant(element(dtype), number)
+    lanes = lanes_of(type_)
+    if lanes == 1 and not isinstance(type_, VectorType):
+        return scalar
+    return ir.FormattedConstant(
+        ir.VectorType(element(dtype), lanes), f"splat ({scalar.type} {scalar.get_reference()})"
+    )
+
+
+def span_bytes(type_: MemRefType) -> int:
+    """Bytes from the first element of a memref to the end of its last; strides are positive."""
+    if type_.size == 0:
+        return 0
+    reach = sum(s * (n - 1) for s, n in zip(strides_of(type_), type_.shape, strict=True))
+    return (reach + 1) * type_.dtype.bytes
