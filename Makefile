@@ -5,9 +5,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 ORACLE := .venv-oracle
-SOURCES := compiler runtime grammar tests examples benchmarks
+SOURCES := compiler runtime grammar tests examples benchmarks docs
 
-.PHONY: help demo test unit lint types format oracle bench clean
+.PHONY: help demo test unit lint types format docs oracle bench clean
 
 help:
 	@echo "make demo     train the digit classifier on real data"
@@ -16,6 +16,7 @@ help:
 	@echo "make lint     ruff: rules and formatting"
 	@echo "make types    pyright, strict"
 	@echo "make format   rewrite sources in the project's format"
+	@echo "make docs     rewrite the generated pages of the documentation"
 	@echo "make oracle   tests against JAX, PyTorch and MLIR (large downloads)"
 	@echo "make bench    benchmarks"
 
@@ -48,6 +49,9 @@ types: $(VENV)/installed
 format: $(VENV)/installed
 	$(BIN)/ruff check --fix $(wildcard $(SOURCES))
 	$(BIN)/ruff format $(wildcard $(SOURCES))
+
+docs: $(VENV)/installed
+	$(BIN)/python docs/generate.py
 
 oracle: $(ORACLE)/installed
 	$(ORACLE)/bin/pytest -m oracle
