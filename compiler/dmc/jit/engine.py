@@ -1,0 +1,189 @@
+"""Textual LLVM IR to machine code in this process.
+
+Each module has a context and a target machine of its own, so that modules compile in parallel. The
+objects are then linked together and loaded by LLVM's ORC JIT. No module passes run unless asked
+for: lowering emits loops and vectors as it wants them, and on a 512³ contraction the passes took
+ten times as long as code generation and made slower code.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import itertools
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import cache
+from typing import TYPE_CHECKING, TypeVar
+
+import llvmlite
+import llvmlite.binding as llvm
+
+from dmc import __version__
+from dmc.jit.cache import ObjectCache, default_directory, digest
+from dmc.jit.processors import available
+from dmc.jit.target import Target, default
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+CODE_GENERATION_LEVEL = 2
+T = TypeVar("T")
+
+
+class CodegenError(Exception):
+    """LLVM refused a module or could not link it: a fault of the compiler, not of the user."""
+
+
+@dataclass
+class Code:
+    """Loaded machine code: addresses by name, valid while this object lives."""
+
+    addresses: dict[str, int]
+    objects: tuple[bytes, ...]
+    _keep: tuple[object, ...] = field(repr=False)
+
+    def __getitem__(self, name: str) -> int:
+        return self.addresses[name]
+
+    @property
+    def size(self) -> int:
+        """Bytes of object code."""
+        return sum(map(len, self.objects))
+
+
+@dataclass
+class Engine:
+    """Compiles for one target.
+
+    `level` is LLVM's code generation level, 0 to 3; `passes` the level of its module passes, none
+    by default. `cache` is None for no cache on disk. Safe to use from several threads.
+    """
+
+    target: Target
+    cache: ObjectCache | None = None
+    level: int = CODE_GENERATION_LEVEL
+    passes: int = 0
+    _jit: llvm.LLJIT | None = field(default=None, init=False, repr=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
+    _names: itertools.count[int] = field(default_factory=itertools.count, init=False, repr=False)
+
+    def load(
+        self,
+        modules: Sequence[str],
+        exports: Sequence[str],
+        symbols: Mapping[str, int] | None = None,
+    ) -> Code:
+        """Compile `modules`, link them with each other, and find the addresses of `exports`.
+
+        Functions that no module defines are taken from `symbols`, then from this process. Raises
+        CodegenError when a module does not parse or verify, or a symbol is missing.
+        """
+        if not self.target.is_host:
+            raise CodegenError(f"code for {self.target.cpu} cannot run on this processor")
+        objects = tuple(self.compile_all(modules))
+        library = llvm.JITLibraryBuilder()
+        for content in objects:
+            library.add_object_img(content)
+        library.add_current_process()
+        for name, address in (symbols or {}).items():
+            library.import_symbol(name, address)
+        for name in exports:
+            library.export_symbol(name)
+        with self._lock:
+            if self._jit is None:
+                machine = self.target.machine_code_generator(self.level)
+                self._jit = llvm.create_lljit_compiler(machine, use_jit_link=True)
+            try:
+                tracker = library.link(self._jit, f"dmc{next(self._names)}")
+            except RuntimeError as failure:
+                raise CodegenError(str(failure)) from failure
+        return Code({name: tracker[name] for name in exports}, objects, (tracker, self._jit))
+
+    def compile_all(self, modules: Sequence[str]) -> list[bytes]:
+        """Object code of each module, in parallel where that helps."""
+        workers = min(available(), len(modules))
+        if workers <= 1:
+            return [self.compile(text) for text in modules]
+        with ThreadPoolExecutor(workers, thread_name_prefix="dmc-compile") as pool:
+            return list(pool.map(self.compile, modules))
+
+    def compile(self, text: str) -> bytes:
+        """Object code of one module, from the cache if it is there."""
+        if self.cache is None:
+            return self._generate(text, _emit_object)
+        name = digest(_versions(), self.target.key(), f"{self.level} {self.passes}", text)
+        stored = self.cache.get(name)
+        if stored is None:
+            stored = self._generate(text, _emit_object)
+            self.cache.put(name, stored)
+        return stored
+
+    def assembly(self, text: str) -> str:
+        """What one module compiles to, as assembly; any target that LLVM knows."""
+        return self._generate(text, lambda machine, module: machine.emit_assembly(module))
+
+    def _generate(self, text: str, emit: Callable[[llvm.TargetMachine, llvm.ModuleRef], T]) -> T:
+        machine = self.target.machine_code_generator(self.level)
+        try:
+            module = llvm.parse_assembly(text, llvm.create_context())
+            module.verify()
+            if self.passes:
+                options = llvm.create_pipeline_tuning_options(self.passes)
+                builder = llvm.create_pass_builder(machine, options)
+                builder.getModulePassManager().run(module, builder)
+            return emit(machine, module)
+        except RuntimeError as failure:
+            raise CodegenError(str(failure)) from failure
+
+
+def _emit_object(machine: llvm.TargetMachine, module: llvm.ModuleRef) -> bytes:
+    """`machine.emit_object(module)` without llvmlite's lock.
+
+    llvmlite holds one lock around every call into LLVM, so that threads would compile one after
+    another. LLVM itself only asks that a context and a target machine are used by one thread.
+    """
+    library = _library()
+    failure = ctypes.c_char_p()
+    buffer = library.LLVMPY_TargetMachineEmitToMemory(machine, module, 1, ctypes.byref(failure))
+    if not buffer:
+        raise RuntimeError((failure.value or b"no object code").decode())
+    try:
+        start = library.LLVMPY_GetBufferStart(buffer)
+        return ctypes.string_at(start, library.LLVMPY_GetBufferSize(buffer))
+    finally:
+        library.LLVMPY_DisposeMemoryBuffer(buffer)
+
+
+@cache
+def _library() -> ctypes.CDLL:
+    """llvmlite's shared library, its functions called directly."""
+    library = ctypes.CDLL(llvm.ffi.lib._name)
+    pointer = ctypes.c_void_p
+    library.LLVMPY_TargetMachineEmitToMemory.argtypes = [
+        pointer,
+        pointer,
+        ctypes.c_int,
+        ctypes.POINTER(ctypes.c_char_p),
+    ]
+    library.LLVMPY_TargetMachineEmitToMemory.restype = pointer
+    library.LLVMPY_GetBufferStart.argtypes = [pointer]
+    library.LLVMPY_GetBufferStart.restype = pointer
+    library.LLVMPY_GetBufferSize.argtypes = [pointer]
+    library.LLVMPY_GetBufferSize.restype = ctypes.c_size_t
+    library.LLVMPY_DisposeMemoryBuffer.argtypes = [pointer]
+    library.LLVMPY_DisposeMemoryBuffer.restype = None
+    return library
+
+
+@cache
+def _versions() -> str:
+    numbers = ".".join(map(str, llvm.llvm_version_info))
+    return f"dmc {__version__} llvmlite {llvmlite.__version__} llvm {numbers}"
+
+
+@cache
+def default_engine() -> Engine:
+    """The engine for the target that the environment names, with its cache."""
+    directory = default_directory()
+    return Engine(default(), ObjectCache(directory) if directory else None)

@@ -1,0 +1,34 @@
+"""How many processors this process may use."""
+
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path
+
+_CGROUPS = Path("/sys/fs/cgroup")
+
+
+def available(cgroups: Path = _CGROUPS) -> int:
+    """Processors in the affinity mask, or fewer if a control group grants less time. At least 1."""
+    if hasattr(os, "sched_getaffinity"):
+        count = len(os.sched_getaffinity(0))
+    else:
+        count = os.cpu_count() or 1
+    quota = _quota(cgroups)
+    return max(1, count if quota is None else min(count, math.ceil(quota)))
+
+
+def _quota(cgroups: Path) -> float | None:
+    """Processors' worth of time granted by a control group, version 2 or 1."""
+    try:
+        limit, period = (cgroups / "cpu.max").read_text().split()
+        return None if limit == "max" else int(limit) / int(period)
+    except (OSError, ValueError):
+        pass
+    try:
+        limit_v1 = int((cgroups / "cpu/cpu.cfs_quota_us").read_text())
+        period_v1 = int((cgroups / "cpu/cpu.cfs_period_us").read_text())
+        return limit_v1 / period_v1 if limit_v1 > 0 and period_v1 > 0 else None
+    except (OSError, ValueError):
+        return None
