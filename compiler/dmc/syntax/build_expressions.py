@@ -208,7 +208,7 @@ class ExpressionBuilder:
                 "syntax.number",
                 "a float has digits on both sides of the point",
                 span,
-                f"write `{base.value}.0`",
+                f"write `{base.value}.0{name if name.value[0] in 'eE' else ''}`",
             )
         return ast.Member(span, base, self._identifier(name))
 

@@ -46,6 +46,7 @@ class _Situation:
     after: list[Lexeme]
     at_end: bool
     accepts: frozenset[str]
+    is_split: bool = False  # the parser had taken the first part of `found` for something else
 
     @property
     def previous(self) -> Lexeme | None:
@@ -92,9 +93,14 @@ class _Situation:
         return Diagnostic(code, title, Label(at or self.here(), label), help=(help,))
 
 
-def explain(failure: UnexpectedInput, file: str, chunk: Chunk) -> Diagnostic:
-    """The diagnostic for the first syntax error of a declaration."""
-    situation = _situation(failure, file, chunk)
+def explain(
+    failure: UnexpectedInput, file: str, chunk: Chunk, accepts: frozenset[str]
+) -> Diagnostic:
+    """The diagnostic for the first syntax error of a declaration.
+
+    `accepts` names the terminals that could have stood at the place of the error.
+    """
+    situation = _situation(failure, file, chunk, accepts)
     for rule in _RULES:
         found = rule(situation)
         if found is not None:
@@ -104,12 +110,12 @@ def explain(failure: UnexpectedInput, file: str, chunk: Chunk) -> Diagnostic:
     return Diagnostic("syntax.unexpected", title, Label(situation.here()))
 
 
-def _situation(failure: UnexpectedInput, file: str, chunk: Chunk) -> _Situation:
+def _situation(
+    failure: UnexpectedInput, file: str, chunk: Chunk, accepts: frozenset[str]
+) -> _Situation:
     lexemes = scan(chunk.text, chunk.first_line)
-    accepts: frozenset[str] = frozenset()
     token_type = ""
     if isinstance(failure, UnexpectedToken):
-        accepts = frozenset(failure.accepts or failure.expected)
         token_type = cast(_HasToken, failure).token.type
     if token_type == _END:
         return _Situation(file, lexemes, None, [], True, accepts)
@@ -117,10 +123,20 @@ def _situation(failure: UnexpectedInput, file: str, chunk: Chunk) -> _Situation:
     index = sum((lexeme.line, lexeme.column) < place for lexeme in lexemes)
     if token_type == NEWLINE:
         return _Situation(file, lexemes[:index], None, lexemes[index:], False, accepts)
+    is_split = index > 0 and _covers(lexemes[index - 1], place)
+    index -= is_split
     found = lexemes[index] if index < len(lexemes) else None
     if found is not None and isinstance(failure, UnexpectedCharacters):
-        found = Lexeme(Kind.OTHER, found.text[0], *place, found.indent, found.leads)
-    return _Situation(file, lexemes[:index], found, lexemes[index + 1 :], found is None, accepts)
+        twice = index + 1 < len(lexemes) and _touch(found, lexemes[index + 1])
+        text = found.text[0] * (2 if twice and lexemes[index + 1].text == found.text else 1)
+        found = Lexeme(Kind.OTHER, text, *place, found.indent, found.leads)
+    before, after = lexemes[:index], lexemes[index + 1 :]
+    return _Situation(file, before, found, after, found is None, accepts, is_split)
+
+
+def _covers(lexeme: Lexeme, place: tuple[int, int]) -> bool:
+    line, column = place
+    return lexeme.line == line and lexeme.column < column < lexeme.column + len(lexeme.text)
 
 
 # ---- words and characters of other languages --------------------------------------------------
@@ -131,7 +147,7 @@ def _foreign_word(s: _Situation) -> Diagnostic | None:
         if lexeme is None or lexeme.kind is not Kind.WORD:
             continue
         habit = foreign.WORDS.get(lexeme.text)
-        if habit is None and lexeme.column > 1:
+        if habit is None and lexeme.leads and lexeme.column > 1:
             habit = foreign.INNER_WORDS.get(lexeme.text)
         if habit is not None:
             code = "syntax.return" if lexeme.text == "return" else "syntax.word"
@@ -150,14 +166,14 @@ def _foreign_word(s: _Situation) -> Diagnostic | None:
 def _foreign_character(s: _Situation) -> Diagnostic | None:
     if s.found is None or s.found.kind is not Kind.OTHER:
         return None
-    character = s.found.text
+    character = s.found.text[0]
     if character in foreign.QUOTES:
         transposes = character == "'" and s.after_expression
         help_ = "the transpose is `.T`" if transposes else "names and options stay on Python's side"
         return s.report("syntax.string", "dm has no strings", help_)
     habit = foreign.CHARACTERS.get(character)
     if habit is not None:
-        title = f"`{character}` is not part of dm"
+        title = f"`{s.found.text}` is not part of dm"
         return s.report("syntax.character", title, habit.help, label=habit.fact)
     title = f"`{character}` cannot start anything in dm"
     help_ = "names are made of ASCII letters, digits and `_`"
@@ -202,7 +218,7 @@ def _missing_closer(s: _Situation) -> Diagnostic | None:
     if s.at_end:
         return _unclosed(s, brackets.suspect)
     found, top = s.found, brackets.open[-1]
-    if found is None or not found.leads or top.line == found.line:
+    if found is None or not found.leads or closes(found.text) or top.line == found.line:
         return None
     starts_statement = top.text != "{" and found.text in ("let", "var")
     if top.indent >= found.indent or starts_statement:
@@ -271,7 +287,7 @@ def _comparison(s: _Situation) -> Diagnostic | None:
     if s.found.text in _COMPARISONS and s.after_expression:
         title = "comparisons do not chain"
         return s.report("syntax.chained", title, "join two comparisons: `a < b and b < c`")
-    if s.found.text == "==" and "EQ" in s.accepts:
+    if s.found.text == "==" and s.is_split:
         title = "`==` compares, and this defines"
         return s.report("syntax.equals", title, "write `=`")
     if s.found.text == "=" and s.after_expression:
@@ -301,13 +317,17 @@ def _operator(s: _Situation) -> Diagnostic | None:
 def _expression_form(s: _Situation) -> Diagnostic | None:
     if s.found is None:
         return None
-    if s.found.text == "{" and s.expects_expression:
+    if s.found.text == "{" and s.expects_expression and not _wants_condition(s):
         title = "no expression starts with `{`"
         return s.report("syntax.record", title, "build records by calls: `Camera(focal = 1.0)`")
     if s.found.text == "if" and s.after_expression:
         title = "the condition comes first"
         return s.report("syntax.conditional", title, "write `if c { a } else { b }`")
     return None
+
+
+def _wants_condition(s: _Situation) -> bool:
+    return s.previous is not None and s.previous.text in ("if", "while", "in", "limit")
 
 
 # ---- declarations and statements ----------------------------------------------------------------
@@ -351,6 +371,8 @@ def _reserved(s: _Situation) -> Diagnostic | None:
 def _outside(s: _Situation) -> Diagnostic | None:
     if s.found is None or "STRUCT" not in s.accepts:
         return None
+    if s.found.text == "dim":
+        return s.report("syntax.declaration", "this `dim` has no name", "write `dim K = 4`")
     title = "only declarations stand outside functions"
     help_ = "move it into a function" if s.found.text != "var" else "a constant is `let x = ...`"
     return s.report("syntax.declaration", title, help_)
@@ -359,6 +381,11 @@ def _outside(s: _Situation) -> Diagnostic | None:
 def _member(s: _Situation) -> Diagnostic | None:
     if s.found is None:
         return None
+    if s.found.text == "}" and s.previous is not None and s.previous.text == "{":
+        words = [lexeme.text for lexeme in s.before if lexeme.leads]
+        if words[-1] in ("struct", "model"):
+            title = f"this `{words[-1]}` is empty"
+            return s.report("syntax.member", title, "give it a field, or delete it")
     if "PARAM" in s.accepts:
         title = f"`{s.found.text}` starts no member of a model"
         help_ = "write `param`, `state`, `dim`, `fn` or `name: Model[...]`"
@@ -396,8 +423,8 @@ _RULES: tuple[Callable[[_Situation], Diagnostic | None], ...] = (
     _expression_form,
     _signature,
     _value,
-    _reserved,
     _outside,
     _member,
+    _reserved,
     _separator,
 )

@@ -7,6 +7,7 @@ each declaration.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from os import PathLike
 
     from lark import Token, Tree
+    from lark.exceptions import UnexpectedInput
 
     from dmc.syntax.tables import Parser
 
@@ -59,21 +61,39 @@ def parse(file: SourceFile) -> ast.File:
     return result
 
 
-def _explain_all(file: SourceFile, text: str, failure: Exception) -> list[Diagnostic]:
+def _explain_all(file: SourceFile, text: str, failure: UnexpectedInput) -> list[Diagnostic]:
     """One diagnostic for each declaration that does not parse on its own."""
     from lark.exceptions import UnexpectedInput
 
     from dmc.syntax.mistakes import explain
 
-    assert isinstance(failure, UnexpectedInput)
     found: list[Diagnostic] = []
     for chunk in recovery.split(text):
         try:
             _lark().parse(chunk.text)
         except UnexpectedInput as chunk_failure:
-            found.append(explain(chunk_failure, file.name, chunk))
+            found.append(
+                explain(chunk_failure, file.name, chunk, _accepted(chunk.text, chunk_failure))
+            )
     # Together wrong though each is right alone: two declarations on a line, for one.
-    return found or [explain(failure, file.name, recovery.Chunk(text, 1))]
+    return found or [explain(failure, file.name, recovery.Chunk(text, 1), _accepted(text, failure))]
+
+
+def _accepted(text: str, failure: UnexpectedInput) -> frozenset[str]:
+    """The terminals that might have stood where `text` goes wrong.
+
+    The failure itself knows only what could follow after the parser had reduced, in vain, all that
+    stood before.
+    """
+    from lark.exceptions import UnexpectedInput
+
+    steps = _lark().parse_interactive(text)
+    with contextlib.suppress(UnexpectedInput):
+        for token in steps.lexer_thread.lex(steps.parser_state):
+            if (token.line, token.column) == (failure.line, failure.column):
+                break
+            steps.feed_token(token)
+    return frozenset(steps.accepts())
 
 
 @functools.cache

@@ -14,6 +14,7 @@ import os
 import stat
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, Protocol, cast
 
@@ -31,6 +32,33 @@ class Parser(Protocol):
     def parse(self, text: str) -> lark.Tree[lark.Token]:
         """The tree of `text`; raises `lark.exceptions.UnexpectedInput`."""
         ...
+
+    def parse_interactive(self, text: str) -> Steps:
+        """A parse of `text` to be driven token by token."""
+        ...
+
+
+class Steps(Protocol):
+    """A parse in progress: Lark's `InteractiveParser`."""
+
+    parser_state: object
+
+    @property
+    def lexer_thread(self) -> _Lexer:
+        """The lexer, which asks the state what may come next."""
+        ...
+
+    def feed_token(self, token: lark.Token) -> object:
+        """Advance by one token."""
+        ...
+
+    def accepts(self) -> set[str]:
+        """The terminals that may come next."""
+        ...
+
+
+class _Lexer(Protocol):
+    def lex(self, parser_state: object) -> Iterator[lark.Token]: ...
 
 
 class _Loads(Protocol):
