@@ -166,8 +166,8 @@ _KINDS = {SymbolRef: "symbol", ArrayAttr: "array", TensorType: "type", tuple: "i
 
 def _attribute(field: attribute[object]) -> str:
     kind = field.kind
-    if isinstance(kind, enum.EnumType):
-        name = " | ".join(f'"{member.value}"' for member in kind.__members__.values())
+    if isinstance(kind, type) and issubclass(kind, enum.Enum):
+        name = " | ".join(f'"{member.value}"' for member in kind)
     else:
         name = _KINDS.get(kind, kind.__name__)
     default = "" if field.default is None else f" = {Printer().attribute(field.default)}"

@@ -49,7 +49,8 @@ def snippets(markdown: str) -> list[Snippet]:
     """The fenced blocks of a page, in order."""
     found: list[Snippet] = []
     for match in _FENCE.finditer(markdown):
-        options = dict(word.partition("=")[::2] for word in match[2].split())
+        words: list[str] = match[2].split()
+        options = {word.split("=")[0]: word.partition("=")[2] for word in words}
         line = markdown.count("\n", 0, match.start()) + 1
         found.append(Snippet(match[1], options, match[3], line))
     return found
