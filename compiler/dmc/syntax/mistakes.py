@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, cast
@@ -16,6 +17,7 @@ from dmc.syntax.expected import describe
 from dmc.syntax.layout import NEWLINE
 from dmc.syntax.recovery import Chunk
 from dmc.syntax.scan import Brackets, Kind, Lexeme, closer_of, closes, match_brackets, scan
+from dmc.syntax.tables import Steps
 
 RESERVED = frozenset(
     "let var fn mut if else for in while and or not true false checkpoint".split()  # noqa: SIM905
@@ -93,14 +95,13 @@ class _Situation:
         return Diagnostic(code, title, Label(at or self.here(), label), help=(help,))
 
 
-def explain(
-    failure: UnexpectedInput, file: str, chunk: Chunk, accepts: frozenset[str]
-) -> Diagnostic:
+def explain(failure: UnexpectedInput, file: str, chunk: Chunk, again: Steps) -> Diagnostic:
     """The diagnostic for the first syntax error of a declaration.
 
-    `accepts` names the terminals that could have stood at the place of the error.
+    `again` is a fresh parse of the same text, to learn what could have stood there: the failure
+    knows only what could follow after the parser had reduced, in vain, all that stood before.
     """
-    situation = _situation(failure, file, chunk, accepts)
+    situation = _situation(failure, file, chunk, again)
     for rule in _RULES:
         found = rule(situation)
         if found is not None:
@@ -110,13 +111,12 @@ def explain(
     return Diagnostic("syntax.unexpected", title, Label(situation.here()))
 
 
-def _situation(
-    failure: UnexpectedInput, file: str, chunk: Chunk, accepts: frozenset[str]
-) -> _Situation:
+def _situation(failure: UnexpectedInput, file: str, chunk: Chunk, again: Steps) -> _Situation:
     lexemes = scan(chunk.text, chunk.first_line)
     token_type = ""
     if isinstance(failure, UnexpectedToken):
         token_type = cast(_HasToken, failure).token.type
+    accepts = _accepted(again, None if token_type == _END else (failure.line, failure.column))
     if token_type == _END:
         return _Situation(file, lexemes, None, [], True, accepts)
     place = (failure.line + chunk.first_line - 1, failure.column)
@@ -132,6 +132,16 @@ def _situation(
         found = Lexeme(Kind.OTHER, text, *place, found.indent, found.leads)
     before, after = lexemes[:index], lexemes[index + 1 :]
     return _Situation(file, before, found, after, found is None, accepts, is_split)
+
+
+def _accepted(again: Steps, place: tuple[int, int] | None) -> frozenset[str]:
+    """The terminals that could stand at `place` (None: at the end)."""
+    with contextlib.suppress(UnexpectedInput):
+        for token in again.lexer_thread.lex(again.parser_state):
+            if (token.line, token.column) == place:
+                break
+            again.feed_token(token)
+    return frozenset(again.accepts())
 
 
 def _covers(lexeme: Lexeme, place: tuple[int, int]) -> bool:

@@ -7,7 +7,6 @@ each declaration.
 
 from __future__ import annotations
 
-import contextlib
 import functools
 from typing import TYPE_CHECKING
 
@@ -71,29 +70,13 @@ def _explain_all(file: SourceFile, text: str, failure: UnexpectedInput) -> list[
     for chunk in recovery.split(text):
         try:
             _lark().parse(chunk.text)
-        except UnexpectedInput as chunk_failure:
-            found.append(
-                explain(chunk_failure, file.name, chunk, _accepted(chunk.text, chunk_failure))
-            )
-    # Together wrong though each is right alone: two declarations on a line, for one.
-    return found or [explain(failure, file.name, recovery.Chunk(text, 1), _accepted(text, failure))]
-
-
-def _accepted(text: str, failure: UnexpectedInput) -> frozenset[str]:
-    """The terminals that might have stood where `text` goes wrong.
-
-    The failure itself knows only what could follow after the parser had reduced, in vain, all that
-    stood before.
-    """
-    from lark.exceptions import UnexpectedInput
-
-    steps = _lark().parse_interactive(text)
-    with contextlib.suppress(UnexpectedInput):
-        for token in steps.lexer_thread.lex(steps.parser_state):
-            if (token.line, token.column) == (failure.line, failure.column):
-                break
-            steps.feed_token(token)
-    return frozenset(steps.accepts())
+        except UnexpectedInput as wrong:
+            again = _lark().parse_interactive(chunk.text)
+            found.append(explain(wrong, file.name, chunk, again))
+    if not found:  # wrong together though each is right alone: two on one line, for instance
+        whole = recovery.Chunk(text, 1)
+        found.append(explain(failure, file.name, whole, _lark().parse_interactive(text)))
+    return found
 
 
 @functools.cache
