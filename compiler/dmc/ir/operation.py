@@ -143,7 +143,7 @@ class attribute(Generic[AttrT]):
         if op is None:
             return self
         value = op.attributes[self.name]
-        if issubclass(self.kind, enum.Enum):
+        if isinstance(self.kind, enum.EnumType):
             return cast(AttrT, self.kind(value))
         return cast(AttrT, value)
 

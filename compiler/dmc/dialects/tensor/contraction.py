@@ -1,0 +1,227 @@
+"""`tensor`: the general contraction of two tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+
+import numpy as np
+
+from dmc.dialects import arith
+from dmc.dialects.tensor.base import (
+    TensorOp,
+    are_dimensions,
+    is_zero,
+    moved_bytes,
+    rank_of,
+    type_of,
+    without,
+)
+from dmc.dialects.tensor.batching import arrange, union
+from dmc.dialects.tensor.shape import Transpose
+from dmc.ir import (
+    Array,
+    Batched,
+    Builder,
+    Cost,
+    DType,
+    Interpreter,
+    TensorType,
+    Type,
+    Value,
+    attribute,
+    operand,
+    result,
+    shape_of,
+)
+
+
+class DotGeneral(TensorOp):
+    """`tensor.dot_general`: sums products over contracting axes, for each point of batching axes.
+
+    The axes of the result are the batching axes, then those left of `lhs`, then those left of
+    `rhs`. Half precision accumulates in f32.
+    C1: as many axes of `lhs` as of `rhs` are batching, and as many contracting. C2: those of one
+    operand are distinct axes. C3: paired axes have equal size. C4: element types are equal
+    numbers.
+    """
+
+    name = "tensor.dot_general"
+    lhs = operand()
+    rhs = operand()
+    lhs_batching_dimensions = attribute(tuple[int, ...])
+    rhs_batching_dimensions = attribute(tuple[int, ...])
+    lhs_contracting_dimensions = attribute(tuple[int, ...])
+    rhs_contracting_dimensions = attribute(tuple[int, ...])
+    result = result()
+
+    @property
+    def lhs_free(self) -> tuple[int, ...]:
+        """The axes of `lhs` that are neither batching nor contracting, ascending."""
+        used = (*self.lhs_batching_dimensions, *self.lhs_contracting_dimensions)
+        return without(range(rank_of(self.lhs)), used)
+
+    @property
+    def rhs_free(self) -> tuple[int, ...]:
+        """The axes of `rhs` that are neither batching nor contracting, ascending."""
+        used = (*self.rhs_batching_dimensions, *self.rhs_contracting_dimensions)
+        return without(range(rank_of(self.rhs)), used)
+
+    def infer(self) -> Sequence[Type]:
+        lhs, rhs = type_of(self.lhs), type_of(self.rhs)
+        lb, rb = self.lhs_batching_dimensions, self.rhs_batching_dimensions
+        lc, rc = self.lhs_contracting_dimensions, self.rhs_contracting_dimensions
+        self.require(1, len(lb) == len(rb) and len(lc) == len(rc), "axes do not pair up")
+        valid = are_dimensions((*lb, *lc), lhs.rank) and are_dimensions((*rb, *rc), rhs.rank)
+        self.require(2, valid, f"bad axes for {lhs} and {rhs}")
+        pairs = zip((*lb, *lc), (*rb, *rc), strict=True)
+        equal = all(lhs.shape[i] == rhs.shape[j] for i, j in pairs)
+        self.require(3, equal, f"paired axes of {lhs} and {rhs} differ in size")
+        numbers = lhs.dtype is rhs.dtype and lhs.dtype is not DType.BOOL
+        self.require(4, numbers, f"element types of {lhs} and {rhs}")
+        sizes = [lhs.shape[d] for d in (*lb, *self.lhs_free)]
+        sizes += [rhs.shape[d] for d in self.rhs_free]
+        return (TensorType(tuple(sizes), lhs.dtype),)
+
+    def evaluate(self, operands: Sequence[Array], interpreter: Interpreter) -> Sequence[Array]:
+        lhs, rhs = operands
+        left = list(range(lhs.ndim))
+        right = [lhs.ndim + d for d in range(rhs.ndim)]
+        lefts = (*self.lhs_batching_dimensions, *self.lhs_contracting_dimensions)
+        rights = (*self.rhs_batching_dimensions, *self.rhs_contracting_dimensions)
+        for i, j in zip(lefts, rights, strict=True):
+            right[j] = left[i]
+        batching = list(self.lhs_batching_dimensions)
+        out = batching + list(self.lhs_free) + [right[d] for d in self.rhs_free]
+        wide = np.float32 if lhs.dtype == np.float16 else lhs.dtype
+        product = np.einsum(lhs.astype(wide), left, rhs.astype(wide), right, out)
+        return (np.asarray(product).astype(lhs.dtype),)
+
+    def canonicalize(self, builder: Builder) -> Sequence[Value] | None:
+        # Only for integers: a float zero times inf or NaN is NaN.
+        if type_of(self.lhs).dtype.is_integer and (is_zero(self.lhs) or is_zero(self.rhs)):
+            return (arith.zeros(builder, self.result.type),)
+        return self._of_transposes(builder)
+
+    def _of_transposes(self, builder: Builder) -> Sequence[Value] | None:
+        """A transposed operand is read with other axes; the order of its free axes must stay."""
+        lhs, rhs = self.lhs.defining_op, self.rhs.defining_op
+        if isinstance(lhs, Transpose):
+            p = lhs.permutation
+            free = [p[d] for d in self.lhs_free]
+            if free == sorted(free):
+                lb = [p[d] for d in self.lhs_batching_dimensions]
+                lc = [p[d] for d in self.lhs_contracting_dimensions]
+                rb, rc = self.rhs_batching_dimensions, self.rhs_contracting_dimensions
+                return (dot_general(builder, lhs.operand, self.rhs, (lb, rb), (lc, rc)),)
+        if isinstance(rhs, Transpose):
+            p = rhs.permutation
+            free = [p[d] for d in self.rhs_free]
+            if free == sorted(free):
+                rb = [p[d] for d in self.rhs_batching_dimensions]
+                rc = [p[d] for d in self.rhs_contracting_dimensions]
+                lb, lc = self.lhs_batching_dimensions, self.lhs_contracting_dimensions
+                return (dot_general(builder, self.lhs, rhs.operand, (lb, rb), (lc, rc)),)
+        return None
+
+    def tangent(self, builder: Builder, tangents: Sequence[Value | None]) -> Sequence[Value | None]:
+        lhs, rhs = tangents
+        parts: list[Value] = []
+        if lhs is not None:
+            parts.append(self._again(builder, lhs, self.rhs))
+        if rhs is not None:
+            parts.append(self._again(builder, self.lhs, rhs))
+        if not parts:
+            return (None,)
+        return (parts[0] if len(parts) == 1 else arith.add(builder, *parts),)
+
+    def _again(self, builder: Builder, lhs: Value, rhs: Value) -> Value:
+        batching = (self.lhs_batching_dimensions, self.rhs_batching_dimensions)
+        contracting = (self.lhs_contracting_dimensions, self.rhs_contracting_dimensions)
+        return dot_general(builder, lhs, rhs, batching, contracting)
+
+    def adjoint(
+        self, builder: Builder, cotangents: Sequence[Value | None]
+    ) -> Sequence[Value | None]:
+        (y,) = cotangents
+        if y is None:
+            return (None, None)
+        batches, lefts = len(self.lhs_batching_dimensions), len(self.lhs_free)
+        batch = tuple(range(batches))
+        of_lhs = tuple(range(batches, batches + lefts))
+        of_rhs = tuple(range(batches + lefts, rank_of(y)))
+        bar = dot_general(
+            builder, y, self.rhs, (batch, self.rhs_batching_dimensions), (of_rhs, self.rhs_free)
+        )
+        # Its axes: batching, free of lhs, and those of rhs that were contracted, ascending.
+        partner = dict(
+            zip(self.rhs_contracting_dimensions, self.lhs_contracting_dimensions, strict=True)
+        )
+        labels = [*self.lhs_batching_dimensions, *self.lhs_free]
+        labels += [partner[d] for d in sorted(partner)]
+        lhs_bar = arrange(builder, bar, labels, range(rank_of(self.lhs)))
+        bar = dot_general(
+            builder, y, self.lhs, (batch, self.lhs_batching_dimensions), (of_lhs, self.lhs_free)
+        )
+        partner = {left: right for right, left in partner.items()}
+        labels = [*self.rhs_batching_dimensions, *self.rhs_free]
+        labels += [partner[d] for d in sorted(partner)]
+        rhs_bar = arrange(builder, bar, labels, range(rank_of(self.rhs)))
+        return (lhs_bar, rhs_bar)
+
+    def batch(self, builder: Builder, operands: Sequence[Batched]) -> Sequence[Batched]:
+        """Axes of both operands become batching axes, those of one alone free axes of it."""
+        lhs, rhs = operands
+        shared = [axis for axis in lhs.axes if axis in rhs.axes]
+        n, m = len(lhs.axes), len(rhs.axes)
+        batching = (
+            [lhs.axes.index(a) for a in shared] + [n + d for d in self.lhs_batching_dimensions],
+            [rhs.axes.index(a) for a in shared] + [m + d for d in self.rhs_batching_dimensions],
+        )
+        contracting = (
+            [n + d for d in self.lhs_contracting_dimensions],
+            [m + d for d in self.rhs_contracting_dimensions],
+        )
+        out = dot_general(builder, lhs.value, rhs.value, batching, contracting)
+        # Map axes are labelled by themselves, axes of a point by negative numbers.
+        point = range(-rank_of(self.result), 0)
+        batches, lefts = len(self.lhs_batching_dimensions), len(self.lhs_free)
+        labels = [*shared, *point[:batches]]
+        labels += [*without(lhs.axes, shared), *point[batches : batches + lefts]]
+        labels += [*without(rhs.axes, shared), *point[batches + lefts :]]
+        axes = union(operands)
+        wanted = (*axes, *point)
+        return (Batched(arrange(builder, out, labels, wanted), axes),)
+
+    def cost(self) -> Cost:
+        shape = shape_of(self.lhs.type)
+        contracted = prod(shape[d] for d in self.lhs_contracting_dimensions)
+        return Cost(flops=2 * type_of(self.result).size * contracted, bytes=moved_bytes(self))
+
+
+Pair = tuple[Sequence[int], Sequence[int]]
+"""Axes of `lhs` and, paired with them, of `rhs`."""
+
+
+def dot_general(
+    builder: Builder, lhs: Value, rhs: Value, batching: Pair, contracting: Pair
+) -> Value:
+    """Contract `lhs` and `rhs`. The result has batching axes, then free axes of each."""
+    attributes = {
+        "lhs_batching_dimensions": tuple(batching[0]),
+        "rhs_batching_dimensions": tuple(batching[1]),
+        "lhs_contracting_dimensions": tuple(contracting[0]),
+        "rhs_contracting_dimensions": tuple(contracting[1]),
+    }
+    return builder.insert(DotGeneral([lhs, rhs], attributes)).result
+
+
+def matmul(builder: Builder, lhs: Value, rhs: Value) -> Value:
+    """`@` of the language: contracts the last axis of `lhs` with the last but one of `rhs`.
+
+    A vector on the right is contracted along its only axis. Leading axes of `rhs` beyond two are
+    batching axes and pair with the leading axes of `lhs`.
+    """
+    left, right = rank_of(lhs), rank_of(rhs)
+    batch = tuple(range(max(right - 2, 0)))
+    return dot_general(builder, lhs, rhs, (batch, batch), ((left - 1,), (max(right - 2, 0),)))
