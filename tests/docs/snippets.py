@@ -22,10 +22,13 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import dmc
+import dmc.dialects  # the operations that the parser knows
+from dmc.ir import Operation
 from dmc.ir.parser import parse_module
 
 _FENCE = re.compile(r"^```(\w*)[ \t]*([^\n]*)\n(.*?)^```[ \t]*$", re.MULTILINE | re.DOTALL)
@@ -67,7 +70,7 @@ class Page:
 
     def run(self, markdown: str) -> None:
         """Run every block. Raises SnippetFailure naming the page and the line."""
-        with contextlib.chdir(self.folder):
+        with contextlib.chdir(self.folder), _registry_restored():
             for snippet in snippets(markdown):
                 try:
                     self._run(snippet)
@@ -112,6 +115,17 @@ class Page:
         else:
             if wanted is not None:
                 raise SnippetFailure(f"accepted, but {wanted} was expected")
+
+
+@contextlib.contextmanager
+def _registry_restored() -> Iterator[None]:
+    """Forget the operations that a page defines."""
+    known = dict(Operation.registry)
+    try:
+        yield
+    finally:
+        Operation.registry.clear()
+        Operation.registry.update(known)
 
 
 def console(text: str, folder: Path) -> None:
