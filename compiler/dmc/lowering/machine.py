@@ -17,12 +17,13 @@ class Machine:
     """A core's vector unit and caches.
 
     `vector_bytes` and `vector_registers` size register tiles; `has_fma` says whether a multiply
-    and an add round once; cache sizes, in bytes, size the blocks.
+    and an add round once, `has_masks` whether idle lanes of a load or store cost nothing; cache sizes, in bytes, size the blocks.
     """
 
     vector_bytes: int
     vector_registers: int
     has_fma: bool
+    has_masks: bool = False
     l1_bytes: int = 32 * 1024
     l2_bytes: int = 1024 * 1024
 
@@ -35,9 +36,9 @@ class Machine:
         """From the first part of a target triple and LLVM's names of the features present."""
         if architecture in ("x86_64", "amd64", "i686"):
             if {"avx512f", "avx512dq", "avx512vl"} <= features:
-                return Machine(64, 32, has_fma=True)
+                return Machine(64, 32, has_fma=True, has_masks=True)
             if {"avx2", "fma"} <= features:
-                return Machine(32, 16, has_fma=True, l2_bytes=512 * 1024)
+                return Machine(32, 16, has_fma=True, has_masks=True, l2_bytes=512 * 1024)
             return Machine(16, 16, has_fma="fma" in features, l2_bytes=256 * 1024)
         if architecture in ("aarch64", "arm64"):
             return Machine(16, 32, has_fma=True, l2_bytes=512 * 1024)

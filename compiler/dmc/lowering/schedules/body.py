@@ -1,0 +1,237 @@
+"""Scalar code of a kernel on scalars and vectors, each part in the outermost loop that allows it.
+
+A `Frame` says which loop variables are known and what has been computed from them. Entering a
+loop makes a new frame, in which everything that depends on no further variable is emitted at
+once; so code that does not change inside a loop stays outside, without a later pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from dmc.dialects import arith, kernel
+from dmc.dialects.loop import strides_of
+from dmc.ir.attributes import DenseElements
+from dmc.ir.operation import Block, Operation, Trait, Value
+from dmc.ir.types import DType, MemRefType, ScalarType, VectorType, dtype_of
+from dmc.lowering.loop_builder import (
+    Linear,
+    LoopBuilder,
+    Subscript,
+    clone_elementwise,
+    lanes_of,
+)
+from dmc.lowering.schedules.nest import Access, Nest
+
+
+@dataclass(frozen=True)
+class Lanes:
+    """How the vector dimension runs: `count` lanes, those where `mask` is false idle."""
+
+    dimension: int
+    count: int
+    mask: Value | None = None
+
+
+@dataclass
+class Frame:
+    """Known loop variables, and the values computed so far (scalars, or vectors of the lanes)."""
+
+    positions: dict[int, Linear] = field(default_factory=dict[int, Linear])
+    values: dict[Value, Value] = field(default_factory=dict[Value, Value])
+    lanes: Lanes | None = None
+
+
+class Body:
+    """The scalar code of one block, with where its arguments come from.
+
+    `given` are leading block arguments whose values the caller provides in the frame (the reduced
+    values of an epilogue); the others are read through `accesses`.
+    """
+
+    def __init__(
+        self, b: LoopBuilder, nest: Nest, block: Block, accesses: Sequence[Access], given: int = 0
+    ) -> None:
+        self.b = b
+        self.nest = nest
+        self.block = block
+        self.given = block.args[:given]
+        self.accesses = dict(zip(block.args[given:], accesses, strict=True))
+        self.left_out: frozenset[Operation] = frozenset()
+        self._dims: dict[Value, frozenset[int]] = {v: frozenset({-1}) for v in self.given}
+        for arg, access in self.accesses.items():
+            self._dims[arg] = frozenset(d for d, s in enumerate(access.strides) if s)
+        for op in self._operations():
+            dims: frozenset[int] = frozenset()
+            if isinstance(op, kernel.Index):
+                dims = frozenset({nest.index_of[op.dim]})
+            for value in op.operands:
+                dims |= self._dims.get(value, frozenset())
+            self._dims.update((v, dims) for v in op.results)
+
+    def _operations(self) -> list[Operation]:
+        return [op for op in self.block if not op.has(Trait.TERMINATOR) and op not in self.left_out]
+
+    @property
+    def yielded(self) -> tuple[Value, ...]:
+        return self.block.terminator.operands
+
+    def enter(
+        self,
+        frame: Frame,
+        positions: Mapping[int, Subscript],
+        lanes: Lanes | None = None,
+        given: Sequence[Value] = (),
+    ) -> Frame:
+        """A frame in which `positions` are known too, with what that allows computed."""
+        known = dict(frame.positions)
+        known.update((d, Linear.of(s)) for d, s in positions.items())
+        inner = Frame(known, dict(frame.values), lanes or frame.lanes)
+        inner.values.update(zip(self.given, given, strict=False))
+        ready = {*known, -1} if given or not self.given else set(known)
+        for arg, access in self.accesses.items():
+            if arg not in inner.values and self._dims[arg] <= ready:
+                inner.values[arg] = self._load(inner, access)
+        for op in self._operations():
+            done = all(v in inner.values for v in op.results)
+            if not done and all(self._dims[v] <= ready for v in op.results):
+                self._operation(inner, op)
+        return inner
+
+    def outputs(self, frame: Frame) -> list[Value]:
+        """What the block yields; every dimension must be known."""
+        return [frame.values[v] for v in self.yielded]
+
+    def _operation(self, frame: Frame, op: Operation) -> None:
+        match op:
+            case kernel.Index():
+                frame.values[op.output] = self._index(frame, self.nest.index_of[op.dim])
+            case kernel.Load():
+                frame.values[op.output] = self._dynamic_load(frame, op)
+            case arith.Constant():
+                frame.values[op.result] = self.b.constant(_number(op), _scalar(op.result))
+            case _:
+                operands = [frame.values[v] for v in op.operands]
+                self._apply(frame, op, operands)
+
+    def _apply(self, frame: Frame, op: Operation, operands: Sequence[Value]) -> None:
+        lanes = max((lanes_of(v) for v in operands), default=1)
+        results = clone_elementwise(self.b, op, [spread(self.b, v, lanes) for v in operands])
+        frame.values.update(zip(op.results, results, strict=True))
+
+    def _index(self, frame: Frame, dimension: int) -> Value:
+        position = self.b.index(frame.positions[dimension])
+        lanes = frame.lanes
+        if lanes is None or lanes.dimension != dimension or lanes.count == 1:
+            return position
+        first = self.b.broadcast(position, lanes.count)
+        return arith.add(self.b.builder, first, self.b.iota(lanes.count))
+
+    def _load(self, frame: Frame, access: Access) -> Value:
+        return load(self.b, access, frame)
+
+    def _dynamic_load(self, frame: Frame, op: kernel.Load) -> Value:
+        """Read one element of a captured tensor, or one for each lane, clamping subscripts."""
+        b = self.b
+        memref = self.nest.captured[op.source]
+        subscripts = [frame.values[v] for v in op.subscripts]
+        if not isinstance(memref.type, MemRefType):
+            return memref
+        lanes = max((lanes_of(v) for v in subscripts), default=1)
+        offset: Value | None = None
+        for subscript, extent, stride in zip(
+            subscripts, memref.type.shape, strides_of(memref.type), strict=True
+        ):
+            at = arith.convert(b.builder, subscript, DType.I64)
+            at = clamp(b, at, extent) if not op.in_bounds else at
+            at = spread(b, at, lanes)
+            if stride != 1:
+                at = arith.multiply(b.builder, at, b.constant(stride, at.type))
+            offset = at if offset is None else arith.add(b.builder, offset, at)
+        flat = b.flat(memref)
+        if offset is None:
+            return b.load(flat, [0])
+        if lanes == 1:
+            return b.load(flat, [offset])
+        return b.gather(flat, [0], offset, self._mask(frame, lanes))
+
+    def _mask(self, frame: Frame, lanes: int) -> Value:
+        return mask_of(self.b, frame.lanes, lanes)
+
+
+def mask_of(b: LoopBuilder, lanes: Lanes | None, count: int) -> Value:
+    """The mask of idle lanes, all true where there is none."""
+    if lanes is not None and lanes.mask is not None:
+        return lanes.mask
+    return b.constant(True, VectorType((count,), DType.BOOL))
+
+
+def spread(b: LoopBuilder, value: Value, lanes: int) -> Value:
+    """`value` in every lane, unless it is a vector already."""
+    if lanes == 1 or lanes_of(value) == lanes:
+        return value
+    op = value.defining_op
+    if isinstance(op, arith.Constant):
+        return b.constant(_number(op), VectorType((lanes,), dtype_of(value.type)))
+    return b.broadcast(value, lanes)
+
+
+def clamp(b: LoopBuilder, subscript: Value, extent: int) -> Value:
+    """An `i64` scalar or vector, moved into `0 … extent - 1`."""
+    low, high = (b.constant(n, subscript.type) for n in (0, max(extent - 1, 0)))
+    return arith.minimum(b.builder, arith.maximum(b.builder, subscript, low), high)
+
+
+def _number(op: arith.Constant) -> float | int | bool:
+    value = op.attributes["value"]
+    if isinstance(value, DenseElements):
+        number = value.array.reshape(-1)[0].item()
+        assert isinstance(number, float | int | bool)
+        return number
+    assert isinstance(value, float | int | bool)
+    return value
+
+
+def _scalar(value: Value) -> ScalarType:
+    return ScalarType(dtype_of(value.type))
+
+
+def address(access: Access, positions: Mapping[int, Linear]) -> Linear:
+    """Where the access lies for known loop variables."""
+    at = access.offset
+    for dimension, stride in enumerate(access.strides):
+        if stride:
+            at = at + positions[dimension] * stride
+    return at
+
+
+def load(b: LoopBuilder, access: Access, frame: Frame) -> Value:
+    """The element of an access, or one for each lane where it moves along the lanes."""
+    if not access.in_memory:
+        return access.buffer
+    at = address(access, frame.positions)
+    lanes = frame.lanes
+    stride = access.strides[lanes.dimension] if lanes is not None else 0
+    if lanes is None or lanes.count == 1 or stride == 0 or lanes.dimension not in frame.positions:
+        return b.load(access.buffer, [at])
+    if stride == 1:
+        return b.vector_load(access.buffer, [at], lanes.count, mask=lanes.mask)
+    offsets = b.iota(lanes.count, stride)
+    return b.gather(access.buffer, [at], offsets, mask_of(b, lanes, lanes.count))
+
+
+def store(b: LoopBuilder, value: Value, access: Access, frame: Frame) -> None:
+    """Write an element, or one for each lane where the access moves along the lanes."""
+    at = address(access, frame.positions)
+    lanes = frame.lanes
+    if lanes is None or lanes.count == 1 or access.strides[lanes.dimension] == 0:
+        b.store(value, access.buffer, [at])
+        return
+    stride = access.strides[lanes.dimension]
+    vector = spread(b, value, lanes.count)
+    if stride == 1:
+        b.vector_store(vector, access.buffer, [at], mask=lanes.mask)
+        return
+    offsets = b.iota(lanes.count, stride)
+    b.scatter(vector, access.buffer, [at], offsets, mask_of(b, lanes, lanes.count))

@@ -1,0 +1,191 @@
+"""A perfect nest of loops over buffers: the form that maps and reductions are scheduled from.
+
+Buffers are contiguous, so an affine subscript of each axis is one linear function of the loop
+variables: a stride for each dimension and an offset. In that form dimensions can be dropped,
+reordered and fused without looking at shapes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from dmc.dialects import kernel
+from dmc.dialects.loop import strides_of
+from dmc.ir.attributes import AffineMap
+from dmc.ir.operation import Block, Value
+from dmc.ir.types import DType, MemRefType, dtype_of
+from dmc.lowering.loop_builder import Linear, LoopBuilder
+
+
+@dataclass(frozen=True)
+class Access:
+    """`buffer[Σ strides[d] · i_d + offset]`, or a scalar in a register (no strides matter)."""
+
+    buffer: Value
+    strides: tuple[int, ...]
+    offset: Linear = field(default_factory=Linear)
+
+    @property
+    def dtype(self) -> DType:
+        return dtype_of(self.buffer.type)
+
+    @property
+    def in_memory(self) -> bool:
+        return isinstance(self.buffer.type, MemRefType)
+
+
+@dataclass(frozen=True)
+class Nest:
+    """Scalar code run over `sizes`, of which the first `parallel` dimensions are independent.
+
+    `body` yields one value for each of `outputs`, or, when there are reduction dimensions, for
+    each of `combiners`; `epilogue` then turns the combined values, with `extras` read at the
+    parallel point, into what is stored. `index_of` says which dimension a `kernel.index` means;
+    `captured` gives the buffers that bodies load from.
+    """
+
+    sizes: tuple[int, ...]
+    parallel: int
+    inputs: tuple[Access, ...]
+    outputs: tuple[Access, ...]
+    body: Block
+    combiners: tuple[str, ...] = ()
+    extras: tuple[Access, ...] = ()
+    epilogue: Block | None = None
+    index_of: tuple[int, ...] = ()
+    captured: Mapping[Value, Value] = field(default_factory=dict[Value, Value])
+
+    @property
+    def parallel_dims(self) -> range:
+        return range(self.parallel)
+
+    @property
+    def reduction_dims(self) -> range:
+        return range(self.parallel, len(self.sizes))
+
+    @property
+    def accesses(self) -> tuple[Access, ...]:
+        return (*self.inputs, *self.extras, *self.outputs)
+
+    @property
+    def points(self) -> int:
+        return math.prod(self.sizes)
+
+    def indexed(self) -> set[int]:
+        """Dimensions whose subscript the bodies read."""
+        blocks = [self.body] if self.epilogue is None else [self.body, self.epilogue]
+        return {
+            self.index_of[op.dim]
+            for block in blocks
+            for op in block
+            if isinstance(op, kernel.Index)
+        }
+
+    def rearranged(self, order: Sequence[int]) -> Nest:
+        """The dimensions in another order (parallel ones still first)."""
+
+        def move(access: Access) -> Access:
+            return replace(access, strides=tuple(access.strides[d] for d in order))
+
+        position = {old: new for new, old in enumerate(order)}
+        return replace(
+            self,
+            sizes=tuple(self.sizes[d] for d in order),
+            inputs=tuple(map(move, self.inputs)),
+            extras=tuple(map(move, self.extras)),
+            outputs=tuple(map(move, self.outputs)),
+            index_of=tuple(position[d] for d in self.index_of),
+        )
+
+    def fused(self) -> Nest:
+        """Without dimensions of size 1, and with neighbours fused that are one in every access."""
+        keep = [d for d, n in enumerate(self.sizes) if n != 1 or d in self.indexed()]
+        nest = self._without(keep)
+        d = 0
+        while d + 1 < len(nest.sizes):
+            if nest._can_fuse(d):
+                nest = nest._fuse(d)
+            else:
+                d += 1
+        return nest
+
+    def _without(self, keep: Sequence[int]) -> Nest:
+        def cut(access: Access) -> Access:
+            return replace(access, strides=tuple(access.strides[d] for d in keep))
+
+        position = {old: new for new, old in enumerate(keep)}
+        return replace(
+            self,
+            sizes=tuple(self.sizes[d] for d in keep),
+            parallel=sum(d < self.parallel for d in keep),
+            inputs=tuple(map(cut, self.inputs)),
+            extras=tuple(map(cut, self.extras)),
+            outputs=tuple(map(cut, self.outputs)),
+            # Dropped dimensions are never read.
+            index_of=tuple(position.get(d, 0) for d in self.index_of),
+        )
+
+    def _can_fuse(self, d: int) -> bool:
+        if d + 1 == self.parallel or {d, d + 1} & self.indexed():
+            return False
+        inner = self.sizes[d + 1]
+        return all(a.strides[d] == a.strides[d + 1] * inner for a in self.accesses)
+
+    def _fuse(self, d: int) -> Nest:
+        def join(access: Access) -> Access:
+            s = access.strides
+            return replace(access, strides=(*s[:d], *s[d + 1 :]))
+
+        return replace(
+            self,
+            sizes=(*self.sizes[:d], self.sizes[d] * self.sizes[d + 1], *self.sizes[d + 2 :]),
+            parallel=self.parallel - (d < self.parallel),
+            inputs=tuple(map(join, self.inputs)),
+            extras=tuple(map(join, self.extras)),
+            outputs=tuple(map(join, self.outputs)),
+            index_of=tuple(i - (i > d) for i in self.index_of),
+        )
+
+    def sorted(self) -> Nest:
+        """Parallel dimensions as the first output lies in memory, reductions as the first input."""
+        leader = self.outputs[0].strides
+        outer = sorted(self.parallel_dims, key=lambda d: -leader[d])
+        by = next((a.strides for a in self.inputs if a.in_memory), (0,) * len(self.sizes))
+        inner = sorted(self.reduction_dims, key=lambda d: -abs(by[d]))
+        return self.rearranged([*outer, *inner])
+
+
+def access_through(b: LoopBuilder, memref: Value, map_: AffineMap) -> Access:
+    """The elements of a contiguous buffer (or the register) that an affine map picks."""
+    if not isinstance(memref.type, MemRefType):
+        return Access(memref, (0,) * map_.dimensions)
+    strides = [0] * map_.dimensions
+    offset = 0
+    for stride, subscript in zip(strides_of(memref.type), map_.results, strict=True):
+        offset += stride * subscript.constant
+        for d, c in enumerate(subscript.coefficients):
+            strides[d] += stride * c
+    return Access(b.flat(memref), tuple(strides), Linear((), offset))
+
+
+def nest_of(
+    b: LoopBuilder, op: kernel.Generic, buffers: Sequence[Value], captured: Mapping[Value, Value]
+) -> Nest:
+    """The nest of a kernel whose operands and results are `buffers`, in order."""
+    maps = op.affine_maps
+    accesses = [access_through(b, v, m) for v, m in zip(buffers, maps, strict=True)]
+    count = len(op.operands)
+    return Nest(
+        sizes=op.space,
+        parallel=len(op.parallel),
+        inputs=tuple(accesses[: op.body_count]),
+        extras=tuple(accesses[op.body_count : count]),
+        outputs=tuple(accesses[count:]),
+        body=op.body,
+        combiners=op.combiner_names,
+        epilogue=op.epilogue if op.reduction else None,
+        index_of=tuple(range(len(op.space))),
+        captured=captured,
+    )
