@@ -90,6 +90,23 @@ def test_branches_to_second_order(taken: bool) -> None:
     check(BRANCH, [np.asarray(0.4), np.asarray(0.7), np.asarray(taken)])
 
 
+MAP = """
+func.func @f(%x: tensor<4xf64>, %w: tensor<f64>) -> (tensor<4xf64>) {
+  %r = control.map {sizes = array<i64: 4>} : () -> (tensor<4xf64>) (%i: tensor<i64>) {
+    %e = tensor.extract %x, %i : (tensor<4xf64>, tensor<i64>) -> (tensor<f64>)
+    %a = arith.multiply %e, %w : tensor<f64>
+    %b = math.sin %a : tensor<f64>
+    control.yield %b : tensor<f64>
+  }
+  func.return %r : tensor<4xf64>
+}
+"""
+
+
+def test_maps_to_second_order() -> None:
+    check(MAP, [np.linspace(0.2, 0.9, 4), np.asarray(0.7)])
+
+
 WHILE = """
 func.func @f(%a: tensor<f64>) -> (tensor<f64>) {
   %one = arith.constant dense<1.0> : tensor<f64>

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from dmc.autodiff.adjoint import AdjointDriver, Pullback
 from dmc.autodiff.tangent import TangentDriver
-from dmc.dialects import control, tensor
-from dmc.ir import Block, Operation, Value
+from dmc.dialects import arith, control, tensor
+from dmc.ir import Block, Builder, Operation, Value, shape_of
 
 
 def tangent(driver: TangentDriver, op: Operation) -> None:
@@ -57,7 +59,7 @@ def _emit_reverse(driver: AdjointDriver, op: control.Map) -> None:
     for value, output in zip(op.results, op.body.terminator.operands, strict=True):
         bar = driver.cotangents.get(value)
         if bar is not None:
-            element = tensor.element_at(inner.builder, bar, point)
+            element = _element(inner.builder, bar, point, shape_of(output.type))
             inner.accumulate(output, element, masked=bar in driver.masked)
     inner.reverse(pullbacks)
     captured: list[Value] = [v for v in inner.cotangents if v in driver.primal]
@@ -68,3 +70,12 @@ def _emit_reverse(driver: AdjointDriver, op: control.Map) -> None:
     for value, parts in zip(captured, new.results, strict=True):
         total = tensor.reduce_sum(driver.builder, parts, axes)
         driver.accumulate(value, total, masked=bool(inner.masked))
+
+
+def _element(
+    builder: Builder, stack: Value, point: Sequence[Value], shape: tuple[int, ...]
+) -> Value:
+    """What `stack` holds at `point` of its leading axes."""
+    starts = [*point, *(arith.index(builder, 0) for _ in shape)]
+    whole = tensor.dynamic_slice(builder, stack, starts, (*(1 for _ in point), *shape))
+    return tensor.reshape(builder, whole, shape)

@@ -1,1 +1,5 @@
 """The dialects: one file (or one package of files by family) each. Importing this loads all."""
+
+from dmc.dialects import arith, autodiff, control, func, kernel, loop, math, tensor
+
+__all__ = ["arith", "autodiff", "control", "func", "kernel", "loop", "math", "tensor"]
