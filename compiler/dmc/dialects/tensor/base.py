@@ -21,7 +21,6 @@ from dmc.ir import (
     shape_of,
 )
 
-
 ItemT = TypeVar("ItemT")
 
 
