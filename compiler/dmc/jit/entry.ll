@@ -1,0 +1,296 @@
+; What Python calls: a METH_FASTCALL function shared by all compiled programs, in LLVM IR against the
+; C APIs of CPython and NumPy. It checks the arguments, allocates the results, releases the
+; interpreter's lock, calls the program, and returns the results in a tuple.
+;
+; Instead of a tuple it returns an int that Python code turns into an error or another attempt:
+;   -1       wrong number of arguments
+;   -2 - i   argument i is no plain, contiguous, aligned array of its element type and shape, or is
+;            donated and another argument too
+;   status   what the program returned, if that is not 0
+
+; PyArrayObject_fields of NumPy's C API, after the object header of CPython with its GIL.
+%array = type { i64, ptr, ptr, i32, ptr, ptr, ptr, ptr, i32 }
+; As built in entry.py:
+; dtype object, rank, dimensions, bytes, and for an argument the flags that must be set, for a result
+; the argument that it overwrites or -1.
+%spec = type { ptr, i64, ptr, i64, i64 }
+; program, arena, arguments, their specs, results, their specs, mutex.
+%program = type { ptr, ptr, i64, ptr, i64, ptr, ptr }
+
+@PyArray_Type = external global i8
+
+declare ptr @PyCapsule_GetPointer(ptr, ptr)
+declare ptr @PyCapsule_New(ptr, ptr, ptr)
+declare ptr @PyLong_FromLongLong(i64)
+declare ptr @PyTuple_New(i64)
+declare i32 @PyTuple_SetItem(ptr, i64, ptr)
+declare ptr @PyErr_NoMemory()
+declare ptr @PyEval_SaveThread()
+declare void @PyEval_RestoreThread(ptr)
+declare void @Py_IncRef(ptr)
+declare void @Py_DecRef(ptr)
+declare ptr @PyArray_NewFromDescr(ptr, ptr, i32, ptr, ptr, ptr, i32, ptr)
+declare i32 @PyArray_SetBaseObject(ptr, ptr)
+declare i32 @posix_memalign(ptr, i64, i64)
+declare void @free(ptr)
+declare i32 @pthread_mutex_init(ptr, ptr)
+declare i32 @pthread_mutex_lock(ptr)
+declare i32 @pthread_mutex_unlock(ptr)
+
+define ptr @dmc_call(ptr %self, ptr %arguments, i64 %given) nounwind {
+entry:
+  %program = call ptr @PyCapsule_GetPointer(ptr %self, ptr null)
+  %count.at = getelementptr %program, ptr %program, i64 0, i32 2
+  %count = load i64, ptr %count.at
+  %right.number = icmp eq i64 %given, %count
+  br i1 %right.number, label %prepare, label %wrong.number
+
+wrong.number:
+  %minus.one = call ptr @PyLong_FromLongLong(i64 -1)
+  ret ptr %minus.one
+
+prepare:
+  %specs.at = getelementptr %program, ptr %program, i64 0, i32 3
+  %specs = load ptr, ptr %specs.at
+  %results.at = getelementptr %program, ptr %program, i64 0, i32 4
+  %results = load i64, ptr %results.at
+  %result.specs.at = getelementptr %program, ptr %program, i64 0, i32 5
+  %result.specs = load ptr, ptr %result.specs.at
+  %all = add i64 %count, %results
+  %buffers = alloca ptr, i64 %all, align 16
+  br label %arguments.test
+
+arguments.test:
+  %i = phi i64 [ 0, %prepare ], [ %i.next, %accept ]
+  %i.more = icmp slt i64 %i, %count
+  br i1 %i.more, label %argument, label %results.begin
+
+argument:
+  %argument.at = getelementptr ptr, ptr %arguments, i64 %i
+  %object = load ptr, ptr %argument.at
+  %spec = getelementptr %spec, ptr %specs, i64 %i
+  %type.at = getelementptr %array, ptr %object, i64 0, i32 1
+  %type = load ptr, ptr %type.at
+  %is.array = icmp eq ptr %type, @PyArray_Type
+  br i1 %is.array, label %inspect, label %reject
+
+inspect:
+  %dtype.at = getelementptr %array, ptr %object, i64 0, i32 7
+  %dtype = load ptr, ptr %dtype.at
+  %wanted.dtype = load ptr, ptr %spec
+  %same.dtype = icmp eq ptr %dtype, %wanted.dtype
+  %flags.at = getelementptr %array, ptr %object, i64 0, i32 8
+  %flags.narrow = load i32, ptr %flags.at
+  %flags = zext i32 %flags.narrow to i64
+  %wanted.flags.at = getelementptr %spec, ptr %spec, i64 0, i32 4
+  %wanted.flags = load i64, ptr %wanted.flags.at
+  %set.flags = and i64 %flags, %wanted.flags
+  %same.flags = icmp eq i64 %set.flags, %wanted.flags
+  %rank.at = getelementptr %array, ptr %object, i64 0, i32 3
+  %rank.narrow = load i32, ptr %rank.at
+  %rank = zext i32 %rank.narrow to i64
+  %wanted.rank.at = getelementptr %spec, ptr %spec, i64 0, i32 1
+  %wanted.rank = load i64, ptr %wanted.rank.at
+  %same.rank = icmp eq i64 %rank, %wanted.rank
+  %sound = and i1 %same.dtype, %same.flags
+  %fits = and i1 %sound, %same.rank
+  br i1 %fits, label %measure, label %reject
+
+measure:
+  %dimensions.at = getelementptr %array, ptr %object, i64 0, i32 4
+  %dimensions = load ptr, ptr %dimensions.at
+  %wanted.dimensions.at = getelementptr %spec, ptr %spec, i64 0, i32 2
+  %wanted.dimensions = load ptr, ptr %wanted.dimensions.at
+  br label %axes
+
+axes:
+  %axis = phi i64 [ 0, %measure ], [ %axis.next, %size ]
+  %axis.more = icmp slt i64 %axis, %rank
+  br i1 %axis.more, label %size, label %accept
+
+size:
+  %size.at = getelementptr i64, ptr %dimensions, i64 %axis
+  %size.is = load i64, ptr %size.at
+  %wanted.size.at = getelementptr i64, ptr %wanted.dimensions, i64 %axis
+  %wanted.size = load i64, ptr %wanted.size.at
+  %same.size = icmp eq i64 %size.is, %wanted.size
+  %axis.next = add i64 %axis, 1
+  br i1 %same.size, label %axes, label %reject
+
+accept:
+  %data.at = getelementptr %array, ptr %object, i64 0, i32 2
+  %data = load ptr, ptr %data.at
+  %buffer.at = getelementptr ptr, ptr %buffers, i64 %i
+  store ptr %data, ptr %buffer.at
+  %i.next = add i64 %i, 1
+  br label %arguments.test
+
+reject:
+  %code = sub i64 -2, %i
+  %rejected = call ptr @PyLong_FromLongLong(i64 %code)
+  ret ptr %rejected
+
+results.begin:
+  %tuple = call ptr @PyTuple_New(i64 %results)
+  %no.tuple = icmp eq ptr %tuple, null
+  br i1 %no.tuple, label %fail, label %results.test
+
+results.test:
+  %j = phi i64 [ 0, %results.begin ], [ %j.next, %store ]
+  %j.more = icmp slt i64 %j, %results
+  br i1 %j.more, label %result, label %run
+
+result:
+  %result.spec = getelementptr %spec, ptr %result.specs, i64 %j
+  %source.at = getelementptr %spec, ptr %result.spec, i64 0, i32 4
+  %source = load i64, ptr %source.at
+  %fresh = icmp slt i64 %source, 0
+  br i1 %fresh, label %allocate, label %reuse
+
+reuse:
+  %donated.at = getelementptr ptr, ptr %buffers, i64 %source
+  %donated = load ptr, ptr %donated.at
+  br label %others
+
+others:
+  %k = phi i64 [ 0, %reuse ], [ %k.next, %other ]
+  %k.more = icmp slt i64 %k, %count
+  br i1 %k.more, label %other, label %alone
+
+other:
+  %other.at = getelementptr ptr, ptr %buffers, i64 %k
+  %other.buffer = load ptr, ptr %other.at
+  %same.buffer = icmp eq ptr %other.buffer, %donated
+  %different = icmp ne i64 %k, %source
+  %twice = and i1 %same.buffer, %different
+  %k.next = add i64 %k, 1
+  br i1 %twice, label %shared, label %others
+
+shared:
+  call void @Py_DecRef(ptr %tuple)
+  %shared.code = sub i64 -2, %source
+  %refused = call ptr @PyLong_FromLongLong(i64 %shared.code)
+  ret ptr %refused
+
+alone:
+  %given.at = getelementptr ptr, ptr %arguments, i64 %source
+  %reused = load ptr, ptr %given.at
+  call void @Py_IncRef(ptr %reused)
+  br label %store
+
+allocate:
+  %allocated = call ptr @new_array(ptr %result.spec)
+  %none = icmp eq ptr %allocated, null
+  br i1 %none, label %give.up, label %store
+
+store:
+  %array = phi ptr [ %reused, %alone ], [ %allocated, %allocate ]
+  %array.data.at = getelementptr %array, ptr %array, i64 0, i32 2
+  %array.data = load ptr, ptr %array.data.at
+  %slot = add i64 %count, %j
+  %slot.at = getelementptr ptr, ptr %buffers, i64 %slot
+  store ptr %array.data, ptr %slot.at
+  call i32 @PyTuple_SetItem(ptr %tuple, i64 %j, ptr %array)
+  %j.next = add i64 %j, 1
+  br label %results.test
+
+run:
+  %code.at = load ptr, ptr %program
+  %arena.at = getelementptr %program, ptr %program, i64 0, i32 1
+  %arena = load ptr, ptr %arena.at
+  %mutex.at = getelementptr %program, ptr %program, i64 0, i32 6
+  %mutex = load ptr, ptr %mutex.at
+  %thread = call ptr @PyEval_SaveThread()
+  call i32 @pthread_mutex_lock(ptr %mutex)
+  %status = call i32 %code.at(ptr %buffers, ptr %arena)
+  call i32 @pthread_mutex_unlock(ptr %mutex)
+  call void @PyEval_RestoreThread(ptr %thread)
+  %ok = icmp eq i32 %status, 0
+  br i1 %ok, label %succeed, label %report
+
+succeed:
+  ret ptr %tuple
+
+report:
+  call void @Py_DecRef(ptr %tuple)
+  %status.wide = sext i32 %status to i64
+  %reported = call ptr @PyLong_FromLongLong(i64 %status.wide)
+  ret ptr %reported
+
+give.up:
+  call void @Py_DecRef(ptr %tuple)
+  br label %fail
+
+fail:
+  ret ptr null
+}
+
+; An uninitialized array on memory aligned to 64 bytes, or null with an exception set.
+define internal ptr @new_array(ptr %spec) nounwind {
+entry:
+  %place = alloca ptr, align 8
+  %bytes.at = getelementptr %spec, ptr %spec, i64 0, i32 3
+  %bytes = load i64, ptr %bytes.at
+  %status = call i32 @posix_memalign(ptr %place, i64 64, i64 %bytes)
+  %ok = icmp eq i32 %status, 0
+  br i1 %ok, label %own, label %no.memory
+
+no.memory:
+  %none = call ptr @PyErr_NoMemory()
+  ret ptr null
+
+own:
+  %memory = load ptr, ptr %place
+  %owner = call ptr @PyCapsule_New(ptr %memory, ptr null, ptr @release)
+  %no.owner = icmp eq ptr %owner, null
+  br i1 %no.owner, label %no.capsule, label %wrap
+
+no.capsule:
+  call void @free(ptr %memory)
+  ret ptr null
+
+wrap:
+  %dtype = load ptr, ptr %spec
+  %rank.at = getelementptr %spec, ptr %spec, i64 0, i32 1
+  %rank.wide = load i64, ptr %rank.at
+  %rank = trunc i64 %rank.wide to i32
+  %dimensions.at = getelementptr %spec, ptr %spec, i64 0, i32 2
+  %dimensions = load ptr, ptr %dimensions.at
+  ; The array takes over a reference to its dtype, and one to the owner of its memory.
+  call void @Py_IncRef(ptr %dtype)
+  %array = call ptr @PyArray_NewFromDescr(ptr @PyArray_Type, ptr %dtype, i32 %rank, ptr %dimensions, ptr null, ptr %memory, i32 1281, ptr null)
+  %no.array = icmp eq ptr %array, null
+  br i1 %no.array, label %drop, label %attach
+
+drop:
+  call void @Py_DecRef(ptr %owner)
+  ret ptr null
+
+attach:
+  call i32 @PyArray_SetBaseObject(ptr %array, ptr %owner)
+  ret ptr %array
+}
+
+define internal void @release(ptr %owner) nounwind {
+  %memory = call ptr @PyCapsule_GetPointer(ptr %owner, ptr null)
+  call void @free(ptr %memory)
+  ret void
+}
+
+define i32 @dmc_mutex_init(ptr %mutex) nounwind {
+  %status = call i32 @pthread_mutex_init(ptr %mutex, ptr null)
+  ret i32 %status
+}
+
+; The same call for where the layouts above are not to be relied on: buffers are found by Python.
+define i32 @dmc_locked_call(ptr %program, ptr %buffers) nounwind {
+  %code = load ptr, ptr %program
+  %arena.at = getelementptr %program, ptr %program, i64 0, i32 1
+  %arena = load ptr, ptr %arena.at
+  %mutex.at = getelementptr %program, ptr %program, i64 0, i32 6
+  %mutex = load ptr, ptr %mutex.at
+  call i32 @pthread_mutex_lock(ptr %mutex)
+  %status = call i32 %code(ptr %buffers, ptr %arena)
+  call i32 @pthread_mutex_unlock(ptr %mutex)
+  ret i32 %status
+}

@@ -1,0 +1,232 @@
+"""Calling native programs with NumPy arrays."""
+
+from __future__ import annotations
+
+import ctypes
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from dmc.ir.types import DType
+from dmc.jit.cpython import CallFunction, call_function, natives
+
+Array = npt.NDArray[Any]
+ALIGNMENT = 64
+_C_CONTIGUOUS, _ALIGNED, _WRITEABLE = 0x1, 0x100, 0x400
+_MUTEX_BYTES = 128
+
+
+@dataclass(frozen=True, slots=True)
+class ArgumentSpec:
+    """An array that a program reads; bf16 travels as its bits, in uint16.
+
+    If `donated`, the program overwrites it, so it must be writeable.
+    """
+
+    dtype: DType
+    shape: tuple[int, ...]
+    donated: bool = False
+
+    @property
+    def numpy(self) -> np.dtype[Any]:
+        return np.dtype(np.uint16) if self.dtype is DType.BF16 else self.dtype.numpy
+
+
+@dataclass(frozen=True, slots=True)
+class ResultSpec:
+    """An array that a program writes: a new one, or the donated argument `overwrites`."""
+
+    dtype: DType
+    shape: tuple[int, ...]
+    overwrites: int | None = None
+
+    @property
+    def numpy(self) -> np.dtype[Any]:
+        return np.dtype(np.uint16) if self.dtype is DType.BF16 else self.dtype.numpy
+
+
+class ArgumentMismatch(TypeError):
+    """An argument that does not fit its spec; `index` is None if their number is wrong.
+
+    The interface that users see turns it into an error in terms of the program.
+    """
+
+    def __init__(self, index: int | None, message: str) -> None:
+        super().__init__(message)
+        self.index = index
+
+
+class ProgramFailure(RuntimeError):
+    """The program returned a status other than 0; what it means is the program's to say."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(f"the compiled program stopped with status {status}")
+        self.status = status
+
+
+class _Spec(ctypes.Structure):
+    _fields_ = (
+        ("dtype", ctypes.c_void_p),
+        ("rank", ctypes.c_int64),
+        ("dimensions", ctypes.c_void_p),
+        ("bytes", ctypes.c_int64),
+        ("detail", ctypes.c_int64),
+    )
+
+
+class _Program(ctypes.Structure):
+    _fields_ = (
+        ("code", ctypes.c_void_p),
+        ("arena", ctypes.c_void_p),
+        ("arguments", ctypes.c_int64),
+        ("argument_specs", ctypes.c_void_p),
+        ("results", ctypes.c_int64),
+        ("result_specs", ctypes.c_void_p),
+        ("mutex", ctypes.c_void_p),
+    )
+
+
+def aligned_bytes(count: int) -> npt.NDArray[np.uint8]:
+    """`count` uninitialized bytes on an aligned address."""
+    storage = np.empty(count + ALIGNMENT, np.uint8)
+    start = -storage.ctypes.data % ALIGNMENT
+    return storage[start : start + count]
+
+
+class Executable:
+    """A loaded program that takes and returns NumPy arrays.
+
+    `address` is that of `int32_t program(void **buffers, void *arena)`: the buffers of all
+    arguments, then of all results. A result that overwrites an argument has the argument's buffer.
+    Calls release the interpreter's lock; calls of one executable run one after the other, since
+    they share the arena. `keep` is whatever must live as long as the code.
+    """
+
+    def __init__(
+        self,
+        address: int,
+        arguments: tuple[ArgumentSpec, ...],
+        results: tuple[ResultSpec, ...],
+        arena_bytes: int = 0,
+        keep: object = None,
+    ) -> None:
+        for result in results:
+            source = None if result.overwrites is None else arguments[result.overwrites]
+            if source and not (
+                source.donated and (source.dtype, source.shape) == (result.dtype, result.shape)
+            ):
+                raise ValueError(f"{result} does not fit the argument it overwrites, {source}")
+        self.arguments = arguments
+        self.results = results
+        self.arena_bytes = arena_bytes
+        self._keep = keep
+        self._arena = aligned_bytes(arena_bytes)
+        self._mutex = aligned_bytes(_MUTEX_BYTES)
+        if natives().init_mutex(self._mutex.ctypes.data):
+            raise OSError("cannot create a mutex")
+        self._dimensions: list[ctypes.Array[ctypes.c_int64]] = []
+        argument_specs = [self._describe(spec, _required_flags(spec)) for spec in arguments]
+        result_specs = [
+            self._describe(spec, -1 if spec.overwrites is None else spec.overwrites)
+            for spec in results
+        ]
+        self._argument_specs = (_Spec * len(arguments))(*argument_specs)
+        self._result_specs = (_Spec * len(results))(*result_specs)
+        self._program = _Program(
+            address,
+            self._arena.ctypes.data,
+            len(arguments),
+            ctypes.addressof(self._argument_specs),
+            len(results),
+            ctypes.addressof(self._result_specs),
+            self._mutex.ctypes.data,
+        )
+        self._native: CallFunction | None = call_function(ctypes.addressof(self._program))
+
+    def _describe(self, spec: ArgumentSpec | ResultSpec, detail: int) -> _Spec:
+        rank = len(spec.shape)
+        dimensions = (ctypes.c_int64 * max(rank, 1))(*spec.shape)
+        self._dimensions.append(dimensions)
+        size = int(np.prod(spec.shape, dtype=np.int64)) * spec.numpy.itemsize
+        # Element types of the same kind share one object in NumPy; it is looked up by that.
+        return _Spec(
+            id(np.dtype(spec.numpy.type)),
+            rank,
+            ctypes.addressof(dimensions),
+            max(size, 1),
+            detail,
+        )
+
+    def __call__(self, *arrays: Array) -> tuple[Array, ...]:
+        """Run the program.
+
+        Raises ArgumentMismatch when an array does not have the dtype and shape of its spec, or a
+        donated one is not contiguous, aligned and writeable or is given twice; ProgramFailure when
+        the program says so; MemoryError. Arrays that are only read may have any layout.
+        """
+        if self._native is not None:
+            outcome = self._native.function(*arrays)
+            if isinstance(outcome, tuple):
+                return outcome
+            if outcome > 0:
+                raise ProgramFailure(outcome)
+        return self._call_with_copies(arrays)
+
+    def _call_with_copies(self, arrays: tuple[object, ...]) -> tuple[Array, ...]:
+        if len(arrays) != len(self.arguments):
+            count = f"{len(self.arguments)} arrays expected, {len(arrays)} given"
+            raise ArgumentMismatch(None, count)
+        inputs = [
+            _conforming(i, array, spec)
+            for i, (array, spec) in enumerate(zip(arrays, self.arguments, strict=True))
+        ]
+        for index in (spec.overwrites for spec in self.results):
+            if index is not None and _shared(inputs, index):
+                raise ArgumentMismatch(index, f"argument {index} is donated but given twice")
+        outputs = [
+            _empty(spec) if spec.overwrites is None else inputs[spec.overwrites]
+            for spec in self.results
+        ]
+        buffers = (ctypes.c_void_p * (len(inputs) + len(outputs)))(
+            *(array.ctypes.data for array in (*inputs, *outputs))
+        )
+        program, table = ctypes.addressof(self._program), ctypes.addressof(buffers)
+        status = natives().locked_call(program, table)
+        if status:
+            raise ProgramFailure(status)
+        return tuple(outputs)
+
+
+def _shared(arrays: list[Array], index: int) -> bool:
+    """Whether another of the arrays begins at the same address."""
+    start = arrays[index].ctypes.data
+    return any(i != index and a.ctypes.data == start for i, a in enumerate(arrays))
+
+
+def _required_flags(spec: ArgumentSpec) -> int:
+    return _C_CONTIGUOUS | _ALIGNED | (_WRITEABLE if spec.donated else 0)
+
+
+def _empty(spec: ResultSpec) -> Array:
+    size = int(np.prod(spec.shape, dtype=np.int64)) * spec.numpy.itemsize
+    return aligned_bytes(size).view(spec.numpy).reshape(spec.shape)
+
+
+def _conforming(index: int, given: object, spec: ArgumentSpec) -> Array:
+    """`given` in the layout that the program reads, copied if need be."""
+    expected = f"{spec.dtype.value} of shape {spec.shape}"
+    if not isinstance(given, np.ndarray):
+        raise ArgumentMismatch(index, f"argument {index} is {type(given).__name__}, not an array")
+    array = cast("Array", given)
+    if array.dtype != spec.numpy or array.shape != spec.shape:
+        found = f"{array.dtype} of shape {array.shape}"
+        raise ArgumentMismatch(index, f"argument {index} is {found}, not {expected}")
+    suitable = array.flags.c_contiguous and array.flags.aligned and array.dtype.isnative
+    if spec.donated:
+        if not (suitable and array.flags.writeable):
+            problem = "must be contiguous and writeable to be donated"
+            raise ArgumentMismatch(index, f"argument {index} {problem}")
+        return array
+    return array if suitable else np.require(array, spec.numpy, ["C", "A"])
