@@ -7,6 +7,7 @@ an epoch is a pure function of seed and epoch, so a run resumes at any step with
 from __future__ import annotations
 
 import csv
+import itertools
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -180,10 +181,11 @@ class Batches:
         for number in range(start, self.per_epoch):
             yield self.data.take(order[number * self.size : (number + 1) * self.size])
 
-    def batch(self, step: int) -> Table:
-        """The batch of a step counted from the start of the run."""
-        epoch, number = divmod(step, self.per_epoch)
-        return next(self.epoch(epoch, number))
+    def stream(self, step: int = 0) -> Iterator[Table]:
+        """All batches without end, from the step on that is counted from the start of a run."""
+        first, start = divmod(step, self.per_epoch)
+        for epoch in itertools.count(first):
+            yield from self.epoch(epoch, start if epoch == first else 0)
 
 
 def _bad(message: str) -> TrainError:

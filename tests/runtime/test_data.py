@@ -1,5 +1,7 @@
 """Data: reading, refusing, splitting, and batches that depend on seed and epoch only."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -92,7 +94,9 @@ def test_batches_resume_at_any_step():
     batches = Batches(numbers(23), 5, seed=4)
     run = [batch["y"] for epoch in range(3) for batch in batches.epoch(epoch)]
     for step in range(15):
-        assert np.array_equal(batches.batch(step)["y"], run[step])
+        assert np.array_equal(next(batches.stream(step))["y"], run[step])
+    later = itertools.islice(batches.stream(3), 12)
+    assert all(np.array_equal(batch["y"], want) for batch, want in zip(later, run[3:], strict=True))
     rest = [batch["y"] for batch in batches.epoch(1, start=2)]
     assert all(map(np.array_equal, rest, run[7:10]))
 

@@ -1,0 +1,79 @@
+"""A picture of a run: loss, accuracy, learning rate and gradient norm over the steps."""
+
+# matplotlib declares its keyword arguments without types
+# pyright: reportUnknownMemberType=false
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dmc_runtime.errors import MissingExtraError
+from dmc_runtime.metrics import Row
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+PANELS = ("loss", "accuracy", "learning_rate", "gradient_norm")
+LOGARITHMIC = ("loss", "gradient_norm")
+HELD_OUT = "validation_"
+
+_TRAIN_COLOUR, _MEAN_COLOUR, _HELD_OUT_COLOUR = "#c6d4e8", "#24508a", "#c8501e"
+
+
+def require() -> None:
+    """Raises `MissingExtraError` unless matplotlib is installed."""
+    _figure_class()
+
+
+def plot(rows: Sequence[Row], path: Path, title: str = "") -> None:
+    """Draws the rows of a run into a PNG; a panel for each of `PANELS` that they hold."""
+    names = [name for name in PANELS if any(name in row for row in rows)]
+    figure = _figure_class()(figsize=(10.0, 3.2 * ((len(names) + 1) // 2)), layout="constrained")
+    for place, name in enumerate(names, start=1):
+        axes = figure.add_subplot((len(names) + 1) // 2, min(len(names), 2), place)
+        _panel(axes, rows, name)
+    if title:
+        figure.suptitle(title)
+    figure.savefig(path, dpi=120)
+
+
+def _panel(axes: Axes, rows: Sequence[Row], name: str) -> None:
+    steps = [row["step"] for row in rows if name in row]
+    values = [row[name] for row in rows if name in row]
+    smooth = name in ("loss", "accuracy", "gradient_norm") and len(values) >= 20
+    axes.plot(steps, values, color=_TRAIN_COLOUR if smooth else _MEAN_COLOUR, linewidth=1.0)
+    if smooth:
+        mean = _running_mean(values, max(5, len(values) // 40))
+        axes.plot(steps, mean, color=_MEAN_COLOUR, linewidth=1.5, label="training")
+    held_out = HELD_OUT + name
+    if any(held_out in row for row in rows):
+        where = [row["step"] for row in rows if held_out in row]
+        scores = [row[held_out] for row in rows if held_out in row]
+        axes.plot(where, scores, color=_HELD_OUT_COLOUR, linewidth=1.5, label="validation")
+        axes.legend(frameon=False)
+    if name in LOGARITHMIC and min(values) > 0:
+        axes.set_yscale("log")
+    axes.set_title(name.replace("_", " "), loc="left")
+    axes.set_xlabel("step")
+    axes.grid(alpha=0.25)
+
+
+def _running_mean(values: Sequence[float], width: int) -> list[float]:
+    """The exponential mean with a memory of `width` values, without its start-up bias."""
+    keep = 1 - 1 / width
+    total, weight, means = 0.0, 0.0, list[float]()
+    for value in values:
+        total, weight = keep * total + value, keep * weight + 1
+        means.append(total / weight)
+    return means
+
+
+def _figure_class() -> type[Figure]:
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise MissingExtraError("matplotlib", "plot", "a plot") from error
+    return Figure

@@ -1,0 +1,270 @@
+"""Recipes: what to train, on what, and how, as a TOML file.
+
+    program = "digits.dm"
+    seed = 0
+    epochs = 40
+
+    [model]
+    name = "MLP"
+    sizes = { I = 64, H = 256, O = 10 }
+
+    [functions]                 # functions of the program, these by default
+    start = "start"             # (net) -> opt
+    step = "step"               # (net, opt, inputs …, arguments …) -> (loss, net, opt, metrics)
+    evaluate = "evaluate"       # (net, inputs …) -> scores
+
+    [data]
+    train = "data/train.npz"
+    test = "data/test.npz"      # optional; scored once, at the end
+    validation = 0.1            # the fraction of the training data that is held out
+    inputs = { x = "x", y = "y" }   # parameter = column, or a list of columns of a CSV file
+    batch_size = 64
+
+    [arguments]                 # of `step`: numbers, or "steps", "epochs", "steps_per_epoch", "key"
+    peak = 3e-3
+    total = "steps"
+
+    [outputs]
+    directory = "run"
+    best = "accuracy"           # the score that the best checkpoint has the most of
+    best_mode = "max"
+
+Paths are relative to the recipe. Every key is checked: an unknown one is an error, not a silence.
+"""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+import types
+from collections.abc import Mapping
+from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass, replace
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, TypeAlias, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+
+from dmc_runtime.errors import TrainCode, TrainError
+
+Number: TypeAlias = bool | int | float
+T = TypeVar("T")
+
+
+class Quantity(StrEnum):
+    """Values of the run that an argument of `step` can ask for by name."""
+
+    STEPS = "steps"
+    EPOCHS = "epochs"
+    STEPS_PER_EPOCH = "steps_per_epoch"
+    KEY = "key"
+
+
+class Mode(StrEnum):
+    """Whether the best score is the greatest or the least."""
+
+    MAX = "max"
+    MIN = "min"
+
+
+@dataclass(frozen=True)
+class Model:
+    """The model: its name in the program, its sizes and hyperparameters."""
+
+    name: str
+    sizes: dict[str, int] = field(default_factory=dict[str, int])
+    hyper: dict[str, Number] = field(default_factory=dict[str, Number])
+
+
+@dataclass(frozen=True)
+class FunctionNames:
+    """The functions of the program that a run calls; an empty `evaluate` is not called."""
+
+    start: str = "start"
+    step: str = "step"
+    evaluate: str = "evaluate"
+
+
+@dataclass(frozen=True)
+class Data:
+    """Files, columns and batches."""
+
+    train: str
+    inputs: dict[str, str | tuple[str, ...]]
+    batch_size: int
+    test: str = ""
+    validation: float = 0.0
+    dtypes: dict[str, str] = field(default_factory=dict[str, str])
+    shuffle: bool = True
+    drop_last: bool = False
+    evaluation_batch_size: int = 0
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Where results go, and how often (in epochs)."""
+
+    directory: str = "run"
+    evaluate_every: int = 1
+    checkpoint_every: int = 1
+    best: str = "loss"
+    best_mode: Mode = Mode.MIN
+    plot: bool = True
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A whole recipe; `folder` is where its relative paths start."""
+
+    program: str
+    epochs: int
+    model: Model
+    data: Data
+    seed: int = 0
+    functions: FunctionNames = field(default_factory=FunctionNames)
+    arguments: dict[str, Number | Quantity] = field(default_factory=dict[str, Number | Quantity])
+    outputs: Outputs = field(default_factory=Outputs)
+    folder: Path = field(default_factory=Path, metadata={"outside": True})
+
+    def path(self, name: str) -> Path:
+        """A path of the recipe, from its folder."""
+        return self.folder / name
+
+    def content(self) -> dict[str, Any]:
+        """The recipe as plain data, without its folder; what a checkpoint keeps."""
+        plain = asdict(self)
+        del plain["folder"]
+        return cast("dict[str, Any]", _plain(plain))
+
+
+def load(path: str | Path) -> Recipe:
+    """Reads and checks a recipe; `TrainError` (`train.recipe`) names the key that is wrong."""
+    source = Path(path)
+    try:
+        content = tomllib.loads(source.read_bytes().decode())
+    except OSError as error:
+        raise _bad(f"cannot read `{source}`: {(error.strerror or str(error)).lower()}") from error
+    except UnicodeDecodeError as error:
+        raise _bad(f"`{source}` is not UTF-8 text") from error
+    except tomllib.TOMLDecodeError as error:
+        raise _bad(f"{source}: {str(error)[:1].lower()}{str(error)[1:]}") from error
+    return parse(content, str(source), source.parent)
+
+
+def parse(content: Mapping[str, Any], source: str = "recipe", folder: Path | None = None) -> Recipe:
+    """Checks a recipe given as plain data."""
+    recipe = replace(_table(Recipe, content, source, ""), folder=folder or Path())
+    _at_least(source, "epochs", recipe.epochs, 1)
+    _at_least(source, "data.batch_size", recipe.data.batch_size, 1)
+    _at_least(source, "outputs.evaluate_every", recipe.outputs.evaluate_every, 1)
+    _at_least(source, "outputs.checkpoint_every", recipe.outputs.checkpoint_every, 1)
+    if not 0 <= recipe.data.validation < 1:
+        raise _bad(f"{source}: `data.validation` is a fraction below 1")
+    if not recipe.data.inputs:
+        raise _bad(f"{source}: `data.inputs` names no input")
+    clash = sorted(recipe.data.inputs.keys() & recipe.arguments.keys())
+    if clash:
+        raise _bad(f"{source}: `{clash[0]}` is both an input and an argument")
+    return recipe
+
+
+def difference(old: Mapping[str, Any], new: Mapping[str, Any], path: str = "") -> str | None:
+    """The first key in which two recipes' contents differ, or `None`."""
+    for name in sorted(old.keys() | new.keys()):
+        here = f"{path}.{name}" if path else name
+        a, b = old.get(name), new.get(name)
+        if isinstance(a, Mapping) and isinstance(b, Mapping):
+            inner = difference(cast("Mapping[str, Any]", a), cast("Mapping[str, Any]", b), here)
+            if inner:
+                return inner
+        elif a != b:
+            return here
+    return None
+
+
+def _at_least(source: str, name: str, value: int, least: int) -> None:
+    if value < least:
+        raise _bad(f"{source}: `{name}` is {value}; it must be at least {least}")
+
+
+def _table(cls: type[T], content: object, source: str, path: str) -> T:
+    """A dataclass from a TOML table."""
+    if not isinstance(content, Mapping):
+        raise _bad(f"{source}: `{path}` must be a table")
+    given = cast("Mapping[str, object]", content)
+    hints = get_type_hints(cls)
+    listed = [f for f in fields(cast("Any", cls)) if not f.metadata.get("outside")]
+    known = [entry.name for entry in listed]
+    for name in given:
+        if name not in known:
+            close = difflib.get_close_matches(name, known, n=1)
+            hint = f"; did you mean `{close[0]}`?" if close else f"; known: {', '.join(known)}"
+            raise _bad(f"{source}: unknown key `{_dotted(path, name)}`{hint}")
+    values: dict[str, object] = {}
+    for entry in listed:
+        here = _dotted(path, entry.name)
+        if entry.name in given:
+            values[entry.name] = _value(hints[entry.name], given[entry.name], source, here)
+        elif entry.default is MISSING and entry.default_factory is MISSING:
+            raise _bad(f"{source}: missing key `{here}`")
+    return cls(**values)
+
+
+def _value(wanted: Any, value: object, source: str, path: str) -> object:
+    """A TOML value as the annotated type, or the error that says what was expected."""
+    if is_dataclass(wanted):
+        return _table(cast("type[object]", wanted), value, source, path)
+    origin, inner = get_origin(wanted), get_args(wanted)
+    if origin is dict and isinstance(value, Mapping):
+        items = cast("Mapping[str, object]", value).items()
+        return {k: _value(inner[1], v, source, _dotted(path, k)) for k, v in items}
+    if origin is tuple and isinstance(value, list):
+        return tuple(_value(inner[0], v, source, path) for v in cast("list[object]", value))
+    if origin in (Union, types.UnionType):
+        for option in inner:
+            if _fits(option, value):
+                return _value(option, value, source, path)
+    elif isinstance(wanted, type) and _fits(wanted, value):
+        return cast("Any", wanted)(value)
+    raise _bad(f"{source}: `{path}` is {value!r}; expected {_words(wanted)}")
+
+
+def _fits(wanted: Any, value: object) -> bool:
+    if get_origin(wanted) is tuple:
+        return isinstance(value, list)
+    if issubclass(wanted, StrEnum):
+        return value in [member.value for member in wanted]
+    if wanted is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    if wanted is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, wanted)
+
+
+def _words(wanted: Any) -> str:
+    names = {str: "a string", int: "an integer", float: "a number", bool: "true or false"}
+    if wanted in names:
+        return names[wanted]
+    if get_origin(wanted) in (Union, types.UnionType):
+        options = [option for option in get_args(wanted) if option is not bool]
+        unique = ["a number" if o in (int, float) else _words(o) for o in options]
+        return " or ".join(dict.fromkeys(unique))
+    if get_origin(wanted) is tuple:
+        return "a list of strings"
+    if isinstance(wanted, type) and issubclass(wanted, StrEnum):
+        return " or ".join(f'"{member}"' for member in wanted)
+    return "a table"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _plain(v) for k, v in cast("dict[str, Any]", value).items()}
+    if isinstance(value, tuple):
+        return [_plain(v) for v in cast("tuple[Any, ...]", value)]
+    return str(value) if isinstance(value, StrEnum) else value
+
+
+def _dotted(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name
+
+
+def _bad(message: str) -> TrainError:
+    return TrainError(TrainCode.RECIPE, message)

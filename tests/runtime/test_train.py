@@ -1,0 +1,282 @@
+"""The training loop on a small regression: learning, exact resume, interruption, refusals."""
+
+import csv
+import json
+import os
+import signal
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dmc_runtime import keys, metrics, plot, train
+from dmc_runtime.checkpoint import read, restore
+from dmc_runtime.errors import MissingExtraError, TrainCode, TrainError
+from dmc_runtime.recipe import Recipe, parse
+from dmc_runtime.records import Record, make_record
+from dmc_runtime.train import Functions, Report, evaluate, run
+
+Line = make_record("Line", ["w", "b"], sizes=["D"])
+Momentum = make_record("Momentum", ["v", "t"])
+Metrics = make_record("Metrics", ["accuracy", "learning_rate", "gradient_norm"])
+Score = make_record("Score", ["loss", "accuracy"])
+f32 = np.float32
+
+
+def init() -> Record:
+    return Line(w=np.zeros(3, f32), b=np.zeros((), f32), D=3)
+
+
+def start(net: Record) -> Record:
+    return Momentum(v=net * 0.0, t=np.asarray(0))
+
+
+def error(net, x, y):
+    return x @ net.w + net.b - y
+
+
+def step(net, opt, /, x, y, peak, total, key):
+    """Noisy momentum descent whose rate falls to zero: depends on step, key and all state."""
+    r = error(net, x, y)
+    noise = f32(0.01) * keys.normal(key, 3, f32)
+    grad = net.replace(w=2 * (r @ x) / f32(len(y)) + noise, b=np.asarray(2 * r.mean(), f32))
+    v = 0.5 * opt.v + grad
+    lr = peak * (1 - opt.t / total)
+    norm = float(np.sqrt(sum(float(np.sum(leaf**2)) for _, leaf in grad)))
+    close = (np.abs(r) < 0.5).mean()
+    told = Metrics(accuracy=close, learning_rate=f32(lr), gradient_norm=norm)
+    return f32((r**2).mean()), net - lr * v, Momentum(v=v, t=opt.t + 1), told
+
+
+def score(net, /, x, y):
+    r = error(net, x, y)
+    return Score(loss=(r**2).mean(), accuracy=(np.abs(r) < 0.5).mean())
+
+
+FUNCTIONS = Functions(init, start, step, score)
+
+
+@pytest.fixture
+def recipe(tmp_path) -> Recipe:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(130, 3)).astype(f32)
+    y = (x @ np.array([1.0, -2.0, 0.5], f32) + 3).astype(f32)
+    np.savez(tmp_path / "train.npz", x=x[:100], label=y[:100])
+    np.savez(tmp_path / "test.npz", x=x[100:], label=y[100:])
+    content = {
+        "program": "line.dm",
+        "seed": 1,
+        "epochs": 6,
+        "model": {"name": "Line"},
+        "data": {
+            "train": "train.npz",
+            "test": "test.npz",
+            "validation": 0.2,
+            "inputs": {"x": "x", "y": "label"},
+            "batch_size": 12,
+        },
+        "arguments": {"peak": 0.1, "total": "steps", "key": "key"},
+        "outputs": {"best": "accuracy", "best_mode": "max", "plot": False},
+    }
+    return parse(content, folder=tmp_path)
+
+
+def quiet(recipe: Recipe, functions: Functions = FUNCTIONS, **options) -> Report:
+    return run(recipe, functions, progress=False, **options)
+
+
+def test_a_run_learns_and_reports(recipe, tmp_path):
+    report = quiet(recipe)
+    assert report.steps == 6 * 7
+    assert not report.interrupted
+    assert report.training.keys() == {"loss", "accuracy", "learning_rate", "gradient_norm"}
+    assert report.validation["accuracy"] == 1
+    assert report.test["loss"] < 0.02
+    assert report.test == evaluate(recipe, FUNCTIONS, report.checkpoint)
+    assert restore(report.checkpoint, Line, part="net").D == 3
+    assert read(tmp_path / "run" / "last.safetensors").metadata["step"] == 42
+
+
+def test_metrics_have_a_row_for_each_step(recipe, tmp_path):
+    quiet(recipe)
+    with (tmp_path / "run" / "metrics.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["step"]) for row in rows] == list(range(1, 43))
+    assert [row["epoch"] for row in rows[6:8]] == ["1", "2"]
+    assert rows[6]["validation_loss"] != ""
+    assert rows[7]["validation_loss"] == ""
+    lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
+    assert float(rows[9]["loss"]) == json.loads(lines[9])["loss"]
+    assert float(rows[0]["learning_rate"]) == pytest.approx(0.1)
+
+
+def outcome(folder: Path):
+    """What must not depend on interruptions: every byte of the state, and metrics but for time."""
+    state = {k: v.tobytes() for k, v in read(folder / "last.safetensors").arrays.items()}
+    best = {k: v.tobytes() for k, v in read(folder / "best.safetensors").arrays.items()}
+    rows = metrics.read(folder)
+    for row in rows:
+        del row["seconds"]
+    return state, best, rows
+
+
+def test_a_resumed_run_ends_with_the_same_bits(recipe, tmp_path):
+    whole = replace(recipe, outputs=replace(recipe.outputs, directory="whole"))
+    parts = replace(recipe, outputs=replace(recipe.outputs, directory="parts"))
+    quiet(whole)
+    assert quiet(parts, max_steps=1).steps == 1
+    for steps in (5, 7, 20, None):
+        quiet(parts, resume=True, max_steps=steps)
+    assert outcome(tmp_path / "whole") == outcome(tmp_path / "parts")
+    done = quiet(parts, resume=True)
+    assert done.steps == 42
+    assert outcome(tmp_path / "whole") == outcome(tmp_path / "parts")
+
+
+def test_a_crash_loses_only_what_came_after_the_checkpoint(recipe, tmp_path):
+    def failing(net, opt, /, **arguments):
+        if opt.t == 17:
+            raise OSError("power cut")
+        return step(net, opt, **arguments)
+
+    whole = replace(recipe, outputs=replace(recipe.outputs, directory="whole"))
+    quiet(whole)
+    with pytest.raises(OSError, match="power cut"):
+        quiet(recipe, replace(FUNCTIONS, step=failing))
+    assert read(tmp_path / "run" / "last.safetensors").metadata["step"] == 14
+    quiet(recipe, resume=True)
+    assert outcome(tmp_path / "whole") == outcome(tmp_path / "run")
+
+
+@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_stops_after_the_step(recipe, tmp_path, kind):
+    def interrupting(net, opt, /, **arguments):
+        if opt.t == 9:
+            os.kill(os.getpid(), kind)
+        return step(net, opt, **arguments)
+
+    before = signal.getsignal(kind)
+    report = quiet(recipe, replace(FUNCTIONS, step=interrupting))
+    assert signal.getsignal(kind) is before
+    assert report.interrupted
+    assert report.steps == 10
+    assert report.test == {}
+    whole = replace(recipe, outputs=replace(recipe.outputs, directory="whole"))
+    quiet(whole)
+    quiet(recipe, resume=True)
+    assert outcome(tmp_path / "whole") == outcome(tmp_path / "run")
+
+
+def test_a_second_interrupt_stops_at_once(recipe):
+    def interrupting(net, opt, /, **arguments):
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+        return step(net, opt, **arguments)
+
+    with pytest.raises(KeyboardInterrupt):
+        quiet(recipe, replace(FUNCTIONS, step=interrupting))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda r: (f32(np.nan), *r[1:]), r"`loss` is nan at step 11 \(epoch 2, batch 4 of 7\)"),
+        (lambda r: (*r[:3], r[3].replace(gradient_norm=np.inf)), "`gradient_norm` is inf at step"),
+    ],
+)
+def test_what_is_not_finite_stops_the_run(recipe, tmp_path, spoil, message):
+    def spoilt(net, opt, /, **arguments):
+        result = step(net, opt, **arguments)
+        return spoil(result) if opt.t == 10 else result
+
+    with pytest.raises(TrainError, match=message) as caught:
+        quiet(recipe, replace(FUNCTIONS, step=spoilt))
+    assert caught.value.code == TrainCode.NONFINITE
+    assert read(tmp_path / "run" / "last.safetensors").metadata["step"] == 7
+
+
+def test_parameters_that_are_not_finite_are_never_saved(recipe, tmp_path):
+    def spoilt(net, opt, /, **arguments):
+        loss, net, opt, told = step(net, opt, **arguments)
+        return loss, net.replace(b=np.asarray(np.nan, f32)) if opt.t == 14 else net, opt, told
+
+    with pytest.raises(TrainError, match="`b` is not finite at step 14"):
+        quiet(recipe, replace(FUNCTIONS, step=spoilt))
+    assert read(tmp_path / "run" / "last.safetensors").metadata["step"] == 7
+
+
+def test_resuming_another_recipe_is_refused(recipe):
+    quiet(recipe, max_steps=3)
+    other = replace(recipe, arguments={**recipe.arguments, "peak": 0.2})
+    with pytest.raises(TrainError, match=r"another recipe: `arguments.peak` differs") as caught:
+        quiet(other, resume=True)
+    assert caught.value.code == TrainCode.RESUME
+    quieter = replace(recipe, outputs=replace(recipe.outputs, checkpoint_every=2))
+    assert quiet(quieter, resume=True).steps == 42
+
+
+def test_functions_that_do_not_fit_are_refused(recipe):
+    for broken, message in [
+        (replace(FUNCTIONS, step=lambda net, opt, /, **_: (f32(1), net)), r"must give \(loss"),
+        (
+            replace(FUNCTIONS, step=lambda n, o, /, **_: (f32(1), n, o, Metrics.spec and n)),
+            "the metric `w` is an array",
+        ),
+        (replace(FUNCTIONS, evaluate=lambda net, /, **_: f32(1)), "no score `accuracy`"),
+    ]:
+        with pytest.raises(TrainError, match=message) as caught:
+            quiet(recipe, broken)
+        assert caught.value.code == TrainCode.STEP
+
+
+def test_without_held_out_data_the_last_model_counts(recipe):
+    bare = replace(recipe, data=replace(recipe.data, validation=0.0, test=""))
+    report = quiet(bare, replace(FUNCTIONS, evaluate=None))
+    assert report.test == {}
+    assert report.checkpoint.name == "last.safetensors"
+    with pytest.raises(TrainError, match="no held-out data"):
+        evaluate(bare, FUNCTIONS, report.checkpoint)
+
+
+def test_scores_are_means_over_examples_not_batches(recipe):
+    report = quiet(recipe)
+    batched = replace(recipe, data=replace(recipe.data, evaluation_batch_size=7))
+    assert evaluate(batched, FUNCTIONS, report.checkpoint)["loss"] == pytest.approx(
+        report.test["loss"], rel=1e-5
+    )
+
+
+def test_inputs_from_csv_columns(recipe, tmp_path):
+    (tmp_path / "line.csv").write_text("a,b,c,y\n" + "1,2,3,4\n5,6,7,8\n" * 10)
+    content = replace(
+        recipe.data, train="line.csv", inputs={"x": ("a", "b", "c"), "y": "y"}, test=""
+    )
+    tables = train.load_tables(replace(recipe, data=content))
+    assert tables.train["x"].shape == (16, 3)
+    with pytest.raises(TrainError, match="`f8` is no dtype of data; known: f16, "):
+        train.load_tables(replace(recipe, data=replace(content, dtypes={"y": "f8"})))
+
+
+def test_the_plot_shows_the_run(recipe, tmp_path):
+    report = quiet(replace(recipe, outputs=replace(recipe.outputs, plot=True)))
+    assert report.plot == tmp_path / "run" / "training.png"
+    data = (tmp_path / "run" / "training.png").read_bytes()
+    assert data.startswith(b"\x89PNG")
+    assert len(data) > 20_000
+
+
+def test_missing_extras_are_named(recipe, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    with pytest.raises(MissingExtraError, match=r"a plot needs .*dmc\[plot\]"):
+        plot.require()
+    monkeypatch.setitem(sys.modules, "tqdm", None)
+    with pytest.raises(MissingExtraError, match=r"a progress bar needs .*dmc\[train\]"):
+        run(recipe, FUNCTIONS)
+
+
+def test_a_cut_last_line_of_the_log_is_left_out(tmp_path):
+    (tmp_path / "metrics.jsonl").write_text('{"step": 1}\n{"st')
+    assert metrics.read(tmp_path) == [{"step": 1}]
+    assert metrics.read(tmp_path / "none") == []
