@@ -31,6 +31,7 @@ from dmc.ir import (
     Value,
     attribute,
     dtype_of,
+    int_tuple,
     operand,
     result,
     shape_of,
@@ -144,7 +145,7 @@ class Bits(Draw):
     """
 
     name = "random.bits"
-    shape = attribute(tuple[int, ...])
+    shape = int_tuple()
     width = attribute(int)
     word = attribute(Word, default=Word.OWN.value)
     result = result()

@@ -29,7 +29,7 @@ from dmc.ir import (
     TensorType,
     Type,
     Value,
-    attribute,
+    int_tuple,
     operand,
     result,
     shape_of,
@@ -49,10 +49,10 @@ class DotGeneral(TensorOp):
     name = "tensor.dot_general"
     lhs = operand()
     rhs = operand()
-    lhs_batching_dimensions = attribute(tuple[int, ...])
-    rhs_batching_dimensions = attribute(tuple[int, ...])
-    lhs_contracting_dimensions = attribute(tuple[int, ...])
-    rhs_contracting_dimensions = attribute(tuple[int, ...])
+    lhs_batching_dimensions = int_tuple()
+    rhs_batching_dimensions = int_tuple()
+    lhs_contracting_dimensions = int_tuple()
+    rhs_contracting_dimensions = int_tuple()
     result = result()
 
     @property

@@ -35,6 +35,7 @@ from dmc.ir import (
     Type,
     Value,
     attribute,
+    int_tuple,
     operand,
     operands,
     result,
@@ -52,9 +53,9 @@ class Combiner(enum.Enum):
 class Indexing(TensorOp):
     """What gather and scatter share: the indexed tensor comes first, the indices last."""
 
-    start_index_map = attribute(tuple[int, ...])
-    operand_batching_dims = attribute(tuple[int, ...], default=())
-    start_indices_batching_dims = attribute(tuple[int, ...], default=())
+    start_index_map = int_tuple()
+    operand_batching_dims = int_tuple(())
+    start_indices_batching_dims = int_tuple(())
 
     @property
     def index_operands(self) -> tuple[Value, ...]:

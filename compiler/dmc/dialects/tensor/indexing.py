@@ -26,7 +26,7 @@ from dmc.ir import (
     TensorType,
     Type,
     Value,
-    attribute,
+    int_tuple,
     operand,
     operands,
     result,
@@ -136,7 +136,7 @@ class DynamicSlice(TensorOp):
     keeps_splats = True
     operand = operand()
     start_indices = operands()
-    slice_sizes = attribute(tuple[int, ...])
+    slice_sizes = int_tuple()
     result = result()
 
     def infer(self) -> Sequence[Type]:

@@ -23,6 +23,7 @@ from dmc.ir import (
     Type,
     Value,
     attribute,
+    int_tuple,
     operand,
     operands,
     result,
@@ -40,9 +41,9 @@ class Slice(TensorOp):
     name = "tensor.slice"
     keeps_splats = True
     operand = operand()
-    start_indices = attribute(tuple[int, ...])
-    limit_indices = attribute(tuple[int, ...])
-    strides = attribute(tuple[int, ...])
+    start_indices = int_tuple()
+    limit_indices = int_tuple()
+    strides = int_tuple()
     result = result()
 
     def infer(self) -> Sequence[Type]:
@@ -169,9 +170,9 @@ class Pad(TensorOp):
     name = "tensor.pad"
     input = operand()
     padding_value = operand()
-    edge_padding_low = attribute(tuple[int, ...])
-    edge_padding_high = attribute(tuple[int, ...])
-    interior_padding = attribute(tuple[int, ...])
+    edge_padding_low = int_tuple()
+    edge_padding_high = int_tuple()
+    interior_padding = int_tuple()
     result = result()
 
     def infer(self) -> Sequence[Type]:
@@ -365,7 +366,7 @@ class Reverse(TensorOp):
     name = "tensor.reverse"
     keeps_splats = True
     operand = operand()
-    dimensions = attribute(tuple[int, ...])
+    dimensions = int_tuple()
     result = result()
 
     def infer(self) -> Sequence[Type]:

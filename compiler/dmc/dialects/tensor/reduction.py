@@ -44,6 +44,7 @@ from dmc.ir import (
     Type,
     Value,
     attribute,
+    int_tuple,
     operand,
     result,
     shape_of,
@@ -85,7 +86,7 @@ class Reduce(TensorOp):
     name = "tensor.reduce"
     operand = operand()
     kind = attribute(Kind)
-    dimensions = attribute(tuple[int, ...])
+    dimensions = int_tuple()
     result = result()
 
     def infer(self) -> Sequence[Type]:

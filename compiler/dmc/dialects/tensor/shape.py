@@ -26,7 +26,7 @@ from dmc.ir import (
     TensorType,
     Type,
     Value,
-    attribute,
+    int_tuple,
     operand,
     result,
     shape_of,
@@ -44,8 +44,8 @@ class BroadcastInDim(TensorOp):
     name = "tensor.broadcast_in_dim"
     keeps_splats = True
     operand = operand()
-    shape = attribute(tuple[int, ...])
-    broadcast_dimensions = attribute(tuple[int, ...])
+    shape = int_tuple()
+    broadcast_dimensions = int_tuple()
     result = result()
 
     def infer(self) -> Sequence[Type]:
@@ -131,7 +131,7 @@ class Reshape(TensorOp):
     name = "tensor.reshape"
     keeps_splats = True
     operand = operand()
-    shape = attribute(tuple[int, ...])
+    shape = int_tuple()
     result = result()
 
     def infer(self) -> Sequence[Type]:
@@ -196,7 +196,7 @@ class Transpose(TensorOp):
     name = "tensor.transpose"
     keeps_splats = True
     operand = operand()
-    permutation = attribute(tuple[int, ...])
+    permutation = int_tuple()
     result = result()
 
     def infer(self) -> Sequence[Type]:
