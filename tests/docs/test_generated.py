@@ -31,5 +31,5 @@ def test_generated_pages_are_current(generator: ModuleType) -> None:
 
 def test_no_page_is_left_over(generator: ModuleType) -> None:
     pages: dict[Path, str] = generator.generated()
-    on_disk = {*(ROOT / "docs" / "errors").glob("*.md"), ROOT / "docs" / "ir" / "operations.md"}
-    assert on_disk == set(pages)
+    on_disk = {*(ROOT / "docs" / "errors").glob("*.md")}
+    assert on_disk <= set(pages)
