@@ -1,0 +1,114 @@
+"""Whatever the text, the parser either accepts it or raises `dmc.Error`, soon."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dmc.syntax import ast, dump, parser
+from dmc.syntax.errors import Error
+
+PROGRAMS = [
+    path.read_text(encoding="utf-8")
+    for path in sorted((Path(__file__).parent / "programs").glob("*.dm"))
+]
+PIECES = (
+    *(
+        "(",
+        ")",
+        "[",
+        "]",
+        "{",
+        "}",
+        "\n",
+        "\n    ",
+        ";",
+        ",",
+        ":",
+        "=",
+        "==",
+        "=>",
+        "->",
+        "|>",
+        "#",
+    ),
+    *(
+        "..",
+        "...",
+        ".",
+        "*",
+        "**",
+        "-",
+        "@",
+        "_",
+        "1.",
+        ".5",
+        "1e5",
+        '"',
+        "\t",
+        "\0",
+        "é",
+        "×",
+        "\\",
+    ),
+    *(" fn ", " let ", " if ", " else ", " for ", " in ", " checkpoint ", " return ", " model "),
+)
+
+
+@st.composite
+def mutants(draw: st.DrawFn) -> str:
+    """An example program with a few pieces of text put in, taken out or moved."""
+    text = draw(st.sampled_from(PROGRAMS))
+    for _ in range(draw(st.integers(1, 4))):
+        start = draw(st.integers(0, len(text)))
+        end = min(len(text), start + draw(st.sampled_from((0, 1, 2, 10, 100))))
+        piece = draw(st.sampled_from(("", *PIECES)))
+        if draw(st.booleans()):
+            target = draw(st.integers(0, len(text)))
+            piece += text[target : target + 20]
+        text = text[:start] + piece + text[end:]
+    return text
+
+
+def accepts_or_refuses(text: str) -> None:
+    start = time.perf_counter()
+    lines = text.split("\n")
+    tree: ast.File | None = None
+    refusal: Error | None = None
+    try:
+        tree = parser.parse_text(text, "mutant.dm")
+    except Error as error:
+        refusal = error
+    assert time.perf_counter() - start < 2
+    if tree is not None:
+        assert dump.dump(tree)
+        assert all(node.span.start_line <= node.span.end_line for node in ast.walk(tree))
+    if refusal is not None:
+        assert refusal.diagnostics
+        assert str(refusal)
+        for problem in refusal.diagnostics:
+            assert problem.primary is not None
+            span = problem.primary.span
+            assert 1 <= span.start_line <= len(lines)
+            assert 1 <= span.start_column <= len(lines[span.start_line - 1]) + 1
+
+
+@settings(max_examples=200)
+@given(mutants())
+def test_mutants(text: str) -> None:
+    accepts_or_refuses(text)
+
+
+@settings(max_examples=100)
+@given(st.lists(st.sampled_from(PIECES), max_size=40).map("".join))
+def test_heaps_of_tokens(text: str) -> None:
+    accepts_or_refuses("fn f() -> f64 = " + text)
+
+
+@settings(max_examples=100)
+@given(st.text(max_size=60))
+def test_any_text(text: str) -> None:
+    accepts_or_refuses(text)
