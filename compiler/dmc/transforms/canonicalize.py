@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dmc.dialects import arith, control
+from dmc.dialects import arith, control, tensor
 from dmc.ir import Builder, Module, Operation, Trait, Value
 from dmc.ir.passes import Pass
 from dmc.ir.rewriter import rewrite
@@ -19,7 +19,8 @@ class Canonicalize(Pass):
     name = "canonicalize"
 
     def run(self, module: Module) -> None:
-        rewrite(module, [_fold, _canonicalize, _constant_last, _known_branch, _known_count])
+        own = (_fold, _canonicalize, _constant_last, _known_branch, _known_count)
+        rewrite(module, [*own, *tensor.PATTERNS])
 
 
 def _fold(op: Operation, builder: Builder) -> Sequence[Value] | None:

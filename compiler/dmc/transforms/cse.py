@@ -24,6 +24,11 @@ class Cse(Pass):
         _merge(module.body, _Scope(None))
 
 
+def merge_equal(block: Block) -> None:
+    """Merge equal operations inside one block."""
+    _merge(block, _Scope(None))
+
+
 class _Scope:
     """Operations available in a block, and in those around it."""
 

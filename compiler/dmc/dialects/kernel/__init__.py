@@ -21,6 +21,7 @@ from dmc.dialects.kernel.scalar import (
     Load,
     Structured,
     Yield,
+    element_type,
     identity_of,
 )
 
@@ -41,5 +42,6 @@ __all__ = [
     "UpdateWindow",
     "View",
     "Yield",
+    "element_type",
     "identity_of",
 ]

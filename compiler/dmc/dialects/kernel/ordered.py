@@ -14,6 +14,7 @@ from dmc.dialects.kernel.scalar import (
     element_type,
     flops_of,
     grid_of,
+    identity_of,
     read_through,
     run_scalars,
 )
@@ -90,7 +91,8 @@ class Scatter(Structured):
 class Scan(Operation):
     """`kernel.scan`: running combination along one axis, in order.
 
-    Element i of the result combines elements 0…i of the operand; `reverse` runs from the end.
+    Element i of the result combines elements 0…i of the operand, or 0…i-1 when `exclusive`, so
+    that the first is the identity of the combiner; `reverse` runs from the end.
 
     C1: the axis exists.
     C2: `combiner` is known.
@@ -101,6 +103,7 @@ class Scan(Operation):
     axis = attribute(int)
     combiner = attribute(str, "add")
     reverse = attribute(bool, False)
+    exclusive = attribute(bool, False)
     output = result()
 
     def infer(self) -> Sequence[Type]:
@@ -114,6 +117,10 @@ class Scan(Operation):
         (source,) = operands
         array = np.flip(source, self.axis) if self.reverse else source
         scanned = COMBINERS[self.combiner].accumulate(array, self.axis, dtype=source.dtype)
+        if self.exclusive:
+            first = identity_of(self.combiner, DType.of(source.dtype))
+            scanned = np.insert(scanned, 0, first, self.axis)
+            scanned = np.delete(scanned, -1, self.axis)
         return (np.flip(scanned, self.axis) if self.reverse else scanned,)
 
     def cost(self) -> Cost:
@@ -122,9 +129,9 @@ class Scan(Operation):
 
 
 class Sort(Operation):
-    """`kernel.sort`: a stable sort along one axis, and the i64 subscripts it reads them from.
+    """`kernel.sort`: a stable sort along one axis, and the i32 subscripts it reads them from.
 
-    Ascending unless `descending`; NaN goes last either way, and equal elements keep their order.
+    Ascending unless `descending`; NaN counts as the largest, and equal elements keep their order.
 
     C1: the axis exists.
     """
@@ -137,20 +144,22 @@ class Sort(Operation):
     permutation = result()
 
     def infer(self) -> Sequence[Type]:
-        return (self.source.type, TensorType(shape_of(self.source.type), DType.I64))
+        return (self.source.type, TensorType(shape_of(self.source.type), DType.I32))
 
     def verify_(self) -> None:
         self.require(1, 0 <= self.axis < len(shape_of(self.source.type)), "no such axis")
 
     def evaluate(self, operands: Sequence[Array], interpreter: Interpreter) -> Sequence[Array]:
         (source,) = operands
-        # Negating a rank is exact where negating an element may overflow.
-        keys = np.unique(source, return_inverse=True, equal_nan=True)[1].reshape(source.shape)
-        keys = np.where(source != source, source.size, -keys if self.descending else keys)
-        order = np.argsort(keys, axis=self.axis, kind="stable").astype(np.int64)
-        return (np.take_along_axis(source, order, self.axis), order)
+        axis = self.axis
+        if self.descending:
+            backwards = np.argsort(np.flip(source, axis), axis=axis, kind="stable")
+            order = source.shape[axis] - 1 - np.flip(backwards, axis)
+        else:
+            order = np.argsort(source, axis=axis, kind="stable")
+        return (np.take_along_axis(source, order, axis), order.astype(np.int32))
 
     def cost(self) -> Cost:
         assert isinstance(self.source.type, ShapedType)
         size = self.source.type.size
-        return Cost(size * max(size.bit_length(), 1), 2 * self.source.type.bytes + 8 * size)
+        return Cost(size * max(size.bit_length(), 1), 2 * self.source.type.bytes + 4 * size)

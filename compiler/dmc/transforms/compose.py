@@ -1,0 +1,341 @@
+"""Composition of kernels: two `kernel.generic` become one that computes the same.
+
+Whether they should is decided in `dmc.transforms.fuse`; here is how. Iteration dimensions of one
+kernel are expressed by those of the other, and scalar code is joined.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from dmc.dialects import kernel
+from dmc.ir import AffineExpr, AffineMap, Block, Builder, TensorType, Value, dtype_of
+from dmc.ir.rewriter import replace_op
+from dmc.transforms.cse import merge_equal
+from dmc.transforms.generics import Read, affine_value, assemble, number, term
+
+Substitution = Sequence[AffineExpr]
+"""For each dimension of a kernel its value in the dimensions of another."""
+
+
+def substitute(expr: AffineExpr, by: Substitution, dimensions: int) -> AffineExpr:
+    """`expr` over the `dimensions` of another kernel."""
+    coefficients = [0] * dimensions
+    constant = expr.constant
+    for coefficient, inner in zip(expr.coefficients, by, strict=True):
+        constant += coefficient * inner.constant
+        for d, c in enumerate(inner.coefficients):
+            coefficients[d] += coefficient * c
+    return AffineExpr(tuple(coefficients), constant)
+
+
+def substitute_map(map_: AffineMap, by: Substitution, dimensions: int) -> AffineMap:
+    """`map_` from the `dimensions` of another kernel."""
+    return AffineMap(dimensions, tuple(substitute(e, by, dimensions) for e in map_.results))
+
+
+def renaming(dims: Sequence[int], dimensions: int) -> list[AffineExpr]:
+    """The substitution of dimension i by dimension `dims[i]`."""
+    return [term(dimensions, d) for d in dims]
+
+
+def producer_dimensions(producer: kernel.Generic, result: int, map_: AffineMap) -> Substitution:
+    """The parallel dimensions of `producer` where its result is read through `map_`."""
+    picked = producer.result_maps[result].picked() or ()
+    by = [number(map_.dimensions, 0)] * len(producer.parallel)
+    for axis, dim in enumerate(picked):
+        by[dim] = map_.results[axis]
+    return by
+
+
+@dataclass
+class Part:
+    """Body or epilogue of a kernel under construction: its operands and its code."""
+
+    reads: list[Read] = field(default_factory=list[Read])
+    block: Block = field(default_factory=Block)
+    leading: int = 0
+    """Arguments in front of those of the reads: an epilogue takes reduced values first."""
+
+    def builder(self) -> Builder:
+        return Builder(self.block)
+
+    def add_leading(self, value: Value) -> Value:
+        """A block argument for a reduced value, before any read is added."""
+        self.leading += 1
+        return self.block.add_arg(value.type, value.name)
+
+    def read(self, value: Value, map_: AffineMap) -> Value:
+        """The block argument for an operand, the same when it is read in the same way."""
+        wanted = Read(value, map_)
+        if wanted not in self.reads:
+            self.reads.append(wanted)
+            self.block.add_arg(TensorType((), dtype_of(value.type)), value.name)
+        return self.block.args[self.leading + self.reads.index(wanted)]
+
+    def inline(
+        self, block: Block, arguments: Sequence[Value], by: Substitution | None = None
+    ) -> list[Value]:
+        """Append the code of `block`; `by` gives what its iteration dimensions are here."""
+        mapping = dict(zip(block.args, arguments, strict=True))
+        builder = self.builder()
+        terminator = block.terminator
+        for op in block:
+            if op is terminator:
+                break
+            if isinstance(op, kernel.Index) and by is not None:
+                builder.location = op.location
+                mapping[op.output] = affine_value(builder, by[op.dim])
+            else:
+                builder.insert(op.clone(mapping))
+        return [mapping.get(value, value) for value in terminator.operands]
+
+    def finish(self, values: Sequence[Value]) -> None:
+        """End the code, and drop what it turns out not to need."""
+        self.builder().insert(kernel.Yield(values))
+        merge_equal(self.block)
+        for op in reversed(self.block):
+            if op.results and not any(value.uses for value in op.results):
+                op.erase()
+        for index in reversed(range(self.leading, len(self.block.args))):
+            if not self.block.args[index].uses:
+                self.block.erase_arg(index)
+                del self.reads[index - self.leading]
+
+
+def read_all(part: Part, reads: Sequence[Value], maps: Sequence[AffineMap]) -> list[Value]:
+    """Block arguments for several operands."""
+    return [part.read(value, map_) for value, map_ in zip(reads, maps, strict=True)]
+
+
+def into_consumer(
+    producer: kernel.Generic, consumer: kernel.Generic, uses: Sequence[int]
+) -> kernel.Generic:
+    """`consumer` with the code of `producer`, which reduces nothing, in place of operands `uses`.
+
+    The producer is left in place. Returns the new kernel, which replaces `consumer`.
+    """
+    dims = len(consumer.space)
+    body, epilogue = Part(), Part()
+    count = consumer.body_count
+    yielded = consumer.body.terminator.operands
+
+    def arguments(part: Part, indices: Sequence[int]) -> list[Value]:
+        found: list[Value] = []
+        for i in indices:
+            value, map_ = consumer.operands[i], consumer.operand_maps[i]
+            if i not in uses:
+                found.append(part.read(value, map_))
+                continue
+            by = producer_dimensions(producer, value.index, map_)
+            maps = [substitute_map(m, by, dims) for m in producer.operand_maps]
+            args = read_all(part, producer.operands, maps)
+            found.append(part.inline(producer.body, args, by)[value.index])
+        return found
+
+    body.finish(body.inline(consumer.body, arguments(body, range(count))))
+    reduced = [epilogue.add_leading(value) for value in yielded]
+    after = [*reduced, *arguments(epilogue, range(count, len(consumer.operands)))]
+    epilogue.finish(epilogue.inline(consumer.epilogue, after))
+    return _replace(consumer, body, epilogue)
+
+
+def _replace(old: kernel.Generic, body: Part, epilogue: Part) -> kernel.Generic:
+    """Put a kernel of the same space and results in place of `old`."""
+    builder = Builder.ahead_of(old)
+    builder.location = old.location.by("fuse")
+    new = assemble(
+        builder,
+        old.space,
+        body.reads,
+        body.block,
+        old.result_maps,
+        old.combiner_names,
+        len(old.reduction),
+        epilogue.reads,
+        epilogue.block,
+        [value.name for value in old.results],
+    )
+    replace_op(old, new.results)
+    return new
+
+
+def common_space(producer: kernel.Generic, consumer: kernel.Generic) -> tuple[int, ...] | None:
+    """For each dimension of `consumer` the parallel dimension of `producer` it runs along.
+
+    None unless `consumer`, which reduces nothing, visits each parallel point of `producer` once
+    and reads there just the elements that `producer` computes there.
+    """
+    if consumer.reduction or sorted(consumer.space) != sorted(producer.parallel_sizes):
+        return None
+    found: set[tuple[int, ...]] = set()
+    for value, map_ in zip(consumer.operands, consumer.operand_maps, strict=True):
+        if value.owner is not producer:
+            continue
+        picked = map_.picked()
+        if picked is None or sorted(picked) != list(consumer.parallel):
+            return None
+        own = producer.result_maps[value.index].picked() or ()
+        along = dict(zip(picked, own, strict=True))
+        found.add(tuple(along[d] for d in consumer.parallel))
+    return found.pop() if len(found) == 1 else None
+
+
+def into_producer(
+    producer: kernel.Generic, consumer: kernel.Generic, along: Sequence[int]
+) -> kernel.Generic:
+    """One kernel with the results of both, `consumer` running after `producer` at each point.
+
+    `along` comes from `common_space`. Results of `producer` that nothing else reads are dropped.
+    The kernel is put where `producer` was and replaces both.
+    """
+    dims = len(producer.space)
+    by = renaming(along, dims)
+    body, epilogue = Part(), Part()
+    args = read_all(body, producer.body_inputs, producer.operand_maps[: producer.body_count])
+    yielded = body.inline(producer.body, args)
+    if producer.reduction:
+        body.finish(yielded)
+        after = [epilogue.add_leading(v) for v in producer.body.terminator.operands]
+        maps = producer.operand_maps[producer.body_count :]
+        after += read_all(epilogue, producer.epilogue_inputs, maps)
+        values = epilogue.inline(producer.epilogue, after)
+        last = epilogue
+    else:
+        values, last = yielded, body
+
+    def argument(value: Value, map_: AffineMap) -> Value:
+        if value.owner is producer:
+            return values[value.index]
+        return last.read(value, substitute_map(map_, by, dims))
+
+    pairs = zip(consumer.operands, consumer.operand_maps, strict=True)
+    own = last.inline(consumer.body, [argument(v, m) for v, m in pairs], by)
+    kept = [
+        value for value in producer.results if any(user is not consumer for user, _ in value.uses)
+    ]
+    results = [*kept, *consumer.results]
+    outputs = [*(values[value.index] for value in kept), *own]
+    writes = [producer.result_maps[value.index] for value in kept]
+    writes += [substitute_map(m, by, dims) for m in consumer.result_maps]
+    last.finish(outputs)
+    if not producer.reduction:
+        passes = [epilogue.add_leading(value) for value in outputs]
+        epilogue.finish(passes)
+    builder = Builder.ahead_of(producer)
+    builder.location = consumer.location.by("fuse")
+    new = assemble(
+        builder,
+        producer.space,
+        body.reads,
+        body.block,
+        writes,
+        producer.combiner_names,
+        len(producer.reduction),
+        epilogue.reads,
+        epilogue.block,
+        [value.name for value in results],
+    )
+    _hand_over(results, new)
+    consumer.erase()
+    producer.erase()
+    return new
+
+
+def merged(first: kernel.Generic, second: kernel.Generic) -> kernel.Generic:
+    """One kernel with the results of both, which have one iteration space and are independent.
+
+    It is put where `first` was and replaces both.
+    """
+    body, epilogue = Part(), Part()
+    yielded: list[Value] = []
+    for op in (first, second):
+        maps = op.operand_maps[: op.body_count]
+        yielded += body.inline(op.body, read_all(body, op.body_inputs, maps))
+    reduced = [epilogue.add_leading(value) for value in yielded]
+    body.finish(yielded)
+    outputs: list[Value] = []
+    for op in (first, second):
+        count = len(op.body.terminator.operands)
+        maps = op.operand_maps[op.body_count :]
+        extra = read_all(epilogue, op.epilogue_inputs, maps)
+        outputs += epilogue.inline(op.epilogue, [*reduced[:count], *extra])
+        reduced = reduced[count:]
+    epilogue.finish(outputs)
+    results = [*first.results, *second.results]
+    builder = Builder.ahead_of(first)
+    builder.location = first.location.by("fuse")
+    new = assemble(
+        builder,
+        first.space,
+        body.reads,
+        body.block,
+        [*first.result_maps, *second.result_maps],
+        [*first.combiner_names, *second.combiner_names],
+        len(first.reduction),
+        epilogue.reads,
+        epilogue.block,
+        [value.name for value in results],
+    )
+    _hand_over(results, new)
+    second.erase()
+    first.erase()
+    return new
+
+
+def _hand_over(results: Sequence[Value], new: kernel.Generic) -> None:
+    for old, value in zip(results, new.results, strict=True):
+        old.replace_all_uses_with(value)
+
+
+def reading(op: kernel.Generic, reads: Mapping[int, Read]) -> kernel.Generic:
+    """`op` with some operands read from elsewhere."""
+    body, epilogue = Part(), Part()
+    count = op.body_count
+    pairs = [
+        reads.get(i, Read(value, map_))
+        for i, (value, map_) in enumerate(zip(op.operands, op.operand_maps, strict=True))
+    ]
+    args = [body.read(read.value, read.map) for read in pairs[:count]]
+    yielded = body.inline(op.body, args)
+    body.finish(yielded)
+    reduced = [epilogue.add_leading(value) for value in op.body.terminator.operands]
+    after = [epilogue.read(read.value, read.map) for read in pairs[count:]]
+    epilogue.finish(epilogue.inline(op.epilogue, [*reduced, *after]))
+    return _replace(op, body, epilogue)
+
+
+def without_results(op: kernel.Generic, kept: Sequence[int]) -> kernel.Generic:
+    """`op` with only the results `kept`, and without the code for the others."""
+    body, epilogue = Part(), Part()
+    maps = op.operand_maps
+    yielded = body.inline(op.body, read_all(body, op.body_inputs, maps[: op.body_count]))
+    reduced = [epilogue.add_leading(value) for value in op.body.terminator.operands]
+    extra = read_all(epilogue, op.epilogue_inputs, maps[op.body_count :])
+    outputs = epilogue.inline(op.epilogue, [*reduced, *extra])
+    epilogue.finish([outputs[i] for i in kept])
+    needed = [i for i, value in enumerate(reduced) if value.uses]
+    for i in reversed(range(len(reduced))):
+        if i not in needed:
+            epilogue.block.erase_arg(i)
+    epilogue.leading = len(needed)
+    body.finish([yielded[i] for i in needed])
+    builder = Builder.ahead_of(op)
+    builder.location = op.location
+    new = assemble(
+        builder,
+        op.space,
+        body.reads,
+        body.block,
+        [op.result_maps[i] for i in kept],
+        [op.combiner_names[i] for i in needed] if op.reduction else (),
+        len(op.reduction),
+        epilogue.reads,
+        epilogue.block,
+        [op.results[i].name for i in kept],
+    )
+    for i, value in zip(kept, new.results, strict=True):
+        op.results[i].replace_all_uses_with(value)
+    op.erase()
+    return new

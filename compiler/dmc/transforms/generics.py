@@ -1,0 +1,157 @@
+"""Building `kernel.generic` and the scalar code in it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from dmc.dialects import arith, kernel
+from dmc.dialects.elementwise import splat_of
+from dmc.ir import (
+    AffineExpr,
+    AffineMap,
+    ArrayAttr,
+    Block,
+    Builder,
+    DType,
+    Region,
+    TensorType,
+    Value,
+    dtype_of,
+    shape_of,
+)
+
+Code = Callable[[Builder, list[Value]], Sequence[Value]]
+"""Scalar code: from a builder and the block's arguments to the values to yield."""
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """An operand of a kernel and the subscripts it is read at."""
+
+    value: Value
+    map: AffineMap
+
+
+def passing(builder: Builder, args: list[Value]) -> list[Value]:
+    """Code that yields its arguments."""
+    return args
+
+
+def block_of(dtypes: Sequence[DType], code: Code) -> Block:
+    """A block over 0-d values that ends in `kernel.yield`."""
+    block = Block([TensorType((), dtype) for dtype in dtypes])
+    builder = Builder(block)
+    builder.insert(kernel.Yield(code(builder, block.args)))
+    return block
+
+
+def make_generic(
+    builder: Builder,
+    sizes: Sequence[int],
+    reads: Sequence[Read],
+    code: Code,
+    writes: Sequence[AffineMap],
+    combiners: Sequence[str] = (),
+    reduced: int = 0,
+    epilogue_reads: Sequence[Read] = (),
+    epilogue: Code = passing,
+    names: Sequence[str] = (),
+) -> kernel.Generic:
+    """A kernel over `sizes`, of which the last `reduced` are reduced by `combiners`."""
+    body = block_of([dtype_of(read.value.type) for read in reads], code)
+    between = [dtype_of(value.type) for value in body.terminator.operands]
+    extra = [dtype_of(read.value.type) for read in epilogue_reads]
+    after = block_of([*between, *extra], epilogue)
+    return assemble(
+        builder, sizes, reads, body, writes, combiners, reduced, epilogue_reads, after, names
+    )
+
+
+def assemble(
+    builder: Builder,
+    sizes: Sequence[int],
+    reads: Sequence[Read],
+    body: Block,
+    writes: Sequence[AffineMap],
+    combiners: Sequence[str],
+    reduced: int,
+    epilogue_reads: Sequence[Read],
+    epilogue: Block,
+    names: Sequence[str] = (),
+) -> kernel.Generic:
+    """A kernel of finished blocks."""
+    inputs = [*reads, *epilogue_reads]
+    op = kernel.Generic(
+        [read.value for read in inputs],
+        {
+            "sizes": tuple(sizes),
+            "reduction": tuple(range(len(sizes) - reduced, len(sizes))),
+            "maps": ArrayAttr((*(read.map for read in inputs), *writes)),
+            "combiners": ArrayAttr(tuple(combiners)),
+            "epilogue_operands": len(epilogue_reads),
+        },
+        [Region(body), Region(epilogue)],
+        names=names,
+    )
+    return builder.insert(op)
+
+
+def map_of(dimensions: int, exprs: Sequence[AffineExpr]) -> AffineMap:
+    """The map of these subscripts."""
+    return AffineMap(dimensions, tuple(exprs))
+
+
+def term(dimensions: int, dim: int, coefficient: int = 1, constant: int = 0) -> AffineExpr:
+    """`coefficient * d_dim + constant`."""
+    return AffineExpr(tuple(coefficient if d == dim else 0 for d in range(dimensions)), constant)
+
+
+def number(dimensions: int, constant: int) -> AffineExpr:
+    """A subscript that is the same everywhere."""
+    return AffineExpr((0,) * dimensions, constant)
+
+
+def index(builder: Builder, dim: int) -> Value:
+    """The current subscript of an iteration dimension."""
+    return builder.insert(kernel.Index([], {"dim": dim})).output
+
+
+def load(
+    builder: Builder, source: Value, subscripts: Sequence[Value], in_bounds: bool = False
+) -> Value:
+    """One element at dynamic subscripts; of a repeated constant just that."""
+    splat = splat_of(source)
+    if splat is not None:
+        return arith.scalar(builder, splat, dtype_of(source.type))
+    op = kernel.Load([source, *subscripts], {"in_bounds": in_bounds})
+    return builder.insert(op).output
+
+
+def clamp(builder: Builder, value: Value, low: int, high: int) -> Value:
+    """`value` as an i64 within `low` and `high`, which wins when they cross."""
+    wide = arith.convert(builder, value, DType.I64)
+    least = arith.maximum(builder, wide, arith.index(builder, low))
+    return arith.minimum(builder, least, arith.index(builder, high))
+
+
+def affine_value(builder: Builder, expr: AffineExpr) -> Value:
+    """The value of an affine subscript at the current point."""
+    total: Value | None = None
+    for dim, coefficient in enumerate(expr.coefficients):
+        if coefficient == 0:
+            continue
+        part = index(builder, dim)
+        if coefficient != 1:
+            part = arith.multiply(builder, part, arith.index(builder, coefficient))
+        total = part if total is None else arith.add(builder, total, part)
+    if total is None:
+        return arith.index(builder, expr.constant)
+    if expr.constant:
+        total = arith.add(builder, total, arith.index(builder, expr.constant))
+    return total
+
+
+def is_tensor(value: Value) -> bool:
+    """Whether the value lies in memory: 0-d tensors live in registers."""
+    return isinstance(value.type, TensorType) and len(shape_of(value.type)) > 0

@@ -1,0 +1,548 @@
+"""From the tensor level to the kernel level: every operation becomes a kernel of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from dmc.dialects import arith, autodiff, kernel
+from dmc.dialects.elementwise import splat_of
+from dmc.dialects.tensor import (
+    ArgReduce,
+    ArgSort,
+    BroadcastInDim,
+    Concatenate,
+    CumProd,
+    CumSum,
+    DotGeneral,
+    DynamicSlice,
+    DynamicUpdateSlice,
+    Extract,
+    FromElements,
+    Gather,
+    Iota,
+    Kind,
+    Pad,
+    Reduce,
+    Reshape,
+    Reverse,
+    Scatter,
+    Slice,
+    Sort,
+    TopK,
+    Transpose,
+)
+from dmc.ir import (
+    AffineExpr,
+    AffineMap,
+    ArrayAttr,
+    Attribute,
+    Builder,
+    DType,
+    Module,
+    Operation,
+    Region,
+    Trait,
+    Value,
+    dtype_of,
+    shape_of,
+)
+from dmc.ir.passes import Pass
+from dmc.ir.rewriter import replace_op
+from dmc.transforms.generics import (
+    Read,
+    block_of,
+    clamp,
+    index,
+    is_tensor,
+    load,
+    make_generic,
+    map_of,
+    number,
+    passing,
+    term,
+)
+
+COMBINER = {
+    Kind.SUM: "add",
+    Kind.PROD: "mul",
+    Kind.MAX: "max",
+    Kind.MIN: "min",
+    Kind.ANY: "max",
+    Kind.ALL: "min",
+}
+"""The combiner of each reduction; `i1` is ordered false before true."""
+
+
+@dataclass(frozen=True)
+class Kernelize(Pass):
+    """Rewrite each operation of the tensor level as a kernel.
+
+    Arithmetic on 0-d tensors stays, and so does control flow, whose regions are rewritten.
+    Constants of equal elements become scalars in the kernels that read them.
+    """
+
+    name = "kernelize"
+
+    def run(self, module: Module) -> None:
+        constants: list[arith.Constant] = []
+        for op in list(module.walk()):
+            if isinstance(op, arith.Constant):
+                constants.append(op)
+                continue
+            rule = RULES.get(type(op))
+            if rule is None and op.has(Trait.ELEMENTWISE):
+                rule = _elementwise
+            inside = op.parent_op
+            if rule is None or isinstance(inside, kernel.Structured):
+                continue
+            builder = Builder.ahead_of(op)
+            builder.location = op.location.by(self.name)
+            values = rule(builder, op)
+            if values is not None:
+                replace_op(op, values)
+        for op in constants:
+            _settle(op)
+
+
+Rule = Callable[[Builder, Operation], Sequence[Value] | None]
+"""The kernels that compute an operation's results, or None to leave it as it is."""
+
+
+def _settle(op: arith.Constant) -> None:
+    """Fill a buffer for a repeated constant that is used whole; drop an unused one."""
+    splat = splat_of(op.result)
+    if op.result.uses and is_tensor(op.result) and splat is not None:
+        shape, dtype = shape_of(op.result.type), dtype_of(op.result.type)
+        builder = Builder.ahead_of(op)
+        fill = make_generic(
+            builder,
+            shape,
+            [],
+            lambda b, _: [arith.scalar(b, splat, dtype)],
+            [AffineMap.identity(len(shape))],
+        )
+        op.result.replace_all_uses_with(fill.results[0])
+    if not op.result.uses:
+        op.erase()
+
+
+def _moved(builder: Builder, op: Operation, source: Value, exprs: Sequence[AffineExpr]) -> Value:
+    """The result of `op` as `source` read through subscripts over the result's axes."""
+    shape = shape_of(op.results[0].type)
+    write = AffineMap.identity(len(shape))
+    splat = splat_of(source)
+    if splat is not None:
+        dtype = dtype_of(source.type)
+        fill = make_generic(
+            builder, shape, [], lambda b, _: [arith.scalar(b, splat, dtype)], [write]
+        )
+        return fill.results[0]
+    read = Read(source, map_of(len(shape), exprs))
+    return make_generic(builder, shape, [read], passing, [write]).results[0]
+
+
+def _elementwise(builder: Builder, op: Operation) -> Sequence[Value] | None:
+    if not is_tensor(op.results[0]):
+        return None
+    shape = shape_of(op.results[0].type)
+    same = AffineMap.identity(len(shape))
+    splats = [splat_of(value) for value in op.operands]
+    reads = [Read(v, same) for v, splat in zip(op.operands, splats, strict=True) if splat is None]
+
+    def code(b: Builder, args: list[Value]) -> list[Value]:
+        given = iter(args)
+        operands = [
+            next(given) if splat is None else arith.scalar(b, splat, dtype_of(value.type))
+            for value, splat in zip(op.operands, splats, strict=True)
+        ]
+        types = [kernel.element_type(value.type) for value in op.results]
+        location = op.location
+        return list(b.insert(type(op)(operands, op.attributes, (), types, location)).results)
+
+    return make_generic(builder, shape, reads, code, [same] * len(op.results)).results
+
+
+def _broadcast(builder: Builder, op: Operation) -> Sequence[Value] | None:
+    assert isinstance(op, BroadcastInDim)
+    rank = len(op.shape)
+    exprs = [
+        number(rank, 0) if n == 1 else term(rank, d)
+        for n, d in zip(shape_of(op.operand.type), op.broadcast_dimensions, strict=True)
+    ]
+    return [_moved(builder, op, op.operand, exprs)]
+
+
+def _transpose(builder: Builder, op: Operation) -> Sequence[Value] | None:
+    assert isinstance(op, Transpose)
+    rank = len(op.permutation)
+    places = {p: d for d, p in enumerate(op.permutation)}
+    return [_moved(builder, op, op.operand, [term(rank, places[p]) for p in range(rank)])]
+
+
+def _reverse(builder: Builder, op: Operation) -> Sequence[Value] | None:
+    assert isinstance(op, Reverse)
+    shape = shape_of(op.operand.type)
+    rank = len(shape)
+    exprs = [
+        term(rank, d, -1, n - 1) if d in op.dimensions else term(rank, d)
+        for d, n in enumerate(shape)
+    ]
+    return [_moved(builder, op, op.operand, exprs)]
+
+
+def _slice(builder: Builder, op: Operation) -> Sequence[Value] | None:
+    assert isinstance(op, Slice)
+    rank = len(op.strides)
+    parts = zip(op.strides, op.start_indices, strict=True)
+    exprs = [term(rank, d, stride, start) for d, (stride, start) in enumerate(parts)]
+    return [_moved(builder, op, op.operand, exprs)]
+
+
+def _iota(builder: Builder, op: Operation) -> Sequence[Value] | None:
+    assert isinstance(op, Iota)
+    shape, dtype = op.type.shape, op.type.dtype
+    axis = op.iota_dimension
+    kernel_ = make_generic(
+        builder,
+        shape,
+        [],
+        lambda b, _: [arith.convert(b, index(b, axis), dtype)],
+        [AffineMap.identity(len(shape))],
+    )
+    return kernel_.results
+
+
+def _reshape(builder: Builder, op: Operation) -> Sequence[Value] | None:
+    assert isinstance(op, Reshape)
+    if not is_tensor(op.operand):
+        return [_moved(builder, op, op.operand, [])]
+    if not op.shape:
+        zero = arith.index(builder, 0)
+        return [load(builder, op.operand, [zero] * len(shape_of(op.operand.type)), True)]
+    return builder.insert(kernel.View([op.operand], {"shape": op.shape})).results
+
+
+def _pad(builder: Builder, op: Operation) -> Sequence[Value] | None:
+    assert isinstance(op, Pad)
+    sizes, inner = shape_of(op.result.type), shape_of(op.input.type)
+    dtype = dtype_of(op.input.type)
+    fill = splat_of(op.padding_value)
+    reads = [] if fill is not None else [Read(op.padding_value, AffineMap(len(sizes), ()))]
+
+    def code(b: Builder, args: list[Value]) -> list[Value]:
+        outside = arith.scalar(b, fill, dtype) if fill is not None else args[0]
+        if 0 in inner:
+            return [outside]
+        inside: Value | None = None
+        subscripts: list[Value] = []
+        for d, n in enumerate(inner):
+            at, holds = _place(b, op, d, n)
+            subscripts.append(at)
+            for condition in holds:
+                inside = condition if inside is None else arith.logical_and(b, inside, condition)
+        element = load(b, op.input, subscripts)
+        return [element if inside is None else arith.select(b, inside, element, outside)]
+
+    return make_generic(builder, sizes, reads, code, [AffineMap.identity(len(sizes))]).results
+
+
+def _place(b: Builder, op: Pad, axis: int, size: int) -> tuple[Value, list[Value]]:
+    """Where an axis of the padded tensor is read, and the conditions for being inside."""
+    at = index(b, axis)
+    low, high = op.edge_padding_low[axis], op.edge_padding_high[axis]
+    step = op.interior_padding[axis] + 1
+    holds: list[Value] = []
+    if low:
+        at = arith.subtract(b, at, arith.index(b, low))
+    if step > 1:
+        modulus = arith.index(b, step)
+        zero = arith.index(b, 0)
+        rest = arith.remainder(b, at, modulus)
+        holds.append(arith.compare(b, arith.Direction.EQ, rest, zero))
+        at = arith.floor_divide(b, at, modulus)
+    if low > 0:
+        holds.append(arith.compare(b, arith.Direction.GE, at, arith.index(b, 0)))
+    if high > 0:
+        holds.append(arith.compare(b, arith.Direction.LT, at, arith.index(b, size)))
+    return at, holds
+
+
+def _concatenate(builder: Builder, op: Operation) -> Sequence[Value] | None:
+    assert isinstance(op, Concatenate)
+    return builder.insert(kernel.Concatenate(op.parts, {"axis": op.dimension})).results
+
+
+def _from_elements(builder: Builder, op: Operation) -> Sequence[Value] | None:
+    assert isinstance(op, FromElements)
+    shape = (len(op.elements),)
+    return builder.insert(kernel.FromElements(op.elements, {"shape": shape})).results
+
+
+def _extract(builder: Builder, op: Operation) -> Sequence[Value] | None:
+    assert isinstance(op, Extract)
+    return [load(builder, op.operand, op.indices)]
+
+
+def _dynamic_slice(builder: Builder, op: Operation) -> Sequence[Value] | None:
+    assert isinstance(op, DynamicSlice)
+    sizes, outer = op.slice_sizes, shape_of(op.operand.type)
+    rank = len(sizes)
+    moving = [d for d in range(rank) if sizes[d] < outer[d]]
+    reads = [Read(op.start_indices[d], AffineMap(rank, ())) for d in moving]
+
+    def code(b: Builder, args: list[Value]) -> list[Value]:
+        starts = dict(zip(moving, args, strict=True))
+        subscripts: list[Value] = []
+        for d in range(rank):
+            at = index(b, d)
+            if d in starts:
+                at = arith.add(b, clamp(b, starts[d], 0, outer[d] - sizes[d]), at)
+            subscripts.append(at)
+        return [load(b, op.operand, subscripts, in_bounds=True)]
+
+    return make_generic(builder, sizes, reads, code, [AffineMap.identity(rank)]).results
+
+
+def _dynamic_update_slice(builder: Builder, op: Operation) -> Sequence[Value] | None:
+    assert isinstance(op, DynamicUpdateSlice)
+    if not is_tensor(op.input):
+        return [op.update]
+    return builder.insert(kernel.UpdateWindow(op.operands)).results
+
+
+def _gather(builder: Builder, op: Operation) -> Sequence[Value] | None:
+    assert isinstance(op, Gather)
+    sizes = shape_of(op.result.type)
+    reads = _index_reads(op, len(sizes))
+
+    def code(b: Builder, args: list[Value]) -> list[Value]:
+        return [load(b, op.operand, _subscripts(b, op, args))]
+
+    if not sizes:
+        scalars = [arith.convert(builder, value, DType.I64) for value in op.indices]
+        return [load(builder, op.operand, _subscripts(builder, op, scalars))]
+    return make_generic(builder, sizes, reads, code, [AffineMap.identity(len(sizes))]).results
+
+
+def _index_reads(op: Gather | Scatter, rank: int) -> list[Read]:
+    picked = range(len(op.index_shape))
+    return [Read(value, AffineMap.select(rank, picked)) for value in op.indices]
+
+
+def _subscripts(b: Builder, op: Gather | Scatter, indices: Sequence[Value]) -> list[Value]:
+    """Where the element at the current point lies in the indexed tensor."""
+    lead = len(op.index_shape)
+    found: dict[int, Value] = {
+        d: arith.convert(b, value, DType.I64)
+        for d, value in zip(op.start_index_map, indices, strict=True)
+    }
+    pairs = zip(op.operand_batching_dims, op.start_indices_batching_dims, strict=True)
+    found.update({d: index(b, i) for d, i in pairs})
+    found.update({d: index(b, lead + k) for k, d in enumerate(op.whole_dims)})
+    return [found[d] for d in range(len(found))]
+
+
+def _scatter(builder: Builder, op: Operation) -> Sequence[Value] | None:
+    assert isinstance(op, Scatter)
+    sizes, shape = shape_of(op.updates.type), shape_of(op.input.type)
+    rank = len(sizes)
+    splat = splat_of(op.updates)
+    dtype = dtype_of(op.updates.type)
+    reads = _index_reads(op, rank)
+    if splat is None:
+        reads.append(Read(op.updates, AffineMap.identity(rank)))
+
+    def code(b: Builder, args: list[Value]) -> list[Value]:
+        update = args[-1] if splat is None else arith.scalar(b, splat, dtype)
+        indices = [
+            clamp(b, value, 0, shape[d] - 1)
+            for value, d in zip(args, op.start_index_map, strict=False)
+        ]
+        return [*_subscripts(b, op, indices), update]
+
+    body = block_of([dtype_of(read.value.type) for read in reads], code)
+    new = kernel.Scatter(
+        [op.input, *(read.value for read in reads)],
+        {
+            "sizes": sizes,
+            "maps": ArrayAttr(tuple(read.map for read in reads)),
+            "combiner": op.combiner.value,
+        },
+        [Region(body)],
+    )
+    return builder.insert(new).results
+
+
+def _reduce(builder: Builder, op: Operation) -> Sequence[Value] | None:
+    assert isinstance(op, Reduce)
+    return [_reduction(builder, op.operand, op.dimensions, COMBINER[op.kind])]
+
+
+def _reduction(builder: Builder, x: Value, axes: Sequence[int], combiner: str) -> Value:
+    shape, dtype = shape_of(x.type), dtype_of(x.type)
+    kept = [d for d in range(len(shape)) if d not in axes]
+    order = [*kept, *axes]
+    rank = len(shape)
+    exprs = [term(rank, order.index(d)) for d in range(rank)]
+    narrow = dtype in (DType.F16, DType.BF16)
+    wide = DType.F32 if narrow else dtype
+    return make_generic(
+        builder,
+        [shape[d] for d in order],
+        [Read(x, map_of(rank, exprs))],
+        lambda b, args: [arith.convert(b, args[0], wide)],
+        [AffineMap.select(rank, range(len(kept)))],
+        (combiner,),
+        len(axes),
+        epilogue=lambda b, args: [arith.convert(b, args[0], dtype)],
+    ).results[0]
+
+
+def _arg_reduce(builder: Builder, op: Operation) -> Sequence[Value] | None:
+    """The least position of an element equal to the extremum, or not a number."""
+    assert isinstance(op, ArgReduce)
+    shape, axis = shape_of(op.operand.type), op.dimension
+    dtype = dtype_of(op.operand.type)
+    extremum = _reduction(builder, op.operand, (axis,), COMBINER[op.kind])
+    rank = len(shape)
+    kept = [d for d in range(rank) if d != axis]
+    order = [*kept, axis]
+
+    def code(b: Builder, args: list[Value]) -> list[Value]:
+        x, best = args
+        hit = arith.compare(b, arith.Direction.EQ, x, best)
+        if dtype.is_float:
+            hit = arith.logical_or(b, hit, arith.compare(b, arith.Direction.NE, x, x))
+        position = arith.convert(b, index(b, rank - 1), DType.I32)
+        return [arith.select(b, hit, position, arith.scalar(b, shape[axis], DType.I32))]
+
+    reads = [
+        Read(op.operand, map_of(rank, [term(rank, order.index(d)) for d in range(rank)])),
+        Read(extremum, AffineMap.select(rank, range(rank - 1))),
+    ]
+    return make_generic(
+        builder,
+        [shape[d] for d in order],
+        reads,
+        code,
+        [AffineMap.select(rank, range(rank - 1))],
+        ("min",),
+        1,
+    ).results
+
+
+def _dot_general(builder: Builder, op: Operation) -> Sequence[Value] | None:
+    assert isinstance(op, DotGeneral)
+    left, right = shape_of(op.lhs.type), shape_of(op.rhs.type)
+    lhs_order = (*op.lhs_batching_dimensions, *op.lhs_free)
+    sizes = [left[d] for d in lhs_order]
+    sizes += [right[d] for d in op.rhs_free]
+    sizes += [left[d] for d in op.lhs_contracting_dimensions]
+    rank, inner = len(sizes), len(op.lhs_contracting_dimensions)
+    contracted = range(rank - inner, rank)
+    lhs_dims = dict(zip(lhs_order, range(len(lhs_order)), strict=True))
+    lhs_dims.update(zip(op.lhs_contracting_dimensions, contracted, strict=True))
+    batches = range(len(op.rhs_batching_dimensions))
+    rhs_dims = dict(zip(op.rhs_batching_dimensions, batches, strict=True))
+    rhs_dims.update(zip(op.rhs_free, range(len(lhs_order), rank - inner), strict=True))
+    rhs_dims.update(zip(op.rhs_contracting_dimensions, contracted, strict=True))
+    dtype = dtype_of(op.lhs.type)
+    wide = DType.F32 if dtype in (DType.F16, DType.BF16) else dtype
+
+    def code(b: Builder, args: list[Value]) -> list[Value]:
+        x, y = (arith.convert(b, value, wide) for value in args)
+        return [arith.multiply(b, x, y)]
+
+    return make_generic(
+        builder,
+        sizes,
+        [
+            Read(op.lhs, AffineMap.select(rank, [lhs_dims[d] for d in range(len(left))])),
+            Read(op.rhs, AffineMap.select(rank, [rhs_dims[d] for d in range(len(right))])),
+        ],
+        code,
+        [AffineMap.select(rank, range(rank - inner))],
+        ("add",) if inner else (),
+        inner,
+        epilogue=lambda b, args: [arith.convert(b, args[0], dtype)] if inner else args,
+    ).results
+
+
+def _stop_gradient(builder: Builder, op: Operation) -> Sequence[Value] | None:
+    return op.operands
+
+
+def _cumulative(builder: Builder, op: Operation) -> Sequence[Value] | None:
+    assert isinstance(op, CumSum | CumProd)
+    combiner = "add" if isinstance(op, CumSum) else "mul"
+    dtype = dtype_of(op.operand.type)
+    narrow = dtype in (DType.F16, DType.BF16)
+    wide = _converted(builder, op.operand, DType.F32) if narrow else op.operand
+    attributes: dict[str, Attribute] = {
+        "axis": op.axis,
+        "combiner": combiner,
+        "reverse": op.reverse,
+        "exclusive": op.exclusive,
+    }
+    scanned = builder.insert(kernel.Scan([wide], attributes)).output
+    return [_converted(builder, scanned, dtype)]
+
+
+def _converted(builder: Builder, x: Value, dtype: DType) -> Value:
+    if dtype_of(x.type) is dtype:
+        return x
+    same = AffineMap.identity(len(shape_of(x.type)))
+    return make_generic(
+        builder,
+        shape_of(x.type),
+        [Read(x, same)],
+        lambda b, args: [arith.convert(b, args[0], dtype)],
+        [same],
+    ).results[0]
+
+
+def _sort(builder: Builder, op: Operation) -> Sequence[Value] | None:
+    assert isinstance(op, Sort | ArgSort)
+    attributes = {"axis": len(shape_of(op.operand.type)) - 1, "descending": op.descending}
+    new = builder.insert(kernel.Sort([op.operand], attributes))
+    return [new.output if isinstance(op, Sort) else new.permutation]
+
+
+def _top_k(builder: Builder, op: Operation) -> Sequence[Value] | None:
+    """The beginning of everything sorted."""
+    assert isinstance(op, TopK)
+    shape = shape_of(op.operand.type)
+    attributes = {"axis": len(shape) - 1, "descending": True}
+    new = builder.insert(kernel.Sort([op.operand], attributes))
+    same = AffineMap.identity(len(shape))
+    taken = (*shape[:-1], op.k)
+    reads = [Read(value, same) for value in new.results]
+    return make_generic(builder, taken, reads, passing, [same, same]).results
+
+
+RULES: dict[type[Operation], Rule] = {
+    ArgReduce: _arg_reduce,
+    ArgSort: _sort,
+    BroadcastInDim: _broadcast,
+    Concatenate: _concatenate,
+    CumProd: _cumulative,
+    CumSum: _cumulative,
+    DotGeneral: _dot_general,
+    DynamicSlice: _dynamic_slice,
+    DynamicUpdateSlice: _dynamic_update_slice,
+    Extract: _extract,
+    FromElements: _from_elements,
+    Gather: _gather,
+    Iota: _iota,
+    Pad: _pad,
+    Reduce: _reduce,
+    Reshape: _reshape,
+    Reverse: _reverse,
+    Scatter: _scatter,
+    Slice: _slice,
+    Sort: _sort,
+    TopK: _top_k,
+    Transpose: _transpose,
+    autodiff.StopGradient: _stop_gradient,
+}
