@@ -1,0 +1,1 @@
+"""Benchmarks: dmc and its peers side by side, interleaved in one process."""
