@@ -15,6 +15,7 @@ from dmc.jit.engine import default_engine
 
 _ACCUMULATORS = 12
 _COPIED = 192 << 20
+_STEPS = 5_000_000
 
 
 @dataclass(frozen=True)
@@ -35,11 +36,10 @@ def roofline(threads: int) -> Roofline:
     rates = []
     for dtype in (DType.F32, DType.F64):
         function = ctypes.CFUNCTYPE(ctypes.c_double, ctypes.c_int64)(code[f"fma_{dtype.value}"])
-        steps = 5_000_000
-        work = steps * _ACCUMULATORS * 2 * engine.target.lanes(dtype)
-        rates.append(work * threads / _fastest(threads, lambda _, f=function: f(steps), 5))
+        work = _STEPS * _ACCUMULATORS * 2 * engine.target.lanes(dtype)
+        rates.append(work * threads / _fastest(threads, lambda _, f=function: f(_STEPS), 5))
     part = _COPIED // threads // 64 * 64
-    source, target = (np.zeros(_COPIED + 64, np.uint8) for _ in range(2))
+    source, target = (np.ones(_COPIED + 64, np.uint8) for _ in range(2))
     copy = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64)(code["copy"])
 
     def copy_part(thread: int) -> None:
