@@ -65,10 +65,10 @@ class _Fusion:
 
     def run(self) -> None:
         self._drop_unused()
-        self._sweep(self._absorb_movement)
         changed = True
         while changed:
-            changed = self._sweep(self._absorb_producer)
+            changed = self._sweep(self._absorb_movement)
+            changed |= self._sweep(self._absorb_producer)
             changed |= self._sweep(self._absorb_cheap)
             changed |= self._sweep(self._take_epilogue)
             changed |= self._sweep(self._join_reader)
