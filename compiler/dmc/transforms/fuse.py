@@ -12,7 +12,7 @@ A contraction takes nothing but transposes into its operands, so that it stays r
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import prod
 
@@ -94,11 +94,16 @@ class _Fusion:
             if (read := _through_view(op, i)) is not None and _keeps_form(op, i, read)
         }
         if views:
-            return reading(op, views)
+            passed = [op.operands[i].defining_op for i in views]
+            new = reading(op, views)
+            _erase_unused(passed)
+            return new
         for producer in _producers(op):
             uses = _uses(op, producer)
             if is_movement(producer) and all(_may_move_into(op, i, producer) for i in uses):
-                return into_consumer(producer, op, uses)
+                new = into_consumer(producer, op, uses)
+                _erase_unused([producer])
+                return new
         return None
 
     def _absorb_producer(self, op: kernel.Generic) -> kernel.Generic | None:
@@ -170,6 +175,12 @@ class _Fusion:
 
 Rule = Callable[[kernel.Generic], kernel.Generic | None]
 """Changes a kernel and returns the one to look at next, or None when there is nothing to do."""
+
+
+def _erase_unused(ops: Sequence[Operation | None]) -> None:
+    for op in dict.fromkeys(ops):
+        if op is not None and not any(value.uses for value in op.results):
+            op.erase()
 
 
 def _producers(op: kernel.Generic) -> list[kernel.Generic]:
