@@ -28,13 +28,13 @@ def held_out(labels: np.ndarray) -> np.ndarray:
 
 
 def main() -> None:
-    digits = load_digits()
-    labels = digits.target.astype(np.int32)
+    pixels, classes = load_digits(return_X_y=True)
+    labels = classes.astype(np.int32)
     test = held_out(labels)
-    train_pixels = digits.data[~test]
+    train_pixels = pixels[~test]
     # A floor on the spread: pixels at the rim are almost always 0.
     mean, spread = train_pixels.mean(axis=0), np.maximum(train_pixels.std(axis=0), 1.0)
-    images = ((digits.data - mean) / spread).astype(np.float32)
+    images = ((pixels - mean) / spread).astype(np.float32)
     FOLDER.mkdir(exist_ok=True)
     for name, mask in {"train": ~test, "test": test}.items():
         path = FOLDER / f"{name}.npz"

@@ -46,7 +46,7 @@ def _panel(axes: Axes, rows: Sequence[Row], name: str) -> None:
     smooth = name in ("loss", "accuracy", "gradient_norm") and len(values) >= 20
     axes.plot(steps, values, color=_TRAIN_COLOUR if smooth else _MEAN_COLOUR, linewidth=1.0)
     if smooth:
-        mean = _running_mean(values, max(5, len(values) // 40))
+        mean = _smooth(values, max(5, len(values) // 40))
         axes.plot(steps, mean, color=_MEAN_COLOUR, linewidth=1.5, label="training")
     held_out = HELD_OUT + name
     if any(held_out in row for row in rows):
@@ -61,14 +61,11 @@ def _panel(axes: Axes, rows: Sequence[Row], name: str) -> None:
     axes.grid(alpha=0.25)
 
 
-def _running_mean(values: Sequence[float], width: int) -> list[float]:
-    """The exponential mean with a memory of `width` values, without its start-up bias."""
-    keep = 1 - 1 / width
-    total, weight, means = 0.0, 0.0, list[float]()
-    for value in values:
-        total, weight = keep * total + value, keep * weight + 1
-        means.append(total / weight)
-    return means
+def _smooth(values: Sequence[float], width: int) -> list[float]:
+    """The mean over a window of `width` values around each, narrower at the ends."""
+    half = width // 2
+    windows = (values[max(0, i - half) : i + half + 1] for i in range(len(values)))
+    return [sum(window) / len(window) for window in windows]
 
 
 def _figure_class() -> type[Figure]:
