@@ -20,8 +20,9 @@ class Code:
     """One kind of error: `dmc explain` and the page in the docs are made from it.
 
     `failing` is a complete program (or call) that gets the error and `fixed` the same program
-    repaired; the tests run both. `meaning` is one line without a full stop; `explanation` says why
-    the rule exists and what to do.
+    repaired; the tests try them. Both are empty where no one program stands for the error.
+    `meaning` is one line without a full stop; `explanation` says why the rule exists and what to
+    do.
     """
 
     name: str

@@ -2,6 +2,24 @@
 
 from __future__ import annotations
 
-from dmc.syntax.codes.code import Code
+from dmc.syntax.codes.code import Code, Language
 
-CODES: tuple[Code, ...] = ()
+CODES: tuple[Code, ...] = (
+    Code(
+        "feature.unsupported",
+        "valid dm that this version does not compile",
+        "The whole language parses. Parts of it are not compiled yet, and are refused "
+        "here instead of failing later. The changelog says what each version compiles.",
+        "",
+        "",
+    ),
+    Code(
+        "feature.target",
+        "there is no such target",
+        "Code is made for the machine it runs on, or for one of the targets that the message "
+        "lists.",
+        "dmc ir model.dm loss --stage asm --target-cpu pentium\n",
+        "dmc ir model.dm loss --stage asm --target-cpu x86-64-v3\n",
+        Language.SHELL,
+    ),
+)

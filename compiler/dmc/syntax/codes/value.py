@@ -4,4 +4,22 @@ from __future__ import annotations
 
 from dmc.syntax.codes.code import Code
 
-CODES: tuple[Code, ...] = ()
+CODES: tuple[Code, ...] = (
+    Code(
+        "value.unused",
+        "the value of a statement is unused",
+        "Nothing in dm has an effect, so a value that nobody uses is a mistake: often a "
+        "line that was meant to continue the one above. A deeper indentation continues "
+        "it.",
+        "fn gap(a: f64, b: f64) -> f64 {\n    a\n    - b\n}\n",
+        "fn gap(a: f64, b: f64) -> f64 {\n    a\n        - b\n}\n",
+    ),
+    Code(
+        "value.immutable",
+        "something is assigned that is not a `var`",
+        "`let` and parameters are immutable. Declare a local with `var` to update it, "
+        "or a parameter with `var` to have a private copy.",
+        "fn f(x: f64) -> f64 {\n    let s = x\n    s += 1.0\n    s\n}\n",
+        "fn f(x: f64) -> f64 {\n    var s = x\n    s += 1.0\n    s\n}\n",
+    ),
+)
