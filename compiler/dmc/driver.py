@@ -1,0 +1,213 @@
+"""The whole story, top to bottom: tensor IR → derivatives → optimized → kernels → loops → native.
+
+What comes before, from source text to tensor IR, is in `semantics`; what comes after, calling
+native code with Python values, is in `api`.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Sequence
+from functools import cached_property
+
+from dmc.autodiff import differentiate
+from dmc.autodiff.activity import is_differentiable
+from dmc.autodiff.errors import NotDifferentiable
+from dmc.dialects import autodiff, func
+from dmc.ir import MemRefType, Module, PassFailure, TensorType
+from dmc.ir.parser import parse_module
+from dmc.ir.passes import Pass, PassManager, parse_pipeline
+from dmc.ir.printer import print_module
+from dmc.jit.engine import Engine, default_engine
+from dmc.jit.entry import Executable
+from dmc.jit.pool import pool
+from dmc.jit.program import LLVMProgram, load, to_llvm
+from dmc.lowering.to_loops import LoopProgram, lower_to_loops
+from dmc.syntax.diagnostics import Diagnostic, Label
+from dmc.syntax.errors import CompilerBug, error
+from dmc.transforms import pipeline
+
+
+class Stage(enum.Enum):
+    """Where a program can be looked at on its way."""
+
+    TENSOR = "tensor"
+    TANGENT = "tangent"
+    ADJOINT = "adjoint"
+    OPTIMIZED = "optimized"
+    KERNEL = "kernel"
+    LOOP = "loop"
+    LLVM = "llvm"
+    ASM = "asm"
+
+
+Print = Callable[[str, str], None]
+"""Is given a title and IR around every pass that is to be printed."""
+
+
+class Compilation:
+    """One entry function on its way to machine code. Each stage is made when it is asked for."""
+
+    def __init__(
+        self,
+        module: Module,
+        entry: str,
+        *,
+        engine: Engine | None = None,
+        print_after: frozenset[str] = frozenset(),
+        on_print: Print | None = None,
+    ) -> None:
+        """`entry` names the public function of the tensor-level `module`."""
+        self.tensor = module
+        self.entry = entry
+        self._engine = engine
+        self._print_after = print_after
+        self._on_print = on_print
+        self.seconds: list[tuple[str, float]] = []
+        """The time of each pass that has run."""
+        self._workers = 0
+
+    @property
+    def engine(self) -> Engine:
+        return self._engine or default_engine()
+
+    @property
+    def argument_types(self) -> list[TensorType]:
+        return _tensors(func.lookup(self.tensor, self.entry).function_type.inputs)
+
+    @property
+    def result_types(self) -> list[TensorType]:
+        return _tensors(func.lookup(self.tensor, self.entry).function_type.results)
+
+    @cached_property
+    def expanded(self) -> Module:
+        """Every derivative that was asked for is ordinary IR."""
+        return self._run(self.tensor, pipeline.derivatives())
+
+    @cached_property
+    def optimized(self) -> Module:
+        return self._run(self.expanded, pipeline.optimize())
+
+    @cached_property
+    def kernels(self) -> Module:
+        """Grouped into passes over memory."""
+        return self._run(self.optimized, pipeline.to_kernels())
+
+    @cached_property
+    def loops(self) -> LoopProgram:
+        """Explicit loops over buffers in one arena."""
+        return lower_to_loops(self.kernels, self.entry, self.engine.target.machine)
+
+    @cached_property
+    def llvm(self) -> LLVMProgram:
+        return to_llvm(self.loops, self.engine)
+
+    @property
+    def executable(self) -> Executable:
+        """Machine code, loaded anew when more threads want scratch memory than were planned for."""
+        threads = pool().threads
+        if threads > self._workers:
+            self.__dict__.pop("_executable", None)
+            self._workers = threads
+        return self._executable
+
+    @cached_property
+    def _executable(self) -> Executable:
+        types = (self.argument_types, self.result_types)
+        return load(self.llvm, _buffers(types[0]), _buffers(types[1]), self.engine, self._workers)
+
+    def ir(self, stage: Stage, *, generic: bool = False) -> str:
+        """The program at `stage` as text; `generic` is MLIR's generic syntax.
+
+        Without derivatives in the program, `tangent` and `adjoint` are those of the entry itself.
+        """
+        match stage:
+            case Stage.LLVM:
+                return self.llvm.text
+            case Stage.ASM:
+                return self.engine.assembly(self.llvm.text)
+            case Stage.TENSOR:
+                module = self.tensor
+            case Stage.TANGENT:
+                module = self._derivative(differentiate.tangent)
+            case Stage.ADJOINT:
+                module = self._derivative(differentiate.adjoint)
+            case Stage.OPTIMIZED:
+                module = self.optimized
+            case Stage.KERNEL:
+                module = self.kernels
+            case Stage.LOOP:
+                module = self.loops.module
+        return print_module(module, generic=generic)
+
+    def memory(self) -> str:
+        """What a call needs beside its arguments and results."""
+        arena, scratch = self.llvm.arena_bytes, self.llvm.scratch_bytes
+        return f"arena {arena} bytes; scratch {scratch} bytes for each thread"
+
+    def _derivative(
+        self, transform: Callable[[Module, func.Func, Sequence[int], Sequence[int]], func.Func]
+    ) -> Module:
+        if any(isinstance(op, autodiff.Jvp | autodiff.Vjp) for op in self.tensor.walk()):
+            return self.expanded
+        module = self._run(self.tensor, pipeline.derivatives())
+        entry = func.lookup(module, self.entry)
+        wrt = [i for i, arg in enumerate(entry.body.args) if is_differentiable(arg)]
+        results = entry.body.terminator.operands
+        of = [i for i, value in enumerate(results) if is_differentiable(value)]
+        with _Refusals():
+            derivative = transform(module, entry, wrt, of)
+        del derivative.attributes["visibility"]
+        entry.attributes["visibility"] = "private"
+        return self._run(module, pipeline.clean())
+
+    def _run(self, module: Module, passes: Sequence[Pass]) -> Module:
+        copy = module.clone({})
+        assert isinstance(copy, Module)
+        manager = PassManager(
+            passes,
+            verify_each=__debug__,
+            print_after=self._print_after,
+            on_print=self._on_print,
+        )
+        with _Refusals():
+            manager.run(copy)
+        self.seconds += manager.seconds
+        return copy
+
+
+class _Refusals:
+    """Turns what passes raise into errors for users or reports of bugs."""
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, failure: BaseException | None, trace: object) -> None:
+        cause = failure.__cause__ if isinstance(failure, PassFailure) else failure
+        if isinstance(cause, NotDifferentiable):
+            span = cause.location.span
+            label = Label(span) if span is not None else None
+            raise error(Diagnostic(cause.code, cause.title, label, help=(cause.help,))) from None
+        if isinstance(failure, PassFailure):
+            name, path = failure.pass_name, failure.reproducer
+            raise CompilerBug(str(cause), pass_name=name, reproducer=path) from cause
+
+
+def _tensors(types: Sequence[object]) -> list[TensorType]:
+    return [type_ for type_ in types if isinstance(type_, TensorType)]
+
+
+def _buffers(types: Sequence[TensorType]) -> list[MemRefType]:
+    return [MemRefType(type_.shape, type_.dtype) for type_ in types]
+
+
+def run_textual(text: str, passes: str, on_print: Print | None = None) -> str:
+    """`dmc opt`: read IR at any level, run the pipeline `passes`, print the outcome.
+
+    Raises IRSyntaxError, PipelineError or CompilerBug.
+    """
+    module = parse_module(text)
+    manager = PassManager(parse_pipeline(passes), on_print=on_print)
+    with _Refusals():
+        manager.run(module)
+    return print_module(module)
