@@ -160,6 +160,12 @@ def digamma_tail(u: mpf) -> mpf:
         return (mpmath.log(x) - 1 / (2 * x) - mpmath.digamma(x)) / u
 
 
+def trigamma_tail(u: mpf) -> mpf:
+    x = 1 / mpmath.sqrt(u)
+    with mp.extradps(20):
+        return (mpmath.polygamma(1, x) - 1 / x - 1 / (2 * x**2)) * x**3
+
+
 DIGAMMA_ROOT = mpmath.findroot(mpmath.digamma, mpf("1.46"))
 QUARTER = float(mp.pi / 4)
 
@@ -273,6 +279,14 @@ FITS = (
         "(log(x) - 1/(2x) - digamma(x))·x², in x⁻², for x ≥ 8",
         digamma_tail,
         lambda u: u / 2,
+        (1e-12, 1 / 64),
+        f32=None,
+    ),
+    Fit(
+        "TRIGAMMA_TAIL",
+        "(trigamma(x) - 1/x - 1/(2x²))·x³, in x⁻², for x ≥ 8",
+        trigamma_tail,
+        lambda u: u,
         (1e-12, 1 / 64),
         f32=None,
     ),

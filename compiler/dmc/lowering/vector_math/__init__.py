@@ -18,7 +18,7 @@ from llvmlite import ir
 from dmc.ir.types import DType
 from dmc.lowering.vector_math.error_function import erf, erfc
 from dmc.lowering.vector_math.exponential import cosh, exp, expm1, logistic, sinh, tanh
-from dmc.lowering.vector_math.gamma import digamma, lgamma
+from dmc.lowering.vector_math.gamma import digamma, lgamma, trigamma
 from dmc.lowering.vector_math.inverse_trigonometric import acos, asin, atan, atan2
 from dmc.lowering.vector_math.lanes import Format, Lanes, Real
 from dmc.lowering.vector_math.logarithm import log, log1p
@@ -47,6 +47,7 @@ UNARY: dict[str, Callable[[Lanes, Real], Real]] = {
     "sinh": sinh,
     "tan": tan,
     "tanh": tanh,
+    "trigamma": trigamma,
 }
 BINARY: dict[str, Callable[[Lanes, Real, Real], Real]] = {
     "atan2": atan2,

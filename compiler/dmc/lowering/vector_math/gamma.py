@@ -1,9 +1,10 @@
-"""lgamma and digamma, computed in double precision for every format.
+"""lgamma, digamma and trigamma, computed in double precision for every format.
 
-From 8 on, Stirling's series (Abramowitz, Stegun 6.1.40, 6.3.18). Below, the recurrence moves the
-argument to an interval around the zeros on which a polynomial with those zeros as factors keeps the
-relative error small; all factors of the recurrence are gathered so that one logarithm, or one
-division, suffices. Negative arguments are reflected.
+From 8 on, Stirling's series and its derivatives (Abramowitz, Stegun 6.1.40, 6.3.18, 6.4.12). Below,
+the recurrence moves the argument: past 8 for trigamma, which has no zeros, and else to an interval
+around the zeros, on which a polynomial with those zeros as factors keeps the relative error small.
+All terms of the recurrence are gathered so that one logarithm, or one division, suffices. Negative
+arguments are reflected.
 """
 
 from __future__ import annotations
@@ -11,14 +12,20 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from dmc.lowering.vector_math.coefficients import DIGAMMA, DIGAMMA_TAIL, LGAMMA, STIRLING
+from dmc.lowering.vector_math.coefficients import (
+    DIGAMMA,
+    DIGAMMA_TAIL,
+    LGAMMA,
+    STIRLING,
+    TRIGAMMA_TAIL,
+)
 from dmc.lowering.vector_math.constants import DIGAMMA_ROOT, HALF_LOG_TWO_PI, PI, parts
 from dmc.lowering.vector_math.lanes import Format
 from dmc.lowering.vector_math.logarithm import log
 from dmc.lowering.vector_math.trigonometric import cos_reduced, sin_reduced
 
 if TYPE_CHECKING:
-    from dmc.lowering.vector_math.lanes import Integer, Lanes, Real
+    from dmc.lowering.vector_math.lanes import Lanes, Real
 
 _LARGE = 8.0
 _STEPS = 6
@@ -30,40 +37,44 @@ def lgamma(lanes: Lanes, x: Real) -> Real:
 
 
 def digamma(lanes: Lanes, x: Real) -> Real:
-    """Γ'(x)/Γ(x): ∓∞ at ±0, NaN at the negative integers and at -∞."""
+    """Γ'(x)/Γ(x): NaN at zero, the negative integers and -∞."""
     return lanes.apply(_digamma, x)
 
 
-def _half_turns(lanes: Lanes, x: Real) -> tuple[Real, Real, Integer]:
-    """(high, low, k) with πx = k·π/2 + high + low, |high| ≤ π/4, and k right modulo 4."""
+def trigamma(lanes: Lanes, x: Real) -> Real:
+    """The derivative of digamma: NaN at zero, the negative integers and -∞."""
+    return lanes.apply(_trigamma, x)
+
+
+def _sin_cos(lanes: Lanes, x: Real) -> tuple[Real, Real]:
+    """sin(πx) and cos(πx), the sine exactly 0 where x is an integer; NaN for ±∞."""
     period = x - 2.0 * (0.5 * x).floor()
     multiple, k = lanes.nearest(2.0 * period)
     rest = period - 0.5 * multiple
     first, second = parts(PI, lanes.format, 2)
     high, error = lanes.product(rest, first)
-    return high, lanes.fma(rest, second, error), k
+    low = lanes.fma(rest, second, error)
+    sine, cosine = sin_reduced(lanes, high, low), cos_reduced(lanes, high, low)
+    quarter, half = (k & 1).equals(1), (k & 2).equals(2)
+    turned_sine = lanes.select(quarter, cosine, sine)
+    turned_cosine = lanes.select(quarter, -sine, cosine)
+    return (
+        lanes.select(half, -turned_sine, turned_sine),
+        lanes.select(half, -turned_cosine, turned_cosine),
+    )
 
 
 def _lgamma(lanes: Lanes, x: Real) -> Real:
     a = abs(x)
     positive = _lgamma_positive(lanes, a)
-    builder = lanes.builder
-    before = builder.block
-    negative = x.is_negative()
-    with builder.if_then(negative.any()):
+
+    def reflected() -> Real:
         # |Γ(-a)| = π / (a·|sin(πa)|·Γ(a)).
-        high, low, k = _half_turns(lanes, a)
-        odd = (k & 1).equals(1)
-        sine = abs(lanes.select(odd, cos_reduced(lanes, high, low), sin_reduced(lanes, high, low)))
-        reflected = log(lanes, math.pi / (a * sine)) - positive
-        pole = sine.equals(0.0) | a.equals(math.inf)
-        reflected = lanes.select(pole, math.inf, reflected)
-        reflected = lanes.select(negative, reflected, positive)
-        inside = builder.block
-    phi = builder.phi(lanes.real_type)
-    phi.add_incoming(positive.value, before)
-    phi.add_incoming(reflected.value, inside)
-    return type(x)(lanes, phi)
+        sine, _ = _sin_cos(lanes, a)
+        result = log(lanes, math.pi / (a * abs(sine))) - positive
+        return lanes.select(sine.equals(0.0) | a.equals(math.inf), math.inf, result)
+
+    return lanes.where(x.is_negative(), reflected, positive)
 
 
 def _lgamma_positive(lanes: Lanes, a: Real) -> Real:
@@ -88,28 +99,16 @@ def _lgamma_positive(lanes: Lanes, a: Real) -> Real:
 
 
 def _digamma(lanes: Lanes, x: Real) -> Real:
-    builder = lanes.builder
-    before = builder.block
-    negative = x < 0.0
-    a = lanes.select(negative, 1.0 - x, x)
-    positive = _digamma_positive(lanes, a)
-    block = builder.block
-    assert before is block
-    with builder.if_then(negative.any()):
+    below = x <= 0.0
+    positive = _digamma_positive(lanes, lanes.select(below, 1.0 - x, x))
+
+    def reflected() -> Real:
         # ψ(x) = ψ(1 - x) - π·cot(πx).
-        high, low, k = _half_turns(lanes, x)
-        odd = (k & 1).equals(1)
-        sine, cosine = sin_reduced(lanes, high, low), cos_reduced(lanes, high, low)
-        cotangent = lanes.select(odd, -sine, cosine) / lanes.select(odd, cosine, sine)
-        reflected = positive - math.pi * cotangent
-        pole = x.floor().equals(x)
-        reflected = lanes.select(pole, math.nan, reflected)
-        reflected = lanes.select(negative, reflected, positive)
-        inside = builder.block
-    phi = builder.phi(lanes.real_type)
-    phi.add_incoming(positive.value, block)
-    phi.add_incoming(reflected.value, inside)
-    return type(x)(lanes, phi)
+        sine, cosine = _sin_cos(lanes, x)
+        result = positive - math.pi * (cosine / sine)
+        return lanes.select(sine.equals(0.0), math.nan, result)
+
+    return lanes.where(below, reflected, positive)
 
 
 def _digamma_positive(lanes: Lanes, a: Real) -> Real:
@@ -132,3 +131,34 @@ def _digamma_positive(lanes: Lanes, a: Real) -> Real:
     square = u * u
     tail = lanes.fma(square, lanes.polynomial(square, DIGAMMA_TAIL[Format.F64]), 0.5 * u)
     return lanes.select(large, log(lanes, a) - tail, central + u)
+
+
+def _trigamma(lanes: Lanes, x: Real) -> Real:
+    below = x <= 0.0
+    positive = _trigamma_positive(lanes, lanes.select(below, 1.0 - x, x))
+
+    def reflected() -> Real:
+        # ψ₁(x) = (π/sin(πx))² - ψ₁(1 - x).
+        sine, _ = _sin_cos(lanes, x)
+        quotient = math.pi / sine
+        result = quotient * quotient - positive
+        return lanes.select(sine.equals(0.0), math.nan, result)
+
+    return lanes.where(below, reflected, positive)
+
+
+def _trigamma_positive(lanes: Lanes, a: Real) -> Real:
+    large = a >= _LARGE
+    # ψ₁(a) = ψ₁(a + 8) + 1/a² + … + 1/(a + 7)²; the first term by itself, for it may be huge.
+    numerator, denominator = lanes.real(0.0), lanes.real(1.0)
+    for i in range(1, int(_LARGE)):
+        square = (a + float(i)) * (a + float(i))
+        numerator = lanes.fma(numerator, square, denominator)
+        denominator = denominator * square
+    first = 1.0 / a
+    steps = lanes.fma(first, first, numerator / denominator)
+    u = 1.0 / lanes.select(large, a, a + _LARGE)
+    square = u * u
+    series = lanes.fma(u, lanes.polynomial(square, TRIGAMMA_TAIL[Format.F64]), 0.5)
+    tail = lanes.fma(square, series, u)
+    return lanes.select(large, tail, steps + tail)

@@ -204,6 +204,18 @@ class Lanes:
         half = n >> 1
         return x * self.power_of_two(half) * self.power_of_two(n - half)
 
+    def where(self, mask: Mask, then: Callable[[], Real], otherwise: Real) -> Real:
+        """`select(mask, then(), otherwise)`, but `then` is not run when no lane wants it."""
+        builder = self.builder
+        before = builder.block
+        with builder.if_then(mask.any()):
+            selected = self.select(mask, then(), otherwise)
+            inside = builder.block
+        phi = builder.phi(self.real_type)
+        phi.add_incoming(otherwise.value, before)
+        phi.add_incoming(selected.value, inside)
+        return Real(self, phi)
+
     def apply(self, function: Callable[..., Real], *operands: Real) -> Real:
         """`function` on these operands in double precision, rounded back to the format."""
         if self.format is Format.F64:
