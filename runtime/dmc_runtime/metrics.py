@@ -20,13 +20,13 @@ class MetricsLog:
 
     Args:
         columns: of the CSV, in order; a row may leave some out.
-        resume_at: the last step whose rows are kept; -1 starts new files.
+        resume_at: the last step whose rows are kept; 0 starts new files.
     """
 
-    def __init__(self, folder: Path, columns: Sequence[str], resume_at: int = -1) -> None:
+    def __init__(self, folder: Path, columns: Sequence[str], resume_at: int = 0) -> None:
         self.columns = list(columns)
         self._paths = (folder / "metrics.csv", folder / "metrics.jsonl")
-        kept = [row for row in read(folder) if row["step"] <= resume_at] if resume_at >= 0 else []
+        kept = [row for row in read(folder) if row["step"] <= resume_at]
         table, lines = self._paths
         self._table = table.open("w", newline="", encoding="utf-8")
         self._lines = lines.open("w", encoding="utf-8")

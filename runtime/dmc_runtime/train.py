@@ -104,14 +104,14 @@ def run(
     recipe: Recipe,
     functions: Functions,
     *,
-    resume: bool = False,
+    resume: bool | str | Path = False,
     progress: bool = True,
     max_steps: int | None = None,
 ) -> Report:
     """Trains as the recipe says.
 
     Args:
-        resume: continue from `last.safetensors` in the output folder.
+        resume: continue from `last.safetensors` in the output folder, or from the file given.
         progress: show a progress bar when standard error is a terminal.
         max_steps: stop after this many steps in all, as Ctrl-C would; `None` runs to the end.
 
@@ -163,8 +163,11 @@ class _Run:
         )
         self.total = recipe.epochs * self.batches.per_epoch
 
-    def run(self, resume: bool, progress: bool, max_steps: int | None) -> Report:
-        state = self.resumed() if resume else self.fresh()
+    def run(self, resume: bool | str | Path, progress: bool, max_steps: int | None) -> Report:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        source = self.folder / LAST if isinstance(resume, bool) else Path(resume)
+        state = self.fresh() if resume is False else self.resumed(source)
+        first = state.step
         end = self.total if max_steps is None else min(self.total, max_steps)
         training: Scores = {}
         with Progress(self.total, state.step, progress) as bar, interruptible() as interrupt:
@@ -182,7 +185,7 @@ class _Run:
                     state = replace(state, seconds=time.perf_counter() - began)
                     row["seconds"] = round(state.seconds, 6)
                     if log is None:
-                        log = self.open_log(row, validation, state.step - 1 if resume else -1)
+                        log = self.open_log(row, validation, first)
                     log.write(row)
                     state = self.keep_best(state, row)
                     if self.due(state.step, self.recipe.outputs.checkpoint_every):
@@ -197,16 +200,14 @@ class _Run:
 
     def fresh(self) -> State:
         """The state before the first step, saved so that a checkpoint always exists."""
-        self.folder.mkdir(parents=True, exist_ok=True)
         (self.folder / BEST).unlink(missing_ok=True)
         net = self.functions.init()
         state = State(net, self.functions.start(net))
         self.save(state, LAST)
         return state
 
-    def resumed(self) -> State:
-        """The state in the last checkpoint; `TrainError` when another recipe made it."""
-        path = self.folder / LAST
+    def resumed(self, path: Path) -> State:
+        """The state in a checkpoint; `TrainError` when another recipe made it."""
         saved = checkpoint.read(path)
         told = cast("dict[str, Any]", saved.metadata)
         ours, theirs = self.identity(), cast("dict[str, Any]", told.get("recipe", {}))

@@ -135,6 +135,15 @@ def test_a_resumed_run_ends_with_the_same_bits(recipe, tmp_path):
     assert outcome(tmp_path / "whole") == outcome(tmp_path / "parts")
 
 
+def test_a_run_goes_on_from_any_checkpoint(recipe, tmp_path):
+    quiet(recipe, max_steps=14)
+    early = (tmp_path / "run" / "last.safetensors").rename(tmp_path / "early.safetensors")
+    quiet(recipe)
+    finished = outcome(tmp_path / "run")
+    quiet(recipe, resume=early)
+    assert outcome(tmp_path / "run") == finished
+
+
 def test_a_crash_loses_only_what_came_after_the_checkpoint(recipe, tmp_path):
     def failing(net, opt, /, **arguments):
         if opt.t == 17:
