@@ -32,7 +32,8 @@ $(ORACLE)/installed: pyproject.toml
 	touch $@
 
 demo: $(VENV)/installed
-	$(BIN)/dmc train examples/digits/train.toml
+	$(BIN)/python examples/digits/data.py
+	$(BIN)/dmc train examples/digits/recipe.toml
 
 test: lint types unit
 
