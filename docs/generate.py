@@ -1,4 +1,4 @@
-"""Writes the pages that follow from the sources: error codes, operations and the library.
+"""Writes the pages that follow from the sources: errors, operations, prelude, library.
 
 Run by `make docs`; a test holds the pages against what this would write.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import enum
 import importlib
 import inspect
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import dmc_runtime
 from dmc.ir import ArrayAttr, Operation, SymbolRef, TensorType
 from dmc.ir.operation import attribute, operand, operands, region, result
 from dmc.ir.printer import Printer
+from dmc.semantics import prelude
 from dmc.syntax import ast
 from dmc.syntax.codes import FAMILIES, Code
 from dmc.syntax.files import read_source
@@ -63,6 +65,7 @@ def generated() -> dict[Path, str]:
         if codes:
             pages[DOCS / "errors" / f"{family}.md"] = _error_page(family, codes)
     pages[DOCS / "ir" / "operations.md"] = _operations()
+    pages[DOCS / "language" / "prelude.md"] = _prelude()
     pages[DOCS / "language" / "library.md"] = _library()
     return pages
 
@@ -179,6 +182,53 @@ def _attribute(field: attribute[object]) -> str:
         name = _KINDS.get(kind, kind.__name__)
     default = "" if field.default is None else f" = {Printer().attribute(field.default)}"
     return f"`{field.name}: {name}{default}`"
+
+
+# The prelude
+
+_OTHERS = {
+    "where": "`where(c, a, b)`: elements of `a` where `c` holds, else of `b`",
+    "pick": "`pick[-1](x, ids)`: one element along an axis for each id",
+    "map": "`map(fn(p) => …, record)`: a function applied to every leaf",
+    "cast": "`cast[f32](x)`: another element type, for arrays and records",
+    "rank": "`rank(x)`: the number of axes",
+    "reshape": "`reshape[B, D](x)`: the same elements in another shape of the same size",
+    "concat": "`concat[0](x, y)`: arrays one after another along an axis",
+    "cross": "`cross(a, b)`: the vector product",
+    "stop_gradient": "`stop_gradient(x)`: `x`, and a constant to derivatives",
+    "one_hot": "`one_hot[N](ids)`: a 1 at each id, 0 elsewhere",
+    "arange": "`arange[N]`: 0, 1, … N - 1",
+    "eye": "`eye[N]`: the identity matrix",
+    "cumsum": "`cumsum[0](x)`: running sums along an axis",
+    "flip": "`flip[0](x)`: the opposite order along an axis",
+}
+
+
+def _prelude() -> str:
+    listed = {
+        "Constants": prelude.CONSTANTS,
+        "Filled arrays, shaped by context or by brackets": prelude.FILLS,
+        "Elementwise": prelude.ELEMENTWISE,
+        "Reductions: `f(x)`, `f[D](x)`, `f[-1](x)`, `f[i](…)`": prelude.REDUCTIONS,
+        "[Derivatives](derivatives.md)": prelude.OPERATORS,
+        "[Randomness](randomness.md)": prelude.RANDOM,
+    }
+    parts = [
+        "# The prelude\n",
+        _NOTE,
+        "Names that every program knows, called as in NumPy and SciPy.\n",
+    ]
+    for title, names in listed.items():
+        parts.append(f"## {title}\n\n{_names(names)}\n")
+    parts.append("## Others\n")
+    parts += [f"- {_OTHERS[name]}" for name in prelude.OTHERS]
+    if prelude.PLANNED:
+        parts.append(f"\n## Not supported yet\n\n{_names(prelude.PLANNED)}")
+    return "\n".join(parts) + "\n"
+
+
+def _names(names: Iterable[str]) -> str:
+    return " ".join(f"`{name}`" for name in names)
 
 
 # The standard library
