@@ -1,0 +1,31 @@
+"""The table of operations: sample invocations of each, over domains where its rules hold.
+
+Every operation of the dialects in `DIALECTS` has a row here; `tests/dialects/test_ops.py` runs
+every check on every row.
+"""
+
+from __future__ import annotations
+
+from dmc.ir import Operation
+from tests.dialects.checks import Sample
+from tests.dialects.rows_elementwise import ELEMENTWISE
+from tests.dialects.rows_tensor import TENSOR
+
+DIALECTS = ("arith", "math", "tensor", "random")
+
+ROWS: tuple[Sample, ...] = (*ELEMENTWISE, *TENSOR)
+
+ASPECTS = ("runs", "fold", "tangent", "adjoint", "second order", "batch", "cost")
+
+EXEMPT: dict[tuple[str, str], str] = {
+    ("math.trigamma", "tangent"): "the language stops at its second derivative for now",
+    ("math.trigamma", "adjoint"): "as its tangent",
+    ("math.trigamma", "second order"): "as its tangent",
+    ("math.digamma", "second order"): "needs the derivative of trigamma",
+}
+"""Operations that lack a rule, with the reason."""
+
+
+def operations() -> list[str]:
+    """The names of all operations of `DIALECTS`."""
+    return sorted(name for name in Operation.registry if name.split(".")[0] in DIALECTS)
