@@ -99,9 +99,13 @@ def build(grammar: str, *, strict: bool = False) -> Parser:
 
 def _cache_path(grammar: str) -> Path | None:
     """Where the tables for this grammar, Lark and Python belong; None without a usable folder."""
-    base = os.environ.get("DMC_CACHE_DIR") or os.environ.get("XDG_CACHE_HOME")
+    chosen = os.environ.get("DMC_CACHE_DIR")  # as for object code: empty means no cache
+    if chosen == "":
+        return None
+    base = os.environ.get("XDG_CACHE_HOME")
     try:
-        folder = (Path(base) if base else Path.home() / ".cache") / "dmc" / "grammar"
+        default = (Path(base) if base else Path.home() / ".cache") / "dmc"
+        folder = (Path(chosen) if chosen else default) / "grammar"
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not _is_private(folder):
             return None
