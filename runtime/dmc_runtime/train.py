@@ -255,17 +255,22 @@ class _Run:
 
     def arguments(self, step: int) -> dict[str, Any]:
         """The arguments of `step` that do not come from the data."""
-        seed = keys.fold_path(keys.key(self.recipe.seed), "step")
-        quantities: dict[str, Callable[[], int | np.int64]] = {
-            Quantity.STEPS: lambda: self.total,
-            Quantity.EPOCHS: lambda: self.recipe.epochs,
-            Quantity.STEPS_PER_EPOCH: lambda: self.batches.per_epoch,
-            Quantity.KEY: lambda: keys.fold(seed, step),
-        }
         return {
-            name: quantities[value]() if isinstance(value, Quantity) else value
+            name: self.quantity(value, step) if isinstance(value, Quantity) else value
             for name, value in self.recipe.arguments.items()
         }
+
+    def quantity(self, name: Quantity, step: int) -> int | np.int64:
+        """A value of the run; a key is one of its own for each step."""
+        match name:
+            case Quantity.STEPS:
+                return self.total
+            case Quantity.EPOCHS:
+                return self.recipe.epochs
+            case Quantity.STEPS_PER_EPOCH:
+                return self.batches.per_epoch
+            case Quantity.KEY:
+                return keys.fold(keys.fold_path(keys.key(self.recipe.seed), "step"), step)
 
     def epoch(self, step: int) -> int:
         """The epoch (from 1) that a finished step belongs to."""
