@@ -60,7 +60,7 @@ _DIALECT_NOTES = {
 
 def generated() -> dict[Path, str]:
     """The text of every generated page."""
-    pages = {DOCS / "errors" / "index.md": _error_index()}
+    pages = {DOCS / "errors.md": _error_index()}
     for family, codes in FAMILIES.items():
         if codes:
             pages[DOCS / "errors" / f"{family}.md"] = _error_page(family, codes)
@@ -90,10 +90,8 @@ def _error_index() -> str:
     for family, codes in FAMILIES.items():
         if not codes:
             continue
-        lines += [f"## [{_title(family)}]({family}.md)", ""]
-        lines += [
-            f"- [`{code.name}`]({family}.md#{_anchor(code)}): {code.meaning}" for code in codes
-        ]
+        lines += [f"## [{_title(family)}](errors/{family}.md)", ""]
+        lines += [f"- [`{c.name}`](errors/{family}.md#{_anchor(c)}): {c.meaning}" for c in codes]
         lines.append("")
     return "\n".join(lines)
 
