@@ -17,7 +17,8 @@ class Machine:
     """A core's vector unit and caches.
 
     `vector_bytes` and `vector_registers` size register tiles; `has_fma` says whether a multiply
-    and an add round once, `has_masks` whether idle lanes of a load or store cost nothing; cache sizes, in bytes, size the blocks.
+    and an add round once, `has_masks` whether idle lanes of a load or store cost nothing; cache
+    sizes, in bytes, size the blocks.
     """
 
     vector_bytes: int

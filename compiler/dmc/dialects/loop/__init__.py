@@ -8,6 +8,7 @@ loads and stores, `vector` what has no counterpart on scalars.
 from dmc.dialects.loop.memory import (
     Alloca,
     Gather,
+    Global,
     Load,
     MaskedLoad,
     MaskedStore,
@@ -49,6 +50,7 @@ __all__ = [
     "Func",
     "FusedMultiplyAdd",
     "Gather",
+    "Global",
     "If",
     "IotaVector",
     "Load",

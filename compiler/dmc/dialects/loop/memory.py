@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from dmc.dialects.loop.structure import INDEX
-from dmc.ir.attributes import AffineMap
+from dmc.ir.attributes import AffineMap, DenseElements
 from dmc.ir.errors import VerifyError
 from dmc.ir.interpreter import Interpreter
 from dmc.ir.operation import Operation, Trait, Value, attribute, operand, operands
@@ -416,3 +416,19 @@ class Alloca(Operation):
     def evaluate(self, operands: Sequence[Array], interpreter: Interpreter) -> Sequence[Array]:
         pattern = np.full(self.type.bytes, 0xFF, np.uint8)
         return [pattern.view(self.type.dtype.numpy).reshape(self.type.shape)]
+
+
+class Global(Operation):
+    """A buffer of constants, only to be read. C1: the value has a shape of at least one element."""
+
+    name = "loop.global"
+    value = attribute(DenseElements)
+
+    def infer(self) -> Sequence[Type]:
+        return [MemRefType(self.value.type.shape, self.value.type.dtype)]
+
+    def verify_(self) -> None:
+        self.require(1, self.value.array.size > 0, "an empty constant")
+
+    def evaluate(self, operands: Sequence[Array], interpreter: Interpreter) -> Sequence[Array]:
+        return [self.value.array]

@@ -34,7 +34,7 @@ ACCUMULATORS = 4
 _FOLD_COST = 20.0
 """Cost of combining lanes and accumulators of one output, in vector operations."""
 
-_COMBINE: dict[str, type[Operation]] = {
+COMBINE: dict[str, type[Operation]] = {
     "add": arith.Add,
     "mul": arith.Multiply,
     "max": arith.Maximum,
@@ -92,7 +92,7 @@ def _choose(machine: Machine, nest: Nest) -> _Plan:
         if d in nest.reduction_dims:
             cost += _FOLD_COST * outputs * len(nest.combiners)
         if cost < best:
-            blocks = -(-nest.sizes[d] // lanes)
+            blocks = max(1, nest.sizes[d] // lanes)
             most = max(1, ACCUMULATORS // len(nest.combiners))
             best, plan = cost, _Plan(d, lanes, min(most, blocks))
     return plan
@@ -366,7 +366,7 @@ class _Reduction:
 
     def _combine(self, left: Sequence[Value], right: Sequence[Value]) -> list[Value]:
         return [
-            self.b.insert(_COMBINE[name]([x, y])).results[0]
+            self.b.insert(COMBINE[name]([x, y])).results[0]
             for name, x, y in zip(self.nest.combiners, left, right, strict=True)
         ]
 
@@ -382,7 +382,7 @@ class _Reduction:
                 joined = b.fma(x, y, total)
             else:
                 value = spread(b, frame.values[self.body.yielded[i]], lanes)
-                joined = b.insert(_COMBINE[name]([total, value])).results[0]
+                joined = b.insert(COMBINE[name]([total, value])).results[0]
             idle = frame.lanes is not None and frame.lanes.mask is not None
             if idle and self.plan.vector in self.nest.reduction_dims:
                 mask = mask_of(b, frame.lanes, lanes)

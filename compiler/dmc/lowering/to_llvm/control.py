@@ -9,17 +9,32 @@ from dmc.ir.operation import Operation, Trait, Value
 from dmc.ir.types import MemRefType
 from dmc.lowering.to_llvm.function import FunctionLowering
 from dmc.lowering.to_llvm.module import PARALLEL_FOR, ModuleLowering, Table
-from dmc.lowering.to_llvm.types import I8, I64, POINTER, VOID, integer, llvm_type
+from dmc.lowering.to_llvm.types import I8, I32, I64, POINTER, VOID, integer, llvm_type
 
 
 def lower_function(owner: ModuleLowering, op: loop.Func) -> None:
     """Write the body of `op` into its LLVM function."""
     function = owner.functions[op.sym_name]
     lowering = FunctionLowering(owner, function)
-    *arguments, lowering.scratch = function.args
+    if op.private:
+        *arguments, lowering.scratch = function.args
+    else:
+        arguments = _entry_arguments(lowering, op)
     lowering.values.update(zip(op.body.args, arguments, strict=True))
     lowering.block(op.body)
-    lowering.builder.ret_void()
+    if op.private:
+        lowering.builder.ret_void()
+    else:
+        lowering.builder.ret(integer(0, I32))
+
+
+def _entry_arguments(f: FunctionLowering, op: loop.Func) -> list[ir.Value]:
+    """The arguments of an entry function: addresses from a table, then the arena."""
+    table, arena = f.function.args
+    b = f.builder
+    f.scratch = f.offset(arena, I8, None, f.owner.arena_bytes)
+    places = [f.offset(table, POINTER, None, i) for i in range(len(op.body.args) - 1)]
+    return [*(b.load(place, typ=POINTER) for place in places), arena]
 
 
 def _for(f: FunctionLowering, op: Operation) -> None:

@@ -16,4 +16,4 @@ def lower_module(module: Module, machine: Machine) -> Lowered:
     lowering = ModuleLowering(module, machine, {**CONTROL, **MEMORY, **VECTOR, **ELEMENTWISE})
     for op in lowering.sources:
         lower_function(lowering, op)
-    return Lowered(lowering.llvm, lowering.scratch_bytes)
+    return Lowered(lowering.llvm, lowering.arena_bytes, lowering.scratch_bytes)

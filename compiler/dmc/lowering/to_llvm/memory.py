@@ -16,6 +16,7 @@ from dmc.lowering.to_llvm.types import (
     I32,
     POINTER,
     VOID,
+    Splat,
     integer,
     lanes_of,
     shaped,
@@ -148,7 +149,7 @@ def _lane_addresses(f: FunctionLowering, op: Lanes, offsets: Value) -> ir.Value:
     stride = loop.strides_of(type_)[op.axis]
     amount = f.value(offsets)
     if stride != 1:
-        factor = ir.FormattedConstant(amount.type, f"splat (i64 {stride})")
+        factor = Splat(integer(stride), lanes_of(offsets.type))
         amount = f.builder.mul(amount, factor)
     addresses = f.builder.gep(_address(f, op), [amount], source_etype=stored(type_.dtype))
     # llvmlite takes a vector of offsets for one offset.
@@ -174,8 +175,14 @@ def _subview(f: FunctionLowering, op: Operation) -> None:
     f.set(op, _address(f, op))
 
 
+def _global(f: FunctionLowering, op: Operation) -> None:
+    assert isinstance(op, loop.Global)
+    f.set(op, f.owner.constant_data(op.value))
+
+
 MEMORY: Table = {
     loop.Gather: _gather,
+    loop.Global: _global,
     loop.Load: _load,
     loop.MaskedLoad: _masked_load,
     loop.MaskedStore: _masked_store,

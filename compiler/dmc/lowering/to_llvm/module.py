@@ -6,14 +6,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
+import numpy as np
 from llvmlite import ir
 
 from dmc.dialects import loop
+from dmc.ir.attributes import DenseElements
 from dmc.ir.module import Module
 from dmc.ir.operation import Operation
 from dmc.ir.types import MemRefType
 from dmc.lowering.machine import Machine
-from dmc.lowering.to_llvm.types import I64, POINTER, VOID, llvm_type
+from dmc.lowering.to_llvm.types import I8, I32, I64, POINTER, VOID, llvm_type
 
 if TYPE_CHECKING:
     from dmc.lowering.to_llvm.function import FunctionLowering
@@ -27,21 +29,28 @@ PARALLEL_FOR = "dmc_parallel_for"
 A task function is `void (ctx, i64 task, i64 worker)`; the calling thread is worker 0.
 """
 
+ENTRY = ir.FunctionType(I32, [POINTER, POINTER])
+
 ALIGNMENT = 64
 """Alignment in bytes of private memory and of the arena."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lowered:
-    """An LLVM module and what its caller must provide.
+    """An LLVM module and the memory that its entry functions must be given.
 
-    Every public function takes the address of each memref and the value of each scalar argument
-    of its `loop.func`, then the address of scratch memory, aligned to `ALIGNMENT`: worker `w` of
-    the pool uses the `scratch_bytes` bytes from `w * scratch_bytes` on.
+    A public `loop.func`, whose arguments are buffers and last an arena of bytes, becomes
+    `int32_t name(void **buffers, void *arena)`, which returns 0. The arena, aligned to
+    `ALIGNMENT`, holds `arena_bytes` and behind them `scratch_bytes` for each thread of the pool.
     """
 
     module: ir.Module
+    arena_bytes: int
     scratch_bytes: int
+
+    def memory(self, threads: int) -> int:
+        """The size of the arena for that many threads."""
+        return self.arena_bytes + threads * self.scratch_bytes
 
 
 def aligned(count: int) -> int:
@@ -111,13 +120,18 @@ class ModuleLowering:
         self.sources = [op for op in module.body if isinstance(op, loop.Func)]
         self.scratch_bytes = max((self.sizes.total(op.sym_name) for op in self.sources), default=0)
         for op in self.sources:
-            types = [llvm_type(arg.type) for arg in op.body.args]
-            function = ir.Function(self.llvm, ir.FunctionType(VOID, [*types, POINTER]), op.sym_name)
+            types = [*(llvm_type(arg.type) for arg in op.body.args), POINTER]
+            signature = ir.FunctionType(VOID, types) if op.private else ENTRY
+            function = ir.Function(self.llvm, signature, op.sym_name)
             if op.private:
                 function.linkage = "internal"
             function.attributes.add("nounwind")
             self.functions[op.sym_name] = function
+        arenas = [op.body.args[-1].type for op in self.sources if not op.private]
+        sizes = [type_.bytes for type_ in arenas if isinstance(type_, MemRefType)]
+        self.arena_bytes = aligned(max(sizes, default=0))
         self._tasks = 0
+        self._constants: dict[DenseElements, ir.GlobalVariable] = {}
 
     def task_function(self) -> ir.Function:
         """A fresh function for one parallel loop."""
@@ -128,6 +142,20 @@ class ModuleLowering:
         function.linkage = "internal"
         function.attributes.add("nounwind")
         return function
+
+    def constant_data(self, value: DenseElements) -> ir.GlobalVariable:
+        """A read-only global with the elements of `value`, one for equal values."""
+        found = self._constants.get(value)
+        if found is None:
+            data = np.ascontiguousarray(value.array)
+            type_ = ir.ArrayType(I8, data.nbytes)
+            found = ir.GlobalVariable(self.llvm, type_, f"dmc.constant.{len(self._constants)}")
+            found.initializer = ir.Constant(type_, bytearray(data.tobytes()))
+            found.linkage = "internal"
+            found.global_constant = True
+            found.align = ALIGNMENT
+            self._constants[value] = found
+        return found
 
     def external(self, name: str, result: ir.Type, arguments: list[ir.Type]) -> ir.Function:
         """A function declared in the module, once."""

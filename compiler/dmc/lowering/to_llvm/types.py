@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from llvmlite import ir
 
-from dmc.dialects.loop import strides_of
 from dmc.ir.types import DType, MemRefType, ScalarType, Type, VectorType, dtype_of
 
 POINTER = ir.PointerType()
@@ -68,22 +67,19 @@ def integer(value: int, type_: ir.Type = I64) -> ir.Constant:
     return ir.Constant(type_, value)
 
 
+class Splat(ir.Constant):
+    """One constant in every lane, which llvmlite can only write out lane by lane."""
+
+    def __init__(self, scalar: ir.Constant, lanes: int) -> None:
+        super().__init__(ir.VectorType(scalar.type, lanes), [scalar] * lanes)
+        self.scalar = scalar
+
+    def _get_reference(self) -> str:
+        return f"splat ({self.scalar.type} {self.scalar._get_reference()})"
+
+
 def splat(value: float | int | bool, type_: Type) -> ir.Constant:
     """A constant scalar, or vector with it in every lane."""
     dtype = dtype_of(type_)
-    number = float(value) if dtype.is_float else int(value)
-    scalar = ir.Constant(element(dtype), number)
-    lanes = lanes_of(type_)
-    if lanes == 1 and not isinstance(type_, VectorType):
-        return scalar
-    return ir.FormattedConstant(
-        ir.VectorType(element(dtype), lanes), f"splat ({scalar.type} {scalar.get_reference()})"
-    )
-
-
-def span_bytes(type_: MemRefType) -> int:
-    """Bytes from the first element of a memref to the end of its last; strides are positive."""
-    if type_.size == 0:
-        return 0
-    reach = sum(s * (n - 1) for s, n in zip(strides_of(type_), type_.shape, strict=True))
-    return (reach + 1) * type_.dtype.bytes
+    scalar = ir.Constant(element(dtype), float(value) if dtype.is_float else int(value))
+    return Splat(scalar, lanes_of(type_)) if isinstance(type_, VectorType) else scalar

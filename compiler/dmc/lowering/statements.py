@@ -1,0 +1,302 @@
+"""The operations of a kernel-level block, one after another, as loop-level code."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
+
+from dmc.dialects import arith, func, kernel, loop
+from dmc.ir.attributes import DenseElements
+from dmc.ir.operation import Block, Operation, Trait, Value
+from dmc.ir.types import DType, MemRefType, ScalarType, TensorType
+from dmc.lowering.buffers import Buffers
+from dmc.lowering.kernels import EMIT, KernelFunctions
+from dmc.lowering.loop_builder import LoopBuilder, Subscript, clone_elementwise
+from dmc.lowering.machine import Machine
+from dmc.lowering.schedules.body import clamp
+from dmc.lowering.schedules.movement import copy
+from dmc.syntax.errors import CompilerBug
+
+Table: TypeAlias = "dict[type[Operation], Callable[[Statements, Operation], None]]"
+"""How operations that are no kernels are lowered, by class."""
+
+IN_PLACE = (kernel.UpdateWindow, kernel.Scatter)
+"""Kernels whose schedules expect the target's elements in the output's buffer."""
+
+
+class Statements:
+    """Lowers blocks; `values` has the register or buffer of every kernel-level value so far.
+
+    `wanted` says into which buffer a value should be computed, where that is known beforehand
+    (what a function returns, a slice of a stacked result).
+    """
+
+    def __init__(
+        self,
+        b: LoopBuilder,
+        machine: Machine,
+        functions: KernelFunctions,
+        buffers: Buffers,
+        table: Table,
+    ) -> None:
+        self.table = table
+        self.b = b
+        self.machine = machine
+        self.functions = functions
+        self.buffers = buffers
+        self.values: dict[Value, Value] = {}
+        self.wanted: dict[Value, Value] = {}
+
+    @property
+    def parallel(self) -> bool:
+        """Whether parallel loops may be started here: not inside a task."""
+        return not self.buffers.in_task
+
+    def run_function(
+        self, source: func.Func, arguments: Sequence[Value], results: Sequence[Value]
+    ) -> None:
+        """The body of a function whose arguments and results are in buffers."""
+        for value, buffer in zip(source.body.args, arguments, strict=True):
+            is_scalar = _type(value).rank == 0
+            self.values[value] = self.b.load(buffer, []) if is_scalar else buffer
+        self.run_into(source.body, results)
+
+    def run_into(self, block: Block, targets: Sequence[Value | None]) -> list[Value]:
+        """Run `block`; put what it yields into `targets` where there is one, and return it."""
+        returned = block.terminator.operands
+        for value, target in zip(returned, targets, strict=True):
+            if target is not None:
+                self._want(block, value, target)
+        self.run(block)
+        yielded = [self.values[v] for v in returned]
+        for value, target in zip(yielded, targets, strict=True):
+            if target is not None:
+                self.copy(value, target)
+        return yielded
+
+    def _want(self, block: Block, value: Value, target: Value) -> None:
+        """Compute `value`, if this block does, into `target`; through views too."""
+        op = value.defining_op
+        if op is None or op.parent is not block or value in self.wanted:
+            return
+        if isinstance(op, kernel.View):
+            if _type(op.source).rank > 0 and _type(value).rank > 0:
+                type_ = buffer_type(op.source)
+                self._want(block, op.source, self._reshape(target, type_))
+            return
+        self.wanted[value] = target
+
+    def run(self, block: Block) -> None:
+        """Run the operations of `block` up to its terminator."""
+        for op in block:
+            if op.has(Trait.TERMINATOR):
+                return
+            with self.b.builder.at(op.location):
+                self.operation(op)
+
+    def operation(self, op: Operation) -> None:
+        statement = self.table.get(type(op))
+        if statement is not None:
+            statement(self, op)
+        elif type(op) in EMIT:
+            self._kernel(op)
+        elif op.has(Trait.ELEMENTWISE) and all(_type(v).rank == 0 for v in op.results):
+            results = clone_elementwise(self.b, op, [self.values[v] for v in op.operands])
+            self.set(op, results)
+        else:
+            raise CompilerBug(f"{op.name} has no form at loop level")
+
+    def set(self, op: Operation, values: Sequence[Value]) -> None:
+        """Record the results of `op`."""
+        for result, value in zip(op.results, values, strict=True):
+            if not value.name:
+                value.name = result.name
+            self.values[result] = value
+
+    # Memory
+
+    def place(self, value: Value) -> Value:
+        """The buffer that `value`, a result about to be computed, is to be written to."""
+        found = self.wanted.pop(value, None)
+        if found is None:
+            found = self.buffers.fresh(buffer_type(value))
+            found.name = value.name
+        return found
+
+    def buffer(self, value: Value) -> Value:
+        """`value` in memory; a scalar is stored for the purpose."""
+        held = self.values[value]
+        if isinstance(held.type, MemRefType):
+            return held
+        memory = self.buffers.fresh(buffer_type(value))
+        self.b.store(held, memory, [])
+        return memory
+
+    def copy(self, source: Value, target: Value) -> None:
+        """Write a buffer or scalar to `target`, unless it is there already."""
+        if source is target:
+            return
+        if isinstance(target.type, MemRefType) and target.type.rank == 0:
+            held = self.b.load(source, []) if isinstance(source.type, MemRefType) else source
+            self.b.store(held, target, [])
+            return
+        if same_place(source, target):
+            return
+        copy(self.b, self.machine, source, target, self.parallel)
+
+    def _reshape(self, memref: Value, type_: MemRefType) -> Value:
+        assert isinstance(memref.type, MemRefType)
+        if memref.type == type_:
+            return memref
+        return self.b.subview(memref, [0] * memref.type.rank, type_)
+
+    def slice(self, memref: Value, subscripts: Sequence[Subscript]) -> Value:
+        """The part of a buffer at leading subscripts."""
+        assert isinstance(memref.type, MemRefType)
+        rest = memref.type.shape[len(subscripts) :]
+        zeros = [0] * len(rest)
+        return self.b.subview(memref, [*subscripts, *zeros], MemRefType(rest, memref.type.dtype))
+
+    # Kernels
+
+    def _kernel(self, op: Operation) -> None:
+        if all(_type(v).size == 0 for v in op.results):
+            self.set(op, [self.place(v) for v in op.results])
+            return
+        outputs = [self.place(v) for v in op.results]
+        if isinstance(op, IN_PLACE):
+            self.copy(self.values[op.target], outputs[0])
+        operands = [self._operand(v) for v in op.operands]
+        if isinstance(op, IN_PLACE):
+            operands[0] = outputs[0]
+        loads = op.loads() if isinstance(op, kernel.Structured) else []
+        captured = {load.source: self.values[load.source] for load in loads}
+        self.functions.call(self.b, op, [*operands, *outputs], captured, self.parallel)
+        self.set(op, [self._held(v, o) for v, o in zip(op.results, outputs, strict=True)])
+
+    def _operand(self, value: Value) -> Value:
+        return self.values[value]
+
+    def _held(self, value: Value, buffer: Value) -> Value:
+        """Results without axes go to a register at once."""
+        return self.b.load(buffer, []) if _type(value).rank == 0 else buffer
+
+
+def _type(value: Value) -> TensorType:
+    if not isinstance(value.type, TensorType):
+        raise CompilerBug(f"{value} is no tensor")
+    return value.type
+
+
+def buffer_type(value: Value) -> MemRefType:
+    """The contiguous buffer that holds a tensor."""
+    type_ = _type(value)
+    return MemRefType(type_.shape, type_.dtype)
+
+
+def register(value: Value) -> ScalarType | None:
+    """The register type of a 0-d tensor; None for other tensors."""
+    type_ = _type(value)
+    return ScalarType(type_.dtype) if type_.rank == 0 else None
+
+
+def root(memref: Value) -> tuple[Value, int]:
+    """The buffer that a view is taken of, and where a fixed view of the arena begins (else 0)."""
+    op = memref.defining_op
+    while isinstance(op, loop.SubView):
+        memref = op.memref
+        op = memref.defining_op
+    return (op.arena, op.offset) if isinstance(op, loop.View) else (memref, 0)
+
+
+def same_place(source: Value, target: Value) -> bool:
+    """Whether both are all of one buffer, perhaps under different shapes."""
+    if not (isinstance(source.type, MemRefType) and isinstance(target.type, MemRefType)):
+        return False
+    whole = all(_is_whole(v) for v in (source, target))
+    return whole and root(source) == root(target) and source.type.bytes == target.type.bytes
+
+
+def _is_whole(memref: Value) -> bool:
+    """Whether a view begins where the buffer it is taken of begins."""
+    op = memref.defining_op
+    if not isinstance(op, loop.SubView):
+        return True
+    fixed = all(not any(e.coefficients) and e.constant == 0 for e in op.map.results)
+    return fixed and _is_whole(op.memref)
+
+
+# Statements that are no kernels
+
+
+def _constant(s: Statements, op: Operation) -> None:
+    assert isinstance(op, arith.Constant)
+    value = op.attributes["value"]
+    assert isinstance(value, DenseElements)
+    type_ = register(op.result)
+    if type_ is not None:
+        s.set(op, [s.b.constant(value.array.item(), type_)])
+        return
+    splat = value.splat_value
+    if splat is None and value.array.size:
+        s.set(op, [s.b.insert(loop.Global([], {"value": value})).results[0]])
+        return
+    buffer = s.place(op.result)
+    if splat is not None:
+        scalar = s.b.constant(splat, ScalarType(value.type.dtype))
+        copy(s.b, s.machine, scalar, buffer, s.parallel)
+    s.set(op, [buffer])
+
+
+def _load(s: Statements, op: Operation) -> None:
+    assert isinstance(op, kernel.Load)
+    source = s.values[op.source]
+    if not isinstance(source.type, MemRefType):
+        s.set(op, [source])
+        return
+    subscripts: list[Subscript] = []
+    for value, extent in zip(op.subscripts, source.type.shape, strict=True):
+        at = arith.convert(s.b.builder, s.values[value], DType.I64)
+        subscripts.append(at if op.in_bounds else clamp(s.b, at, extent))
+    s.set(op, [s.b.load(source, subscripts)])
+
+
+def _from_elements(s: Statements, op: Operation) -> None:
+    assert isinstance(op, kernel.FromElements)
+    if register(op.output) is not None:
+        s.set(op, [s.values[op.elements[0]]])
+        return
+    buffer = s.place(op.output)
+    flat = s.b.flat(buffer)
+    for i, value in enumerate(op.elements):
+        s.b.store(s.values[value], flat, [i])
+    s.set(op, [buffer])
+
+
+def _view(s: Statements, op: Operation) -> None:
+    assert isinstance(op, kernel.View)
+    source = s.values[op.source]
+    if register(op.output) is not None:
+        is_scalar = not isinstance(source.type, MemRefType)
+        rank = _type(op.source).rank
+        s.set(op, [source if is_scalar else s.b.load(source, [0] * rank)])
+        return
+    memory = s.buffer(op.source)
+    type_ = buffer_type(op.output)
+    assert isinstance(memory.type, MemRefType)
+    same = memory.type == type_
+    s.set(op, [memory if same else s.b.subview(memory, [0] * memory.type.rank, type_)])
+
+
+def _call(s: Statements, op: Operation) -> None:
+    raise CompilerBug(f"{op.name} of {op.attributes.get('callee')} was not inlined")
+
+
+SIMPLE: Table = {
+    arith.Constant: _constant,
+    func.Call: _call,
+    kernel.FromElements: _from_elements,
+    kernel.Load: _load,
+    kernel.View: _view,
+}
+"""How operations that are neither kernels nor control flow are lowered."""

@@ -1,0 +1,65 @@
+"""From the kernel level to the loop level: a function of tensors becomes one of buffers.
+
+Scalars (0-d tensors) become values in registers, carried by loops as such; other tensors live in
+buffers: arguments and results of the entry function, slices of stacked results, or the arena.
+Every kernel becomes a call of a shared function (see `kernels`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dmc.dialects import func
+from dmc.ir.module import Module
+from dmc.ir.types import DType, MemRefType, TensorType, Type
+from dmc.lowering.buffers import Buffers
+from dmc.lowering.kernels import KernelFunctions
+from dmc.lowering.loop_builder import LoopBuilder, function
+from dmc.lowering.machine import Machine
+from dmc.lowering.statements import SIMPLE, Statements
+from dmc.lowering.structured import STRUCTURED
+
+
+@dataclass(frozen=True, slots=True)
+class LoopProgram:
+    """A module of loop functions whose function `entry` runs the program.
+
+    The entry takes the buffers of all arguments, then of all results, then the arena of
+    `arena_bytes` bytes.
+    """
+
+    module: Module
+    entry: str
+    arena_bytes: int
+
+
+def buffer_type(type_: Type) -> MemRefType:
+    """The buffer that holds a tensor."""
+    if not isinstance(type_, TensorType):
+        raise TypeError(f"{type_} has no buffer")
+    return MemRefType(type_.shape, type_.dtype)
+
+
+def lower_to_loops(module: Module, name: str, machine: Machine) -> LoopProgram:
+    """Lower the function `name` of a kernel-level module, in which nothing calls functions.
+
+    Raises CompilerBug naming an operation that has no form at loop level.
+    """
+    source = func.lookup(module, name)
+    out = Module.empty()
+    returned = source.body.terminator.operands
+    types = [buffer_type(v.type) for v in (*source.body.args, *returned)]
+    arena_type = MemRefType((0,), DType.I8)
+    names = [arg.name for arg in source.body.args] + [v.name for v in returned] + ["arena"]
+    entry = function(name, [*types, arena_type], names, private=False)
+    b = LoopBuilder(entry, source.location)
+    arguments = entry.body.args[: len(source.body.args)]
+    results = entry.body.args[len(arguments) : -1]
+    buffers = Buffers(b, entry.body.args[-1])
+    statements = Statements(
+        b, machine, KernelFunctions(out, machine), buffers, {**SIMPLE, **STRUCTURED}
+    )
+    statements.run_function(source, arguments, results)
+    entry.body.args[-1].type = MemRefType((buffers.arena_bytes,), DType.I8)
+    out.append(b.finish())
+    return LoopProgram(out, name, buffers.arena_bytes)
