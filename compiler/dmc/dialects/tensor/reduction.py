@@ -25,8 +25,8 @@ from dmc.dialects.tensor.shape import (
     Reshape,
     Transpose,
     broadcast_in_dim,
+    matching_axes,
     reshape,
-    squeezed_axes,
     transpose,
 )
 from dmc.ir import (
@@ -164,12 +164,17 @@ class Reduce(TensorOp):
         return (out,)
 
     def _of_reshape(self, builder: Builder, inner: Reshape) -> Sequence[Value] | None:
-        """Axes of size 1 that the reshape added or took are left aside."""
-        shape, longer = shape_of(inner.operand.type), inner.shape
-        placed = squeezed_axes(shape, longer)
-        if placed is None:
+        """Reduce before the reshape, unless that mixes axes that remain with axes that do not."""
+        groups = matching_axes(shape_of(inner.operand.type), inner.shape)
+        if groups is None:
             return None
-        dims = [axis for axis, d in enumerate(placed) if d in self.dimensions]
+        dims: list[int] = []
+        for of_operand, of_result in groups:
+            gone = [d in self.dimensions for d in of_result if inner.shape[d] != 1]
+            if all(gone):
+                dims.extend(of_operand)
+            elif any(gone):
+                return None
         out = reduce(builder, inner.operand, self.kind, dims)
         return (reshape(builder, out, shape_of(self.result.type)),)
 

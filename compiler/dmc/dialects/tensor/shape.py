@@ -265,6 +265,35 @@ def squeezed_axes(shape: Sequence[int], longer: Sequence[int]) -> tuple[int, ...
     return tuple(placed) if all(n == 1 for n in longer[at:]) else None
 
 
+def matching_axes(
+    shape: Sequence[int], other: Sequence[int]
+) -> list[tuple[list[int], list[int]]] | None:
+    """The smallest runs of axes of two shapes of the same size that cover the same elements.
+
+    None when there are no elements.
+    """
+    if 0 in shape:
+        return None
+    groups: list[tuple[list[int], list[int]]] = []
+    i = j = 0
+    while i < len(shape) or j < len(other):
+        left, right = [i] if i < len(shape) else [], [j] if j < len(other) else []
+        i, j = i + len(left), j + len(right)
+        n = math.prod(shape[d] for d in left)
+        m = math.prod(other[d] for d in right)
+        while n != m:
+            if n < m:
+                n *= shape[i]
+                left.append(i)
+                i += 1
+            else:
+                m *= other[j]
+                right.append(j)
+                j += 1
+        groups.append((left, right))
+    return groups
+
+
 def broadcast_in_dim(
     builder: Builder, x: Value, shape: Sequence[int], broadcast_dimensions: Sequence[int]
 ) -> Value:
