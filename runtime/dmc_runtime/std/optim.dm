@@ -18,10 +18,12 @@ fn clip_value[G: record](g: G, limit: f32) -> G = maximum(minimum(g, limit), -li
 
 # ---- gradient descent with momentum -------------------------------------------------------------
 
+## v: the velocity.
 struct SGD[M: record] {
     v: Grad[M]
 }
 
+## At rest.
 fn sgd_init[M: record](net: M) -> SGD[M] = SGD(v = zeros)
 
 ## Heavy-ball momentum (Polyak, 1964): v = momentum * v + g, then a step of lr against v.
@@ -40,6 +42,7 @@ struct AdamW[M: record] {
     t: i64
 }
 
+## Before the first step.
 fn adamw_init[M: record](net: M) -> AdamW[M] = AdamW(m = zeros, v = zeros, t = 0)
 
 ## Adam with decoupled decay (Loshchilov and Hutter, 2019). Matrices decay by `wd`, vectors do not.
