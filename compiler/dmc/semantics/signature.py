@@ -19,6 +19,7 @@ from dataclasses import dataclass
 
 from dmc.ir.location import Span
 from dmc.ir.types import DType
+from dmc.semantics.requirements import Requirement
 from dmc.semantics.sizes import Size
 from dmc.semantics.types import (
     Generic,
@@ -33,7 +34,7 @@ from dmc.semantics.types import (
 
 __all__ = [
     "Binding", "Default", "FunctionReference", "Given", "GivenArray", "GivenFunction",
-    "GivenNumber", "GivenRecord", "GivenTuple", "Instance", "NumberClass", "Parameter", "Relation",
+    "GivenNumber", "GivenRecord", "GivenTuple", "Instance", "NumberClass", "Parameter",
     "Requirement", "Signature",
 ]  # fmt: skip
 
@@ -62,47 +63,6 @@ class Parameter:
     def __str__(self) -> str:
         default = f" = {self.default.text}" if self.default else ""
         return f"{'var ' if self.is_mutable else ''}{self.name}: {self.type}{default}"
-
-
-class Relation(enum.Enum):
-    """How the two sides of a `requires` clause compare."""
-
-    EQUAL = "=="
-    NOT_EQUAL = "!="
-    LESS = "<"
-    AT_MOST = "<="
-    MORE = ">"
-    AT_LEAST = ">="
-
-    def holds(self, left: int, right: int) -> bool:
-        match self:
-            case Relation.EQUAL:
-                return left == right
-            case Relation.NOT_EQUAL:
-                return left != right
-            case Relation.LESS:
-                return left < right
-            case Relation.AT_MOST:
-                return left <= right
-            case Relation.MORE:
-                return left > right
-            case Relation.AT_LEAST:
-                return left >= right
-
-
-@dataclass(frozen=True, slots=True)
-class Requirement:
-    """One `requires` clause over sizes, as written in `text`."""
-
-    left: Size
-    relation: Relation
-    right: Size
-    text: str
-    span: Span
-
-    def holds(self, sizes: Mapping[str, int]) -> bool:
-        """Raises SizeError when a division inside is not whole."""
-        return self.relation.holds(self.left.evaluate(sizes), self.right.evaluate(sizes))
 
 
 @dataclass(frozen=True, slots=True)

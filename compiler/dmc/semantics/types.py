@@ -8,19 +8,21 @@ constants is *concrete*: it describes values at the Python boundary and in lower
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from dmc.ir.location import Span
 from dmc.ir.types import DType
+from dmc.semantics.requirements import Requirement
 from dmc.semantics.sizes import Size
 
 __all__ = [
     "Axis", "Element", "ElementName", "FieldDeclaration", "FunctionType", "Generic",
-    "GenericKind", "GenericValue", "KeyType", "Leaf", "Number", "NumberKind", "Pack", "PackValue",
-    "RecordDeclaration", "RecordName", "RecordType", "Role", "Shape", "StackType", "Stretch",
-    "Substitution", "TensorType", "TupleType", "Type", "UNIT", "children", "gradient_type",
-    "element_text", "is_concrete", "leaves", "scalar", "shape_text", "stack",
+    "GenericKind", "GenericValue", "Hole", "KeyType", "Leaf", "Number", "NumberKind", "Pack",
+    "PackValue", "RecordDeclaration", "RecordName", "RecordType", "Role", "Shape", "StackType",
+    "Stretch", "Substitution", "TensorType", "TupleType", "Type", "UNIT", "children",
+    "gradient_type", "element_text", "is_concrete", "leaves", "pruned", "resolved", "scalar",
+    "shape_text", "stack",
 ]  # fmt: skip
 
 
@@ -51,7 +53,6 @@ class Number:
     """
 
     kind: NumberKind
-    is_fractional: bool = False
     target: Element | None = None
 
 
@@ -75,10 +76,8 @@ def element_text(element: Element) -> str:
             return _SPELLED.get(element, element.value)
         case ElementName(name):
             return name
-        case Number(is_fractional=True):
-            return "f64"
-        case Number():
-            return "f64" if element.kind is NumberKind.FLOAT else "i64"
+        case Number(kind):
+            return "f64" if kind is NumberKind.FLOAT else "i64"
 
 
 # ---- shapes -----------------------------------------------------------------------------------
@@ -149,6 +148,7 @@ class FunctionType:
 
     parameters: tuple[Type, ...]
     result: Type
+    is_pull: bool = False
 
     def __str__(self) -> str:
         return f"({', '.join(map(str, self.parameters))}) -> {self.result}"
@@ -195,7 +195,21 @@ class StackType:
         return f"{_count_text(self.count)} * {self.item}"
 
 
-Type = TensorType | KeyType | TupleType | FunctionType | RecordType | RecordName | StackType
+@dataclass(eq=False, slots=True)
+class Hole:
+    """The type of `zeros` or `normal(key)` until context gives it; a lone one is a scalar.
+
+    `element` is what is known of its elements, such as f32 in `std * normal(key)`.
+    """
+
+    element: Number
+    target: Type | None = None
+
+    def __str__(self) -> str:
+        return str(self.target) if self.target is not None else element_text(self.element)
+
+
+Type = TensorType | KeyType | TupleType | FunctionType | RecordType | RecordName | StackType | Hole
 
 UNIT = TupleType(())
 
@@ -205,9 +219,16 @@ def scalar(element: Element) -> TensorType:
     return TensorType(element)
 
 
+def pruned(type_: Type) -> Type:
+    """What a hole was filled with; other types unchanged."""
+    while isinstance(type_, Hole) and type_.target is not None:
+        type_ = type_.target
+    return type_
+
+
 def stack(count: Size, item: Type) -> Type:
     """`count * item`: a leading axis on every leaf; of a tensor a tensor, of a tuple a tuple."""
-    match item:
+    match pruned(item):
         case TensorType(element, shape):
             return TensorType(element, (count, *shape))
         case TupleType(items):
@@ -324,9 +345,12 @@ class Substitution:
             case TupleType(items):
                 return TupleType(tuple(map(self.type, items)))
             case FunctionType(parameters, result):
-                return FunctionType(tuple(map(self.type, parameters)), self.type(result))
-            case RecordType(arguments=arguments):
-                return replace(type_, arguments=tuple(map(self.value, arguments)))
+                return FunctionType(
+                    tuple(map(self.type, parameters)), self.type(result), type_.is_pull
+                )
+            case RecordType(arguments=arguments, is_grad=is_grad):
+                record = replace(type_, arguments=tuple(map(self.value, arguments)), is_grad=False)
+                return gradient_type(record) if is_grad else record
             case RecordName(name, is_grad):
                 found = self.records.get(name)
                 if found is None:
@@ -336,6 +360,10 @@ class Substitution:
                 return stack(self.size(count), self.type(item))
             case KeyType():
                 return type_
+            case Hole(element, target):
+                return (
+                    self.type(target) if target is not None else TensorType(self.element(element))
+                )
 
     def value(self, value: GenericValue) -> GenericValue:
         match value:
@@ -407,6 +435,7 @@ class RecordDeclaration:
     generics: tuple[Generic, ...] = ()
     fields: tuple[FieldDeclaration, ...] = ()
     dims: Mapping[str, Size] = field(default_factory=dict[str, Size])
+    requirements: tuple[Requirement, ...] = ()
     doc: str | None = None
 
     def field(self, name: str) -> FieldDeclaration | None:
@@ -429,9 +458,14 @@ class RecordDeclaration:
 
 
 def gradient_type(type_: Type) -> Type:
-    """`Grad[T]`: the float, non-frozen, non-state part. A tensor is its own gradient type."""
+    """`Grad[T]`: the float, non-frozen, non-state part.
+
+    A tensor is its own gradient type, and so is a struct in which everything is trained.
+    """
     match type_:
-        case RecordType() | RecordName():
+        case RecordType():
+            return type_ if _is_all_trained(type_) else replace(type_, is_grad=True)
+        case RecordName():
             return replace(type_, is_grad=True)
         case StackType(count, item):
             return StackType(count, gradient_type(item))
@@ -439,6 +473,21 @@ def gradient_type(type_: Type) -> Type:
             return TupleType(tuple(gradient_type(item) for item in items))
         case _:
             return type_
+
+
+def _is_all_trained(type_: Type) -> bool:
+    match pruned(type_):
+        case TensorType(element):
+            element = resolved(element)
+            return not isinstance(element, DType) or element.is_float
+        case RecordType(declaration, _, False) as record:
+            fields = declaration.fields
+            parts = [part for _, part, _ in children(record)]
+            return not declaration.is_model and bool(fields) and all(map(_is_all_trained, parts))
+        case StackType(_, item):
+            return _is_all_trained(item)
+        case _:
+            return False
 
 
 def _has_gradient(type_: Type) -> bool:
@@ -456,6 +505,8 @@ def _has_gradient(type_: Type) -> bool:
             return any(map(_has_gradient, items))
         case KeyType() | FunctionType():
             return False
+        case Hole(_, target):
+            return target is None or _has_gradient(target)
 
 
 def children(type_: Type) -> Iterator[tuple[str, Type, Role]]:
@@ -506,17 +557,17 @@ def leaves(type_: Type, path: tuple[str, ...] = ()) -> Iterator[Leaf]:
 
 
 def _leaves(type_: Type, path: tuple[str, ...], role: Role, is_trained: bool) -> Iterator[Leaf]:
-    match type_:
-        case TensorType(element):
-            element = resolved(element)
+    match pruned(type_):
+        case TensorType() as tensor:
+            element = resolved(tensor.element)
             is_float = not isinstance(element, DType) or element.is_float
-            yield Leaf(path, type_, role, is_trained and is_float)
-        case KeyType():
-            yield Leaf(path, type_, role, False)
+            yield Leaf(path, tensor, role, is_trained and is_float)
+        case KeyType() as key:
+            yield Leaf(path, key, role, False)
         case RecordType() | StackType() | TupleType():
             for name, part, inner in children(type_):
                 yield from _leaves(part, (*path, name), inner, is_trained and inner.is_trained)
-        case FunctionType() | RecordName():
+        case FunctionType() | RecordName() | Hole():
             return
 
 
@@ -530,18 +581,3 @@ def is_concrete(type_: Type) -> bool:
         )
         for leaf in leaves(type_)
     )
-
-
-def map_tensors(type_: Type, change: Callable[[TensorType], Type]) -> Type:
-    """Apply `change` to the tensors directly visible in a type (not inside records)."""
-    match type_:
-        case TensorType():
-            return change(type_)
-        case TupleType(items):
-            return TupleType(tuple(map_tensors(item, change) for item in items))
-        case FunctionType(parameters, result):
-            return FunctionType(
-                tuple(map_tensors(p, change) for p in parameters), map_tensors(result, change)
-            )
-        case _:
-            return type_

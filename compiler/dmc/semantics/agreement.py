@@ -1,0 +1,116 @@
+"""A value against the type it was declared to have."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from dmc.ir.location import Span
+from dmc.ir.types import DType
+from dmc.semantics import typed
+from dmc.semantics.context import Context
+from dmc.semantics.inference import join, same_axis, unify
+from dmc.semantics.sizes import Size
+from dmc.semantics.types import (
+    FunctionType,
+    Hole,
+    Number,
+    Stretch,
+    TensorType,
+    TupleType,
+    Type,
+    element_text,
+    pruned,
+    resolved,
+)
+
+__all__ = ["expect", "mismatch"]
+
+
+def expect(
+    context: Context,
+    value: typed.Node,
+    wanted: Type,
+    span: Span,
+    what: str = "",
+    also: Sequence[tuple[Span, str]] = (),
+) -> None:
+    """Unify the type of `value` with `wanted`.
+
+    Raises Stop after saying how they differ; `what` names the value, such as "`x` of `f`".
+    """
+    if not unify(context.facts, value.type, wanted):
+        raise mismatch(context, pruned(value.type), pruned(wanted), _last(value, span), what, also)
+    if isinstance(wanted, FunctionType):
+        return
+
+
+def _last(value: typed.Node, span: Span) -> Span:
+    """The expression a block's value comes from: that is what has the wrong type."""
+    while isinstance(value, typed.Block) and value.value is not None:
+        value = value.value
+        span = value.span
+    return span
+
+
+def mismatch(
+    context: Context,
+    actual: Type,
+    wanted: Type,
+    span: Span,
+    what: str = "",
+    also: Sequence[tuple[Span, str]] = (),
+) -> Exception:
+    """The error for a value of another type than declared."""
+    subject = f"{what} is {actual}, not {wanted}" if what else f"this is {actual}, not {wanted}"
+    match actual, wanted:
+        case TensorType(), TensorType():
+            return _tensor_mismatch(context, actual, wanted, span, subject, also)
+        case TupleType(items), TupleType() if not items:
+            return context.fail(
+                "type.mismatch", f"no value here, and {wanted} is wanted", span, "", also,
+                ["end the block with the value"],
+            )  # fmt: skip
+        case Hole(), _:
+            return context.fail("type.mismatch", f"{wanted} cannot be filled so", span, "", also)
+        case _:
+            return context.fail("type.mismatch", subject, span, str(actual), also)
+
+
+def _tensor_mismatch(
+    context: Context,
+    actual: TensorType,
+    wanted: TensorType,
+    span: Span,
+    subject: str,
+    also: Sequence[tuple[Span, str]],
+) -> Exception:
+    if any(isinstance(axis, Stretch) for axis in actual.shape):
+        return context.fail(
+            "shape.stretch",
+            "an axis made by `_` meets nothing to stretch to",
+            span,
+            str(actual),
+            also,
+            ["combine it with an array that has the axis"],
+        )
+    if len(actual.shape) == len(wanted.shape):
+        for a, b in zip(actual.shape, wanted.shape, strict=True):
+            if same_axis(context.facts, a, b):
+                continue
+            text = f"{a} is not {b}"
+            if isinstance(a, Size) and isinstance(b, Size):
+                found = context.facts.equal(a, b).counterexample
+                if found:
+                    values = ", ".join(f"{n} = {v}" for n, v in found.items())
+                    text = f"{a} is not {b} when {values}"
+                if a.constant is not None and b.constant is not None:
+                    text = f"{a} is not {b}"
+            return context.fail("shape.mismatch", subject, span, text, also)
+        if join(actual.element, wanted.element) is None:
+            name = element_text(wanted.element)
+            element = resolved(wanted.element)
+            help_ = []
+            if isinstance(element, DType) and not isinstance(resolved(actual.element), Number):
+                help_ = [f"convert: `{name}({context.quote(span)})`"]
+            return context.fail("type.mismatch", subject, span, str(actual), also, help_)
+    return context.fail("shape.mismatch", subject, span, str(actual), also)

@@ -1,0 +1,324 @@
+"""What the checker of one function body knows: scopes, facts, numbers still open, diagnostics so far."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from dmc.ir.location import Span
+from dmc.ir.types import DType
+from dmc.semantics import typed
+from dmc.semantics.program import (
+    ElementEntity,
+    Entity,
+    FieldEntity,
+    FunctionDeclaration,
+    ModelBody,
+    PackEntity,
+    RecordEntity,
+    SizeEntity,
+    SourceModule,
+)
+from dmc.semantics.sizes import Facts, Size
+from dmc.semantics.typed import Symbol, SymbolKind
+from dmc.semantics.types import (
+    Hole,
+    Number,
+    NumberKind,
+    RecordDeclaration,
+    TensorType,
+    Type,
+)
+from dmc.syntax import ast
+from dmc.syntax.diagnostics import Diagnostic, Label
+
+__all__ = [
+    "BoundsCheck",
+    "Context",
+    "Diagnostics",
+    "Evidence",
+    "IndexInfo",
+    "Poison",
+    "Scope",
+    "Stop",
+]
+
+
+class Stop(Exception):
+    """Ends the checking of one statement: its error has been reported."""
+
+
+@dataclass(frozen=True, slots=True)
+class Poison:
+    """A name whose declaration had an error: its uses say nothing more."""
+
+    span: Span
+
+
+class Diagnostics:
+    """Collects what is wrong, each fact once."""
+
+    def __init__(self) -> None:
+        self.found: list[Diagnostic] = []
+
+    def report(
+        self,
+        code: str,
+        title: str,
+        span: Span,
+        text: str = "",
+        also: Sequence[tuple[Span, str]] = (),
+        help: Sequence[str] = (),
+    ) -> None:
+        labels = tuple(Label(where, what) for where, what in also)
+        new = Diagnostic(code, title, Label(span, text), labels, (), tuple(help))
+        if new not in self.found:
+            self.found.append(new)
+
+
+class Scope:
+    """Names of one block; `parent` is the block around it."""
+
+    def __init__(self, parent: Scope | None = None) -> None:
+        self.parent = parent
+        self.names: dict[str, Entity | Poison] = {}
+
+    def find(self, name: str) -> Entity | Poison | None:
+        scope: Scope | None = self
+        while scope is not None:
+            if name in scope.names:
+                return scope.names[name]
+            scope = scope.parent
+        return None
+
+    def visible(self) -> Iterator[str]:
+        scope: Scope | None = self
+        while scope is not None:
+            yield from scope.names
+            scope = scope.parent
+
+
+@dataclass(slots=True)
+class BoundsCheck:
+    """An index expression to be compared with its axis once every index has its range."""
+
+    index: Size
+    axis: Size
+    span: Span
+    access: Span
+    is_conditional: bool
+
+
+@dataclass(slots=True)
+class Evidence:
+    """An access `base[i]` that says how far the index `i` runs."""
+
+    axis: Size
+    span: Span
+    base: typed.Node
+
+
+@dataclass(slots=True)
+class IndexInfo:
+    """What is known of an index while its body is checked."""
+
+    symbol: Symbol
+    node: ast.Identifier
+    construct: ast.Builder | ast.Call
+    is_explicit: bool
+    start: Size | None = None
+    stop: Size | None = None
+    start_node: typed.Node | None = None
+    stop_node: typed.Node | None = None
+    evidence: list[Evidence] = field(default_factory=lambda: list[Evidence]())
+
+
+@dataclass(slots=True)
+class Context:
+    """State while one body is checked. `dispatch` checks an expression (it knows every kind)."""
+
+    module: SourceModule
+    diagnostics: Diagnostics
+    dispatch: Callable[[Context, ast.Expr, Type | None], typed.Node]
+    prelude: Callable[[], Sequence[str]]
+    models: Callable[[RecordDeclaration], ModelBody | None]
+    facts: Facts
+    scope: Scope
+    function: FunctionDeclaration | None = None
+    model: ModelBody | None = None
+    self_symbol: Symbol | None = None
+    bare: dict[RecordDeclaration, tuple[Size, ...]] = field(
+        default_factory=dict[RecordDeclaration, tuple[Size, ...]]
+    )
+    numbers: list[Number] = field(default_factory=list[Number])
+    holes: list[Hole] = field(default_factory=list[Hole])
+    bounds: list[BoundsCheck] = field(default_factory=list[BoundsCheck])
+    indexes: dict[str, IndexInfo] = field(default_factory=dict[str, IndexInfo])
+    conditions: int = 0
+    barrier: int = 0
+    loop_depth: int = 0
+    loop_count: Size | None = None
+    spent: dict[Symbol, tuple[Span, str | None]] = field(
+        default_factory=dict[Symbol, tuple[Span, str | None]]
+    )
+    binding: str | None = None
+
+    # -- checking
+
+    def check(self, node: ast.Expr, expected: Type | None = None) -> typed.Node:
+        """The typed form of an expression; `expected` guides but is not enforced.
+
+        Raises Stop when an error was reported.
+        """
+        return self.dispatch(self, node, expected)
+
+    # -- reporting
+
+    def fail(
+        self,
+        code: str,
+        title: str,
+        span: Span,
+        text: str = "",
+        also: Sequence[tuple[Span, str]] = (),
+        help: Sequence[str] = (),
+    ) -> Stop:
+        """Report an error; raise the result."""
+        self.diagnostics.report(code, title, span, text, also, help)
+        return Stop()
+
+    def unsupported(self, what: str, span: Span) -> Stop:
+        return self.fail("feature.unsupported", f"{what} is not supported yet", span)
+
+    def quote(self, node: ast.Node | Span) -> str:
+        """The source text of a node, on one line."""
+        span = node if isinstance(node, Span) else node.span
+        return " ".join(self.module.source.quote(span).split())
+
+    # -- scopes
+
+    @contextmanager
+    def nested(self) -> Generator[Scope]:
+        """A block's own scope."""
+        outer, self.scope = self.scope, Scope(self.scope)
+        try:
+            yield self.scope
+        finally:
+            self.scope = outer
+
+    def lookup(self, name: str) -> object | None:
+        """An entity, or None; module-level names come after local ones."""
+        found = self.scope.find(name)
+        return found if found is not None else self.module.names.get(name)
+
+    def declare(self, name: ast.Identifier, entity: Entity | Poison) -> None:
+        """Add a local name. Reports shadowing of locals, fields and sizes."""
+        if name.text == "_":
+            return
+        known = self.scope.find(name.text)
+        if known is not None and not isinstance(known, Poison):
+            raise self.fail(
+                "name.shadowed",
+                f"`{name.text}` is already {describe(known)}",
+                name.span,
+                "declared again here",
+                [(entity_span(known), "first declared here")],
+                ["choose another name"],
+            )
+        self.scope.names[name.text] = entity
+
+    def suggestion(self, name: str, known: Sequence[str]) -> list[str]:
+        """`did you mean` help, when something is close."""
+        close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+        return [f"did you mean `{close[0]}`?"] if close else []
+
+    def unknown(self, name: str, span: Span) -> Stop:
+        known = [*self.scope.visible(), *self.module.names, *self.prelude()]
+        return self.fail(
+            "name.unknown", f"unknown name `{name}`", span, "", (), self.suggestion(name, known)
+        )
+
+    def local(
+        self,
+        name: ast.Identifier,
+        kind: SymbolKind,
+        type_: Type,
+        statement: Span | None = None,
+        affine: Size | None = None,
+    ) -> Symbol:
+        """Declare a local name."""
+        symbol = Symbol(
+            name.text,
+            kind,
+            type_,
+            name.span,
+            is_mutable=kind is SymbolKind.VAR,
+            affine=affine,
+            statement=statement,
+            barrier=self.barrier,
+            loop_depth=self.loop_depth,
+        )
+        self.declare(name, symbol)
+        return symbol
+
+    # -- numbers and holes
+
+    def number(self, kind: NumberKind) -> Number:
+        """A fresh element type for a literal."""
+        new = Number(kind)
+        self.numbers.append(new)
+        return new
+
+    def untyped(self, kind: NumberKind) -> TensorType:
+        return TensorType(self.number(kind))
+
+    def hole(self, kind: NumberKind = NumberKind.NUMBER) -> Hole:
+        """A fresh type for a value whose shape comes from context."""
+        new = Hole(self.number(kind))
+        self.holes.append(new)
+        return new
+
+    def settle(self) -> None:
+        """Give what no context fixed its default type."""
+        for hole in self.holes:
+            if hole.target is None:
+                hole.target = TensorType(hole.element)
+        for number in self.numbers:
+            if number.target is None:
+                is_float = number.kind is NumberKind.FLOAT
+                number.target = DType.F64 if is_float else DType.I64
+
+
+def describe(entity: Entity) -> str:
+    match entity:
+        case Symbol(kind=kind):
+            return {
+                typed.SymbolKind.PARAMETER: "a parameter",
+                typed.SymbolKind.LET: "a local",
+                typed.SymbolKind.VAR: "a local",
+                typed.SymbolKind.INDEX: "an index",
+                typed.SymbolKind.SELF: "the receiver",
+                typed.SymbolKind.KEY: "the key of this field",
+            }[kind]
+        case SizeEntity() | PackEntity():
+            return "a size"
+        case ElementEntity():
+            return "an element type"
+        case RecordEntity():
+            return "a record parameter"
+        case FieldEntity():
+            return "a field"
+        case FunctionDeclaration():
+            return "a function"
+        case RecordDeclaration(is_model=is_model):
+            return "a model" if is_model else "a struct"
+        case _:
+            return "a name"
+
+
+def entity_span(entity: Entity) -> Span:
+    if isinstance(entity, SourceModule):
+        return entity.file.span
+    return entity.span

@@ -1,0 +1,430 @@
+"""Expressions: literals, names, operators, tuples, fields, branches. Dispatches to the other files."""
+
+from __future__ import annotations
+
+from dmc.ir.location import Span
+from dmc.ir.types import DType
+from dmc.semantics import prelude, typed
+from dmc.semantics.builders import check_builder
+from dmc.semantics.calls import check_call, check_lambda, check_pipe, function_value
+from dmc.semantics.context import Context, Poison, Scope, Stop
+from dmc.semantics.indexing import check_index
+from dmc.semantics.inference import unify
+from dmc.semantics.operators import apply, is_record, needs_bool, needs_float, needs_number
+from dmc.semantics.program import (
+    Constant,
+    FieldEntity,
+    FunctionDeclaration,
+    SizeEntity,
+    SourceModule,
+)
+from dmc.semantics.resolver import resolve_type, try_size
+from dmc.semantics.sizes import Size
+from dmc.semantics.statements import check_block, check_for, check_while
+from dmc.semantics.typed import Symbol, SymbolKind
+from dmc.semantics.types import (
+    UNIT,
+    FunctionType,
+    Hole,
+    KeyType,
+    NumberKind,
+    RecordDeclaration,
+    RecordName,
+    RecordType,
+    StackType,
+    TensorType,
+    TupleType,
+    Type,
+    children,
+    gradient_type,
+    pruned,
+    resolved,
+    stack,
+)
+from dmc.syntax import ast
+
+__all__ = ["check_expression"]
+
+
+def check_expression(context: Context, node: ast.Expr, expected: Type | None) -> typed.Node:
+    """The typed form of any expression.
+
+    Raises Stop when an error was reported.
+    """
+    match node:
+        case ast.IntLit(value=value):
+            if abs(value) > 2**63 - 1:
+                raise context.fail("type.literal", f"{value} does not fit an i64", node.span)
+            return typed.Literal(context.untyped(NumberKind.NUMBER), node.span, value)
+        case ast.FloatLit(value=value):
+            return typed.Literal(context.untyped(NumberKind.FLOAT), node.span, value)
+        case ast.BoolLit(value=value):
+            return typed.Literal(TensorType(DType.BOOL), node.span, value)
+        case ast.Name():
+            return _name(context, node, expected)
+        case ast.Tuple(elements=elements):
+            wanted = pruned(expected) if expected is not None else None
+            hints: list[Type | None] = [None] * len(elements)
+            if isinstance(wanted, TupleType) and len(wanted.items) == len(elements):
+                hints = list(wanted.items)
+            items = tuple(context.check(e, h) for e, h in zip(elements, hints, strict=True))
+            return typed.MakeTuple(TupleType(tuple(i.type for i in items)), node.span, items)
+        case ast.ArrayLit():
+            return _array(context, node)
+        case ast.Builder():
+            return check_builder(context, node)
+        case ast.Lambda():
+            return check_lambda(context, node, expected)
+        case ast.Unary():
+            return _unary(context, node, expected)
+        case ast.Binary():
+            return _binary(context, node, expected)
+        case ast.Compare(op=op, left=left, right=right):
+            return _compare(context, node, op, left, right)
+        case ast.Logical(op=op, left=left, right=right):
+            a, b = context.check(left), context.check(right)
+            needs_bool(context, f"`{op.value}`", a, left.span)
+            needs_bool(context, f"`{op.value}`", b, right.span)
+            return apply(context, op.value, (a, b), node.span, (left.span, right.span))
+        case ast.Pipe():
+            return check_pipe(context, node, expected)
+        case ast.Call():
+            return check_call(context, node, expected)
+        case ast.Index():
+            return check_index(context, node, expected)
+        case ast.Member():
+            return _member(context, node, expected)
+        case ast.Block():
+            return check_block(context, node, expected)
+        case ast.If():
+            return _if(context, node, expected)
+        case ast.For():
+            return check_for(context, node)
+        case ast.While():
+            return check_while(context, node)
+        case ast.Checkpoint():
+            return _checkpoint(context, node, expected)
+
+
+# ---- names ------------------------------------------------------------------------------------
+
+
+def _name(context: Context, node: ast.Name, expected: Type | None) -> typed.Node:
+    entity = context.lookup(node.text)
+    match entity:
+        case None:
+            return _prelude_name(context, node, expected)
+        case Poison():
+            raise Stop
+        case Symbol():
+            return use(context, entity, node.span)
+        case SizeEntity(size=size):
+            return typed.SizeValue(context.untyped(NumberKind.NUMBER), node.span, size)
+        case FieldEntity(declaration=declaration):
+            return _own_field(context, declaration.name, declaration.type, node.span)
+        case Constant():
+            return constant(context, entity, node.span, expected)
+        case FunctionDeclaration():
+            return function_value(context, node, expected)
+        case RecordDeclaration():
+            raise context.fail(
+                "type.value", f"`{node.text}` is a type, not a value", node.span,
+                help=[f"build one: `{node.text}(…)`"],
+            )  # fmt: skip
+        case _:
+            raise context.fail("type.value", f"`{node.text}` is not a value", node.span)
+
+
+def use(context: Context, symbol: Symbol, span: Span) -> typed.Node:
+    """A use of a local name; indexes adapt at each use."""
+    if symbol.kind is SymbolKind.INDEX:
+        return typed.Local(context.untyped(NumberKind.INTEGER), span, symbol)
+    return typed.Local(symbol.type, span, symbol)
+
+
+def _own_field(context: Context, name: str, type_: Type, span: Span) -> typed.Node:
+    if context.model is not None and name in context.model.hypers and context.self_symbol is None:
+        return use(context, context.model.hypers[name], span)
+    if context.self_symbol is None:
+        raise context.fail(
+            "name.field", f"the field `{name}` is not known here", span,
+            help=["initialisers see sizes, hyperparameters and `key`"],
+        )  # fmt: skip
+    receiver = typed.Local(context.self_symbol.type, span, context.self_symbol)
+    return typed.FieldOf(type_, span, receiver, name)
+
+
+def constant(context: Context, entity: Constant, span: Span, expected: Type | None) -> typed.Node:
+    """The value of a top-level `let`, checked anew so that its literals adapt to this use."""
+    outer = context.scope, context.module, context.self_symbol, context.model
+    context.scope, context.module = Scope(), entity.module
+    context.self_symbol = context.model = None
+    try:
+        wanted = resolve_type(context, entity.node.type) if entity.node.type else expected
+        value = context.check(entity.node.value, wanted)
+        if entity.node.type is not None and wanted is not None:
+            expect(context, value, wanted, entity.node.value.span)
+    finally:
+        context.scope, context.module, context.self_symbol, context.model = outer
+    return value
+
+
+def _prelude_name(context: Context, node: ast.Name, expected: Type | None) -> typed.Node:
+    name = node.text
+    if name in prelude.CONSTANTS:
+        value = prelude.CONSTANTS[name]
+        kind = NumberKind.FLOAT if isinstance(value, float) else NumberKind.NUMBER
+        return typed.Literal(context.untyped(kind), node.span, value)
+    if name in prelude.FILLS:
+        hole = context.hole()
+        return typed.Fill(hole, node.span, prelude.FILLS[name])
+    if prelude.is_function(name):
+        return function_value(context, node, expected)
+    raise context.unknown(name, node.span)
+
+
+# ---- operators --------------------------------------------------------------------------------
+
+
+def _unary(context: Context, node: ast.Unary, expected: Type | None) -> typed.Node:
+    operand = context.check(node.operand, expected)
+    if node.op is ast.UnaryOp.NOT:
+        needs_bool(context, "`not`", operand, node.operand.span)
+        return apply(context, "not", (operand,), node.span, (node.operand.span,))
+    needs_number(context, "-", operand, node.operand.span)
+    if isinstance(operand, typed.Literal) and not isinstance(operand.value, bool):
+        return typed.Literal(operand.type, node.span, -operand.value)
+    return apply(context, "negate", (operand,), node.span, (node.operand.span,))
+
+
+_DIVISIONS = (ast.BinaryOp.DIVIDE,)
+_WHOLE = (ast.BinaryOp.FLOOR_DIVIDE, ast.BinaryOp.REMAINDER)
+
+
+def _binary(context: Context, node: ast.Binary, expected: Type | None) -> typed.Node:
+    if node.op is ast.BinaryOp.MATMUL:
+        from dmc.semantics.linear import check_matmul
+
+        return check_matmul(context, node)
+    hint = expected if expected is not None and is_record(expected) else None
+    left = context.check(node.left, hint)
+    right = context.check(node.right, hint)
+    return binary(context, node.op, left, right, node.span, node.left.span, node.right.span)
+
+
+def binary(
+    context: Context,
+    op: ast.BinaryOp,
+    left: typed.Node,
+    right: typed.Node,
+    span: Span,
+    left_span: Span,
+    right_span: Span,
+) -> typed.Node:
+    """An arithmetic operator other than `@` on checked operands."""
+    needs_number(context, op.value, left, left_span)
+    needs_number(context, op.value, right, right_span)
+    if op is ast.BinaryOp.POWER:
+        return _power(context, left, right, span, left_span, right_span)
+    if op in _DIVISIONS:
+        for operand, place in ((left, left_span), (right, right_span)):
+            if isinstance(pruned(operand.type), TensorType | Hole):
+                needs_float(context, op.value, operand, place)
+    return apply(context, op.value, (left, right), span, (left_span, right_span))
+
+
+def _power(
+    context: Context,
+    left: typed.Node,
+    right: typed.Node,
+    span: Span,
+    left_span: Span,
+    right_span: Span,
+) -> typed.Node:
+    """`x ** 2` keeps its whole exponent whatever the type of x; other exponents mix as usual."""
+    exponent = pruned(right.type)
+    whole = isinstance(right, typed.Literal | typed.SizeValue) and not (
+        isinstance(right, typed.Literal) and isinstance(right.value, float)
+    )
+    if not whole and isinstance(exponent, TensorType) and not exponent.shape:
+        element = resolved(exponent.element)
+        whole = isinstance(element, DType) and element.is_integer
+    if whole:
+        return typed.Apply(left.type, span, "**", (left, right))
+    return apply(context, "**", (left, right), span, (left_span, right_span))
+
+
+def _compare(
+    context: Context, node: ast.Compare, op: ast.CompareOp, left: ast.Expr, right: ast.Expr
+) -> typed.Node:
+    a, b = context.check(left), context.check(right)
+    if isinstance(pruned(a.type), KeyType) or isinstance(pruned(b.type), KeyType):
+        raise context.fail("type.operand", "keys are not compared", node.span)
+    return apply(context, op.value, (a, b), node.span, (left.span, right.span), gives_bool=True)
+
+
+# ---- structure --------------------------------------------------------------------------------
+
+
+def _array(context: Context, node: ast.ArrayLit) -> typed.Node:
+    items: list[typed.Node] = []
+    for item in node.bracket.items:
+        if isinstance(item, ast.Binder | ast.Slice | ast.Ellipsis | ast.Splat | ast.NewAxis):
+            raise context.fail("syntax.array", "an array literal holds values", item.span)
+        items.append(context.check(item))
+    first = items[0]
+    for item in items[1:]:
+        if not unify(context.facts, first.type, item.type):
+            raise context.fail(
+                "type.array",
+                "the items of an array have one type",
+                item.span,
+                str(pruned(item.type)),
+                [(first.span, str(pruned(first.type)))],
+            )
+    inner = pruned(first.type)
+    if isinstance(inner, Hole):
+        inner.target = TensorType(inner.element)
+    if isinstance(inner, KeyType | FunctionType | TupleType):
+        raise context.fail("type.array", f"an array cannot hold {inner}", node.span)
+    count = Size.of(len(items))
+    return typed.MakeArray(stack(count, inner), node.span, tuple(items))
+
+
+def _member(context: Context, node: ast.Member, expected: Type | None) -> typed.Node:
+    size = try_size(context, node)
+    if size is not None:
+        return typed.SizeValue(
+            context.untyped(NumberKind.NUMBER), node.span, size.spelled(context.quote(node))
+        )
+    name = node.name.text
+    if isinstance(node.base, ast.Name):
+        entity = context.lookup(node.base.text)
+        if isinstance(entity, SourceModule):
+            return _module_member(context, entity, node, expected)
+    base = context.check(node.base)
+    type_ = pruned(base.type)
+    if name == "T" and isinstance(type_, TensorType):
+        if len(type_.shape) < 2:
+            raise context.fail(
+                "shape.rank", f"`.T` swaps the last two axes; {type_} has no two", node.span
+            )
+        *front, a, b = type_.shape
+        return typed.Builtin(
+            TensorType(type_.element, (*front, b, a)), node.span, "transpose", (base,)
+        )
+    return field(context, base, node.name.text, node.name.span, node.span)
+
+
+def field(context: Context, base: typed.Node, name: str, name_span: Span, span: Span) -> typed.Node:
+    """`base.name` of a record: a field, or `.params`."""
+    type_ = pruned(base.type)
+    if name == "params" and isinstance(type_, RecordType | RecordName | StackType):
+        return typed.ParamsOf(gradient_type(type_), span, base)
+    parts = {part: inner for part, inner, _ in children(type_)}
+    if isinstance(type_, TupleType) or not parts:
+        help_ = ["take it apart: `let (a, b) = …`"] if isinstance(type_, TupleType) else []
+        raise context.fail(
+            "type.field", f"{type_} has no fields", name_span, "", [(base.span, str(type_))], help_
+        )
+    if name not in parts:
+        raise context.fail(
+            "name.field",
+            f"{type_} has no field `{name}`",
+            name_span,
+            "",
+            [(base.span, str(type_))],
+            context.suggestion(name, list(parts)),
+        )
+    return typed.FieldOf(parts[name], span, base, name)
+
+
+def _module_member(
+    context: Context, module: SourceModule, node: ast.Member, expected: Type | None
+) -> typed.Node:
+    entity = module.names.get(node.name.text)
+    if isinstance(entity, Constant):
+        return constant(context, entity, node.span, expected)
+    if isinstance(entity, FunctionDeclaration):
+        return function_value(context, node, expected)
+    if entity is None:
+        raise context.fail(
+            "name.unknown",
+            f"module `{module.name}` has no `{node.name.text}`",
+            node.name.span,
+            help=context.suggestion(node.name.text, list(module.names)),
+        )
+    raise context.fail("type.value", f"`{context.quote(node)}` is not a value", node.span)
+
+
+# ---- control ----------------------------------------------------------------------------------
+
+
+def _if(context: Context, node: ast.If, expected: Type | None) -> typed.Node:
+    condition = context.check(node.condition)
+    needs_bool(context, "a condition", condition, node.condition.span)
+    shape = pruned(condition.type)
+    if isinstance(shape, TensorType) and shape.shape:
+        raise context.fail(
+            "type.bool",
+            f"a condition is one bool, not {shape}",
+            node.condition.span,
+            str(shape),
+            help=["choose element by element: `where(condition, a, b)`"],
+        )
+    context.conditions += 1
+    before = dict(context.spent)
+    try:
+        then = context.check(node.then, expected)
+        spent, context.spent = context.spent, before
+        otherwise = context.check(node.otherwise, expected) if node.otherwise is not None else None
+        context.spent = {**spent, **context.spent}
+    finally:
+        context.conditions -= 1
+    if otherwise is None:
+        if pruned(then.type) != UNIT:
+            raise context.fail(
+                "type.branch",
+                "an `if` with a value needs an `else`",
+                node.span,
+                f"{pruned(then.type)} when true, nothing when false",
+            )
+        return typed.If(UNIT, node.span, condition, then, None)
+    if not unify(context.facts, then.type, otherwise.type):
+        raise context.fail(
+            "type.branch",
+            "the branches have different types",
+            _value_span(otherwise),
+            str(pruned(otherwise.type)),
+            [(_value_span(then), str(pruned(then.type)))],
+        )
+    return typed.If(pruned(then.type), node.span, condition, then, otherwise)
+
+
+def _value_span(node: typed.Node) -> Span:
+    if isinstance(node, typed.Block) and node.value is not None:
+        return _value_span(node.value)
+    return node.span
+
+
+def _checkpoint(context: Context, node: ast.Checkpoint, expected: Type | None) -> typed.Node:
+    if isinstance(node.body, ast.Block):
+        if node.every is not None:
+            raise context.fail("syntax.checkpoint", "`checkpoint[k]` is for loops", node.every.span)
+        return check_block(context, node.body, expected)
+    every = -1
+    if node.every is not None:
+        item = node.every.items[0]
+        if len(node.every.items) != 1 or not isinstance(item, ast.IntLit) or item.value < 1:
+            raise context.fail(
+                "syntax.checkpoint", "`checkpoint[k]` takes one positive number", node.every.span
+            )
+        every = item.value
+    return check_for(context, node.body, every)
+
+
+def expect(context: Context, value: typed.Node, wanted: Type, span: Span) -> None:
+    """Make a value agree with a declared type, or report."""
+    from dmc.semantics.agreement import expect as agree
+
+    agree(context, value, wanted, span)

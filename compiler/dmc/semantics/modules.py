@@ -1,0 +1,153 @@
+"""Loading programs: files, their imports, cycles; the way in to the checker."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from dmc.ir.location import Span
+from dmc.semantics.checker import check_module
+from dmc.semantics.context import Diagnostics, Poison
+from dmc.semantics.program import ModelBody, Program, SourceModule
+from dmc.semantics.types import RecordDeclaration
+from dmc.syntax import ast
+from dmc.syntax.diagnostics import Diagnostic, Label
+from dmc.syntax.errors import raise_all
+from dmc.syntax.files import read_source
+from dmc.syntax.parser import parse
+from dmc.syntax.source import SourceFile
+
+__all__ = ["check_program", "check_text"]
+
+
+def check_program(path: str | os.PathLike[str]) -> Program:
+    """Parse and check a file and all that it imports.
+
+    Raises:
+        dmc.syntax.errors.Error: with every independent error found, in order of place.
+    """
+    loader = _Loader()
+    source = read_source(path)
+    main = loader.load(Path(path), source)
+    raise_all(loader.diagnostics.found)
+    return Program(main, loader.by_name)
+
+
+def check_text(text: str, name: str = "m.dm", folder: Path | None = None) -> Program:
+    """Like `check_program`, of a text; imports are looked up in `folder`, then the library."""
+    loader = _Loader()
+    main = loader.load((folder or Path()) / name, SourceFile(name, text))
+    raise_all(loader.diagnostics.found)
+    return Program(main, loader.by_name)
+
+
+def _library() -> Path:
+    import dmc_runtime
+
+    return Path(os.fspath(dmc_runtime.__file__ or "")).parent / "std"
+
+
+class _Loader:
+    def __init__(self) -> None:
+        self.diagnostics = Diagnostics()
+        self.by_path: dict[Path, SourceModule] = {}
+        self.by_name: dict[str, SourceModule] = {}
+        self.loading: list[Path] = []
+
+    def load(self, path: Path, source: SourceFile) -> SourceModule:
+        """Parse, load imports, check. A broken import is reported where it is written."""
+        key = path.resolve()
+        file = parse(source)
+        module = SourceModule(self._name(path), path, source, file)
+        self.by_path[key] = module
+        self.by_name[module.name] = module
+        self.loading.append(key)
+        for node in file.declarations:
+            match node:
+                case ast.ImportDecl(module=name, alias=alias):
+                    imported = self._import(module, name, path)
+                    bound = alias or name.parts[-1]
+                    if imported is not None:
+                        self._bind(module, bound, imported)
+                    else:
+                        self._bind(module, bound, Poison(bound.span))
+                case ast.FromDecl(module=name, names=names):
+                    self._import_names(module, name, names, path)
+                case _:
+                    pass
+        self.loading.pop()
+        check_module(module, self.diagnostics, self._model)
+        return module
+
+    def _name(self, path: Path) -> str:
+        name, count = path.stem, 1
+        while name in self.by_name:
+            count += 1
+            name = f"{path.stem}_{count}"
+        return name
+
+    def _model(self, declaration: RecordDeclaration) -> ModelBody | None:
+        module = self.by_name.get(declaration.module)
+        return module.models.get(declaration) if module is not None else None
+
+    # -- imports
+
+    def _import(
+        self, module: SourceModule, name: ast.QualifiedName, importer: Path
+    ) -> SourceModule | None:
+        relative = Path(*[part.text for part in name.parts]).with_suffix(".dm")
+        places = [importer.parent / relative, _library() / relative]
+        found = next((place for place in places if place.is_file()), None)
+        if found is None:
+            self._report(
+                "name.module",
+                f"there is no module `{name.text}`",
+                name.span,
+                help_=(f"looked for `{relative}` beside this file and in the library",),
+            )
+            return None
+        key = found.resolve()
+        if key in self.loading:
+            cycle = " → ".join(p.stem for p in (*self.loading[self.loading.index(key) :], key))
+            self._report("name.cycle", f"modules import each other: {cycle}", name.span)
+            return None
+        if key in self.by_path:
+            return self.by_path[key]
+        return self.load(found, read_source(found))
+
+    def _import_names(
+        self,
+        module: SourceModule,
+        name: ast.QualifiedName,
+        names: tuple[ast.Identifier, ...],
+        importer: Path,
+    ) -> None:
+        imported = self._import(module, name, importer)
+        for wanted in names:
+            entity = imported.names.get(wanted.text) if imported is not None else None
+            if entity is None:
+                if imported is not None:
+                    self._unknown(imported, wanted)
+                self._bind(module, wanted, Poison(wanted.span))
+            else:
+                self._bind(module, wanted, entity)
+
+    def _unknown(self, imported: SourceModule, wanted: ast.Identifier) -> None:
+        import difflib
+
+        close = difflib.get_close_matches(wanted.text, list(imported.names), n=1)
+        self._report(
+            "name.unknown",
+            f"module `{imported.name}` has no `{wanted.text}`",
+            wanted.span,
+            help_=(f"did you mean `{close[0]}`?",) if close else (),
+        )
+
+    def _bind(self, module: SourceModule, name: ast.Identifier, entity: object) -> None:
+        if name.text in module.names:
+            self._report("name.duplicate", f"`{name.text}` is declared twice", name.span)
+            return
+        module.names[name.text] = entity  # pyright: ignore[reportArgumentType]
+
+    def _report(self, code: str, title: str, span: Span, help_: tuple[str, ...] = ()) -> None:
+        self.diagnostics.found.append(Diagnostic(code, title, Label(span), help=help_))

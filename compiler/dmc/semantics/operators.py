@@ -1,0 +1,350 @@
+"""Elementwise operations: elements that mix, shapes that broadcast, records that lift."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from dmc.ir.location import Span
+from dmc.ir.types import DType
+from dmc.semantics import typed
+from dmc.semantics.context import Context
+from dmc.semantics.inference import is_leaf_element, join, require_float, same_axis, unify
+from dmc.semantics.types import (
+    Axis,
+    Element,
+    Hole,
+    KeyType,
+    Number,
+    RecordName,
+    RecordType,
+    Shape,
+    StackType,
+    Stretch,
+    TensorType,
+    TupleType,
+    Type,
+    element_text,
+    gradient_type,
+    leaves,
+    pruned,
+    resolved,
+    shape_text,
+)
+
+__all__ = [
+    "apply", "broadcast_shapes", "is_record", "needs_bool", "needs_float", "needs_number",
+]  # fmt: skip
+
+
+def is_record(type_: Type) -> bool:
+    """Whether operators lift over the leaves of values of this type."""
+    match pruned(type_):
+        case RecordType() | RecordName() | StackType():
+            return True
+        case TupleType(items):
+            return bool(items)
+        case _:
+            return False
+
+
+def apply(
+    context: Context,
+    function: str,
+    operands: Sequence[typed.Node],
+    span: Span,
+    spans: Sequence[Span] | None = None,
+    gives_bool: bool = False,
+) -> typed.Node:
+    """An elementwise operation on operands brought to one element type and one shape."""
+    places = list(spans) if spans is not None else [operand.span for operand in operands]
+    for operand, place in zip(operands, places, strict=True):
+        if not isinstance(pruned(operand.type), TensorType | Hole) and not is_record(operand.type):
+            raise context.fail(
+                "type.operand", f"`{function}` does not take {operand.type}", place,
+                str(operand.type),
+            )  # fmt: skip
+    if any(is_record(operand.type) for operand in operands):
+        if gives_bool:
+            raise context.fail("type.operand", "records are not compared as a whole", span)
+        return typed.Apply(_lift(context, operands, places), span, function, tuple(operands))
+    type_ = _combine(context, operands, places, span)
+    if gives_bool:
+        match type_:
+            case TensorType(_, shape):
+                type_ = TensorType(DType.BOOL, shape)
+            case Hole(element):
+                type_.target = TensorType(element)
+                type_ = TensorType(DType.BOOL)
+            case _:
+                pass
+    return typed.Apply(type_, span, function, tuple(operands))
+
+
+def _combine(
+    context: Context, operands: Sequence[typed.Node], places: Sequence[Span], span: Span
+) -> Type:
+    total, total_place = pruned(operands[0].type), places[0]
+    for operand, place in zip(operands[1:], places[1:], strict=True):
+        other = pruned(operand.type)
+        element = join(_element(total), _element(other))
+        if element is None:
+            raise _mixed(context, total, total_place, other, place)
+        total = _combine_shapes(context, total, other, element, total_place, place, span)
+        total_place = _cover(total_place, place)
+    return total
+
+
+def _element(type_: Type) -> Element:
+    match type_:
+        case TensorType(element) | Hole(element):
+            return element
+        case _:
+            raise TypeError(f"{type_} has no elements")
+
+
+def _combine_shapes(
+    context: Context,
+    left: Type,
+    right: Type,
+    element: Element,
+    left_place: Span,
+    right_place: Span,
+    span: Span,
+) -> Type:
+    match left, right:
+        case Hole(), Hole():
+            unify(context.facts, left, right)
+            return left
+        case Hole(), TensorType(_, shape):
+            return _meet_hole(left, right, shape)
+        case TensorType(_, shape), Hole():
+            return _meet_hole(right, left, shape)
+        case TensorType(_, a), TensorType(_, b):
+            shape = broadcast_shapes(context, a, b)
+            if shape is None:
+                raise _does_not_broadcast(context, left, right, left_place, right_place, span)
+            return TensorType(element, shape)
+        case _:
+            raise TypeError(f"{left} and {right} are not tensors")
+
+
+def _meet_hole(hole: Hole, other: Type, shape: Shape) -> Type:
+    """A scalar leaves the shape of `zeros` open; anything else fixes it."""
+    if not shape:
+        return hole
+    hole.target = other
+    return other
+
+
+def broadcast_shapes(context: Context, left: Shape, right: Shape) -> Shape | None:
+    """Equal, a scalar, an exact suffix, or `_` axes that stretch; None otherwise."""
+    result: list[Axis] = []
+    longer, shorter = (left, right) if len(left) >= len(right) else (right, left)
+    offset = len(longer) - len(shorter)
+    for a, b in zip(longer[offset:], shorter, strict=True):
+        if isinstance(a, Stretch):
+            result.append(b)
+        elif isinstance(b, Stretch) or same_axis(context.facts, a, b):
+            result.append(a)
+        else:
+            return None
+    return (*longer[:offset], *result)
+
+
+def _cover(first: Span, second: Span) -> Span:
+    if first.file != second.file:
+        return second
+    start = min((first.start_line, first.start_column), (second.start_line, second.start_column))
+    end = max((first.end_line, first.end_column), (second.end_line, second.end_column))
+    return Span(first.file, *start, *end)
+
+
+# ---- records ----------------------------------------------------------------------------------
+
+
+def _lift(context: Context, operands: Sequence[typed.Node], places: Sequence[Span]) -> Type:
+    records = [
+        (pruned(operand.type), place)
+        for operand, place in zip(operands, places, strict=True)
+        if is_record(operand.type)
+    ]
+    point, point_place = next(((t, p) for t, p in records if gradient_type(t) != t), records[0])
+    moved = gradient_type(point)
+    for type_, place in records:
+        if not unify(context.facts, gradient_type(type_), moved):
+            raise context.fail(
+                "type.record",
+                f"{point} and {type_} have different parts",
+                place,
+                str(type_),
+                [(point_place, str(point))] if point_place != place else (),
+            )
+    for operand, place in zip(operands, places, strict=True):
+        _check_factor(context, operand, place, point, point_place)
+    return point
+
+
+def _check_factor(
+    context: Context, operand: typed.Node, place: Span, point: Type, point_place: Span
+) -> None:
+    """A scalar combined with every leaf of a record."""
+    type_ = pruned(operand.type)
+    match type_:
+        case Hole():
+            unify(context.facts, type_, gradient_type(point))
+        case TensorType(element, shape):
+            if shape:
+                raise context.fail(
+                    "type.record",
+                    f"{type_} does not combine with {point}",
+                    place,
+                    "only scalars and records of the same parts do",
+                    [(point_place, str(point))],
+                )
+            elements = {
+                resolved(leaf.type.element)
+                for leaf in leaves(gradient_type(point))
+                if isinstance(leaf.type, TensorType)
+            }
+            if isinstance(resolved(element), Number) and len(elements) > 1:
+                return
+            for leaf_element in elements:
+                if join(element, leaf_element) is None:
+                    raise _mixed(context, TensorType(leaf_element), point_place, type_, place)
+        case _:
+            pass
+
+
+# ---- requirements on operands -----------------------------------------------------------------
+
+
+def needs_float(context: Context, function: str, operand: typed.Node, span: Span) -> None:
+    """Operands of `exp`, `/` and their kin are floats; open literals become floats."""
+    for element in _elements(operand.type):
+        if require_float(element) is None:
+            text = element_text(element)
+            raise context.fail(
+                "type.float",
+                f"`{function}` needs floats, not {text}",
+                span,
+                str(pruned(operand.type)),
+                help=[f"convert: `f64({context.quote(span)})`"],
+            )
+
+
+def needs_number(context: Context, function: str, operand: typed.Node, span: Span) -> None:
+    for element in _elements(operand.type):
+        if resolved(element) is DType.BOOL:
+            raise context.fail(
+                "type.operand", f"`{function}` needs numbers, not bool", span,
+                str(pruned(operand.type)),
+            )  # fmt: skip
+
+
+def needs_bool(context: Context, what: str, operand: typed.Node, span: Span) -> None:
+    type_ = pruned(operand.type)
+    if not isinstance(type_, TensorType) or resolved(type_.element) is not DType.BOOL:
+        raise context.fail("type.bool", f"{what} needs bool, not {type_}", span, str(type_))
+
+
+def _elements(type_: Type) -> list[Element]:
+    match pruned(type_):
+        case TensorType(element) | Hole(element):
+            return [element]
+        case KeyType():
+            return []
+        case other:
+            return [
+                leaf.type.element
+                for leaf in leaves(gradient_type(other))
+                if isinstance(leaf.type, TensorType) and not is_leaf_element(leaf.type.element)
+            ]
+
+
+# ---- messages ---------------------------------------------------------------------------------
+
+
+def _mixed(context: Context, left: Type, left_place: Span, right: Type, place: Span) -> Exception:
+    to, what = element_text(_element(left)), context.quote(place)
+    title = f"{to} and {element_text(_element(right))} do not mix"
+    if isinstance(resolved(_element(right)), Number):
+        text = f"{what} is a float literal" if "." in what or "e" in what else str(right)
+        return context.fail("type.mixed", title, place, text, [(left_place, str(left))])
+    if isinstance(resolved(_element(left)), Number):
+        return context.fail("type.mixed", title, place, str(right), [(left_place, str(left))])
+    return context.fail(
+        "type.mixed",
+        title,
+        place,
+        str(right),
+        [(left_place, str(left))] if left_place != place else (),
+        [f"convert one side: `{to}({what})` (literals adapt; values never do)"],
+    )
+
+
+def _does_not_broadcast(
+    context: Context,
+    left: TensorType,
+    right: TensorType,
+    left_place: Span,
+    right_place: Span,
+    span: Span,
+) -> Exception:
+    long, short = (left, right) if len(left.shape) >= len(right.shape) else (right, left)
+    short_place = right_place if short is right else left_place
+    text = f"{shape_text(short.shape)} is not a suffix of {shape_text(long.shape)}"
+    if len(long.shape) == len(short.shape):
+        pairs = zip(left.shape, right.shape, strict=True)
+        a, b = next((a, b) for a, b in pairs if not same_axis(context.facts, a, b))
+        text = f"{a} is not {b}"
+    spread = _spread(context, long.shape, short.shape)
+    help_: list[str] = []
+    if spread is not None:
+        pattern, missing = spread
+        old = context.quote(short_place)
+        operand = old if _is_postfix(old) else f"({old})"
+        whole = context.quote(span)
+        if old in whole and left_place.start_line == right_place.end_line:
+            start = short_place.start_column - span.start_column
+            new = whole[:start] + operand + pattern + whole[start + len(old) :]
+            what = _what(old)
+            help_ = [f"spread {what} over {', '.join(map(str, missing))}: `{new}`"]
+    return context.fail(
+        "shape.broadcast", f"{left} and {right} do not broadcast", span, text, (), help_
+    )
+
+
+def _what(text: str) -> str:
+    name = text.split("[")[0].split("(")[0]
+    return f"the {name}" if name in ("mean", "sum", "max", "min", "logsumexp") else f"`{text}`"
+
+
+def _is_postfix(text: str) -> bool:
+    """Whether an index may follow without parentheses."""
+    depth = 0
+    for character in text:
+        depth += character in "(["
+        depth -= character in ")]"
+        if depth == 0 and character in "+-*/%@ <>=|":
+            return False
+    return True
+
+
+def _spread(context: Context, long: Shape, short: Shape) -> tuple[str, list[Axis]] | None:
+    """The `[:, _]` that makes `short` stretch to `long`, and the axes it stretches over."""
+    items: list[str] = []
+    missing: list[Axis] = []
+    rest = list(short)
+    for axis in long:
+        if rest and same_axis(context.facts, axis, rest[0]):
+            rest.pop(0)
+            items.append(":")
+        else:
+            items.append("_")
+            missing.append(axis)
+    if rest or not missing:
+        return None
+    while items and items[0] == "_":
+        items.pop(0)
+        missing.pop(0)
+    return (f"[{', '.join(items)}]", missing) if missing else None

@@ -1,0 +1,251 @@
+"""What checking makes of source files: modules, their declarations, a whole program."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from dmc.ir.location import Span
+from dmc.semantics.requirements import Requirement
+from dmc.semantics.signature import FunctionReference, Parameter, Signature
+from dmc.semantics.sizes import Facts, Size
+from dmc.semantics.typed import Node, Symbol
+from dmc.semantics.types import FieldDeclaration, Generic, RecordDeclaration, Type
+from dmc.syntax import ast
+from dmc.syntax.source import SourceFile
+
+__all__ = [
+    "Constant", "ElementEntity", "Entity", "FieldEntity", "FunctionDeclaration", "Initializer",
+    "ModelBody", "PackEntity", "Program", "RecordEntity", "SizeEntity", "SourceModule",
+]  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class SizeEntity:
+    """A size name in scope and what it stands for (`dim K = D / H`: the quotient)."""
+
+    size: Size
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class PackEntity:
+    """`*S` in scope."""
+
+    name: str
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class ElementEntity:
+    """`F: float` in scope."""
+
+    name: str
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class RecordEntity:
+    """`M: record` in scope."""
+
+    name: str
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class FieldEntity:
+    """A field of the model whose functions are being checked."""
+
+    declaration: FieldDeclaration
+
+    @property
+    def span(self) -> Span:
+        return self.declaration.span
+
+
+@dataclass(eq=False, slots=True)
+class Constant:
+    """A top-level `let`: its expression is checked anew at each use, so its literals adapt there."""
+
+    node: ast.ConstDecl
+    module: SourceModule
+
+    @property
+    def span(self) -> Span:
+        return self.node.name.span
+
+
+@dataclass(eq=False, slots=True)
+class FunctionDeclaration:
+    """A function or method. `body` and `defaults` are filled in when its body is checked.
+
+    `is_sound` is False when the signature had errors: then its body is not checked, and calls of it
+    say nothing more.
+    """
+
+    node: ast.FnDecl
+    module: SourceModule
+    owner: RecordDeclaration | None
+    generics: tuple[Generic, ...] = ()
+    parameters: tuple[Parameter, ...] = ()
+    result: Type | None = None
+    requirements: tuple[Requirement, ...] = ()
+    facts: Facts = field(default_factory=Facts)
+    symbols: tuple[Symbol, ...] = ()
+    self_symbol: Symbol | None = None
+    bare: dict[RecordDeclaration, tuple[Size, ...]] = field(
+        default_factory=dict[RecordDeclaration, tuple[Size, ...]]
+    )
+    defaults: tuple[Node | None, ...] = ()
+    body: Node | None = None
+    is_sound: bool = False
+    calls: list[tuple[FunctionDeclaration, Span]] = field(
+        default_factory=list[tuple["FunctionDeclaration", Span]]
+    )
+
+    @property
+    def name(self) -> str:
+        return self.node.name.text
+
+    @property
+    def span(self) -> Span:
+        return self.node.name.span
+
+    @property
+    def reference(self) -> FunctionReference:
+        name = f"{self.owner.name}.{self.name}" if self.owner is not None else self.name
+        return FunctionReference(self.module.name, name)
+
+    @property
+    def signature(self) -> Signature:
+        """What callers outside the language see; a method takes `self` first.
+
+        Raises ValueError when the declaration has errors.
+        """
+        if self.result is None:
+            raise ValueError(f"{self.name} has errors")
+        parameters, generics = self.parameters, self.generics
+        if self.owner is not None and self.self_symbol is not None:
+            receiver = Parameter("self", self.self_symbol.type, self.span)
+            parameters = (receiver, *parameters)
+            generics = (*self.generics, *self.owner.generics)
+        requirements = self.requirements
+        if self.owner is not None:
+            requirements = (*self.owner.requirements, *requirements)
+        return Signature(
+            self.reference,
+            generics,
+            parameters,
+            self.result,
+            self.span,
+            requirements,
+            self.node.doc,
+            self.node.mutable,
+        )
+
+
+@dataclass(eq=False, slots=True)
+class Initializer:
+    """How a field of a model gets its first value: an expression, or arguments for a sub-model."""
+
+    entry: FieldDeclaration
+    value: Node | None
+    arguments: dict[str, Node] = field(default_factory=dict[str, Node])
+
+
+@dataclass(eq=False, slots=True)
+class ModelBody:
+    """A model's functions and initializers; `hypers` and `key` are what initializers see."""
+
+    node: ast.ModelDecl
+    declaration: RecordDeclaration
+    module: SourceModule
+    methods: dict[str, FunctionDeclaration] = field(default_factory=dict[str, FunctionDeclaration])
+    hypers: dict[str, Symbol] = field(default_factory=dict[str, Symbol])
+    defaults: dict[str, Node] = field(default_factory=dict[str, Node])
+    initializers: tuple[Initializer, ...] = ()
+    key: Symbol | None = None
+    facts: Facts = field(default_factory=Facts)
+    is_sound: bool = False
+
+    @property
+    def init_signature(self) -> Signature:
+        """`Model.init(key, hyperparameters…)`; sizes are generics, given by name."""
+        from dmc.semantics.signature import Default
+        from dmc.semantics.types import KeyType, Role
+
+        declaration = self.declaration
+        parameters = [Parameter("key", KeyType(), declaration.span)]
+        for entry in declaration.fields:
+            if entry.role is Role.HYPER:
+                default = Default("…", None) if entry.has_default else None
+                parameters.append(Parameter(entry.name, entry.type, entry.span, default))
+        return Signature(
+            FunctionReference(self.module.name, f"{declaration.name}.init"),
+            declaration.generics,
+            tuple(parameters),
+            declaration.itself(),
+            declaration.span,
+            declaration.requirements,
+            declaration.doc,
+        )
+
+
+@dataclass(eq=False, slots=True)
+class SourceModule:
+    """One checked file. `names` is its top-level scope, imports included."""
+
+    name: str
+    path: Path | None
+    source: SourceFile
+    file: ast.File
+    names: dict[str, Entity] = field(default_factory=lambda: {})
+    functions: dict[str, FunctionDeclaration] = field(
+        default_factory=dict[str, FunctionDeclaration]
+    )
+    records: dict[str, RecordDeclaration] = field(default_factory=dict[str, RecordDeclaration])
+    models: dict[RecordDeclaration, ModelBody] = field(
+        default_factory=dict[RecordDeclaration, ModelBody]
+    )
+
+
+Entity = (
+    Symbol
+    | SizeEntity
+    | PackEntity
+    | ElementEntity
+    | RecordEntity
+    | FieldEntity
+    | Constant
+    | FunctionDeclaration
+    | RecordDeclaration
+    | SourceModule
+)
+
+
+@dataclass(eq=False, slots=True)
+class Program:
+    """A module and all it imports, by name; everything is checked and free of errors."""
+
+    main: SourceModule
+    modules: dict[str, SourceModule]
+
+    def function(self, reference: FunctionReference) -> FunctionDeclaration:
+        """Raises KeyError when there is no such function."""
+        module = self.modules[reference.module]
+        owner, _, name = reference.name.rpartition(".")
+        if not owner:
+            return module.functions[name]
+        return module.models[module.records[owner]].methods[name]
+
+    def model(self, declaration: RecordDeclaration) -> ModelBody:
+        """Raises KeyError when the declaration is a struct."""
+        return self.modules[declaration.module].models[declaration]
+
+    def functions(self) -> Iterator[FunctionDeclaration]:
+        """Every function and method of every module."""
+        for module in self.modules.values():
+            yield from module.functions.values()
+            for model in module.models.values():
+                yield from model.methods.values()

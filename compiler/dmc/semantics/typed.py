@@ -1,0 +1,509 @@
+"""The typed tree: what the checker makes of a function body and lowering reads.
+
+Names are resolved, brackets have their meaning, generic arguments and index ranges are known, literals
+have types. Sizes are still symbolic; lowering substitutes a value for each. Types may contain numbers
+and holes that later statements filled in: read them through `resolved` and `pruned`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from dmc.ir.location import Span
+from dmc.semantics.sizes import Size
+from dmc.semantics.types import (
+    Element,
+    GenericValue,
+    RecordDeclaration,
+    Shape,
+    Type,
+)
+
+if TYPE_CHECKING:
+    from dmc.semantics.program import FunctionDeclaration
+
+
+# ---- names ------------------------------------------------------------------------------------
+
+
+class SymbolKind(enum.Enum):
+    """Where a local name comes from."""
+
+    PARAMETER = "parameter"
+    LET = "let"
+    VAR = "var"
+    INDEX = "index"
+    SELF = "self"
+    KEY = "key"
+
+
+@dataclass(eq=False, slots=True)
+class Symbol:
+    """A local name. `affine` is its value as a size expression, where it has one."""
+
+    name: str
+    kind: SymbolKind
+    type: Type
+    span: Span
+    is_mutable: bool = False
+    affine: Size | None = None
+    statement: Span | None = None
+    barrier: int = 0
+    loop_depth: int = 0
+    callee: Callee | None = None
+
+    def __repr__(self) -> str:
+        return f"<{self.kind.value} {self.name}>"
+
+
+# ---- expressions ------------------------------------------------------------------------------
+
+
+@dataclass(eq=False, slots=True)
+class Node:
+    """A typed expression or statement; a statement has the empty tuple type."""
+
+    type: Type
+    span: Span
+
+
+@dataclass(eq=False, slots=True)
+class Literal(Node):
+    """A number or truth value, at compile time."""
+
+    value: bool | int | float
+
+
+@dataclass(eq=False, slots=True)
+class SizeValue(Node):
+    """A size used as a number."""
+
+    size: Size
+
+
+@dataclass(eq=False, slots=True)
+class Local(Node):
+    """A use of a local name."""
+
+    symbol: Symbol
+
+
+@dataclass(eq=False, slots=True)
+class MakeTuple(Node):
+    """`(a, b)`."""
+
+    items: tuple[Node, ...]
+
+
+@dataclass(eq=False, slots=True)
+class MakeArray(Node):
+    """`[a, b]`: items of equal type along a new leading axis."""
+
+    items: tuple[Node, ...]
+
+
+@dataclass(eq=False, slots=True)
+class MakeRecord(Node):
+    """`Camera(focal = f)`: one value per field, in order of declaration."""
+
+    declaration: RecordDeclaration
+    fields: tuple[Node, ...]
+
+
+@dataclass(eq=False, slots=True)
+class WithFields(Node):
+    """`cam.with(focal = 2.0)`."""
+
+    record: Node
+    changes: tuple[tuple[str, Node], ...]
+
+
+@dataclass(eq=False, slots=True)
+class FieldOf(Node):
+    """`net.l1`."""
+
+    record: Node
+    name: str
+
+
+@dataclass(eq=False, slots=True)
+class ParamsOf(Node):
+    """`net.params`: the `Grad`-shaped part."""
+
+    record: Node
+
+
+@dataclass(eq=False, slots=True)
+class Fill(Node):
+    """`zeros`, `ones`, `zeros[B, H]`: every leaf of the type filled with one value."""
+
+    value: int
+
+
+@dataclass(eq=False, slots=True)
+class Apply(Node):
+    """An elementwise function of the prelude or an operator, on broadcast operands or records."""
+
+    function: str
+    operands: tuple[Node, ...]
+
+
+@dataclass(eq=False, slots=True)
+class Convert(Node):
+    """`f32(x)`, or a whole record with `cast`."""
+
+    element: Element
+    operand: Node
+
+
+@dataclass(eq=False, slots=True)
+class Builtin(Node):
+    """Any other function of the prelude; `axes` are static, counted from the front if not negative."""
+
+    function: str
+    operands: tuple[Node, ...]
+    axes: tuple[int, ...] = ()
+    shape: Shape = ()
+
+
+class Reduction(enum.Enum):
+    """What reductions combine with, by their name in the language."""
+
+    SUM = "sum"
+    MEAN = "mean"
+    MAX = "max"
+    MIN = "min"
+    PROD = "prod"
+    LOGSUMEXP = "logsumexp"
+    ARGMAX = "argmax"
+    ARGMIN = "argmin"
+    SOFTMAX = "softmax"
+
+
+@dataclass(frozen=True, slots=True)
+class AxisChoice:
+    """Which axes: all of them, or positions (negative ones from the end), or those of a pack."""
+
+    positions: tuple[int, ...] = ()
+    pack_start: int | None = None
+    everything: bool = False
+
+
+@dataclass(eq=False, slots=True)
+class Reduce(Node):
+    """`sum[D](x)`, `softmax[-1](x)`, `sum(x)`."""
+
+    reduction: Reduction
+    axes: AxisChoice
+    operand: Node
+
+
+@dataclass(eq=False, slots=True)
+class IndexRange:
+    """An index with its half-open range; the bounds may use enclosing indexes."""
+
+    symbol: Symbol
+    start: Node
+    stop: Node
+    count: Size | None
+
+
+@dataclass(eq=False, slots=True)
+class Build(Node):
+    """`[i, j] => body`."""
+
+    indexes: tuple[IndexRange, ...]
+    body: Node
+
+
+@dataclass(eq=False, slots=True)
+class ReduceIndexes(Node):
+    """`sum[k](body)`: a reduction over indexes."""
+
+    reduction: Reduction
+    indexes: tuple[IndexRange, ...]
+    body: Node
+
+
+# ---- indexing ---------------------------------------------------------------------------------
+
+
+@dataclass(eq=False, slots=True)
+class AtIndex:
+    """One element along an axis; an integer tensor gathers."""
+
+    index: Node
+
+
+@dataclass(eq=False, slots=True)
+class AtSlice:
+    """`start : start + length` with stride `step`; the length is a size."""
+
+    start: Node
+    length: Size
+    step: int
+
+
+@dataclass(eq=False, slots=True)
+class AtRest:
+    """`...` or axes not mentioned: `count` whole axes, or as many as are left (None)."""
+
+    count: int | None
+
+
+@dataclass(eq=False, slots=True)
+class AtNew:
+    """`_`: a new axis that stretches."""
+
+
+At = AtIndex | AtSlice | AtRest | AtNew
+
+
+@dataclass(eq=False, slots=True)
+class Access(Node):
+    """`x[i, 1:, ..., _]`; of a stack of records, on the leading axis of each leaf."""
+
+    base: Node
+    items: tuple[At, ...]
+
+
+# ---- control ----------------------------------------------------------------------------------
+
+
+@dataclass(eq=False, slots=True)
+class Block(Node):
+    """Statements, then the value, if any."""
+
+    statements: tuple[Node, ...]
+    value: Node | None
+
+
+@dataclass(eq=False, slots=True)
+class Bind(Node):
+    """`let` and `var`: a pattern of symbols (None for `_`)."""
+
+    pattern: BindPattern
+    value: Node
+
+
+BindPattern = Symbol | None | tuple["BindPattern", ...]
+
+
+@dataclass(eq=False, slots=True)
+class Place:
+    """The target of an assignment: a variable, then fields and indexes into it."""
+
+    symbol: Symbol
+    path: tuple[str | tuple[At, ...], ...]
+    type: Type
+    span: Span
+
+
+@dataclass(eq=False, slots=True)
+class Assign(Node):
+    """`target = value`; several targets take a tuple apart. `+=` is expanded, save on gathers."""
+
+    targets: tuple[Place, ...]
+    value: Node
+    accumulate: bool = False
+
+
+@dataclass(eq=False, slots=True)
+class If(Node):
+    """`if`; without `otherwise` its value is empty."""
+
+    condition: Node
+    then: Node
+    otherwise: Node | None
+
+
+@dataclass(eq=False, slots=True)
+class For(Node):
+    """`for`: over a range (`index`) or over the leading axis of `scanned` values.
+
+    `count` is the number of iterations as a size where it is one; the type is the stack of the body's.
+    `checkpoint`: 0 keeps everything, -1 about every square root, k > 0 every k-th step.
+    """
+
+    pattern: BindPattern
+    start: Node | None
+    stop: Node | None
+    scanned: Node | None
+    count: Size | None
+    body: Node
+    checkpoint: int = 0
+
+
+@dataclass(eq=False, slots=True)
+class While(Node):
+    """`while`, at most `limit` times."""
+
+    condition: Node
+    limit: Node | None
+    body: Node
+
+
+# ---- functions --------------------------------------------------------------------------------
+
+
+@dataclass(eq=False, slots=True)
+class UserFunction:
+    """A declared function or method with its generic arguments in terms of the caller."""
+
+    declaration: FunctionDeclaration
+    generics: Mapping[str, GenericValue]
+    receiver: Node | None = None
+
+
+@dataclass(eq=False, slots=True)
+class LocalFunction:
+    """A parameter or local of function type."""
+
+    symbol: Symbol
+
+
+@dataclass(eq=False, slots=True)
+class Lambda:
+    """`fn(x) => body`; it sees the names around it."""
+
+    parameters: tuple[Symbol, ...]
+    body: Node
+
+
+@dataclass(eq=False, slots=True)
+class PreludeFunction:
+    """An elementwise function of the prelude used as a value."""
+
+    name: str
+
+
+class Operator(enum.Enum):
+    """The differentiation operators, by their name in the language."""
+
+    GRAD = "grad"
+    VALUE_AND_GRAD = "value_and_grad"
+    JVP = "jvp"
+    VJP = "vjp"
+    JACOBIAN = "jacobian"
+    HESSIAN = "hessian"
+    HVP = "hvp"
+
+
+@dataclass(eq=False, slots=True)
+class Derived:
+    """A function made by a differentiation operator.
+
+    `wrt` are paths: a parameter's position, then field names. `along` are tangents for them.
+    """
+
+    operator: Operator
+    function: Callee
+    wrt: tuple[tuple[int, tuple[str, ...]], ...]
+    is_tuple: bool
+    along: tuple[Node, ...] = ()
+
+
+Callee = UserFunction | LocalFunction | Lambda | PreludeFunction | Derived
+
+
+@dataclass(eq=False, slots=True)
+class FunctionValue(Node):
+    """A function as an argument or a local."""
+
+    callee: Callee
+
+
+@dataclass(eq=False, slots=True)
+class Call(Node):
+    """A call with one argument per parameter; None takes the default."""
+
+    callee: Callee
+    arguments: tuple[Node | None, ...]
+
+
+@dataclass(eq=False, slots=True)
+class Pull(Node):
+    """`pull(dy)`, where `let (y, pull) = vjp(f)(…)`."""
+
+    function: Symbol
+    cotangent: Node
+
+
+@dataclass(eq=False, slots=True)
+class MapLeaves(Node):
+    """`map(fn(p) => …, tree, …)`: a function run on corresponding leaves of records."""
+
+    function: Lambda
+    trees: tuple[Node, ...]
+
+
+# ---- randomness -------------------------------------------------------------------------------
+
+
+class Distribution(enum.Enum):
+    """What can be drawn, by name."""
+
+    NORMAL = "normal"
+    UNIFORM = "uniform"
+    BERNOULLI = "bernoulli"
+
+
+@dataclass(eq=False, slots=True)
+class Draw(Node):
+    """`normal[B](key)`, `bernoulli[*S](key, p)`; the shape is that of the type."""
+
+    distribution: Distribution
+    key: Node
+    parameters: tuple[Node, ...]
+
+
+@dataclass(eq=False, slots=True)
+class SplitKey(Node):
+    """`split(key, n)`: a tuple of keys."""
+
+    key: Node
+    count: int
+
+
+@dataclass(eq=False, slots=True)
+class FoldKey(Node):
+    """`fold(key, i)`."""
+
+    key: Node
+    data: Node
+
+
+# ---- walking ----------------------------------------------------------------------------------
+
+
+def walk(root: object) -> Iterator[Node]:
+    """Every typed node at or below `root`, parents first; function bodies called are not entered."""
+    pending: list[object] = [root]
+    while pending:
+        item = pending.pop()
+        if isinstance(item, Node):
+            yield item
+        if isinstance(item, tuple):
+            pending.extend(reversed(item))  # pyright: ignore[reportUnknownArgumentType]
+        elif isinstance(item, _TREE):
+            values = [getattr(item, f.name) for f in dataclasses.fields(item)]
+            pending.extend(reversed(values))
+
+
+_TREE = (
+    Node, IndexRange, AtIndex, AtSlice, Place, UserFunction, Lambda, Derived,
+)  # fmt: skip
+
+
+def assigned(root: object) -> list[Symbol]:
+    """Variables assigned somewhere below, in order of first assignment."""
+    found: dict[Symbol, None] = {}
+    for node in walk(root):
+        if isinstance(node, Assign):
+            for target in node.targets:
+                found.setdefault(target.symbol)
+    return list(found)
