@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 
@@ -124,8 +125,9 @@ def _value(
     changed = list(arguments)
     changed[position] = _put(changed[position], path.split(".") if path else [], part)
     result = f(*changed)
-    first: PythonValue = result[0] if isinstance(result, tuple) else result
-    return float(first)
+    if isinstance(result, tuple):
+        result = cast("tuple[PythonValue, ...]", result)[0]
+    return float(result)
 
 
 def _put(value: PythonValue, steps: list[str], part: PythonValue) -> PythonValue:

@@ -47,14 +47,14 @@ def to_llvm(program: LoopProgram, engine: Engine) -> LLVMProgram:
     builder = ir.IRBuilder(wrapper.append_basic_block("entry"))
     table, memory = wrapper.args
     buffers = [
-        builder.load(builder.gep(table, [_I64(i)], source_etype=_POINTER), typ=_POINTER)
+        builder.load(builder.gep(table, [ir.Constant(_I64, i)], source_etype=_POINTER), typ=_POINTER)
         for i in range(len(entry.body.args) - 1)
     ]
-    offset = _I64(aligned(program.arena_bytes))
+    offset = ir.Constant(_I64, aligned(program.arena_bytes))
     scratch = builder.gep(memory, [offset], source_etype=ir.IntType(8))
     target = next(f for f in module.functions if f.name == program.entry)
     builder.call(target, [*buffers, memory, scratch])
-    builder.ret(_I32(0))
+    builder.ret(ir.Constant(_I32, 0))
     return LLVMProgram(str(module), aligned(program.arena_bytes), lowered.scratch_bytes)
 
 
