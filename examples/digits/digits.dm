@@ -2,7 +2,7 @@
 
 import optim
 import schedule
-from nn import Linear, relu, cross_entropy
+from nn import Linear, accuracy, cross_entropy, relu
 
 model MLP[I, H, O] {
     l1: Linear[I, H](std = sqrt(2.0 / I))
@@ -15,7 +15,7 @@ model MLP[I, H, O] {
 ## Mean cross-entropy, which is differentiated; the accuracy rides along.
 fn loss[B](net: MLP, x: f32[B, net.I], y: i32[B]) -> (f32, f32) {
     let logits = net(x)
-    (cross_entropy(logits, y), mean(f32(argmax[-1](logits) == y)))
+    (cross_entropy(logits, y), accuracy(logits, y))
 }
 
 struct Score {

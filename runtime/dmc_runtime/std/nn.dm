@@ -43,8 +43,8 @@ fn huber[F: float, *S](x: F[*S], y: F[*S], delta: F = 1.0) -> F {
 }
 
 ## The fraction of labels that have the largest logit.
-fn accuracy[F: float, *S, V](logits: F[*S, V], y: i32[*S]) -> F =
-    mean(F(argmax[-1](logits) == y))
+fn accuracy[F: float, *S, V](logits: F[*S, V], y: i32[*S]) -> f32 =
+    mean(f32(argmax[-1](logits) == y))
 
 # ---- layers -------------------------------------------------------------------------------------
 
