@@ -4,7 +4,7 @@ The pretty form is for reading:
 
     func.func @loss(%w: tensor<3xf64>, %x: tensor<3xf64>) -> tensor<f64> {
       %p = arith.multiply %w, %x : tensor<3xf64>
-      %s = tensor.reduce %p {axes = [0], kind = "add"} : (tensor<3xf64>) -> tensor<f64>
+      %s = tensor.reduce %p {dimensions = [0], kind = "sum"} : (tensor<3xf64>) -> tensor<f64>
       func.return %s : tensor<f64>
     }
 

@@ -1,0 +1,55 @@
+"""What the compiler prints at every level reads back to the same text."""
+
+from __future__ import annotations
+
+import pytest
+
+from dmc.driver import Compilation, Stage
+from dmc.ir import verify
+from dmc.ir.parser import parse_module
+from dmc.ir.printer import print_module
+from tests.ir.test_mlir_oracle import accept
+
+PROGRAM = """
+func.func @f(%x: tensor<8x4xf64>, %w: tensor<4x3xf64>, %n: tensor<i64>) -> (tensor<f64>, tensor<4x3xf64>) {
+  %one = arith.constant dense<1.0> : tensor<f64>
+  %loss, %w_bar = autodiff.vjp %x, %w, %n, %one {callee = @loss, of = [0], wrt = [1]} : (tensor<8x4xf64>, tensor<4x3xf64>, tensor<i64>, tensor<f64>) -> (tensor<f64>, tensor<4x3xf64>)
+  func.return %loss, %w_bar : (tensor<f64>, tensor<4x3xf64>) -> ()
+}
+
+func.func @loss(%x: tensor<8x4xf64>, %w: tensor<4x3xf64>, %n: tensor<i64>) -> tensor<f64> {visibility = "private"} {
+  %h = tensor.dot_general %x, %w {lhs_batching_dimensions = [], lhs_contracting_dimensions = [1], rhs_batching_dimensions = [], rhs_contracting_dimensions = [0]} : (tensor<8x4xf64>, tensor<4x3xf64>) -> tensor<8x3xf64>
+  %t = math.tanh %h : tensor<8x3xf64>
+  %s = tensor.reduce %t {dimensions = [0, 1], kind = "sum"} : (tensor<8x3xf64>) -> tensor<f64>
+  %c = arith.constant dense<5> : tensor<i64>
+  %r = control.for %c, %s {carried = 1, trip_count = 5} : (tensor<i64>, tensor<f64>) -> tensor<f64> (%i: tensor<i64>, %a: tensor<f64>) {
+    %b = math.sin %a : tensor<f64>
+    control.yield %b : tensor<f64>
+  }
+  func.return %r : tensor<f64>
+}
+"""  # noqa: E501
+
+STAGES = [stage for stage in Stage if stage not in (Stage.LLVM, Stage.ASM)]
+
+
+@pytest.fixture(scope="module")
+def compilation() -> Compilation:
+    module = parse_module(PROGRAM)
+    verify(module)
+    return Compilation(module, "f")
+
+
+@pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.value)
+@pytest.mark.parametrize("generic", [False, True], ids=["pretty", "generic"])
+def test_every_level_round_trips(compilation: Compilation, stage: Stage, generic: bool) -> None:
+    text = compilation.ir(stage, generic=generic)
+    again = parse_module(text)
+    assert print_module(again, generic=generic) == text
+    verify(again)
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.value)
+def test_mlir_accepts_every_level(compilation: Compilation, stage: Stage) -> None:
+    accept(compilation.ir(stage, generic=True))
