@@ -14,7 +14,7 @@ from dmc.autodiff import differentiate
 from dmc.autodiff.activity import is_differentiable
 from dmc.autodiff.errors import NotDifferentiable
 from dmc.dialects import autodiff, func
-from dmc.ir import MemRefType, Module, PassFailure, TensorType
+from dmc.ir import Module, PassFailure, TensorType
 from dmc.ir.parser import parse_module
 from dmc.ir.passes import Pass, PassManager, parse_pipeline
 from dmc.ir.printer import print_module
@@ -114,7 +114,7 @@ class Compilation:
     @cached_property
     def _executable(self) -> Executable:
         types = (self.argument_types, self.result_types)
-        return load(self.llvm, _buffers(types[0]), _buffers(types[1]), self.engine, self._workers)
+        return load(self.llvm, *types, self.engine, self._workers)
 
     def ir(self, stage: Stage, *, generic: bool = False) -> str:
         """The program at `stage` as text; `generic` is MLIR's generic syntax.
@@ -195,10 +195,6 @@ class _Refusals:
 
 def _tensors(types: Sequence[object]) -> list[TensorType]:
     return [type_ for type_ in types if isinstance(type_, TensorType)]
-
-
-def _buffers(types: Sequence[TensorType]) -> list[MemRefType]:
-    return [MemRefType(type_.shape, type_.dtype) for type_ in types]
 
 
 def run_textual(text: str, passes: str, on_print: Print | None = None) -> str:
