@@ -66,8 +66,8 @@ CODES: tuple[Code, ...] = (
         "call.threads",
         "the number of threads is not usable",
         "It is a positive number; results are the same for any.",
-        "DMC_THREADS=many dmc run model.dm loss\n",
-        "DMC_THREADS=2 dmc run model.dm loss\n",
+        "DMC_NUM_THREADS=many dmc run model.dm loss\n",
+        "DMC_NUM_THREADS=2 dmc run model.dm loss\n",
         Language.SHELL,
     ),
 )
