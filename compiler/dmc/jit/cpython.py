@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dmc.jit.engine import Code, Engine
+from dmc.jit.engine import Code, engine_for
 from dmc.jit.target import host
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ def natives() -> Natives:
         symbols[name] = int(table[position] or 0)
     text = (resources.files("dmc.jit") / "entry.ll").read_text(encoding="utf-8")
     exports = ("dmc_call", "dmc_mutex_init", "dmc_locked_call")
-    code = Engine(host()).load([text], exports, symbols)
+    code = engine_for(host()).load([text], exports, symbols)
     pointer = ctypes.c_void_p
     return Natives(
         code,

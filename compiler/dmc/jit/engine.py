@@ -26,6 +26,7 @@ from dmc.jit.target import Target, default
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
 CODE_GENERATION_LEVEL = 2
 T = TypeVar("T")
@@ -183,7 +184,15 @@ def _versions() -> str:
 
 
 @cache
+def _engine(target: Target, directory: Path | None) -> Engine:
+    return Engine(target, ObjectCache(directory) if directory else None)
+
+
+def engine_for(target: Target) -> Engine:
+    """The engine of this process for `target`, with the cache that the environment names."""
+    return _engine(target, default_directory())
+
+
 def default_engine() -> Engine:
-    """The engine for the target that the environment names, with its cache."""
-    directory = default_directory()
-    return Engine(default(), ObjectCache(directory) if directory else None)
+    """The engine for the target that the environment names."""
+    return engine_for(default())

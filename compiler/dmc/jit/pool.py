@@ -10,7 +10,7 @@ import time
 from functools import cache
 from importlib import resources
 
-from dmc.jit.engine import Code, Engine
+from dmc.jit.engine import Code, engine_for
 from dmc.jit.processors import available
 from dmc.jit.target import Target, host
 from dmc.syntax.diagnostics import Diagnostic
@@ -131,7 +131,7 @@ def default_threads() -> int:
 def pool() -> ThreadPool:
     """The pool of this process, loaded on first use."""
     target = host()
-    engine = Engine(target)
+    engine = engine_for(target)
     exports = (PARALLEL_FOR, "dmc_pool_configure", "dmc_pool_pause")
     loaded = ThreadPool(engine.load([source(target)], exports), default_threads())
     # The code goes away with the process: no thread may be left in it.
