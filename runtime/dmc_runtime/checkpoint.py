@@ -41,6 +41,7 @@ from dmc_runtime.trees import (
     children_of,
     constants_of,
     kind_of,
+    spec_of,
     stack_of,
     tree_flatten,
     tree_paths,
@@ -204,12 +205,12 @@ class _Assembler:
     def record(self, cls: type[Node], path: str) -> Node:
         """A record of class `cls` at `path`, with the constants that the file tells."""
         note = self.records.get(path)
-        if note is None or note.name != cls.spec.name:
+        if note is None or note.name != spec_of(cls).name:
             where = f" at `{path}`" if path else ""
-            raise self.mismatch(f"holds {note or 'no record'}{where}, not a {cls.spec.name}")
-        if note.fields != cls.spec.names:
+            raise self.mismatch(f"holds {note or 'no record'}{where}, not a {spec_of(cls).name}")
+        if note.fields != spec_of(cls).names:
             raise self.mismatch(f"{note.name} has the fields {', '.join(note.fields)} there")
-        values = [self.field(field, _join(path, f".{field.name}")) for field in cls.spec.fields]
+        values = [self.field(field, _join(path, f".{field.name}")) for field in spec_of(cls).fields]
         return build(cls, values, note.constants, note.stack)
 
     def field(self, field: Field, path: str) -> Tree:
@@ -264,7 +265,7 @@ def _records(tree: Tree, path: str) -> dict[str, RecordNote]:
     found: dict[str, RecordNote] = {}
     if isinstance(tree, Node):
         found[path] = RecordNote(
-            tree.spec.name, tree.spec.names, constants_of(tree), stack_of(tree)
+            spec_of(tree).name, spec_of(tree).names, constants_of(tree), stack_of(tree)
         )
     for step, child in children_of(tree):
         found |= _records(child, _join(path, step))

@@ -17,6 +17,7 @@ from dmc_runtime.trees import (
     Tree,
     children_of,
     kind_of,
+    spec_of,
     tree_map,
     with_children,
 )
@@ -76,7 +77,7 @@ def params(tree: Tree) -> Tree:
         return None
     children = [params(child) for _, child in children_of(tree)]
     if isinstance(tree, Node):
-        for index, field in enumerate(type(tree).spec.fields):
+        for index, field in enumerate(spec_of(tree).fields):
             if field.role in (Role.STATE, Role.FROZEN):
                 children[index] = tree_map(_missing, children[index])
     return with_children(tree, children)
@@ -145,7 +146,7 @@ def _with_tree(operation: Operation, left: Tree, right: Tree, path: str) -> Tree
 
 def _same_fields(left: Tree, right: Tree) -> bool:
     if isinstance(left, Node) and isinstance(right, Node):
-        return type(left).spec == type(right).spec
+        return spec_of(left) == spec_of(right)
     return kind_of(left) is Kind.LEAF or [s for s, _ in children_of(left)] == [
         s for s, _ in children_of(right)
     ]
@@ -167,7 +168,7 @@ def same_leaf(left: Leaf, right: Leaf) -> bool:
 def brief(tree: Tree) -> str:
     """One word for a value: `f32[64, 10]`, the number itself, or the name of a container."""
     if isinstance(tree, Node):
-        return type(tree).spec.name
+        return spec_of(tree).name
     if isinstance(tree, np.ndarray):
         array: Array = tree
         name = _SHORT_NAMES.get(array.dtype.name, array.dtype.name)

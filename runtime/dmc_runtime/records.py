@@ -34,6 +34,7 @@ from dmc_runtime.trees import (
     fill,
     kind_of,
     restack,
+    spec_of,
     stack,
     stack_of,
     tree_flatten,
@@ -63,6 +64,7 @@ __all__ = [
     "is_float",
     "kind_of",
     "make_record",
+    "spec_of",
     "stack",
     "stack_of",
     "tree_flatten",
@@ -97,32 +99,30 @@ class _Access:
 
 
 def _refuse_assignment(record: Record) -> NoReturn:
-    name = type(record).spec.name
+    name = spec_of(record).name
     raise AttributeError(f"{name} is immutable: use `.replace(field=value)` for a changed copy")
 
 
 class Record(Node):
     """Base of every record class. Build one by keywords; see the module docstring.
 
-    Attributes of the class:
-        spec: the declaration.
-        check: completes and converts what a *user* passes to the constructor: fields and
-            constants in, the same out; raises for what does not fit. Trees are rebuilt without it.
+    `__check__` completes and converts what a *user* passes to the constructor: fields and constants
+    in, the same out; it raises for what does not fit. Trees are rebuilt without it.
     """
 
     __slots__ = ()
     __hash__ = None  # type: ignore[assignment]  # leaves are mutable arrays
     __array_ufunc__ = None  # so that `array * record` reaches `__rmul__`
 
-    check: ClassVar[Check | None] = None
+    __check__: ClassVar[Check | None] = None
 
-    def __init__(self, **given: Any) -> None:
-        spec = type(self).spec
+    def __init__(self, /, **given: Any) -> None:
+        spec = spec_of(self)
         constants = {name: given.pop(name) for name in spec.constants if name in given}
         unknown = [name for name in given if name not in spec.names]
         if unknown:
             raise TypeError(f"{spec.name} has no field `{unknown[0]}`; it has {_listed(spec)}")
-        check = type(self).check
+        check = type(self).__check__
         values: dict[str, Tree] = given
         if check is not None:
             values, constants = check(values, constants)
@@ -135,7 +135,7 @@ class Record(Node):
         # Reached only for names that are neither fields nor methods.
         if not name.startswith("_") and name in self._constants:
             return self._constants[name]
-        spec = type(self).spec
+        spec = spec_of(self)
         raise AttributeError(f"{spec.name} has no field `{name}`; it has {_listed(spec)}")
 
     def __setattr__(self, name: str, value: object) -> NoReturn:
@@ -145,11 +145,11 @@ class Record(Node):
         _refuse_assignment(self)
 
     def __dir__(self) -> list[str]:
-        return sorted({*super().__dir__(), *type(self).spec.names, *self._constants})
+        return sorted({*super().__dir__(), *spec_of(self).names, *self._constants})
 
-    def replace(self: R, **changes: Any) -> R:
+    def replace(self: R, /, **changes: Any) -> R:
         """A copy with fields or constants changed; `TypeError` for a name that is neither."""
-        spec = type(self).spec
+        spec = spec_of(self)
         unknown = [n for n in changes if n not in spec.names and n not in spec.constants]
         if unknown:
             raise TypeError(f"{spec.name} has no field `{unknown[0]}`; it has {_listed(spec)}")
@@ -175,7 +175,7 @@ class Record(Node):
     def __getitem__(self: R, index: int | slice) -> R:
         """Element (or part) of a stack: indexes the leading axis of every leaf."""
         if not self._stack:
-            raise TypeError(f"this {type(self).spec.name} is not a stack; name a field instead")
+            raise TypeError(f"this {spec_of(self).name} is not a stack; name a field instead")
         length = self._stack[0]
         if isinstance(index, int) and not -length <= index < length:
             raise IndexError(f"index {index} of a stack of {length}")
@@ -256,7 +256,7 @@ def make_record(
         fields: in order of declaration; a bare name is a `DATA` field.
         sizes, hyper: names of the constants that its values may carry (`net.D`, `net.rate`).
         module: where it was declared, shown as the class's module.
-        check: see `Record.check`.
+        check: see `Record`.
         namespace: further class attributes: `init`, `__call__`, …
     """
     listed = tuple(Field(field) if isinstance(field, str) else field for field in fields)
@@ -273,8 +273,8 @@ def make_record(
         "__qualname__": name,
         "__doc__": doc or None,
         "__match_args__": spec.names,
-        "spec": spec,
-        "check": None if check is None else staticmethod(check),
+        "__record__": spec,
+        "__check__": None if check is None else staticmethod(check),
     }
     return cast("type[Record]", type(name, (Record,), body))
 
@@ -282,7 +282,7 @@ def make_record(
 def unstack(record: R) -> list[R]:
     """The records of a stack, in order; `TypeError` for a record that is none."""
     if not stack_of(record):
-        raise TypeError(f"this {type(record).spec.name} is not a stack")
+        raise TypeError(f"this {spec_of(record).name} is not a stack")
     return [record[i] for i in range(stack_of(record)[0])]
 
 
@@ -297,7 +297,7 @@ def _show(tree: Tree, indent: int) -> str:
     opening, closing = {Kind.TUPLE: "()", Kind.LIST: "[]", Kind.DICT: "{}"}.get(kind, "()")
     parts = [_show(child, indent + 4) for _, child in children_of(tree)]
     if isinstance(tree, Record):
-        spec = type(tree).spec
+        spec = spec_of(tree)
         parts = [f"{name}={part}" for name, part in zip(spec.names, parts, strict=True)]
         constants = ", ".join(f"{n}={v}" for n, v in constants_of(tree).items())
         times = "".join(f"{n} * " for n in stack_of(tree))

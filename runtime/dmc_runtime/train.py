@@ -23,7 +23,7 @@ from dmc_runtime.metrics import MetricsLog, Row, read
 from dmc_runtime.progress import Progress
 from dmc_runtime.recipe import Mode, Quantity, Recipe, difference
 from dmc_runtime.records import Record
-from dmc_runtime.trees import Tree, values_of
+from dmc_runtime.trees import Tree, spec_of, values_of
 
 Scores: TypeAlias = dict[str, float]
 LAST, BEST, PLOT = "last.safetensors", "best.safetensors", "training.png"
@@ -355,7 +355,7 @@ def _scores(function: Callable[..., Any], net: Record, table: data.Table, size: 
 def _numbers(result: Any) -> Scores:
     """The numbers that a function reports: by the fields of its record, or one number, the loss."""
     if isinstance(result, Record):
-        names = result.spec.names
+        names = spec_of(result).names
         values = values_of(result)
     else:
         names, values = ("loss",), (result,)

@@ -73,7 +73,8 @@ class Node:
 
     __slots__ = ("_constants", "_stack", "_values")
 
-    spec: ClassVar[RecordSpec] = RecordSpec("Record", ())
+    # Double underscores, because any other name may be that of a field.
+    __record__: ClassVar[RecordSpec] = RecordSpec("Record", ())
 
     _values: tuple[Tree, ...]
     _constants: dict[str, Constant]
@@ -90,6 +91,11 @@ def build(
     record = cls.__new__(cls)
     fill(record, tuple(values), dict(constants or {}), stack)
     return record
+
+
+def spec_of(record: Node | type[Node]) -> RecordSpec:
+    """The declaration of a record or of a record class."""
+    return record.__record__
 
 
 def values_of(record: Node) -> tuple[Tree, ...]:
@@ -174,7 +180,7 @@ def _flatten(tree: Tree, leaves: list[Leaf]) -> TreeDef:
     children = tuple(_flatten(child, leaves) for _, child in children_of(tree))
     count = sum(child.count for child in children)
     if isinstance(tree, Node):
-        label = (type(tree).spec, tuple(sorted(constants_of(tree).items())), stack_of(tree))
+        label = (spec_of(tree), tuple(sorted(constants_of(tree).items())), stack_of(tree))
         return TreeDef(kind, children, label, count, type(tree))
     keys = tuple(sorted(cast("Mapping[str, Tree]", tree))) if kind is Kind.DICT else ()
     return TreeDef(kind, children, keys, count)
@@ -260,7 +266,7 @@ def kind_of(tree: Tree) -> Kind:
 def children_of(tree: Tree) -> list[tuple[str, Tree]]:
     """Children with the text that each adds to a path."""
     if isinstance(tree, Node):
-        return [(f".{n}", v) for n, v in zip(type(tree).spec.names, values_of(tree), strict=True)]
+        return [(f".{n}", v) for n, v in zip(spec_of(tree).names, values_of(tree), strict=True)]
     if isinstance(tree, dict):
         items = sorted(tree.items())
         return [(f".{k}" if k.isidentifier() else f"[{k!r}]", child) for k, child in items]

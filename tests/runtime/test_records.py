@@ -68,10 +68,11 @@ def test_fields_and_constants_are_attributes(net):
 
 
 def test_a_field_may_be_called_like_a_method():
-    odd = make_record("Odd", ["replace", "params", "class"])
-    value = odd(replace=1.0, params=2.0, **{"class": 3.0})
-    assert (value.replace, value.params, getattr(value, "class")) == (1.0, 2.0, 3.0)
-    assert tree_leaves(value * 2) == [2.0, 4.0, 6.0]
+    names = ["replace", "params", "class", "spec", "check", "items", "self", "__x"]
+    odd = make_record("Odd", names)
+    value = odd(**{name: float(i) for i, name in enumerate(names)})
+    assert [getattr(value, name) for name in names] == list(range(8))
+    assert tree_leaves(value * 2) == [2.0 * i for i in range(8)]
 
 
 def test_pattern_matching(net):

@@ -230,7 +230,7 @@ def test_functions_that_do_not_fit_are_refused(recipe):
     for broken, message in [
         (replace(FUNCTIONS, step=lambda net, opt, /, **_: (f32(1), net)), r"must give \(loss"),
         (
-            replace(FUNCTIONS, step=lambda n, o, /, **_: (f32(1), n, o, Metrics.spec and n)),
+            replace(FUNCTIONS, step=lambda n, o, /, **_: (f32(1), n, o, n)),
             "the metric `w` is an array",
         ),
         (replace(FUNCTIONS, evaluate=lambda net, /, **_: f32(1)), "no score `accuracy`"),

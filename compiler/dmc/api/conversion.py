@@ -35,7 +35,16 @@ from dmc.semantics.types import (
 )
 from dmc.syntax.diagnostics import Diagnostic, Label
 from dmc.syntax.errors import Error, error
-from dmc_runtime.records import Constant, Record, Tree, build, constants_of, stack_of, values_of
+from dmc_runtime.records import (
+    Constant,
+    Record,
+    Tree,
+    build,
+    constants_of,
+    spec_of,
+    stack_of,
+    values_of,
+)
 
 PythonValue = Any
 """What users pass and get: arrays, numbers, records, tuples and functions."""
@@ -98,7 +107,7 @@ def _give_record(value: Record, declared: Type, where: str, span: Span) -> Given
         raise refuse("call.value", f"{where} is a record made by hand", span, "load its module")
     is_grad = isinstance(declared, RecordType | RecordName) and declared.is_grad
     constants = constants_of(value)
-    fields = dict(zip(type(value).spec.names, values_of(value), strict=True))
+    fields = dict(zip(spec_of(value).names, values_of(value), strict=True))
     entries: list[tuple[str, Given]] = []
     for entry in declaration.fields:
         item: PythonValue = fields.get(entry.name)
@@ -151,7 +160,7 @@ def flatten(value: PythonValue, type_: Type) -> Iterator[Array]:
 
 def _flatten_record(value: Record, type_: Type) -> Iterator[Array]:
     fields: dict[str, PythonValue] = dict(constants_of(value))
-    fields.update(zip(type(value).spec.names, values_of(value), strict=True))
+    fields.update(zip(spec_of(value).names, values_of(value), strict=True))
     for name, part, _ in children(type_):
         item = fields[name]
         if isinstance(part, TensorType) and np.ndim(item) < len(part.shape):
@@ -208,7 +217,7 @@ def _rebuild_record(
             constants[name] = np.asarray(value).reshape(-1)[0].item()
         else:
             values[name] = value
-    return build(cls, [values.get(name) for name in cls.spec.names], constants, stack)
+    return build(cls, [values.get(name) for name in spec_of(cls).names], constants, stack)
 
 
 def sizes_of(record: RecordType) -> Mapping[str, int]:
