@@ -14,6 +14,7 @@ from dmc.transforms.canonicalize import Canonicalize
 from dmc.transforms.cse import Cse
 from dmc.transforms.dce import Dce
 from dmc.transforms.inline import Inline
+from dmc.transforms.split_checkpoints import SplitCheckpoints
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class ExpandAutodiff(Pass):
 
 
 def _prepare() -> list[Pass]:
-    return [Inline(), Dce(), Canonicalize(), Cse(), Dce()]
+    return [Inline(), Dce(), Canonicalize(), Cse(), Dce(), SplitCheckpoints()]
 
 
 def _requests(root: Operation) -> Iterator[autodiff.Jvp | autodiff.Vjp]:

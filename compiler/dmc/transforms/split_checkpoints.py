@@ -1,0 +1,116 @@
+"""Checkpointed loops become loops of loops, so that reverse mode keeps one state per segment."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import isqrt
+
+from dmc.dialects import arith, control, tensor
+from dmc.ir import Block, Builder, Module, Value, shape_of
+from dmc.ir.passes import Pass
+from dmc.ir.rewriter import replace_op
+
+EVERY_STEP = 1
+"""The checkpoint of a loop whose reverse keeps the carried values of each iteration, no more."""
+
+
+@dataclass(frozen=True)
+class SplitCheckpoints(Pass):
+    """Cut `for` loops with `checkpoint` k into segments of k steps (-1: about sqrt(T) of T).
+
+    The outer loop keeps its carried values only; reverse mode repeats a segment, with all that it
+    needs kept, just before going back through it. Peak memory falls from T to T/k + k steps
+    (Griewank and Walther, Evaluating Derivatives, 2008, section 12.2).
+    """
+
+    name = "split-checkpoints"
+
+    def run(self, module: Module) -> None:
+        for op in list(module.walk()):
+            if isinstance(op, control.For) and op.checkpoint not in (0, EVERY_STEP):
+                _split(op)
+
+
+def _split(op: control.For) -> None:
+    count = op.trip_count
+    step = min(_segment(count) if op.checkpoint < 0 else op.checkpoint, count)
+    if count < 0 or op.reverse or step < 2:
+        # A run-time count is refused by reverse mode anyway; a short loop needs no segments.
+        op.attributes["checkpoint"] = EVERY_STEP
+        return
+    builder = Builder.ahead_of(op)
+    segments, rest = divmod(count, step)
+    whole = segments * step
+    first = _emit_segments(builder, op, segments, step)
+    if rest == 0:
+        replace_op(op, first)
+        return
+    carried = first[: op.carried]
+    scanned = [tensor.slice_axis(builder, v, 0, whole, count) for v in op.scanned]
+    last = _emit_loop(builder, op, rest, carried, scanned, arith.index(builder, whole))
+    stacks = [
+        tensor.concatenate(builder, [head, tail], 0)
+        for head, tail in zip(first[op.carried :], last.stacks, strict=True)
+    ]
+    replace_op(op, [*last.finals, *stacks])
+
+
+def _segment(count: int) -> int:
+    """A length near sqrt(count), one that divides `count` if there is one not far from it."""
+    root = max(isqrt(count), 1)
+    for near in range(root):
+        for candidate in (root + near, root - near):
+            if 2 * candidate >= root and candidate <= 2 * root and count % candidate == 0:
+                return candidate
+    return root
+
+
+def _emit_segments(builder: Builder, op: control.For, segments: int, step: int) -> list[Value]:
+    """A loop over segments around a loop of `step` iterations; its results as `op` would give."""
+    body = Block([control.INDEX], ["segment"])
+    carried = [body.add_arg(arg.type, arg.name) for arg in op.carried_args]
+    scans: list[Value] = []
+    parts: list[Value] = []
+    for value, arg in zip(op.scanned, op.scanned_args, strict=True):
+        shape = shape_of(value.type)
+        head = tensor.slice_axis(builder, value, 0, 0, segments * step)
+        scans.append(tensor.reshape(builder, head, (segments, step, *shape[1:])))
+        parts.append(body.add_arg(control.stacked(arg.type, step), arg.name))
+    inside = Builder(body, location=op.location)
+    start = arith.multiply(inside, body.args[0], arith.index(inside, step))
+    inner = _emit_loop(inside, op, step, carried, parts, start)
+    control.make_yield(inside, inner.results)
+    outer = control.make_for(
+        builder,
+        arith.index(builder, segments),
+        op.inits,
+        scans,
+        body,
+        segments,
+        checkpoint=EVERY_STEP,
+    )
+    flat = [
+        tensor.reshape(builder, v, (segments * step, *shape_of(v.type)[2:])) for v in outer.stacks
+    ]
+    return [*outer.finals, *flat]
+
+
+def _emit_loop(
+    builder: Builder,
+    op: control.For,
+    count: int,
+    inits: Sequence[Value],
+    scanned: Sequence[Value],
+    start: Value,
+) -> control.For:
+    """`count` iterations of `op`, the first of which has the index `start`."""
+    body = Block([arg.type for arg in op.body.args], [arg.name for arg in op.body.args])
+    inside = Builder(body, location=op.location)
+    mapping: dict[Value, Value] = dict(zip(op.body.args, body.args, strict=True))
+    mapping[op.index] = arith.add(inside, body.args[0], start)
+    for inner in op.body:
+        inside.insert(inner.clone(mapping))
+    return control.make_for(
+        builder, arith.index(builder, count), inits, scanned, body, trip_count=count
+    )
