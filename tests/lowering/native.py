@@ -1,0 +1,103 @@
+"""Running a kernel-level program by its interpreter, the loop interpreter and native code."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from dmc.dialects import func
+from dmc.ir import Builder, Interpreter, Module, TensorType, Value, verify
+from dmc.jit.engine import Engine
+from dmc.jit.entry import ArgumentSpec, Executable, ResultSpec
+from dmc.jit.pool import pool
+from dmc.jit.target import Target, host
+from dmc.lowering.to_llvm import PARALLEL_FOR, lower_module
+from dmc.lowering.to_loops import LoopProgram, lower_to_loops
+
+Array = npt.NDArray[Any]
+
+
+def program(
+    inputs: Sequence[TensorType], write: Callable[[Builder, list[Value]], Sequence[Value]]
+) -> Module:
+    """A module with the function `main`, verified."""
+    module = Module.empty()
+    function, builder = func.function(module, "main", inputs)
+    func.finish(function, builder, write(builder, function.body.args))
+    verify(module)
+    return module
+
+
+def tensor_type(value: Value) -> TensorType:
+    assert isinstance(value.type, TensorType)
+    return value.type
+
+
+@dataclass
+class Compiled:
+    """`main` at loop level and as machine code."""
+
+    loops: LoopProgram
+    executable: Executable
+    results: list[TensorType]
+
+    def __call__(self, *arrays: Array) -> tuple[Array, ...]:
+        return self.executable(*arrays)
+
+    def interpret(self, arrays: Sequence[Array]) -> list[Array]:
+        """Run the loop-level program in the interpreter."""
+        results = [np.zeros(t.shape, t.dtype.numpy) for t in self.results]
+        arena = np.full(self.loops.arena_bytes, -1, np.int8)
+        Interpreter(self.loops.module).call(self.loops.entry, [*arrays, *results, arena])
+        return results
+
+
+def compile_native(module: Module, target: Target | None = None) -> Compiled:
+    """Lower `main` for `target` (this machine) and load it."""
+    target = target or host()
+    loops = lower_to_loops(module, "main", target.machine)
+    verify(loops.module)
+    lowered = lower_module(loops.module, target.machine)
+    lowered.module.triple = target.triple
+    symbols = {PARALLEL_FOR: pool().parallel_for}
+    code = Engine(target).load([str(lowered.module)], ["main"], symbols)
+    function = func.lookup(module, "main")
+    arguments = [tensor_type(v) for v in function.body.args]
+    results = [tensor_type(v) for v in function.body.terminator.operands]
+    executable = Executable(
+        code["main"],
+        tuple(ArgumentSpec(t.dtype, t.shape) for t in arguments),
+        tuple(ResultSpec(t.dtype, t.shape) for t in results),
+        lowered.memory(pool().threads),
+        code,
+    )
+    return Compiled(loops, executable, results)
+
+
+def random(type_: TensorType, seed: int = 0) -> Array:
+    """Small values: normal for floats, -4 … 4 for integers."""
+    rng = np.random.default_rng(seed)
+    if type_.dtype.is_float:
+        return rng.standard_normal(type_.shape).astype(type_.dtype.numpy)
+    if type_.dtype.is_integer:
+        return rng.integers(-4, 5, type_.shape).astype(type_.dtype.numpy)
+    return rng.integers(0, 2, type_.shape).astype(np.bool_)
+
+
+def check(
+    module: Module, arrays: Sequence[Array], target: Target | None = None, rtol: float = 1e-5
+) -> tuple[Array, ...]:
+    """Hold loop interpreter and native code against the kernel interpreter."""
+    expected = Interpreter(module).call("main", arrays)
+    compiled = compile_native(module, target)
+    outputs = compiled(*arrays)
+    stepped = compiled.interpret(arrays)
+    for want, loops, native in zip(expected, stepped, outputs, strict=True):
+        scale = np.abs(want[np.isfinite(want)]).max(initial=1.0) if want.size else 1.0
+        np.testing.assert_allclose(loops, want, rtol, rtol * scale)
+        np.testing.assert_allclose(native, want, rtol, rtol * scale)
+    return outputs
