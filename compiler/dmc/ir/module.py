@@ -27,7 +27,7 @@ class Module(Operation):
         return ()
 
     def verify_(self) -> None:
-        names = [op.attributes.get("sym_name") for op in self.body]
+        names = [name for name, _ in self.symbols()]
         self.require(1, len(set(names)) == len(names), "symbol names repeat")
 
     def symbols(self) -> Iterator[tuple[str, Operation]]:

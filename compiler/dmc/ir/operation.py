@@ -7,7 +7,7 @@ flow is structured, so a region is exactly one block.
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar, cast, overload
 
 from dmc.ir.attributes import Attribute
@@ -134,6 +134,13 @@ class attribute(Generic[AttrT]):
 
     def __set_name__(self, owner: type[Operation], name: str) -> None:
         self.name = name
+
+    def accepts(self, value: Attribute) -> bool:
+        """Whether `value` may be stored: it is of the declared kind, or the value of a member."""
+        if isinstance(self.kind, enum.EnumType):
+            members = cast("Iterable[enum.Enum]", self.kind)
+            return any(value == member.value for member in members)
+        return isinstance(value, self.kind) and isinstance(value, bool) == (self.kind is bool)
 
     @overload
     def __get__(self, op: None, owner: type[Operation]) -> attribute[AttrT]: ...

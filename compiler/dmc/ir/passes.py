@@ -139,8 +139,10 @@ class PassManager:
         folder = self.reproducers or Path(tempfile.gettempdir())
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            path = Path(tempfile.mkstemp(prefix=f"dmc-{item.name}-", suffix=".mlir", dir=folder)[1])
-            path.write_text(f"// dmc opt --passes '{item}'\n{print_module(snapshot)}")
+            with tempfile.NamedTemporaryFile(
+                "w", prefix=f"dmc-{item.name}-", suffix=".mlir", dir=folder, delete=False
+            ) as file:
+                file.write(f"// dmc opt --passes '{item}'\n{print_module(snapshot)}")
         except OSError:
             return None
-        return path
+        return Path(file.name)

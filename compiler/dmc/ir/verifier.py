@@ -46,9 +46,11 @@ def _verify_declaration(op: Operation) -> None:
     count = len(op.operands)
     if count < op.operand_count or (count > op.operand_count and not op.is_variadic):
         raise VerifyError(op, 0, f"has {count} operands, declares {op.operand_count}")
-    for name in op.declared_attributes:
+    for name, field in op.declared_attributes.items():
         if name not in op.attributes:
             raise VerifyError(op, 0, f"lacks the attribute {name}")
+        if not field.accepts(op.attributes[name]):
+            raise VerifyError(op, 0, f"attribute {name} cannot be {op.attributes[name]!r}")
     for index, value in enumerate(op.results):
         if value.owner is not op or value.index != index:
             raise VerifyError(op, 0, f"result {index} belongs to another operation")
