@@ -13,6 +13,7 @@ from dmc.ir.types import DType
 from dmc.jit import cpython, entry
 from dmc.jit.engine import Code, Engine
 from dmc.jit.entry import ArgumentMismatch, ArgumentSpec, Executable, ProgramFailure, ResultSpec
+from dmc.jit.pool import pool
 from dmc.jit.target import host
 
 # Programs over buffers (x, y, result): add of 8 floats, a count kept in the arena, a failure.
@@ -188,6 +189,22 @@ def test_threads_share_an_arena_in_turns(code: Code, path: str) -> None:
     for thread in threads:
         thread.join()
     assert totals == [20_000] * 40
+
+
+def test_scratch_memory_grows_with_the_threads(code: Code, path: str) -> None:
+    before = pool().threads
+    pool().resize(2)
+    result = (ResultSpec(DType.I64, ()),)
+    count = Executable(code["count"], (), result, arena_bytes=64, scratch_bytes=128)
+    plain = Executable(code["count"], (), result, arena_bytes=64)
+    sizes: list[int] = []
+    for threads in (2, 5, 3):
+        pool().resize(threads)
+        sizes.append(count.memory)
+        assert count()[0] == 20_000
+    pool().resize(before)
+    assert sizes == [64 + 2 * 128, 64 + 5 * 128, 64 + 5 * 128]
+    assert plain.memory == 64
 
 
 def test_nothing_leaks(code: Code, path: str) -> None:

@@ -72,6 +72,8 @@ class Natives:
     code: Code
     call: int | None
     init_mutex: Callable[[int], int]
+    lock_mutex: Callable[[int], None]
+    unlock_mutex: Callable[[int], None]
     locked_call: Callable[[int, int], int]
 
 
@@ -116,13 +118,16 @@ def natives() -> Natives:
     ):
         symbols[name] = int(table[position] or 0)
     text = (resources.files("dmc.jit") / "entry.ll").read_text(encoding="utf-8")
-    exports = ("dmc_call", "dmc_mutex_init", "dmc_locked_call")
+    mutex = ("dmc_mutex_init", "dmc_mutex_lock", "dmc_mutex_unlock")
+    exports = ("dmc_call", *mutex, "dmc_locked_call")
     code = engine_for(host()).load([text], exports, symbols)
     pointer = ctypes.c_void_p
     return Natives(
         code,
         code["dmc_call"] if layouts_hold() else None,
         ctypes.CFUNCTYPE(ctypes.c_int32, pointer)(code["dmc_mutex_init"]),
+        ctypes.CFUNCTYPE(None, pointer)(code["dmc_mutex_lock"]),
+        ctypes.CFUNCTYPE(None, pointer)(code["dmc_mutex_unlock"]),
         ctypes.CFUNCTYPE(ctypes.c_int32, pointer, pointer)(code["dmc_locked_call"]),
     )
 

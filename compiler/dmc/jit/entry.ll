@@ -282,6 +282,16 @@ define i32 @dmc_mutex_init(ptr %mutex) nounwind {
   ret i32 %status
 }
 
+define void @dmc_mutex_lock(ptr %mutex) nounwind {
+  call i32 @pthread_mutex_lock(ptr %mutex)
+  ret void
+}
+
+define void @dmc_mutex_unlock(ptr %mutex) nounwind {
+  call i32 @pthread_mutex_unlock(ptr %mutex)
+  ret void
+}
+
 ; The same call for where the layouts above are not to be relied on: buffers are found by Python.
 define i32 @dmc_locked_call(ptr %program, ptr %buffers) nounwind {
   %code = load ptr, ptr %program

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from dmc.ir.types import DType
 from dmc.jit.cpython import CallFunction, call_function, natives
+from dmc.jit.pool import pool
 
 Array = npt.NDArray[Any]
 ALIGNMENT = 64
@@ -100,8 +101,9 @@ class Executable:
 
     `address` is that of `int32_t program(void **buffers, void *arena)`: the buffers of all
     arguments, then of all results. A result that overwrites an argument has the argument's buffer.
-    Calls release the interpreter's lock; calls of one executable run one after the other, since
-    they share the arena. `keep` is whatever must live as long as the code.
+    The arena has `arena_bytes` and behind them `scratch_bytes` for each thread of the pool. Calls
+    release the interpreter's lock; calls of one executable run one after the other, since they
+    share the arena. `keep` is whatever must live as long as the code.
     """
 
     def __init__(
@@ -110,6 +112,7 @@ class Executable:
         arguments: tuple[ArgumentSpec, ...],
         results: tuple[ResultSpec, ...],
         arena_bytes: int = 0,
+        scratch_bytes: int = 0,
         keep: object = None,
     ) -> None:
         for result in results:
@@ -121,6 +124,7 @@ class Executable:
         self.arguments = arguments
         self.results = results
         self.arena_bytes = arena_bytes
+        self.scratch_bytes = scratch_bytes
         self._keep = keep
         self._arena = aligned_bytes(arena_bytes)
         self._mutex = aligned_bytes(_MUTEX_BYTES)
@@ -144,6 +148,25 @@ class Executable:
             self._mutex.ctypes.data,
         )
         self._native: CallFunction | None = call_function(ctypes.addressof(self._program))
+        if scratch_bytes:
+            pool().subscribe(self)
+
+    @property
+    def memory(self) -> int:
+        """Bytes that this executable holds while it is not running."""
+        return self._arena.nbytes
+
+    def reserve(self, threads: int) -> None:
+        """Have scratch memory for at least that many threads, waiting for a running call to end."""
+        needed = self.arena_bytes + threads * self.scratch_bytes
+        if needed <= self._arena.nbytes:
+            return
+        larger = aligned_bytes(needed)
+        mutex = self._mutex.ctypes.data
+        natives().lock_mutex(mutex)
+        self._arena = larger
+        self._program.arena = larger.ctypes.data
+        natives().unlock_mutex(mutex)
 
     def _describe(self, spec: ArgumentSpec | ResultSpec, detail: int) -> _Spec:
         rank = len(spec.shape)

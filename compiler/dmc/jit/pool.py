@@ -7,8 +7,10 @@ import ctypes
 import os
 import threading
 import time
+import weakref
 from functools import cache
 from importlib import resources
+from typing import Protocol
 
 from dmc.jit.engine import Code, engine_for
 from dmc.jit.processors import available
@@ -24,6 +26,7 @@ int64_t tasks)`."""
 MAX_THREADS = 1024
 # A worker sleeps after this long without work; waking one up takes about as long.
 _SPIN_NANOSECONDS = 40_000
+_RETRY_SECONDS = 0.0001
 _SIG_SETMASK = {"linux": 2, "darwin": 3}
 _PAUSE = {"x86": ("llvm.x86.sse2.pause", ""), "arm": ("llvm.aarch64.isb", "i32 15")}
 
@@ -43,6 +46,14 @@ define internal void @pause() nounwind {{
 """
 
 
+class Reserves(Protocol):
+    """Something that holds memory for every thread of the pool."""
+
+    def reserve(self, threads: int) -> None:
+        """Have memory for at least that many threads."""
+        ...
+
+
 class ThreadPool:
     """The pool of this process. Its threads start with the first parallel region.
 
@@ -52,6 +63,7 @@ class ThreadPool:
     def __init__(self, code: Code, threads: int) -> None:
         self._code = code
         self._lock = threading.Lock()
+        self._holders: weakref.WeakSet[Reserves] = weakref.WeakSet()
         prototype = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_int64, ctypes.c_int64)
         self._configure = prototype(code["dmc_pool_configure"])
         self._pauses_per_spin = self._measure_spin()
@@ -68,6 +80,12 @@ class ThreadPool:
         """How many threads a region uses, the calling thread included."""
         return self._threads
 
+    def subscribe(self, holder: Reserves) -> None:
+        """Have `holder` reserve memory now, and before the number of threads grows."""
+        with self._lock:
+            self._holders.add(holder)
+            holder.reserve(self._threads)
+
     def resize(self, threads: int) -> None:
         """Use `threads` threads, waiting for a running region to end.
 
@@ -77,9 +95,18 @@ class ThreadPool:
         # Spinning helps only while every thread has a processor of its own.
         spins = self._pauses_per_spin if threads <= available() else 0
         with self._lock:
+            if threads > self._threads:
+                for holder in self._holders:
+                    holder.reserve(threads)
             while self._configure(threads, spins):
-                time.sleep(0.0001)
+                time.sleep(_RETRY_SECONDS)
             self._threads = threads
+
+    def close(self) -> None:
+        """End the workers, unless a region keeps running for a second."""
+        deadline = time.monotonic() + 1
+        while self._configure(1, 0) and time.monotonic() < deadline:
+            time.sleep(_RETRY_SECONDS)
 
     def _measure_spin(self) -> int:
         pause = ctypes.CFUNCTYPE(None, ctypes.c_int64)(self._code["dmc_pool_pause"])
@@ -135,7 +162,7 @@ def pool() -> ThreadPool:
     exports = (PARALLEL_FOR, "dmc_pool_configure", "dmc_pool_pause")
     loaded = ThreadPool(engine.load([source(target)], exports), default_threads())
     # The code goes away with the process: no thread may be left in it.
-    atexit.register(loaded.resize, 1)
+    atexit.register(loaded.close)
     return loaded
 
 
