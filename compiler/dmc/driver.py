@@ -20,7 +20,6 @@ from dmc.ir.passes import Pass, PassManager, parse_pipeline
 from dmc.ir.printer import print_module
 from dmc.jit.engine import Engine, default_engine
 from dmc.jit.entry import Executable
-from dmc.jit.pool import pool
 from dmc.jit.program import LLVMProgram, load, to_llvm
 from dmc.lowering.to_loops import LoopProgram, lower_to_loops
 from dmc.syntax.diagnostics import Diagnostic, Label
@@ -65,7 +64,6 @@ class Compilation:
         self._on_print = on_print
         self.seconds: list[tuple[str, float]] = []
         """The time of each pass that has run."""
-        self._workers = 0
 
     @property
     def engine(self) -> Engine:
@@ -102,19 +100,10 @@ class Compilation:
     def llvm(self) -> LLVMProgram:
         return to_llvm(self.loops, self.engine)
 
-    @property
-    def executable(self) -> Executable:
-        """Machine code, loaded anew when more threads want scratch memory than were planned for."""
-        threads = pool().threads
-        if threads > self._workers:
-            self.__dict__.pop("_executable", None)
-            self._workers = threads
-        return self._executable
-
     @cached_property
-    def _executable(self) -> Executable:
-        types = (self.argument_types, self.result_types)
-        return load(self.llvm, *types, self.engine, self._workers)
+    def executable(self) -> Executable:
+        """Machine code, loaded."""
+        return load(self.llvm, self.argument_types, self.result_types, self.engine)
 
     def ir(self, stage: Stage, *, generic: bool = False) -> str:
         """The program at `stage` as text; `generic` is MLIR's generic syntax.

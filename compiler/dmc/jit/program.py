@@ -40,15 +40,15 @@ def load(
     arguments: Sequence[TensorType],
     results: Sequence[TensorType],
     engine: Engine,
-    workers: int,
 ) -> Executable:
-    """Compile and load, with scratch memory for `workers` threads. Raises CodegenError."""
+    """Compile and load. Raises CodegenError."""
     symbols = {PARALLEL_FOR: pool().parallel_for}
     code = engine.load([program.text], [program.entry], symbols)
     return Executable(
         code[program.entry],
         tuple(ArgumentSpec(type_.dtype, type_.shape) for type_ in arguments),
         tuple(ResultSpec(type_.dtype, type_.shape) for type_ in results),
-        program.arena_bytes + workers * program.scratch_bytes,
+        program.arena_bytes,
+        program.scratch_bytes,
         keep=code,
     )
