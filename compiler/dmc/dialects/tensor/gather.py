@@ -19,6 +19,7 @@ from dmc.dialects.tensor.batching import align, axis_sizes, union
 from dmc.dialects.tensor.creation import iota
 from dmc.dialects.tensor.labels import (
     Labelled,
+    add_to_zeros,
     needs_less_than_gather,
     scatter_by_label,
     take_by_label,
@@ -251,7 +252,7 @@ class Scatter(Indexing):
         at = self.subscripts(labels, [Batched(index) for index in self.indices])
         inner = (*self.index_labels(), *(labels[d] for d in self.whole_dims))
         updates = Labelled(self.updates, inner)
-        placed = scatter_by_label(builder, Labelled(self.input, labels), updates, at)
+        placed = add_to_zeros(builder, Labelled(self.input, labels), updates, at)
         return None if placed is None else (placed,)
 
     def tangent(self, builder: Builder, tangents: Sequence[Value | None]) -> Sequence[Value | None]:
@@ -305,42 +306,9 @@ class Scatter(Indexing):
         base = Labelled(align(builder, x, axes, sizes), (*axes, *labels))
         whole = (*updates.axes, *inner, *(labels[d] for d in self.whole_dims))
         at = self.subscripts(labels, indices)
-        value = scatter_raw(builder, base, Labelled(updates.value, whole), at, self.combiner, sizes)
+        placed = Labelled(updates.value, whole)
+        value = scatter_by_label(builder, base, placed, at, self.combiner.value, sizes)
         return (Batched(value, axes),)
-
-
-def scatter_raw(
-    builder: Builder,
-    base: Labelled,
-    updates: Labelled,
-    at: dict[int, Labelled],
-    combiner: Combiner,
-    sizes: dict[int, int],
-) -> Value:
-    """Scatter into axes found by their labels.
-
-    Axes that only the updates have are added to those of the indices.
-    """
-    sizes = {**sizes, **base.sizes(), **updates.sizes()}
-    for index in at.values():
-        sizes |= index.sizes()
-    plain = [label for label in base.labels if label not in at]
-    found = {label for index in at.values() for label in index.labels}
-    found |= {label for label in updates.labels if label not in plain}
-    run = tuple(sorted(found))
-    shape = [sizes[label] for label in run]
-    indices = [index.spread(builder, run, shape) for index in at.values()]
-    batching = [label for label in run if label in plain]
-    whole = [label for label in plain if label not in batching]
-    wanted = (*run, *whole)
-    data = updates.spread(builder, wanted, [sizes[label] for label in wanted])
-    attributes: dict[str, Attribute] = {
-        "start_index_map": tuple(base.labels.index(label) for label in at),
-        "operand_batching_dims": tuple(base.labels.index(label) for label in batching),
-        "start_indices_batching_dims": tuple(run.index(label) for label in batching),
-        "combiner": combiner.value,
-    }
-    return builder.insert(Scatter([base.value, data, *indices], attributes)).result
 
 
 def gather(

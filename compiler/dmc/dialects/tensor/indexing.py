@@ -11,8 +11,8 @@ from dmc.dialects.elementwise import splat_of
 from dmc.dialects.tensor.base import TensorOp, inverse, is_zero, permuted, rank_of, type_of
 from dmc.dialects.tensor.batching import align, axis_sizes, union
 from dmc.dialects.tensor.creation import FromElements, arange
-from dmc.dialects.tensor.gather import Combiner, scatter, scatter_raw
-from dmc.dialects.tensor.labels import Labelled, subscript, take_by_label
+from dmc.dialects.tensor.gather import Combiner, scatter
+from dmc.dialects.tensor.labels import Labelled, scatter_by_label, subscript, take_by_label
 from dmc.dialects.tensor.movement import slice_
 from dmc.dialects.tensor.shape import BroadcastInDim, Reshape, Transpose, broadcast_in_dim
 from dmc.ir import (
@@ -273,14 +273,9 @@ class DynamicUpdateSlice(TensorOp):
         inner = [windows.get(d, label) for d, label in enumerate(labels)]
         # Parts at distinct points do not meet, so setting and adding to zeros are the same.
         combiner = Combiner.ADD if is_zero(x.value) else Combiner.SET
-        value = scatter_raw(
-            builder,
-            Labelled(base, (*axes, *labels)),
-            Labelled(update.value, (*update.axes, *inner)),
-            at,
-            combiner,
-            sizes,
-        )
+        placed = Labelled(update.value, (*update.axes, *inner))
+        target = Labelled(base, (*axes, *labels))
+        value = scatter_by_label(builder, target, placed, at, combiner.value, sizes)
         return (Batched(value, axes),)
 
     def cost(self) -> Cost:

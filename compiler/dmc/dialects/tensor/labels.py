@@ -15,6 +15,7 @@ from dmc.dialects import arith
 from dmc.dialects.elementwise import FOLD_LIMIT
 from dmc.dialects.tensor.access import affine, known
 from dmc.dialects.tensor.base import sum_over, type_of
+from dmc.dialects.tensor.creation import iota
 from dmc.dialects.tensor.movement import (
     concatenate,
     index_axis,
@@ -23,7 +24,7 @@ from dmc.dialects.tensor.movement import (
     slice_axis,
 )
 from dmc.dialects.tensor.shape import broadcast_in_dim, reshape, transpose
-from dmc.ir import Attribute, Builder, Operation, TensorType, Value, shape_of
+from dmc.ir import Array, Attribute, Builder, DType, Operation, TensorType, Value, shape_of
 
 
 @dataclass(frozen=True)
@@ -214,77 +215,170 @@ def _gather(builder: Builder, x: Labelled, at: Mapping[int, Labelled]) -> Labell
     return Labelled(value, (*run, *rest))
 
 
-def _minimal(builder: Builder, index: Labelled) -> Labelled:
-    """An index without the axes along which it does not vary; a table becomes a constant."""
-    type_ = type_of(index.value)
-    table = known(index.value) if 0 < type_.size <= FOLD_LIMIT else None
+def _table(index: Labelled) -> tuple[Array, tuple[int, ...]] | None:
+    """The values of an index known while compiling, and the labels along which they vary."""
+    small = 0 < type_of(index.value).size <= FOLD_LIMIT
+    table = known(index.value) if small else None
     if table is None:
-        return index
+        return None
     labels = list(index.labels)
     for axis in reversed(range(table.ndim)):
         first = table.take([0], axis)
         if bool((table == first).all()):
             table = first.squeeze(axis)
             del labels[axis]
-    if len(labels) == len(index.labels) and affine(index.value) is not None:
+    return table, tuple(labels)
+
+
+def _varying(index: Labelled) -> tuple[int, ...]:
+    """The labels along which an index is not seen to be constant."""
+    form = subscript(index)
+    if form is not None:
+        return form.labels
+    table = _table(index)
+    return index.labels if table is None else table[1]
+
+
+def _minimal(builder: Builder, index: Labelled) -> Labelled:
+    """An index without the axes along which it does not vary; a table becomes a constant."""
+    type_ = type_of(index.value)
+    form = subscript(index)
+    if form is not None:
+        same = len(form.labels) == len(index.labels)
+        return index if same else _positions(builder, form, type_.dtype)
+    found = _table(index)
+    if found is None:
         return index
-    return Labelled(
-        arith.constant(builder, table, TensorType(table.shape, type_.dtype)), tuple(labels)
-    )
+    table, labels = found
+    constant = arith.constant(builder, table, TensorType(table.shape, type_.dtype))
+    return Labelled(constant, labels)
+
+
+def _positions(builder: Builder, form: Subscript, dtype: DType) -> Labelled:
+    """The tensor of the values of an affine subscript."""
+    shape = tuple(form.sizes[label] for label in form.labels)
+    type_ = TensorType(shape, dtype)
+    total = arith.constant(builder, form.constant, type_)
+    for axis, label in enumerate(form.labels):
+        step = arith.constant(builder, form.coefficients[label], type_)
+        line = arith.multiply(builder, iota(builder, type_, axis), step)
+        total = arith.add(builder, total, line)
+    return Labelled(total, form.labels)
 
 
 def scatter_by_label(
+    builder: Builder,
+    base: Labelled,
+    updates: Labelled,
+    at: Mapping[int, Labelled],
+    combiner: str,
+    sizes: Mapping[int, int],
+) -> Value:
+    """`updates` scattered into `base` along the axes labelled by the keys of `at`.
+
+    Labels of both updates and base run together; those that only the updates have become axes of
+    the indices. `sizes` knows the labels that neither has.
+    """
+    sizes = {**sizes, **base.sizes(), **updates.sizes()}
+    for index in at.values():
+        sizes |= index.sizes()
+    plain = [label for label in base.labels if label not in at]
+    found = {label for index in at.values() for label in index.labels}
+    found |= {label for label in updates.labels if label not in plain}
+    run = tuple(sorted(found))
+    shape = [sizes[label] for label in run]
+    indices = [index.spread(builder, run, shape) for index in at.values()]
+    batching = [label for label in run if label in plain]
+    wanted = (*run, *(label for label in plain if label not in batching))
+    data = updates.spread(builder, wanted, [sizes[label] for label in wanted])
+    attributes: dict[str, Attribute] = {
+        "start_index_map": tuple(base.labels.index(label) for label in at),
+        "operand_batching_dims": tuple(base.labels.index(label) for label in batching),
+        "start_indices_batching_dims": tuple(run.index(label) for label in batching),
+        "combiner": combiner,
+    }
+    cls = Operation.registry["tensor.scatter"]
+    return builder.insert(cls([base.value, data, *indices], attributes)).results[0]
+
+
+def add_to_zeros(
     builder: Builder, base: Labelled, updates: Labelled, at: Mapping[int, Labelled]
 ) -> Value | None:
-    """`updates` added to zeros shaped as `base` at indices, if padding alone can do it.
+    """`updates` added to zeros shaped as `base`, simpler than by one scatter; None if it is not.
 
-    The transpose of `take_by_label`. Labels that only the updates have are summed over.
+    The transpose of `take_by_label`: affine subscripts are padding, labels that only the updates
+    have and nothing depends on are summed over, and a scatter serves what is left.
     """
-    plans: dict[int, Subscript] = {}
+    plans = _plan_padding(base, at)
+    left = {label: index for label, index in at.items() if label not in plans}
+    varying = {label: _varying(index) for label, index in left.items()}
     plain = [label for label in base.labels if label not in at]
-    present = set(plain)
-    sizes = {**updates.sizes(), **base.sizes()}
+    needed = {*plain, *(d for form in plans.values() for d in form.labels)}
+    needed |= {d for labels in varying.values() for d in labels}
+    extra = [axis for axis, label in enumerate(updates.labels) if label not in needed]
+    if not plans and not extra:
+        return None
+    sizes = {**base.sizes(), **updates.sizes()}
+    for form in plans.values():
+        sizes |= form.sizes
+    value = sum_over(builder, updates.value, extra)
+    summed = Labelled(value, tuple(label for label in updates.labels if label in needed))
+    run = [d for axis in base.labels for d in (plans[axis].labels if axis in plans else (axis,))]
+    shape = [sizes[label] for label in run]
+    if left:
+        zeros = arith.zeros(builder, TensorType(tuple(shape), type_of(value).dtype))
+        index = {label: _minimal(builder, index) for label, index in left.items()}
+        inner = Labelled(zeros, tuple(run))
+        value = scatter_by_label(builder, inner, summed, index, "add", sizes)
+    else:
+        value = summed.spread(builder, run, shape)
+    return _pad_out(builder, value, plans, base)
+
+
+def _plan_padding(base: Labelled, at: Mapping[int, Labelled]) -> dict[int, Subscript]:
+    """The axes whose subscripts padding can serve: evenly spaced, and no label used twice."""
+    sizes = base.sizes()
+    plain = {label for label in base.labels if label not in at}
+    plans: dict[int, Subscript] = {}
+    used = set(plain)
+    blocked: set[int] = set()
     for label, index in at.items():
         form = subscript(index)
-        if form is None or form.stride is None or present & set(form.labels):
-            return None
-        if not _fits(form, sizes[label]):
-            return None
-        plans[label] = form
-        present |= set(form.labels)
-        sizes |= form.sizes
-    extra = [axis for axis, label in enumerate(updates.labels) if label not in present]
-    value = sum_over(builder, updates.value, extra)
-    summed = Labelled(value, tuple(label for label in updates.labels if label in present))
-    run = [*plain, *(d for form in plans.values() for d in form.labels)]
-    value = summed.spread(builder, run, [sizes[label] for label in run])
-    return _pad_out(builder, value, plain, plans, base)
+        fits = form is not None and form.stride is not None and _fits(form, sizes[label])
+        if form is not None and fits and not used & set(form.labels):
+            plans[label] = form
+            used |= set(form.labels)
+        else:
+            blocked |= set(_varying(index))
+    # A label of an index that stays must stay an axis of the indices.
+    changed = True
+    while changed:
+        lost = [label for label, form in plans.items() if blocked & set(form.labels)]
+        for label in lost:
+            blocked |= set(plans.pop(label).labels)
+        changed = bool(lost)
+    return plans
 
 
 def _pad_out(
-    builder: Builder,
-    value: Value,
-    plain: Sequence[int],
-    plans: Mapping[int, Subscript],
-    base: Labelled,
+    builder: Builder, value: Value, plans: Mapping[int, Subscript], base: Labelled
 ) -> Value:
     """Merge the labels of each subscript into one axis and pad it to the size of that axis."""
-    sizes = base.sizes()
     turned: list[int] = []
-    merged = [sizes[label] for label in plain]
-    low, high, interior = [[0] * len(plain) for _ in range(3)]
-    axis = len(plain)
-    for label, form in plans.items():
-        for d in form.labels:
-            if form.coefficients[d] < 0:
-                turned.append(axis)
+    merged: list[int] = []
+    low, high, interior = [0] * len(base.labels), [0] * len(base.labels), [0] * len(base.labels)
+    axis = 0
+    for place, (label, n) in enumerate(base.sizes().items()):
+        form = plans.get(label)
+        if form is None:
+            merged.append(n)
             axis += 1
+            continue
+        turned += [axis + i for i, d in enumerate(form.labels) if form.coefficients[d] < 0]
+        axis += len(form.labels)
         merged.append(prod(form.sizes[d] for d in form.labels))
-        low.append(form.low)
-        high.append(sizes[label] - 1 - form.high)
-        interior.append((form.stride or 1) - 1)
+        low[place], high[place] = form.low, n - 1 - form.high
+        interior[place] = (form.stride or 1) - 1
     value = reshape(builder, reverse(builder, value, turned), merged)
     zero = arith.scalar(builder, 0, type_of(value).dtype)
-    padded = pad(builder, value, zero, low, high, interior)
-    order = [*plain, *plans]
-    return transpose(builder, padded, [order.index(label) for label in base.labels])
+    return pad(builder, value, zero, low, high, interior)
