@@ -159,7 +159,9 @@ def _parallel(f: FunctionLowering, op: Operation) -> None:
     with f.builder.goto_entry_block():
         context = f.builder.alloca(context_type)
     for number, value in enumerate(values):
-        f.builder.store(value, _field(f.builder, context, context_type, number))
+        # `alloca` gives a typed pointer, whose own type a field address must come from.
+        place = [integer(0), ir.Constant(ir.IntType(32), number)]
+        f.builder.store(value, f.builder.gep(context, place, inbounds=True))
     task = f.owner.task_function()
     run = f.owner.external(PARALLEL_FOR, VOID, [POINTER, POINTER, I64])
     f.builder.call(run, [task, context, integer(op.tasks)])
