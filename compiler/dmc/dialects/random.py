@@ -175,7 +175,7 @@ class Bits(Draw):
         words = blocks if self.width == 32 else _pairs(blocks)
         out = np.take_along_axis(words, np.broadcast_to(place, words.shape[:-1])[..., None], -1)
         signed = out[..., 0].astype(words.dtype).view(self.element.numpy)
-        return (signed.reshape(*key.shape, *self.shape),)
+        return (signed.reshape((*key.shape, *self.shape)),)
 
 
 def fold(builder: Builder, key: Value, data: Value) -> Value:

@@ -49,8 +49,8 @@ class DotGeneral(TensorOp):
     name = "tensor.dot_general"
     lhs = operand()
     rhs = operand()
-    lhs_batching_dimensions = int_tuple()
-    rhs_batching_dimensions = int_tuple()
+    lhs_batching_dimensions = int_tuple(())
+    rhs_batching_dimensions = int_tuple(())
     lhs_contracting_dimensions = int_tuple()
     rhs_contracting_dimensions = int_tuple()
     result = result()
