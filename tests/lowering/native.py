@@ -72,7 +72,8 @@ def compile_native(module: Module, target: Target | None = None) -> Compiled:
         code["main"],
         tuple(ArgumentSpec(t.dtype, t.shape) for t in arguments),
         tuple(ResultSpec(t.dtype, t.shape) for t in results),
-        lowered.memory(pool().threads),
+        lowered.arena_bytes,
+        lowered.scratch_bytes,
         code,
     )
     return Compiled(loops, executable, results)

@@ -13,6 +13,7 @@ from dmc.ir.module import Module
 from dmc.ir.operation import Block, Operation, Value
 from dmc.lowering.loop_builder import LoopBuilder, function
 from dmc.lowering.machine import Machine
+from dmc.lowering.schedules.contraction import emit_contraction
 from dmc.lowering.schedules.elementwise import emit_map
 from dmc.lowering.schedules.movement import emit_concatenate, emit_copy, emit_update_window
 from dmc.lowering.schedules.nest import nest_of
@@ -116,7 +117,10 @@ def _generic(
 ) -> None:
     assert isinstance(op, kernel.Generic)
     nest = nest_of(b, op, buffers, captured)
-    (emit_reduction if op.reduction else emit_map)(b, machine, nest, parallel)
+    if not op.reduction:
+        emit_map(b, machine, nest, parallel)
+    elif not emit_contraction(b, machine, nest, parallel):
+        emit_reduction(b, machine, nest, parallel)
 
 
 EMIT: dict[type[Operation], Emit] = {

@@ -1,0 +1,557 @@
+"""Contractions: a register tile of the result, fed by columns packed into panels.
+
+A task takes some rows and some panels of columns of the result and packs the right operand's part
+of those panels once, so that each step of the micro-kernel reads neighbouring vectors; the left
+operand is read in place, one element for each row of the tile, unless its rows lie side by side in
+memory, in which case the rows of a tile are packed too. The structure is that of Goto and van de
+Geijn, "Anatomy of high-performance matrix multiplication" (2008), without blocking of the left
+operand, whose traffic a wide tile keeps low.
+
+Each element of the result is summed in one order, whatever the tasks: `k` ascending.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from dmc.dialects import arith
+from dmc.ir.operation import Value
+from dmc.ir.types import DType, VectorType
+from dmc.lowering.loop_builder import Linear, LoopBuilder, Subscript, register_type
+from dmc.lowering.machine import Machine
+from dmc.lowering.schedules.body import Body, Frame, Lanes, address, store
+from dmc.lowering.schedules.elementwise import part_before
+from dmc.lowering.schedules.nest import Access, Nest
+
+LONGEST_PANEL = 2048
+"""Sums over more elements go through memory in parts: a panel should stay in the second cache."""
+
+PART = 1024
+FLOPS_PER_NANOSECOND = 60.0
+TASK_NANOSECONDS = 40_000
+
+HEAVY = 6
+"""An epilogue of more operations is a loop over the rows of a tile."""
+
+
+@dataclass(frozen=True)
+class Tile:
+    """Rows and vectors of columns of the result held in registers."""
+
+    rows: int
+    vectors: int
+
+
+@dataclass(frozen=True)
+class Contraction:
+    """`C[outer, m, n] = Σ_k A[outer, m, k] · B[outer, k, n]` as dimensions of `nest`.
+
+    `m` may be None (one row). `n` runs along the lanes. `a` and `b` are the accesses.
+    """
+
+    nest: Nest
+    a: Access
+    b: Access
+    m: int | None
+    n: int
+    k: int
+    outer: tuple[int, ...]
+
+    @property
+    def rows(self) -> int:
+        return 1 if self.m is None else self.nest.sizes[self.m]
+
+    @property
+    def columns(self) -> int:
+        return self.nest.sizes[self.n]
+
+    @property
+    def length(self) -> int:
+        return self.nest.sizes[self.k]
+
+    @property
+    def row_stride(self) -> int:
+        """Distance of rows in A."""
+        return 0 if self.m is None else self.a.strides[self.m]
+
+
+def as_contraction(nest: Nest) -> Contraction | None:
+    """The roles of dimensions, or None for what is left to the general reduction."""
+    if nest.combiners != ("add",) or len(nest.inputs) != 2 or not _is_product(nest):
+        return None
+    if not all(access.in_memory for access in nest.inputs) or 0 in nest.sizes:
+        return None
+    nest = nest.sorted().fused()
+    if len(nest.reduction_dims) != 1 or not nest.outputs:
+        return None
+    out = nest.outputs[0].strides
+    left, right = nest.inputs
+    for a, b in ((left, right), (right, left)):
+        n = [d for d in nest.parallel_dims if b.strides[d] and not a.strides[d] and out[d] == 1]
+        m = [d for d in nest.parallel_dims if a.strides[d] and not b.strides[d]]
+        if n:
+            row = max(m, key=lambda d: nest.sizes[d], default=None)
+            outer = tuple(d for d in nest.parallel_dims if d not in (row, n[0]))
+            return Contraction(nest, a, b, row, n[0], nest.reduction_dims[0], outer)
+    return None
+
+
+def _is_product(nest: Nest) -> bool:
+    """Whether the body is one floating product of its two arguments."""
+    product = nest.body.terminator.operands[0].defining_op
+    if not isinstance(product, arith.Multiply) or nest.body.first is not product:
+        return False
+    both = {*product.operands} == {*nest.body.args}
+    return both and nest.inputs[0].dtype in (DType.F32, DType.F64)
+
+
+def emit_contraction(b: LoopBuilder, machine: Machine, nest: Nest, parallel: bool) -> bool:
+    """Emit the nest if it is a contraction for which this schedule is the better one."""
+    shape = as_contraction(nest)
+    if shape is None:
+        return False
+    dtype = shape.a.dtype
+    lanes = machine.lanes(dtype)
+    if shape.columns * 4 < lanes or (not machine.has_masks and shape.columns < lanes):
+        return False
+    contiguous = shape.b.strides[shape.n] == 1
+    if not contiguous and shape.rows < 6:
+        return False
+    _Emitter(b, machine, shape, _plan(machine, shape, lanes, contiguous), parallel).emit()
+    return True
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """Tile, whether operands are packed, and how the result is divided among tasks.
+
+    A task takes `panels` panels of `tile.vectors` vectors and `rows` rows.
+    """
+
+    lanes: int
+    tile: Tile
+    pack_a: bool
+    pack_b: bool
+    panels: int
+    rows: int
+
+    @property
+    def width(self) -> int:
+        """Columns of a panel."""
+        return self.tile.vectors * self.lanes
+
+
+def _plan(machine: Machine, shape: Contraction, lanes: int, contiguous: bool) -> _Plan:
+    tile = _tile(machine, shape, lanes)
+    size = shape.a.dtype.bytes
+    worth = shape.rows >= 3 * tile.rows and shape.length * shape.columns * size > 16 * 1024
+    pack_b = worth or not contiguous
+    beside = shape.m is not None and shape.a.strides[shape.k] != 1
+    pack_a = beside and pack_b and shape.columns >= 3 * tile.vectors * lanes
+    columns = -(-shape.columns // (tile.vectors * lanes))
+    outer = math.prod(shape.nest.sizes[d] for d in shape.outer)
+    time = _nanoseconds(shape)
+    wanted = max(1, min(64, int(time // TASK_NANOSECONDS)))
+    panels = 4
+    while panels > 1 and outer * -(-columns // panels) < wanted:
+        panels //= 2
+    panels = min(panels, columns)
+    groups = outer * -(-columns // panels)
+    tiles = -(-shape.rows // tile.rows)
+    parts = max(1, min(wanted // groups, tiles // 4))
+    rows = -(-tiles // parts) * tile.rows
+    return _Plan(lanes, tile, pack_a, pack_b, panels, rows)
+
+
+def _tile(machine: Machine, shape: Contraction, lanes: int) -> Tile:
+    """The register tile: as large as registers allow, and dividing the rows well."""
+    vectors = -(-shape.columns // lanes)
+    if machine.vector_registers >= 32:
+        most, wide = (12, 2) if machine.vector_bytes == 64 else (6, 4)
+    else:
+        most, wide = (6, 2) if machine.has_fma else (4, 2)
+    sums = most * wide
+    if shape.rows <= most // 2:
+        wide = min(vectors, sums // max(2, shape.rows), 8)
+        return Tile(shape.rows, max(1, wide))
+    if vectors == 1:
+        most, wide = most * 3 // 2, 1
+
+    def cost(rows: int) -> float:
+        return -(-shape.rows // rows) * (rows + 0.7)
+
+    best = min(range(max(2, most // 2), most + 1), key=lambda r: (cost(r), -r))
+    return Tile(min(best, shape.rows), wide)
+
+
+class _Emitter:
+    """Emits one contraction."""
+
+    def __init__(
+        self, b: LoopBuilder, machine: Machine, shape: Contraction, plan: _Plan, parallel: bool
+    ) -> None:
+        self.b = b
+        self.machine = machine
+        self.shape = shape
+        self.plan = plan
+        self.parallel = parallel
+        nest = shape.nest
+        self.dtype = shape.a.dtype
+        self.vector = register_type(self.dtype, plan.lanes)
+        self.in_parts = shape.length > LONGEST_PANEL
+        self.part = PART if self.in_parts else shape.length
+        self.epilogue = (
+            None
+            if nest.epilogue is None
+            else Body(b, nest, nest.epilogue, nest.extras, given=len(nest.combiners))
+        )
+        # Rows of the packed left operand are whole vectors apart.
+        self.pitch = -(-plan.tile.rows // plan.lanes) * plan.lanes
+
+    def emit(self) -> None:
+        """All tasks, or the same as loops where tasks are not worth it or not allowed."""
+        shape, plan = self.shape, self.plan
+        row_groups = -(-shape.rows // plan.rows)
+        self.panel_count = -(-shape.columns // plan.width)
+        column_groups = -(-self.panel_count // plan.panels)
+        counts = [*(shape.nest.sizes[d] for d in shape.outer), column_groups, row_groups]
+        total = math.prod(counts)
+
+        def run(task: Value) -> None:
+            *outer, columns, rows = self._digits(task, counts)
+            known = {d: Linear.of(i) for d, i in zip(shape.outer, outer, strict=True)}
+            self._task(known, columns, rows)
+
+        if self.parallel and total > 1 and _nanoseconds(shape) >= 2 * TASK_NANOSECONDS:
+            # Private memory is the task's.
+            self.b.parallel(total, lambda task: self._with_memory(lambda: run(task)))
+            return
+
+        def step(i: Value, _: list[Value]) -> list[Value]:
+            run(i)
+            return []
+
+        self._with_memory(lambda: self.b.for_(0, total, step))
+
+    def _with_memory(self, run: Callable[[], object]) -> None:
+        """Reserve the packed panels and partial sums of one task, then run it."""
+        plan = self.plan
+        panels = plan.panels * self.part * plan.width
+        self.packed_b = self.b.alloca((panels,), self.dtype) if plan.pack_b else None
+        size = self.part * self.pitch
+        self.packed_a = self.b.alloca((size,), self.dtype) if plan.pack_a else None
+        sums = plan.rows * plan.panels * plan.width if self.in_parts else 0
+        sums = sums or (plan.tile.rows * plan.width if self._is_heavy() else 0)
+        self.sums = self.b.alloca((sums,), self.dtype) if sums else None
+        run()
+
+    def _is_heavy(self) -> bool:
+        """Whether repeating the epilogue for every vector of a tile would be much code."""
+        return self.epilogue is not None and sum(1 for _ in self.epilogue.block) > HEAVY
+
+    def _digits(self, number: Value, counts: Sequence[int]) -> list[Value]:
+        """`number` in the mixed radix of `counts`, most significant first."""
+        b = self.b
+        digits: list[Value] = []
+        for position, count in enumerate(counts):
+            rest = math.prod(counts[position + 1 :])
+            digit = number
+            if count == 1:
+                digits.append(b.index(0))
+                continue
+            if rest > 1:
+                digit = arith.divide(b.builder, digit, b.index(rest))
+            if math.prod(counts[:position]) > 1:
+                digit = arith.remainder(b.builder, digit, b.index(count))
+            digits.append(digit)
+        return digits
+
+    def _task(self, known: dict[int, Linear], column_group: Value, row_group: Value) -> None:
+        """Some rows of some panels."""
+        b, shape, plan = self.b, self.shape, self.plan
+        rows = Linear.of(row_group) * plan.rows
+        lower, upper = b.index(rows), b.index(shape.rows)
+        if plan.rows < shape.rows:
+            upper = b.minimum(b.index(rows + plan.rows), shape.rows)
+        first = b.index(Linear.of(column_group) * plan.panels)
+        group = _Group(known, lower, upper, first)
+        if not self.in_parts:
+            self._part(group, b.index(0), shape.length)
+            return
+        self._clear_sums()
+
+        def part(k: Value, _: list[Value]) -> list[Value]:
+            self._part(group, k, b.minimum(b.index(Linear.of(k) + self.part), shape.length))
+            return []
+
+        b.for_(0, shape.length, part, step=self.part)
+        self._panels(group, self._finish_panel_from_sums)
+
+    def _part(self, group: _Group, start: Value, end: Subscript) -> None:
+        """Add the products of `k` from `start` to `end`."""
+        if self.plan.pack_b:
+            self._panels(group, lambda panel: self._pack_b(panel, start, end))
+        tile_rows = self.plan.tile.rows
+
+        def tile(i: Value, rows: int) -> None:
+            if self.plan.pack_a:
+                self._pack_a(group, i, rows, start, end)
+            self._panels(group, lambda panel: self._tile(panel, i, rows, start, end))
+
+        middle = part_before(self.b, group.upper, self.shape.rows, tile_rows)
+        self._loop(group.lower, middle, tile_rows, lambda i: tile(i, tile_rows))
+        rest = self.shape.rows % tile_rows
+        if rest:
+            self._loop(middle, group.upper, tile_rows, lambda i: tile(i, rest))
+
+    def _loop(
+        self, lower: Subscript, upper: Subscript, step: int, body: Callable[[Value], None]
+    ) -> None:
+        def run(i: Value, _: list[Value]) -> list[Value]:
+            body(i)
+            return []
+
+        low, high = (_static(bound) for bound in (lower, upper))
+        self.b.for_(low, high, run, step=step)
+
+    def _panels(self, group: _Group, body: Callable[[_Panel], None]) -> None:
+        """Run `body` for the panels of a task; the last of all panels may be narrower."""
+        b, plan, columns = self.b, self.plan, self.shape.columns
+        whole = columns // plan.width
+        many = self.panel_count > plan.panels
+        past = b.index(Linear.of(group.first) + plan.panels)
+        middle = b.minimum(past, whole) if many else b.index(whole)
+
+        def panel(p: Value, vectors: int, mask: Value | None) -> None:
+            local = Linear.of(p) + Linear.of(group.first) * -1
+            body(_Panel(group, Linear.of(p) * plan.width, local, vectors, mask))
+
+        self._loop(group.first, middle, 1, lambda p: panel(p, plan.tile.vectors, None))
+        rest = columns % plan.width
+        if rest:
+            end = b.minimum(past, self.panel_count) if many else b.index(self.panel_count)
+            left = rest % plan.lanes
+            mask = b.tail_mask(left, plan.lanes) if left else None
+            self._loop(middle, end, 1, lambda p: panel(p, -(-rest // plan.lanes), mask))
+
+    # Packing
+
+    def _pack_b(self, panel: _Panel, start: Value, end: Subscript) -> None:
+        """Copy the panel's part of B, vector by vector."""
+        b = self.b
+        assert self.packed_b is not None
+        packed = self.packed_b
+
+        def row(k: Value) -> None:
+            for v in range(panel.vectors):
+                value = self._read_b(panel, k, v)
+                b.vector_store(value, packed, [self._packed_at(panel, k, start, v)])
+
+        self._loop(start, end, 1, row)
+
+    def _packed_at(self, panel: _Panel, k: Subscript, start: Value, v: int) -> Linear:
+        plan = self.plan
+        row = panel.local * self.part + Linear.of(k) + Linear.of(start) * -1
+        return row * plan.width + v * plan.lanes
+
+    def _read_b(self, panel: _Panel, k: Subscript, v: int) -> Value:
+        """A vector of B where it lies."""
+        b, shape, plan = self.b, self.shape, self.plan
+        places = {
+            **panel.group.known,
+            shape.n: panel.column + v * plan.lanes,
+            shape.k: Linear.of(k),
+        }
+        at = address(shape.b, places)
+        mask = panel.mask if v == panel.vectors - 1 else None
+        stride = shape.b.strides[shape.n]
+        if stride == 1:
+            return b.vector_load(shape.b.buffer, [at], plan.lanes, mask=mask)
+        every = b.constant(True, VectorType((plan.lanes,), DType.BOOL))
+        return b.gather(shape.b.buffer, [at], b.iota(plan.lanes, stride), mask or every)
+
+    def _pack_a(self, group: _Group, i: Value, rows: int, start: Value, end: Subscript) -> None:
+        """Copy the rows of a tile so that they lie side by side."""
+        b, shape, lanes = self.b, self.shape, self.plan.lanes
+        assert self.packed_a is not None
+        packed = self.packed_a
+
+        def column(k: Value) -> None:
+            target = (Linear.of(k) + Linear.of(start) * -1) * self.pitch
+            if shape.row_stride != 1 or not self.machine.has_masks:
+                for r in range(rows):
+                    b.store(self._read_a(group, i, r, k), packed, [target + r])
+                return
+            for r in range(0, rows, lanes):
+                mask = b.tail_mask(rows - r, lanes) if rows - r < lanes else None
+                places = {**group.known, shape.k: Linear.of(k)}
+                assert shape.m is not None
+                places[shape.m] = Linear.of(i) + r
+                at = address(shape.a, places)
+                value = b.vector_load(shape.a.buffer, [at], lanes, mask=mask)
+                b.vector_store(value, packed, [target + r])
+
+        self._loop(start, end, 1, column)
+
+    def _read_a(self, group: _Group, i: Value, r: int, k: Subscript) -> Value:
+        """An element of A where it lies."""
+        places = {**group.known, self.shape.k: Linear.of(k)}
+        if self.shape.m is not None:
+            places[self.shape.m] = Linear.of(i) + r
+        return self.b.load(self.shape.a.buffer, [address(self.shape.a, places)])
+
+    # The micro-kernel
+
+    def _tile(self, panel: _Panel, i: Value, rows: int, start: Value, end: Subscript) -> None:
+        """Sum one tile in registers."""
+        b, plan = self.b, self.plan
+
+        def step(k: Value, sums: list[Value]) -> list[Value]:
+            if self.packed_b is None:
+                columns = [self._read_b(panel, k, v) for v in range(panel.vectors)]
+            else:
+                columns = [
+                    b.vector_load(self.packed_b, [self._packed_at(panel, k, start, v)], plan.lanes)
+                    for v in range(panel.vectors)
+                ]
+            out: list[Value] = []
+            for r in range(rows):
+                if self.packed_a is None:
+                    a = self._read_a(panel.group, i, r, k)
+                else:
+                    at = (Linear.of(k) + Linear.of(start) * -1) * self.pitch + r
+                    a = b.load(self.packed_a, [at])
+                wide = b.broadcast(a, plan.lanes)
+                out += [
+                    b.fma(wide, column, sums[r * panel.vectors + v])
+                    for v, column in enumerate(columns)
+                ]
+            return out
+
+        if self.in_parts:
+            sums = [
+                b.vector_load(self._sums, [self._sum_at(panel, i, r, v)], plan.lanes)
+                for r in range(rows)
+                for v in range(panel.vectors)
+            ]
+        else:
+            sums = [b.constant(0.0, self.vector)] * (rows * panel.vectors)
+        sums = b.for_(_static(start), _static(end), step, sums, name="k")
+        if self.in_parts:
+            for r in range(rows):
+                for v in range(panel.vectors):
+                    value = sums[r * panel.vectors + v]
+                    b.vector_store(value, self._sums, [self._sum_at(panel, i, r, v)])
+        elif self._is_heavy():
+            for r in range(rows):
+                for v in range(panel.vectors):
+                    at = r * plan.width + v * plan.lanes
+                    b.vector_store(sums[r * panel.vectors + v], self._sums, [at])
+            self._finish_rows(panel, i, rows, Linear())
+        else:
+            frames = [self._column_frame(panel, v) for v in range(panel.vectors)]
+            for r in range(rows):
+                for v, frame in enumerate(frames):
+                    self._finish(frame, Linear.of(i) + r, sums[r * panel.vectors + v])
+
+    # Results
+
+    @property
+    def _sums(self) -> Value:
+        assert self.sums is not None
+        return self.sums
+
+    def _sum_at(self, panel: _Panel, i: Value, r: Subscript, v: int) -> Linear:
+        """Where the partial sums of a row of the task are."""
+        plan = self.plan
+        row = Linear.of(i) + r + Linear.of(panel.group.lower) * -1
+        return row * (plan.panels * plan.width) + panel.local * plan.width + v * plan.lanes
+
+    def _clear_sums(self) -> None:
+        plan = self.plan
+        size = plan.rows * plan.panels * plan.width
+        zero = self.b.constant(0.0, self.vector)
+        self._loop(0, size, plan.lanes, lambda i: self.b.vector_store(zero, self._sums, [i]))
+
+    def _finish_panel_from_sums(self, panel: _Panel) -> None:
+        """The epilogue of all rows of a task, from the sums in memory."""
+        frames = [self._column_frame(panel, v) for v in range(panel.vectors)]
+
+        def row(i: Value) -> None:
+            for v, frame in enumerate(frames):
+                at = self._sum_at(panel, i, 0, v)
+                value = self.b.vector_load(self._sums, [at], self.plan.lanes)
+                self._finish(frame, Linear.of(i), value)
+
+        self._loop(panel.group.lower, panel.group.upper, 1, row)
+
+    def _finish_rows(self, panel: _Panel, i: Value, rows: int, base: Linear) -> None:
+        """The epilogue of a tile as a loop over its rows."""
+        frames = [self._column_frame(panel, v) for v in range(panel.vectors)]
+
+        def row(r: Value) -> None:
+            for v, frame in enumerate(frames):
+                at = Linear.of(r) * self.plan.width + v * self.plan.lanes + base
+                value = self.b.vector_load(self._sums, [at], self.plan.lanes)
+                self._finish(frame, Linear.of(i) + r, value)
+
+        self._loop(0, rows, 1, row)
+
+    def _column_frame(self, panel: _Panel, v: int) -> Frame:
+        """What the epilogue computes from the columns alone."""
+        shape, plan = self.shape, self.plan
+        lanes = Lanes(shape.n, plan.lanes, panel.mask if v == panel.vectors - 1 else None)
+        places: dict[int, Subscript] = {**panel.group.known}
+        places[shape.n] = panel.column + v * plan.lanes
+        if self.epilogue is None:
+            return Frame({d: Linear.of(s) for d, s in places.items()}, {}, lanes)
+        return self.epilogue.enter(Frame(), places, lanes)
+
+    def _finish(self, frame: Frame, row: Linear, total: Value) -> None:
+        """The epilogue of one vector, and the results into memory."""
+        places: dict[int, Subscript] = {} if self.shape.m is None else {self.shape.m: row}
+        values = [total]
+        if self.epilogue is None:
+            frame = Frame(
+                {**frame.positions, **{d: Linear.of(s) for d, s in places.items()}},
+                {},
+                frame.lanes,
+            )
+        else:
+            frame = self.epilogue.enter(frame, places, given=[total])
+            values = self.epilogue.outputs(frame)
+        for value, access in zip(values, self.shape.nest.outputs, strict=True):
+            store(self.b, value, access, frame)
+
+
+@dataclass(frozen=True)
+class _Group:
+    """A task's part: rows from `lower` to `upper`, and panels from `first` on."""
+
+    known: dict[int, Linear]
+    lower: Value
+    upper: Value
+    first: Value
+
+
+@dataclass(frozen=True)
+class _Panel:
+    """Neighbouring columns from `column` on; number `local` of its task."""
+
+    group: _Group
+    column: Linear
+    local: Linear
+    vectors: int
+    mask: Value | None
+
+
+def _nanoseconds(shape: Contraction) -> float:
+    return 2.0 * shape.nest.points / FLOPS_PER_NANOSECOND
+
+
+def _static(bound: Subscript) -> Subscript:
+    """A bound that is a known number as that number."""
+    linear = Linear.of(bound)
+    return bound if linear.terms else linear.constant
