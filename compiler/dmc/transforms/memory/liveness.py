@@ -1,0 +1,137 @@
+"""When tensors are live, as intervals of points of the program.
+
+Operations are numbered in order, outer before inner. An operation reads at an even point and has
+written at the odd point after it, so a result and an operand that dies there overlap.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from dmc.dialects import control, func, kernel
+from dmc.ir import Block, Operation, Trait, Value
+from dmc.transforms.generics import is_tensor
+
+Interval = tuple[int, int]
+"""First and last point, both included."""
+
+
+@dataclass
+class Numbering:
+    """The points at which operations and blocks begin and end."""
+
+    begin: dict[Operation, int] = field(default_factory=dict[Operation, int])
+    end: dict[Operation, int] = field(default_factory=dict[Operation, int])
+    block_begin: dict[Block, int] = field(default_factory=dict[Block, int])
+    block_end: dict[Block, int] = field(default_factory=dict[Block, int])
+    last: int = 0
+
+    def number(self, block: Block) -> None:
+        self.block_begin[block] = self._next()
+        for op in block:
+            self.begin[op] = self._next()
+            if is_control(op):
+                for inner in op.regions:
+                    self.number(inner.block)
+                self.end[op] = self._next()
+            else:
+                self.end[op] = self.begin[op]
+        self.block_end[block] = self._next()
+
+    def _next(self) -> int:
+        self.last += 2
+        return self.last
+
+
+def is_control(op: Operation) -> bool:
+    """Whether `op` has regions of operations that compute tensors."""
+    return isinstance(op, control.For | control.While | control.If | control.Map)
+
+
+def is_loop(op: Operation) -> bool:
+    """Whether points inside come round again."""
+    return isinstance(op, control.For | control.While | control.Map)
+
+
+class Liveness:
+    """The intervals at which each tensor of a function must be kept."""
+
+    def __init__(self, function: func.Func) -> None:
+        self.function = function
+        self.numbering = Numbering()
+        self.numbering.number(function.body)
+        self.intervals: dict[Value, Interval] = {}
+        self._visit(function.body)
+
+    def __getitem__(self, value: Value) -> Interval:
+        return self.intervals[value]
+
+    def _visit(self, block: Block) -> None:
+        for value in block.args:
+            if is_tensor(value):
+                self.intervals[value] = self._of_argument(block, value)
+        for op in block:
+            if op.has(Trait.TERMINATOR):
+                continue
+            for value in op.results:
+                if is_tensor(value):
+                    self.intervals[value] = self._of_result(op, value)
+            if is_control(op):
+                for inner in op.regions:
+                    self._visit(inner.block)
+
+    def _of_result(self, op: Operation, value: Value) -> Interval:
+        numbers = self.numbering
+        stacked = isinstance(op, control.Map) or (
+            isinstance(op, control.For) and value.index >= op.carried
+        )
+        last = self._last_use(value, op.parent)
+        if stacked:
+            # Its slices are written while the loop runs.
+            return numbers.begin[op], max(numbers.end[op] + 1, last)
+        start = numbers.end[op] if is_control(op) else numbers.begin[op]
+        return start, max(start + 1, last)
+
+    def _of_argument(self, block: Block, value: Value) -> Interval:
+        """Carried values are live from the start of the body."""
+        start = self.numbering.block_begin[block]
+        last = max(start + 1, self._last_use(value, block))
+        owner = block.parent_op
+        if isinstance(owner, control.While) and block is owner.condition:
+            # The body takes the same buffer.
+            last = max(last, self.numbering.block_end[block] + 1)
+        return start, last
+
+    def _last_use(self, value: Value, block: Block | None) -> int:
+        assert block is not None
+        return max((self._use_point(op, block) for op, _ in uses_of(value)), default=0)
+
+    def _use_point(self, op: Operation, block: Block) -> int:
+        """When a use by `op` of a value defined in `block` is over."""
+        if op.has(Trait.TERMINATOR):
+            assert op.parent is not None
+            point = self.numbering.block_end[op.parent] + 1
+        else:
+            point = self.numbering.begin[op] + 1
+        at: Operation = op
+        while at.parent is not block:
+            outer = at.parent_op
+            assert outer is not None
+            at = outer
+            if is_loop(at):
+                point = max(point, self.numbering.end[at] + 1)
+        return point
+
+
+def uses_of(value: Value) -> Iterable[tuple[Operation, int]]:
+    """Uses by operations of control flow, kernels and returns; those in a body are its kernel's.
+
+    The slices that a loop takes of a tensor are uses of it as long as the loop runs.
+    """
+    for op, index in value.uses:
+        owner = op.parent_op
+        at: Operation = owner if isinstance(owner, kernel.Structured) else op
+        yield at, index
+        if isinstance(at, control.For) and index > at.carried and at.body.first is not None:
+            yield at.body.first, index

@@ -1,0 +1,267 @@
+"""Which tensors share a buffer: classes of values that are never live together.
+
+Control flow demands some (a carried value is one buffer from entry to exit). Others save a copy,
+or let a kernel overwrite an operand that dies there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from dmc.dialects import arith, control, func, kernel
+from dmc.ir import Block, Operation, ShapedType, Trait, Value
+from dmc.transforms.generics import is_tensor
+from dmc.transforms.memory.copies import viewed
+from dmc.transforms.memory.liveness import Interval, Liveness
+from dmc.transforms.memory.place import Kind
+
+
+@dataclass(eq=False)
+class Buffer:
+    """Values that lie in one place, and what is known of it.
+
+    `kind` is None for what the layout decides. `loop` is the loop of a STACK. A buffer that is
+    `fixed` is never written.
+    """
+
+    members: list[Value] = field(default_factory=list[Value])
+    kind: Kind | None = None
+    index: int = 0
+    loop: Operation | None = None
+    fixed: bool = False
+
+    @property
+    def bytes(self) -> int:
+        return max(_bytes(value) for value in self.members)
+
+
+class Sharing:
+    """Assigns every tensor of a function, after copies were inserted, to a buffer."""
+
+    def __init__(self, function: func.Func) -> None:
+        self.function = function
+        self.liveness = Liveness(function)
+        self.buffers: dict[Value, Buffer] = {}
+        for value in _tensors(function):
+            self.buffers[value] = Buffer([value], fixed=_is_fixed(function, value))
+        self._demanded()
+        self._saving_copies()
+        self._in_place()
+        self._saving_copies()
+
+    def classes(self) -> list[Buffer]:
+        """The distinct buffers, in order of their first value."""
+        return list(dict.fromkeys(self.buffers.values()))
+
+    # What control flow and views demand
+
+    def _demanded(self) -> None:
+        for op in self.function.walk():
+            match op:
+                case kernel.View():
+                    self._join(op.source, op.output)
+                case control.For():
+                    args, finals = op.carried_args, op.finals
+                    for group in zip(op.inits, args, op.next_values, finals, strict=True):
+                        self._join(*group)
+                    for index, value in enumerate(op.stacked_values, op.carried):
+                        self._bind(value, Kind.STACK, index, op)
+                case control.While():
+                    nexts = op.body.terminator.operands
+                    groups = (op.inits, op.condition.args, op.body.args, nexts, op.results)
+                    for group in zip(*groups, strict=True):
+                        self._join(*group)
+                case control.If():
+                    ends = (op.on_true.terminator.operands, op.on_false.terminator.operands)
+                    for group in zip(*ends, op.results, strict=True):
+                        self._join(*group)
+                case control.Map():
+                    for index, value in enumerate(op.body.terminator.operands):
+                        self._bind(value, Kind.STACK, index, op)
+                case _:
+                    pass
+        for index, value in enumerate(self.function.body.terminator.operands):
+            self._bind(value, Kind.RESULT, index, None)
+        donated = self.function.attributes.get("donated", ())
+        for index in donated if isinstance(donated, tuple) else ():
+            self._bind(self.function.body.args[index], Kind.ARGUMENT, index, None)
+
+    def _bind(self, value: Value, kind: Kind, index: int, loop: Operation | None) -> None:
+        if is_tensor(value):
+            buffer = self.buffers[value]
+            buffer.kind, buffer.index, buffer.loop = kind, index, loop
+
+    def _join(self, first: Value, *others: Value) -> None:
+        for other in others:
+            if is_tensor(first) and self.buffers.get(first) is not self.buffers.get(other):
+                self._merge(self.buffers[first], self.buffers[other])
+
+    def _merge(self, into: Buffer, other: Buffer) -> None:
+        if into.kind is None or other.kind is Kind.ARGUMENT:
+            into.kind, into.index, into.loop = other.kind, other.index, other.loop
+        into.fixed |= other.fixed
+        into.members += other.members
+        for value in other.members:
+            self.buffers[value] = into
+
+    # What saves work
+
+    def _saving_copies(self) -> None:
+        """Let both sides of a copy be one buffer, inside loops first."""
+        copies = [op for op in self.function.walk() if isinstance(op, kernel.Copy)]
+        for op in sorted(copies, key=_depth, reverse=True):
+            self._try(op, op.source, op.output)
+
+    def _in_place(self) -> None:
+        """Let kernels overwrite operands that die there; each result one operand at most."""
+        for op in self.function.walk():
+            for index, value in overwritable(op):
+                operand = op.operands[index]
+                own = {self.buffers.get(result) for result in op.results}
+                read = {self.buffers.get(each) for each in op.operands}
+                buffer = self.buffers.get(operand)
+                settled = buffer is None or buffer in own or self.buffers[value] in read
+                if not settled and not self._read_otherwise(op, buffer, value):
+                    self._try(op, operand, value)
+
+    def _read_otherwise(self, op: Operation, buffer: Buffer | None, result: Value) -> bool:
+        """Whether `op` reads the buffer elsewhere than where it writes `result`."""
+        if isinstance(op, kernel.Generic):
+            write = op.result_maps[result.index]
+            pairs = zip(op.operands, op.operand_maps, strict=True)
+            if any(self.buffers.get(v) is buffer and m != write for v, m in pairs):
+                return True
+        elif any(self.buffers.get(v) is buffer for v in op.operands[1:]):
+            return True
+        loads = op.loads() if isinstance(op, kernel.Structured) else []
+        return any(self.buffers.get(load.source) is buffer for load in loads)
+
+    def _try(self, op: Operation, operand: Value, result: Value) -> bool:
+        """Give `result` the buffer of `operand`, which `op` reads before it writes, if allowed."""
+        if not is_tensor(operand):
+            return False
+        a, b = self.buffers.get(operand), self.buffers[result]
+        if a is None or a is b or a.fixed or b.fixed or a.bytes != b.bytes:
+            return a is b
+        if not self._kinds_agree(a, b):
+            return False
+        point = self.liveness.numbering.begin[op]
+        for x in a.members:
+            for y in b.members:
+                if viewed_origin(x) is viewed_origin(y):
+                    continue
+                if _meet(self.liveness[x], self.liveness[y], (point, point + 1)):
+                    return False
+        self._merge(a, b)
+        return True
+
+    def _kinds_agree(self, a: Buffer, b: Buffer) -> bool:
+        kinds = {a.kind, b.kind} - {None}
+        if a.kind is not None and b.kind is not None:
+            # A result may be left in an argument that the caller gave up.
+            gives = kinds == {Kind.ARGUMENT, Kind.RESULT}
+            if not gives or a.members[0].type != b.members[0].type:
+                return False
+        members = [*a.members, *b.members]
+        if Kind.STACK in kinds:
+            bound = a if a.kind is Kind.STACK else b
+            assert bound.loop is not None
+            return all(_is_inside(value, bound.loop) for value in members)
+        scopes = {map_around(value) for value in members}
+        return len(scopes) == 1 and (not kinds or scopes == {None})
+
+
+def overwritable(op: Operation) -> Iterator[tuple[int, Value]]:
+    """Operands that `op` may overwrite with a result, as far as it alone is concerned."""
+    match op:
+        case kernel.Generic() if not op.reduction:
+            for index, (value, map_) in enumerate(zip(op.operands, op.operand_maps, strict=True)):
+                for result, write in zip(op.results, op.result_maps, strict=True):
+                    if map_ == write and _bytes(value) == _bytes(result) and is_tensor(value):
+                        yield index, result
+        case kernel.Scatter() | kernel.UpdateWindow() if is_tensor(op.target):
+            yield 0, op.output
+        case _:
+            pass
+
+
+def map_around(value: Value) -> Operation | None:
+    """The outermost `control.map` in which `value` is defined."""
+    found: Operation | None = None
+    block: Block | None = value.parent_block
+    while block is not None and block.parent_op is not None:
+        op = block.parent_op
+        if isinstance(op, control.Map):
+            found = op
+        block = op.parent
+    return found
+
+
+def viewed_origin(value: Value) -> Value:
+    """The value that `value` is made from by copies and views."""
+    value = viewed(value)
+    op = value.defining_op
+    while isinstance(op, kernel.Copy):
+        value = viewed(op.source)
+        op = value.defining_op
+    return value
+
+
+def _is_inside(value: Value, loop: Operation) -> bool:
+    """Whether `value` is made anew in each iteration of `loop`."""
+    block = value.parent_block
+    if isinstance(value.owner, Block) and block is not None and block.parent_op is loop:
+        return False
+    while block is not None and block.parent_op is not None:
+        if block.parent_op is loop:
+            return True
+        block = block.parent_op.parent
+    return False
+
+
+def _meet(a: Interval, b: Interval, allowed: Interval) -> bool:
+    """Whether two intervals share a point other than those `allowed`."""
+    low, high = max(a[0], b[0]), min(a[1], b[1])
+    return low <= high and not (low >= allowed[0] and high <= allowed[1])
+
+
+def _tensors(function: func.Func) -> Iterator[Value]:
+    """All values that have a buffer of their own; slices that loops take have none."""
+    yield from (value for value in function.body.args if is_tensor(value))
+    for op in function.walk():
+        if op is function or isinstance(op.parent_op, kernel.Structured):
+            continue
+        match op:
+            case control.For():
+                inner = op.carried_args
+            case control.While():
+                inner = [*op.condition.args, *op.body.args]
+            case _:
+                inner = []
+        yield from (value for value in (*inner, *op.results) if is_tensor(value))
+
+
+def _is_fixed(function: func.Func, value: Value) -> bool:
+    """Arguments that were not given up, constants, and views of slices are never written."""
+    donated = function.attributes.get("donated", ())
+    origin = viewed(value)
+    if isinstance(origin.owner, Block):
+        if origin.owner is function.body:
+            return not isinstance(donated, tuple) or origin.index not in donated
+        return isinstance(origin.owner.parent_op, control.For) and (
+            origin.index > origin.owner.parent_op.carried
+        )
+    return isinstance(origin.owner, arith.Constant) and origin.owner.has(Trait.CONSTANT)
+
+
+def _depth(op: Operation) -> int:
+    depth = 0
+    while op.parent_op is not None:
+        op = op.parent_op
+        depth += 1
+    return depth
+
+
+def _bytes(value: Value) -> int:
+    return value.type.bytes if isinstance(value.type, ShapedType) else 0

@@ -1,0 +1,123 @@
+"""The memory plan: every tensor of a function gets its place before anything runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dmc.dialects import arith, func, kernel
+from dmc.ir import Location, Module, Operation, Value
+from dmc.ir.passes import Pass
+from dmc.transforms.generics import is_tensor
+from dmc.transforms.memory.copies import drop_needless, insert_copies
+from dmc.transforms.memory.layout import Placed, aligned, lay_out, least, peak
+from dmc.transforms.memory.liveness import is_loop
+from dmc.transforms.memory.place import ARENA_BYTES, PRIVATE_BYTES, Kind, Place, record
+from dmc.transforms.memory.sharing import Buffer, Sharing, map_around
+
+
+@dataclass(frozen=True)
+class PlanMemory(Pass):
+    """Give every tensor a place (`dmc.transforms.memory.place`) and record it in the IR.
+
+    Copies are inserted where control flow or a return needs them, so that afterwards nothing but
+    operations moves data: what is carried, yielded or returned lies where it is expected.
+    Arguments listed in the function's attribute `donated` may be overwritten. The attributes
+    `arena_bytes` and `private_bytes` of the function are the sizes of the arena and of the memory
+    of one parallel task.
+    """
+
+    name = "plan-memory"
+
+    def run(self, module: Module) -> None:
+        for function in func.functions(module):
+            plan(function)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A buffer of the arena: what it holds first, and from when to when anything."""
+
+    name: str
+    location: Location
+    offset: int
+    bytes: int
+    first: int
+    last: int
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryPlan:
+    """What the plan of a function takes, for reports.
+
+    `least_bytes` is the most that is live at once: no layout of these buffers takes less.
+    """
+
+    arena_bytes: int
+    private_bytes: int
+    least_bytes: int
+    entries: tuple[Entry, ...]
+
+
+def plan(function: func.Func) -> MemoryPlan:
+    """Plan one function in place."""
+    insert_copies(function)
+    sharing = Sharing(function)
+    live = sharing.liveness.intervals
+    shared = [b for b in sharing.classes() if b.kind is None and not b.fixed]
+    arena = lay_out([b for b in shared if map_around(b.members[0]) is None], live)
+    private: list[Placed] = []
+    for task in dict.fromkeys(map_around(b.members[0]) for b in shared):
+        if task is not None:
+            private += lay_out([b for b in shared if map_around(b.members[0]) is task], live)
+    offsets = {placed.buffer: placed.offset for placed in (*arena, *private)}
+    buffers = sharing.buffers
+    copies = [op for op in function.walk() if isinstance(op, kernel.Copy)]
+    drop_needless([op for op in copies if buffers.get(op.source) is buffers[op.output]])
+    for op in function.walk():
+        planned = not isinstance(op, kernel.View | arith.Constant)
+        inside = isinstance(op.parent_op, kernel.Structured)
+        if planned and not inside and any(is_tensor(value) for value in op.results):
+            record(op, [_place(sharing, offsets, value) for value in op.results])
+    function.attributes[ARENA_BYTES] = peak(arena)
+    function.attributes[PRIVATE_BYTES] = peak(private)
+    entries = tuple(_entry(placed) for placed in arena)
+    return MemoryPlan(peak(arena), peak(private), least(arena), entries)
+
+
+def _place(sharing: Sharing, offsets: dict[Buffer, int], value: Value) -> Place:
+    if not is_tensor(value):
+        return Place(Kind.REGISTER)
+    buffer = sharing.buffers[value]
+    match buffer.kind:
+        case None:
+            in_task = map_around(value) is not None
+            return Place(Kind.PRIVATE if in_task else Kind.ARENA, offset=offsets[buffer])
+        case Kind.STACK:
+            return Place(Kind.STACK, buffer.index, depth=_depth(value, buffer))
+        case kind:
+            return Place(kind, buffer.index)
+
+
+def _depth(value: Value, buffer: Buffer) -> int:
+    """How many loops lie between `value` and the loop that stacks it."""
+    depth = 0
+    op: Operation | None = value.defining_op
+    while op is not None and op.parent_op is not buffer.loop:
+        op = op.parent_op
+        depth += op is not None and is_loop(op)
+    return depth
+
+
+def _entry(placed: Placed) -> Entry:
+    first = min(placed.buffer.members, key=lambda value: value.index)
+    op = first.defining_op
+    location = op.location if op is not None else Location()
+    names = [value.name for value in placed.buffer.members if value.name]
+    return Entry(
+        names[0] if names else "",
+        location,
+        placed.offset,
+        aligned(placed.buffer.bytes),
+        placed.intervals[0][0],
+        placed.intervals[-1][1],
+    )
