@@ -1,5 +1,15 @@
 """The dialects: one file (or one package of files by family) each. Importing this loads all."""
 
-from dmc.dialects import arith, autodiff, control, func, kernel, loop, math, tensor
+from dmc.dialects import arith, autodiff, control, func, kernel, loop, math, random, tensor
 
-__all__ = ["arith", "autodiff", "control", "func", "kernel", "loop", "math", "tensor"]
+__all__ = [
+    "arith",
+    "autodiff",
+    "control",
+    "func",
+    "kernel",
+    "loop",
+    "math",
+    "random",
+    "tensor",
+]
