@@ -126,6 +126,26 @@ def test_resizing_while_others_compute(code: Code) -> None:
     assert (counters == 20_000).all()
 
 
+LATE_WORKERS = """
+import itertools
+import numpy as np
+from tests.jit.test_pool import *
+pool().resize(16)
+loaded = Engine(host()).load([TASKS], ["task"], {PARALLEL_FOR: pool().parallel_for})
+counters = np.zeros(400, np.int64)
+for i, tasks in zip(range(20_000), itertools.cycle((2, 400, 3))):
+    run(loaded["task"], counters, tasks)
+    if i % 2000 == 0:
+        pool().resize(16 - i // 2000)
+assert counters[400 - 1] == 20_000 // 3 + 1 and counters[2] == 2 * (20_000 // 3) + 1, counters
+"""
+
+
+def test_workers_late_for_one_region_leave_the_next_alone() -> None:
+    command = [sys.executable, "-c", LATE_WORKERS]
+    assert subprocess.run(command, timeout=60, check=False).returncode == 0
+
+
 FORK = """
 import os, sys
 import numpy as np

@@ -9,15 +9,15 @@
 
 %signals = type [16 x i64]
 
-; The region being run. Written while no task is left to claim.
+; The region being run.
 @function = internal global ptr null, align 128
 @context = internal global ptr null
 @count = internal global i64 0
 ; Counts regions; workers watch it for a change.
 @generation = internal global i64 0, align 128
 ; Generation in the upper half, next task in the lower: a worker late for one region cannot claim a
-; task of the next, and a claim that succeeds proves that the region it belongs to is still the one
-; described above.
+; task of the next. It is -1, which nobody can claim, while the region above is being rewritten: so a
+; claim that succeeds proves that what was read of the region before belongs to it.
 @next = internal global i64 0, align 128
 ; Tasks finished.
 @done = internal global i64 0, align 128
@@ -84,6 +84,8 @@ serial:
 
 region:
   call void @start()
+  store atomic i64 -1, ptr @next monotonic, align 8
+  fence release
   store atomic ptr %function, ptr @function monotonic, align 8
   store atomic ptr %context, ptr @context monotonic, align 8
   store atomic i64 %count, ptr @count monotonic, align 8
@@ -146,6 +148,7 @@ entry:
   %function = load atomic ptr, ptr @function monotonic, align 8
   %context = load atomic ptr, ptr @context monotonic, align 8
   %count = load atomic i64, ptr @count monotonic, align 8
+  fence acquire
   br label %look
 
 look:
