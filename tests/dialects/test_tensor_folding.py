@@ -135,6 +135,13 @@ FORMS: dict[str, tuple[list[tuple[int, ...]], Code, list[str]]] = {
         lambda b, x: tensor.reduce_sum(b, tensor.broadcast(b, x[0], (5, 3)), (0,)),
         ["arith.constant", "arith.multiply"],
     ),
+    "sum beside what repeats": (
+        [(3, 4)],
+        lambda b, x: tensor.reduce_sum(
+            b, tensor.broadcast_in_dim(b, x[0], (3, 5, 4), (0, 2)), (2,)
+        ),
+        ["tensor.reduce", "tensor.broadcast_in_dim"],
+    ),
     "maximum of what repeats": (
         [(3,)],
         lambda b, x: tensor.reduce(b, tensor.broadcast(b, x[0], (5, 3)), Kind.MAX, (0,)),

@@ -94,7 +94,7 @@ class DotGeneral(TensorOp):
         batching = list(self.lhs_batching_dimensions)
         out = batching + list(self.lhs_free) + [right[d] for d in self.rhs_free]
         wide = np.float32 if lhs.dtype == np.float16 else lhs.dtype
-        product = np.einsum(lhs.astype(wide), left, rhs.astype(wide), right, out)
+        product = np.einsum(lhs.astype(wide), left, rhs.astype(wide), right, out, optimize=True)
         return (np.asarray(product).astype(lhs.dtype),)
 
     def canonicalize(self, builder: Builder) -> Sequence[Value] | None:

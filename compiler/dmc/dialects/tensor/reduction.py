@@ -147,12 +147,11 @@ class Reduce(TensorOp):
         return transpose(builder, out, [left.index(d) for d in wanted])
 
     def _of_broadcast(self, builder: Builder, inner: BroadcastInDim) -> Sequence[Value] | None:
-        """Repetition along a reduced axis is a factor of a sum, and nothing to a maximum."""
+        """Reduce first: repetition is a factor of a sum, and nothing to a maximum."""
         repeated = [d for d in inner.repeated if d in self.dimensions]
         times = prod(inner.shape[d] for d in repeated)
-        if not repeated or times == 0 or self.kind is Kind.PROD:
+        if times == 0 or (repeated and self.kind is Kind.PROD):
             return None
-        # The operand with its reduced axes reduced, then broadcast to the axes that remain.
         dims = inner.broadcast_dimensions
         gone = [axis for axis, d in enumerate(dims) if d in self.dimensions]
         x = reduce(builder, inner.operand, self.kind, gone)
