@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,7 @@ from dmc.jit.pool import pool
 from dmc.jit.target import Target, host
 from dmc.lowering.to_llvm import PARALLEL_FOR, lower_module
 from dmc.lowering.to_loops import LoopProgram, lower_to_loops
+from dmc.transforms.plan_memory import PlanMemory
 
 Array = npt.NDArray[Any]
 
@@ -56,9 +57,13 @@ class Compiled:
         return results
 
 
-def compile_native(module: Module, target: Target | None = None) -> Compiled:
-    """Lower `main` for `target` (this machine) and load it."""
+def compile_native(module: Module, target: Target | None = None, planned: bool = False) -> Compiled:
+    """Lower `main` for `target` (this machine) and load it, perhaps after planning memory."""
     target = target or host()
+    if planned:
+        module = cast(Module, module.clone({}))
+        PlanMemory().run(module)
+        verify(module)
     loops = lower_to_loops(module, "main", target.machine)
     verify(loops.module)
     lowered = lower_module(loops.module, target.machine)
@@ -94,11 +99,13 @@ def check(
 ) -> tuple[Array, ...]:
     """Hold loop interpreter and native code against the kernel interpreter."""
     expected = Interpreter(module).call("main", arrays)
-    compiled = compile_native(module, target)
-    outputs = compiled(*arrays)
-    stepped = compiled.interpret(arrays)
-    for want, loops, native in zip(expected, stepped, outputs, strict=True):
-        scale = np.abs(want[np.isfinite(want)]).max(initial=1.0) if want.size else 1.0
-        np.testing.assert_allclose(loops, want, rtol, rtol * scale)
-        np.testing.assert_allclose(native, want, rtol, rtol * scale)
+    outputs: tuple[Array, ...] = ()
+    for planned in (False, True):
+        compiled = compile_native(module, target, planned)
+        outputs = compiled(*arrays)
+        stepped = compiled.interpret(arrays)
+        for want, loops, native in zip(expected, stepped, outputs, strict=True):
+            scale = np.abs(want[np.isfinite(want)]).max(initial=1.0) if want.size else 1.0
+            np.testing.assert_allclose(loops, want, rtol, rtol * scale)
+            np.testing.assert_allclose(native, want, rtol, rtol * scale)
     return outputs

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 from typing import TypeAlias
 
 from dmc.dialects import arith, func, kernel, loop
@@ -16,6 +17,7 @@ from dmc.lowering.machine import Machine
 from dmc.lowering.schedules.body import clamp
 from dmc.lowering.schedules.movement import copy
 from dmc.syntax.errors import CompilerBug
+from dmc.transforms.memory import Kind, Place, place_of
 
 Table: TypeAlias = "dict[type[Operation], Callable[[Statements, Operation], None]]"
 """How operations that are no kernels are lowered, by class."""
@@ -27,8 +29,10 @@ IN_PLACE = (kernel.UpdateWindow, kernel.Scatter)
 class Statements:
     """Lowers blocks; `values` has the register or buffer of every kernel-level value so far.
 
-    `wanted` says into which buffer a value should be computed, where that is known beforehand
-    (what a function returns, a slice of a stacked result).
+    Where a tensor lies is what the memory plan says. Without a plan, `wanted` has the buffer a
+    value should be computed in where that is known beforehand (what a function returns, a slice
+    of a stacked result), and all else gets fresh memory. `slices` has, for each loop around, what
+    its current iteration adds to the stacked results, by result.
     """
 
     def __init__(
@@ -46,6 +50,9 @@ class Statements:
         self.buffers = buffers
         self.values: dict[Value, Value] = {}
         self.wanted: dict[Value, Value] = {}
+        self.arguments: Sequence[Value] = ()
+        self.results: Sequence[Value] = ()
+        self.slices: list[Sequence[Value | None]] = []
 
     @property
     def parallel(self) -> bool:
@@ -54,12 +61,27 @@ class Statements:
 
     def run_function(
         self, source: func.Func, arguments: Sequence[Value], results: Sequence[Value]
-    ) -> None:
-        """The body of a function whose arguments and results are in buffers."""
+    ) -> list[int | None]:
+        """The body of a function whose arguments and results are in buffers.
+
+        Returns for each result the argument whose buffer it overwrites, or None.
+        """
+        self.arguments, self.results = arguments, results
         for value, buffer in zip(source.body.args, arguments, strict=True):
             is_scalar = _type(value).rank == 0
             self.values[value] = self.b.load(buffer, []) if is_scalar else buffer
-        self.run_into(source.body, results)
+        donated = source.attributes.get("donated", ())
+        given = [arguments[i] for i in donated] if isinstance(donated, tuple) else []
+        overwrites: list[int | None] = []
+        targets: list[Value | None] = []
+        for value, result in zip(source.body.terminator.operands, results, strict=True):
+            planned = _planned(value)
+            taken = planned is not None and planned.kind is Kind.ARGUMENT
+            overwrites.append(planned.index if planned is not None and taken else None)
+            targets.append(None if taken else result)
+        self.run_into(source.body, targets)
+        assert all(arguments[i] in given for i in overwrites if i is not None)
+        return overwrites
 
     def run_into(self, block: Block, targets: Sequence[Value | None]) -> list[Value]:
         """Run `block`; put what it yields into `targets` where there is one, and return it."""
@@ -73,6 +95,15 @@ class Statements:
             if target is not None:
                 self.copy(value, target)
         return yielded
+
+    @contextmanager
+    def iteration(self, targets: Sequence[Value | None] = ()) -> Generator[None]:
+        """Within is an iteration of a loop that writes `targets` of its stacked results."""
+        self.slices.append(targets)
+        try:
+            yield
+        finally:
+            self.slices.pop()
 
     def _want(self, block: Block, value: Value, target: Value) -> None:
         """Compute `value`, if this block does, into `target`; through views too."""
@@ -117,11 +148,30 @@ class Statements:
 
     def place(self, value: Value) -> Value:
         """The buffer that `value`, a result about to be computed, is to be written to."""
-        found = self.wanted.pop(value, None)
+        planned = place_of(value)
+        found = None if planned is None else self._at(planned, buffer_type(value))
+        if found is None:
+            found = self.wanted.pop(value, None)
         if found is None:
             found = self.buffers.fresh(buffer_type(value))
             found.name = value.name
         return found
+
+    def _at(self, planned: Place, type_: MemRefType) -> Value | None:
+        """The memory of a place; None for a register."""
+        match planned.kind:
+            case Kind.REGISTER:
+                return None
+            case Kind.ARENA | Kind.PRIVATE:
+                return self.buffers.at(planned.offset, type_)
+            case Kind.RESULT:
+                return self._reshape(self.results[planned.index], type_)
+            case Kind.ARGUMENT:
+                return self._reshape(self.arguments[planned.index], type_)
+            case Kind.STACK:
+                target = self.slices[-1 - planned.depth][planned.index]
+                assert target is not None
+                return self._reshape(target, type_)
 
     def buffer(self, value: Value) -> Value:
         """`value` in memory; a scalar is stored for the purpose."""
@@ -140,7 +190,7 @@ class Statements:
             held = self.b.load(source, []) if isinstance(source.type, MemRefType) else source
             self.b.store(held, target, [])
             return
-        if same_place(source, target):
+        if isinstance(source.type, MemRefType) and same_place(source, target):
             return
         copy(self.b, self.machine, source, target, self.parallel)
 
@@ -211,19 +261,38 @@ def root(memref: Value) -> tuple[Value, int]:
 
 def same_place(source: Value, target: Value) -> bool:
     """Whether both are all of one buffer, perhaps under different shapes."""
-    if not (isinstance(source.type, MemRefType) and isinstance(target.type, MemRefType)):
-        return False
-    whole = all(_is_whole(v) for v in (source, target))
-    return whole and root(source) == root(target) and source.type.bytes == target.type.bytes
-
-
-def _is_whole(memref: Value) -> bool:
-    """Whether a view begins where the buffer it is taken of begins."""
-    op = memref.defining_op
-    if not isinstance(op, loop.SubView):
+    first, second = _unshaped(source), _unshaped(target)
+    if first is second:
         return True
-    fixed = all(not any(e.coefficients) and e.constant == 0 for e in op.map.results)
-    return fixed and _is_whole(op.memref)
+    views = [v.defining_op for v in (first, second)]
+    if not all(isinstance(op, loop.View) for op in views):
+        return False
+    return root(first) == root(second) and _bytes(first) == _bytes(second)
+
+
+def _unshaped(memref: Value) -> Value:
+    """The memref that `memref` is all of, under another shape."""
+    op = memref.defining_op
+    while isinstance(op, loop.SubView) and _bytes(op.memref) == _bytes(memref):
+        if any(any(e.coefficients) or e.constant for e in op.map.results):
+            break
+        memref = op.memref
+        op = memref.defining_op
+    return memref
+
+
+def _bytes(memref: Value) -> int:
+    assert isinstance(memref.type, MemRefType)
+    return memref.type.bytes
+
+
+def _planned(value: Value) -> Place | None:
+    """Where the plan puts a value, or what it is a view of."""
+    op = value.defining_op
+    while isinstance(op, kernel.View):
+        value = op.source
+        op = value.defining_op
+    return place_of(value)
 
 
 # Statements that are no kernels

@@ -89,7 +89,8 @@ def lower_for(s: Statements, op: Operation) -> None:
             s.values[arg] = s.b.load(tensor, [at]) if scalar else s.slice(tensor, [at])
         targets = [s.slice(stack, [at]) for stack in stacks]
         nowhere: list[Value | None] = [None] * op.carried
-        yielded = s.run_into(op.body, [*nowhere, *targets])
+        with s.iteration([*nowhere, *targets]):
+            yielded = s.run_into(op.body, [*nowhere, *targets])
         return carried.advance(yielded[: op.carried])
 
     finals = s.b.for_(0, count, step, carried.registers)
@@ -103,12 +104,14 @@ def lower_while(s: Statements, op: Operation) -> None:
 
     def test(registers: list[Value]) -> Value:
         carried.bind(op.condition.args, registers)
-        s.run(op.condition)
+        with s.iteration():
+            s.run(op.condition)
         return s.values[op.condition.terminator.operands[0]]
 
     def step(registers: list[Value]) -> list[Value]:
         carried.bind(op.body.args, registers)
-        s.run(op.body)
+        with s.iteration():
+            s.run(op.body)
         return carried.advance([s.values[v] for v in op.body.terminator.operands])
 
     finals = s.b.while_(carried.registers, test, step)
@@ -140,7 +143,9 @@ def lower_map(s: Statements, op: Operation) -> None:
 
     def point(indices: list[Value]) -> None:
         s.values.update(zip(op.body.args, indices, strict=True))
-        s.run_into(op.body, [s.slice(out, indices) for out in outputs])
+        targets = [s.slice(out, indices) for out in outputs]
+        with s.iteration(targets):
+            s.run_into(op.body, targets)
 
     def loops(indices: list[Value], first: tuple[Subscript, Subscript]) -> None:
         depth = len(indices)

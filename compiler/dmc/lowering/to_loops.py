@@ -18,6 +18,7 @@ from dmc.lowering.loop_builder import LoopBuilder, function
 from dmc.lowering.machine import Machine
 from dmc.lowering.statements import SIMPLE, Statements
 from dmc.lowering.structured import STRUCTURED
+from dmc.transforms.memory.place import ARENA_BYTES, PRIVATE_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,12 +26,14 @@ class LoopProgram:
     """A module of loop functions whose function `entry` runs the program.
 
     The entry takes the buffers of all arguments, then of all results, then the arena of
-    `arena_bytes` bytes.
+    `arena_bytes` bytes. `overwrites` has for each result the donated argument in whose buffer it is
+    left, or None: such a result must be given that buffer.
     """
 
     module: Module
     entry: str
     arena_bytes: int
+    overwrites: tuple[int | None, ...]
 
 
 def buffer_type(type_: Type) -> MemRefType:
@@ -55,11 +58,14 @@ def lower_to_loops(module: Module, name: str, machine: Machine) -> LoopProgram:
     b = LoopBuilder(entry, source.location)
     arguments = entry.body.args[: len(source.body.args)]
     results = entry.body.args[len(arguments) : -1]
-    buffers = Buffers(b, entry.body.args[-1])
+    planned, private = (source.attributes.get(k, 0) for k in (ARENA_BYTES, PRIVATE_BYTES))
+    assert isinstance(planned, int)
+    assert isinstance(private, int)
+    buffers = Buffers(b, entry.body.args[-1], planned, private)
     statements = Statements(
         b, machine, KernelFunctions(out, machine), buffers, {**SIMPLE, **STRUCTURED}
     )
-    statements.run_function(source, arguments, results)
+    overwrites = statements.run_function(source, arguments, results)
     entry.body.args[-1].type = MemRefType((buffers.arena_bytes,), DType.I8)
     out.append(b.finish())
-    return LoopProgram(out, name, buffers.arena_bytes)
+    return LoopProgram(out, name, buffers.arena_bytes, tuple(overwrites))
