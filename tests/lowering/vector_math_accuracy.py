@@ -2,7 +2,8 @@
 
     python -m tests.lowering.vector_math_accuracy [samples]
 
-prints the table in compiler/dmc/lowering/vector_math/README.md; test_vector_math.py holds the functions to its bounds.
+prints the table in the package's README.md; test_vector_math.py holds the functions to the bounds
+claimed here.
 """
 
 from __future__ import annotations
