@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from dmc.ir.location import Span
 from dmc.ir.types import DType
+from dmc.semantics.program import FunctionDeclaration
 from dmc.semantics.signature import (
     Binding,
     FunctionReference,
@@ -42,13 +43,14 @@ from dmc.semantics.types import (
     children,
     element_text,
     gradient_type,
+    pruned,
     resolved,
     stack,
 )
 from dmc.syntax.diagnostics import Diagnostic, Label
 from dmc.syntax.errors import Error, error
 
-__all__ = ["bind", "record_of"]
+__all__ = ["bind", "match_function", "record_of"]
 
 _NUMBER_DTYPES = {
     NumberClass.BOOL: DType.BOOL,
@@ -545,3 +547,43 @@ def _without_leading(given: Given) -> Given:
             )
         case GivenNumber() | GivenFunction():
             return given
+
+
+def match_function(
+    given: FunctionDeclaration, wanted: FunctionType, span: Span
+) -> dict[str, GenericValue]:
+    """Generic arguments that make a declared function fit a concrete function type.
+
+    Raises:
+        dmc.syntax.errors.Error: it does not fit.
+    """
+    solver = _Solver(given.name, span)
+    declared = FunctionType(
+        tuple(p.type for p in given.parameters), given.result if given.result else wanted.result
+    )
+    if len(declared.parameters) != len(wanted.parameters):
+        raise solver.fail("type.argument", f"{declared} is given for {wanted}")
+    for parameter, actual in zip(declared.parameters, wanted.parameters, strict=True):
+        solver.match(parameter, _given(actual), given.name)
+    solver.finish()
+    for generic in given.generics:
+        solver.require_value(generic.name, generic.kind, generic.default)
+    values = solver.values()
+    return values
+
+
+def _given(type_: Type) -> Given:
+    """A concrete type as if a value of it had been passed."""
+    match pruned(type_):
+        case TensorType(element, shape):
+            sizes = [axis.constant or 0 for axis in shape if isinstance(axis, Size)]
+            dtype = resolved(element)
+            assert isinstance(dtype, DType)
+            return GivenArray(dtype, tuple(sizes))
+        case RecordType(declaration, _, is_grad) as record:
+            fields = tuple((name, _given(part)) for name, part, _ in children(record))
+            return GivenRecord(declaration, fields, is_grad)
+        case TupleType(items):
+            return GivenTuple(tuple(map(_given, items)))
+        case _:
+            return GivenArray(DType.I64, ())

@@ -1,0 +1,296 @@
+"""Indexing: slices, elements, gathers, new axes; and the updates that assignments make."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from dmc.dialects import arith, tensor
+from dmc.ir import DType, Value, shape_of
+from dmc.ir.location import Span
+from dmc.semantics import typed
+from dmc.semantics.lower.body import Body, register
+from dmc.semantics.lower.values import Array, Lowered, Record, Static, flatten, rebuild
+from dmc.syntax.errors import CompilerBug
+
+__all__ = ["access", "update"]
+
+
+def _access(body: Body, node: typed.Access) -> Lowered:
+    base = body.value(node.base)
+    plan = _Plan.of(body, node.items)
+    match base:
+        case Array(value):
+            result, stretch = plan.select(body, value, node.span)
+            return Array(result, stretch)
+        case Record():
+            leaves = [plan.select(body, leaf, node.span)[0] for leaf in flatten(base)]
+            return rebuild(body.type(node), iter(leaves))
+        case _:
+            raise CompilerBug("only arrays and stacks are indexed")
+
+
+@dataclass(frozen=True, slots=True)
+class _Element:
+    """A scalar index: the axis is dropped."""
+
+    start: int | Value
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A slice: `length` elements from `start`, every `step`-th."""
+
+    start: int | Value
+    length: int
+    step: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Gather:
+    """An index tensor, whose axes replace the axis."""
+
+    index: Value
+
+
+@dataclass(frozen=True, slots=True)
+class _Rest:
+    """Whole axes; None stands for as many as are left."""
+
+    count: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class _New:
+    """A new axis that stretches."""
+
+
+_Item = _Element | _Part | _Gather | _Rest | _New
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """The items of an index with their values."""
+
+    items: tuple[_Item, ...]
+
+    @staticmethod
+    def of(body: Body, items: Sequence[typed.At]) -> _Plan:
+        return _Plan(tuple(_item(body, item) for item in items))
+
+    def expand(self, rank: int) -> list[_Element | _Part | _Gather | _Rest | _New]:
+        """One item per axis (and the new axes), whole axes written as `_Rest(1)`."""
+        taken = sum(
+            item.count or 0 if isinstance(item, _Rest) else not isinstance(item, _New)
+            for item in self.items
+        )
+        result: list[_Element | _Part | _Gather | _Rest | _New] = []
+        has_rest = False
+        for item in self.items:
+            if isinstance(item, _Rest):
+                count = item.count
+                if count is None:
+                    count, has_rest = rank - taken, True
+                result += [_Rest(1)] * count
+            else:
+                result.append(item)
+        if not has_rest:
+            result += [_Rest(1)] * (rank - taken)
+        return result
+
+    def select(self, body: Body, x: Value, span: Span) -> tuple[Value, frozenset[int]]:
+        """The selected part, and which of its axes stretch."""
+        builder = body.builder
+        shape = shape_of(x.type)
+        items = self.expand(len(shape))
+        _check_bounds(body, items, shape, span)
+        per_axis = [item for item in items if not isinstance(item, _New)]
+        if (
+            per_axis
+            and len(items) == len(per_axis)
+            and all(isinstance(item, _Element) for item in per_axis)
+        ):
+            starts = [item.start for item in per_axis if isinstance(item, _Element)]
+            return tensor.extract(builder, x, [_index(body, s) for s in starts]), frozenset()
+        x = _slice(body, x, per_axis)
+        kept = [
+            (axis, item) for axis, item in enumerate(per_axis) if not isinstance(item, _Element)
+        ]
+        x = tensor.reshape(builder, x, [shape_of(x.type)[axis] for axis, _ in kept])
+        grown = 1
+        for position, (_, item) in enumerate(kept):
+            if isinstance(item, _Gather):
+                grown = len(shape_of(item.index.type))
+                x = tensor.take(builder, x, item.index, position)
+        if len(items) == len(per_axis):
+            return x, frozenset()
+        sizes = list(shape_of(x.type))
+        final: list[int] = []
+        stretch: set[int] = set()
+        for item in items:
+            match item:
+                case _New():
+                    stretch.add(len(final))
+                    final.append(1)
+                case _Element():
+                    pass
+                case _Gather():
+                    final += sizes[:grown]
+                    sizes = sizes[grown:]
+                case _:
+                    final.append(sizes.pop(0))
+        return tensor.reshape(builder, x, final), frozenset(stretch)
+
+
+def _item(body: Body, item: typed.At) -> _Item:
+    match item:
+        case typed.AtRest(count=count):
+            return _Rest(count)
+        case typed.AtNew():
+            return _New()
+        case typed.AtSlice(start=start, length=length, step=step):
+            first = _position(body, start)
+            return _Part(first, body.size(length, start.span), step)
+        case typed.AtIndex(index=index):
+            value = body.lower(index)
+            if isinstance(value, Static):
+                return _Element(int(value.value))
+            assert isinstance(value, Array)
+            if shape_of(value.value.type):
+                return _Gather(value.value)
+            return _Element(arith.convert(body.builder, value.value, DType.I64))
+
+
+def _position(body: Body, node: typed.Node) -> int | Value:
+    value = body.lower(node)
+    if isinstance(value, Static):
+        return int(value.value)
+    assert isinstance(value, Array)
+    return arith.convert(body.builder, value.value, DType.I64)
+
+
+def _index(body: Body, start: int | Value) -> Value:
+    return arith.index(body.builder, start) if isinstance(start, int) else start
+
+
+def _check_bounds(body: Body, items: Sequence[_Item], shape: Sequence[int], span: Span) -> None:
+    """What is known at compile time is inside, or the program is refused for these sizes."""
+    axis = 0
+    for item in items:
+        if isinstance(item, _New):
+            continue
+        size = shape[axis]
+        match item:
+            case _Element(int() as start) if not 0 <= start < size:
+                raise body.fail("index.bounds", f"index {start} is outside an axis of {size}", span)
+            case _Part(int() as start, length, step):
+                end = start + (length - 1) * step + 1 if length else start
+                if not 0 <= start <= end <= size:
+                    raise body.fail(
+                        "index.bounds", f"the slice {start}:{end} is outside an axis of {size}",
+                        span,
+                    )  # fmt: skip
+            case _Part(_, length, step) if (length - 1) * step + 1 > size:
+                raise body.fail(
+                    "index.bounds", f"a slice of {length} does not fit an axis of {size}", span
+                )
+            case _:
+                pass
+        axis += 1
+
+
+def _slice(body: Body, x: Value, items: Sequence[_Item]) -> Value:
+    """Narrow every axis; those with elements keep size 1 for now."""
+    builder, shape = body.builder, shape_of(x.type)
+    starts: list[int | Value] = []
+    spans: list[int] = []
+    steps: list[int] = []
+    for item, size in zip(items, shape, strict=True):
+        match item:
+            case _Element(start):
+                starts.append(start)
+                spans.append(1)
+                steps.append(1)
+            case _Part(start, length, step):
+                starts.append(start)
+                spans.append((length - 1) * step + 1 if length else 0)
+                steps.append(step)
+            case _:
+                starts.append(0)
+                spans.append(size)
+                steps.append(1)
+    fixed = [start for start in starts if isinstance(start, int)]
+    if len(fixed) == len(starts):
+        limits = [s + n for s, n in zip(fixed, spans, strict=True)]
+        return tensor.slice_(builder, x, fixed, limits, steps)
+    x = tensor.dynamic_slice(builder, x, [_index(body, s) for s in starts], spans)
+    if any(step != 1 for step in steps):
+        x = tensor.slice_(builder, x, [0] * len(spans), spans, steps)
+    return x
+
+
+# ---- updates ----------------------------------------------------------------------------------
+
+
+def update(
+    body: Body,
+    current: Lowered,
+    path: Sequence[str | tuple[typed.At, ...]],
+    value: Lowered,
+    span: Span,
+) -> Lowered:
+    """`current` with the part at `path` replaced."""
+    if not path:
+        return value
+    first, *rest = path
+    if isinstance(first, str):
+        assert isinstance(current, Record)
+        inner = update(body, current.fields[first], rest, value, span)
+        return Record(current.type, {**current.fields, first: inner})
+    plan = _Plan.of(body, first)
+    if rest:
+        raise CompilerBug("an index ends the target of an assignment")
+    leaves = [
+        _replace(body, plan, x, part, span)
+        for x, part in zip(flatten(current), flatten(value), strict=True)
+    ]
+    return _same_structure(current, leaves)
+
+
+def _same_structure(current: Lowered, leaves: list[Value]) -> Lowered:
+    if isinstance(current, Array):
+        return Array(leaves[0])
+    assert isinstance(current, Record)
+    return rebuild(current.type, iter(leaves))
+
+
+def _replace(body: Body, plan: _Plan, x: Value, part: Value, span: Span) -> Value:
+    builder, shape = body.builder, shape_of(x.type)
+    items = plan.expand(len(shape))
+    _check_bounds(body, items, shape, span)
+    starts: list[Value] = []
+    sizes: list[int] = []
+    for item, size in zip(items, shape, strict=True):
+        match item:
+            case _Element(start):
+                starts.append(_index(body, start))
+                sizes.append(1)
+            case _Part(start, length, 1):
+                starts.append(_index(body, start))
+                sizes.append(length)
+            case _Rest():
+                starts.append(_index(body, 0))
+                sizes.append(size)
+            case _:
+                raise body.fail(
+                    "feature.unsupported", "assigning this selection is not supported yet", span
+                )
+    inner = [n for n, item in zip(sizes, items, strict=True) if not isinstance(item, _Element)]
+    rank = len(shape_of(part.type))
+    places = range(len(inner) - rank, len(inner))
+    part = tensor.broadcast_in_dim(builder, part, inner, places)
+    part = tensor.reshape(builder, part, sizes)
+    return tensor.dynamic_update_slice(builder, x, part, starts)
+
+
+register(typed.Access, _access)

@@ -1,0 +1,338 @@
+"""Lowering of one function body: the environment, and a method for each kind of node."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from dmc.dialects import arith, tensor
+from dmc.ir import Block, Builder, DType, Location, TensorType, Value, shape_of
+from dmc.ir.location import Span
+from dmc.semantics import typed
+from dmc.semantics.lower.values import (
+    UNIT,
+    Array,
+    Lowered,
+    Record,
+    Static,
+    Tuple,
+    flatten,
+    rebuild,
+)
+from dmc.semantics.sizes import Size
+from dmc.semantics.typed import Symbol
+from dmc.semantics.types import (
+    Element,
+    KeyType,
+    RecordType,
+    StackType,
+    Substitution,
+    TupleType,
+    Type,
+    children,
+    gradient_type,
+    pruned,
+    resolved,
+    stack,
+)
+from dmc.semantics.types import TensorType as Tensor
+from dmc.syntax.diagnostics import Diagnostic, Label
+from dmc.syntax.errors import CompilerBug, Error, error
+
+if TYPE_CHECKING:
+    from dmc.semantics.lower.program import Lowering
+
+__all__ = ["Body"]
+
+
+class Body:
+    """Lowers typed nodes at an insertion point. `bounds` are exclusive upper bounds of indexes."""
+
+    def __init__(
+        self,
+        lowering: Lowering,
+        builder: Builder,
+        substitution: Substitution,
+        environment: dict[Symbol, Lowered],
+        bounds: dict[Symbol, int] | None = None,
+    ) -> None:
+        self.lowering = lowering
+        self.builder = builder
+        self.substitution = substitution
+        self.environment = environment
+        self.bounds: dict[Symbol, int] = bounds if bounds is not None else {}
+
+    def inside(self, block: Block) -> Body:
+        """The same names, building into a region; assignments inside stay inside."""
+        builder = Builder(block, location=self.builder.location)
+        return Body(
+            self.lowering, builder, self.substitution, dict(self.environment), dict(self.bounds)
+        )
+
+    # -- types
+
+    def type(self, node: typed.Node) -> Type:
+        """The concrete type of a node."""
+        return self.substitution.type(pruned(node.type))
+
+    def dtype(self, element: Element, span: Span | None = None) -> DType:
+        element = self.substitution.element(resolved(element))
+        element = resolved(element)
+        if isinstance(element, DType):
+            return element
+        raise CompilerBug(f"no dtype for {element} at {span}")
+
+    def size(self, size: Size, span: Span) -> int:
+        """The value of a size. Raises ShapeError when it is not a whole number from 0."""
+        value = self.substitution.size(size)
+        constant = value.constant
+        if constant is None or constant < 0:
+            raise self.fail("shape.size", f"the size {size} is {value} here", span)
+        return constant
+
+    def fail(self, code: str, title: str, span: Span, text: str = "") -> Error:
+        """An error that only concrete sizes reveal."""
+        return error(Diagnostic(code, title, Label(span, text)))
+
+    # -- dispatch
+
+    def lower(self, node: typed.Node) -> Lowered:
+        """The value of a node, built at the insertion point."""
+        outer = self.builder.location
+        self.builder.location = Location(node.span)
+        try:
+            return _LOWER[type(node)](self, node)
+        finally:
+            self.builder.location = outer
+
+    def value(self, node: typed.Node) -> Lowered:
+        """The value of a node with its numbers made tensors of the node's type."""
+        return self.materialize(self.lower(node), self.type(node))
+
+    def array(self, node: typed.Node) -> Value:
+        """The tensor that a node gives."""
+        value = self.value(node)
+        if not isinstance(value, Array):
+            raise CompilerBug(f"{type(node).__name__} gives no tensor")
+        return value.value
+
+    def materialize(self, value: Lowered, type_: Type) -> Lowered:
+        """Turn compile-time numbers into constants of the type."""
+        match value:
+            case Static(number):
+                target = pruned(type_)
+                dtype = DType.I64
+                if isinstance(target, Tensor):
+                    dtype = self.dtype(target.element)
+                elif isinstance(number, float):
+                    dtype = DType.F64
+                return Array(self.constant(number, dtype))
+            case Tuple(items):
+                target = pruned(type_)
+                parts = target.items if isinstance(target, TupleType) else ()
+                return Tuple(
+                    tuple(self.materialize(i, p) for i, p in zip(items, parts, strict=True))
+                )
+            case Record(inner, fields):
+                parts = {name: part for name, part, _ in children(inner)}
+                return Record(
+                    inner, {name: self.materialize(v, parts[name]) for name, v in fields.items()}
+                )
+            case _:
+                return value
+
+    def constant(self, number: bool | int | float, dtype: DType, *shape: int) -> Value:
+        if dtype.is_integer and isinstance(number, float):
+            number = int(number)
+        return arith.constant(self.builder, number, TensorType(shape, dtype))
+
+    def leaves(self, node: typed.Node) -> list[Value]:
+        """The flattened tensors of a node."""
+        return flatten(self.value(node))
+
+    def rebuild(self, type_: Type, values: Iterator[Value]) -> Lowered:
+        return rebuild(type_, values)
+
+    # -- statements
+
+    def assign(self, symbol: Symbol, value: Lowered) -> None:
+        """Give a name its value; unnamed IR values take its name for printing."""
+        if isinstance(value, Array) and not value.value.name:
+            value.value.name = symbol.name
+        self.environment[symbol] = value
+
+    def bind(self, pattern: typed.BindPattern, value: Lowered) -> None:
+        match pattern:
+            case None:
+                return
+            case Symbol():
+                self.assign(pattern, value)
+            case _:
+                if not isinstance(value, Tuple):
+                    raise CompilerBug("only tuples come apart")
+                for part, item in zip(pattern, value.items, strict=True):
+                    self.bind(part, item)
+
+
+# ---- simple nodes -----------------------------------------------------------------------------
+
+
+def _literal(body: Body, node: typed.Literal) -> Lowered:
+    return Static(node.value)
+
+
+def _size_value(body: Body, node: typed.SizeValue) -> Lowered:
+    value = body.substitution.size(node.size).constant
+    if value is None:
+        raise body.fail("shape.size", f"{node.size} is not a whole number here", node.span)
+    return Static(value)
+
+
+def _local(body: Body, node: typed.Local) -> Lowered:
+    value = body.environment[node.symbol]
+    if node.symbol.kind is typed.SymbolKind.INDEX and isinstance(value, Array):
+        wanted = body.type(node)
+        if isinstance(wanted, Tensor):
+            dtype = body.dtype(wanted.element)
+            return Array(arith.convert(body.builder, value.value, dtype))
+    return value
+
+
+def _tuple(body: Body, node: typed.MakeTuple) -> Lowered:
+    return Tuple(tuple(body.lower(item) for item in node.items))
+
+
+def _make_array(body: Body, node: typed.MakeArray) -> Lowered:
+    items = [body.value(item) for item in node.items]
+    return join_items(body, items, body.type(node))
+
+
+def join_items(body: Body, items: list[Lowered], type_: Type) -> Lowered:
+    """Values of one type along a new leading axis."""
+    columns = [flatten(item) for item in items]
+    joined: list[Value] = []
+    for parts in zip(*columns, strict=True):
+        shape = shape_of(parts[0].type)
+        if not shape:
+            joined.append(tensor.from_elements(body.builder, parts))
+            continue
+        lifted = [tensor.reshape(body.builder, part, (1, *shape)) for part in parts]
+        joined.append(tensor.concatenate(body.builder, lifted, 0))
+    return rebuild(type_, iter(joined))
+
+
+def _make_record(body: Body, node: typed.MakeRecord) -> Lowered:
+    type_ = body.type(node)
+    assert isinstance(type_, RecordType)
+    parts = {name: part for name, part, _ in children(type_)}
+    fields: dict[str, Lowered] = {}
+    for entry, value in zip(node.declaration.fields, node.fields, strict=True):
+        fields[entry.name] = body.materialize(body.lower(value), parts[entry.name])
+    return Record(type_, fields)
+
+
+def _with_fields(body: Body, node: typed.WithFields) -> Lowered:
+    record = body.value(node.record)
+    assert isinstance(record, Record)
+    parts = {name: part for name, part, _ in children(record.type)}
+    changes = {
+        name: body.materialize(body.lower(value), parts[name]) for name, value in node.changes
+    }
+    return Record(record.type, {**record.fields, **changes})
+
+
+def _field(body: Body, node: typed.FieldOf) -> Lowered:
+    record = body.lower(node.record)
+    assert isinstance(record, Record)
+    return record.fields[node.name]
+
+
+def _params(body: Body, node: typed.ParamsOf) -> Lowered:
+    return trained_part(body.value(node.record))
+
+
+def trained_part(value: Lowered) -> Lowered:
+    """The `Grad`-shaped part of a value."""
+    match value:
+        case Record(type_, fields):
+            grad = gradient_type(type_)
+            assert isinstance(grad, RecordType | StackType)
+            parts = {name: trained_part(fields[name]) for name, _, _ in children(grad)}
+            return Record(grad, parts)
+        case Tuple(items):
+            return Tuple(tuple(trained_part(item) for item in items))
+        case _:
+            return value
+
+
+def _fill(body: Body, node: typed.Fill) -> Lowered:
+    type_ = body.type(node)
+    if isinstance(type_, Tensor) and not type_.shape:
+        return Static(node.value)
+    return fill(body, type_, node.value, node.span)
+
+
+def fill(body: Body, type_: Type, value: int | float, span: Span) -> Lowered:
+    """Every leaf of a concrete type filled with one number."""
+    match pruned(type_):
+        case Tensor(element, shape):
+            sizes = [body.size(axis, span) for axis in shape if isinstance(axis, Size)]
+            return Array(body.constant(value, body.dtype(element), *sizes))
+        case TupleType(items):
+            return Tuple(tuple(fill(body, item, value, span) for item in items))
+        case RecordType() | StackType() as record:
+            fields = {n: fill(body, part, value, span) for n, part, _ in children(record)}
+            return Record(record, fields)
+        case KeyType():
+            return Array(body.constant(0, DType.I64))
+        case other:
+            raise CompilerBug(f"{other} cannot be filled")
+
+
+def _block(body: Body, node: typed.Block) -> Lowered:
+    for statement in node.statements:
+        body.lower(statement)
+    return body.lower(node.value) if node.value is not None else UNIT
+
+
+def _bind(body: Body, node: typed.Bind) -> Lowered:
+    body.bind(node.pattern, body.lower(node.value))
+    return UNIT
+
+
+def _function_value(body: Body, node: typed.FunctionValue) -> Lowered:
+    from dmc.semantics.lower.functions import capture
+
+    return capture(body, node.callee)
+
+
+def stacked_type(count: int, type_: Type) -> Type:
+    """`count * type_`."""
+    return stack(Size.of(count), type_)
+
+
+Lower = Callable[[Body, typed.Node], Lowered]
+_LOWER: dict[type[typed.Node], Lower] = {}
+
+
+def register(kind: type[typed.Node], lower: Callable[..., Lowered]) -> None:
+    """Say how nodes of a kind are lowered."""
+    _LOWER[kind] = lower
+
+
+for _kind, _lower in (
+    (typed.Literal, _literal),
+    (typed.SizeValue, _size_value),
+    (typed.Local, _local),
+    (typed.MakeTuple, _tuple),
+    (typed.MakeArray, _make_array),
+    (typed.MakeRecord, _make_record),
+    (typed.WithFields, _with_fields),
+    (typed.FieldOf, _field),
+    (typed.ParamsOf, _params),
+    (typed.Fill, _fill),
+    (typed.Block, _block),
+    (typed.Bind, _bind),
+    (typed.FunctionValue, _function_value),
+):
+    register(_kind, _lower)

@@ -1,0 +1,312 @@
+"""Calls: instances of declared functions, functions inlined because they see local names."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+
+from dmc.dialects import func
+from dmc.ir import Value
+from dmc.semantics import typed
+from dmc.semantics.lower.body import Body, register
+from dmc.semantics.lower.elementwise import apply
+from dmc.semantics.lower.values import (
+    Array,
+    Function,
+    Lowered,
+    Pullback,
+    Record,
+    flatten,
+    rebind,
+    rebuild,
+    values_in,
+)
+from dmc.semantics.program import FunctionDeclaration
+from dmc.semantics.typed import Callee, Symbol
+from dmc.semantics.types import (
+    GenericValue,
+    Substitution,
+    Type,
+    children,
+    gradient_type,
+    pruned,
+)
+from dmc.syntax.errors import CompilerBug
+
+__all__ = ["call", "capture", "outline"]
+
+
+def capture(body: Body, callee: Callee) -> Lowered:
+    """A function value: the names it uses, as they are now."""
+    if isinstance(callee, typed.LocalFunction):
+        return body.environment[callee.symbol]
+    environment = {
+        symbol: body.environment[symbol]
+        for symbol in free_symbols(callee)
+        if symbol in body.environment
+    }
+    return Function(callee, environment, body.substitution)
+
+
+def free_symbols(root: object) -> list[Symbol]:
+    """Every name that a function's body or receiver reads, its own included."""
+    found: dict[Symbol, None] = {}
+    pending: list[object] = [root]
+    while pending:
+        item = pending.pop()
+        match item:
+            case typed.Local(symbol=symbol) | typed.LocalFunction(symbol=symbol):
+                found.setdefault(symbol)
+            case typed.Place(symbol=symbol):
+                found.setdefault(symbol)
+            case typed.Pull(function=symbol):
+                found.setdefault(symbol)
+            case _:
+                pass
+        if isinstance(item, tuple):
+            pending.extend(item)  # pyright: ignore[reportUnknownArgumentType]
+        elif isinstance(item, _TREE):
+            pending.extend(getattr(item, f.name) for f in dataclasses.fields(item))
+    return list(found)
+
+
+_TREE = (
+    typed.Node, typed.IndexRange, typed.AtIndex, typed.AtSlice, typed.Place, typed.UserFunction,
+    typed.Lambda, typed.Derived,
+)  # fmt: skip
+
+
+# ---- calls ------------------------------------------------------------------------------------
+
+
+def _call(body: Body, node: typed.Call) -> Lowered:
+    arguments = [None if argument is None else body.value(argument) for argument in node.arguments]
+    return call(body, node.callee, arguments, node)
+
+
+def call(
+    body: Body, callee: Callee, arguments: Sequence[Lowered | None], node: typed.Node
+) -> Lowered:
+    """A call with lowered arguments; None takes the default."""
+    match callee:
+        case typed.UserFunction():
+            return _call_user(body, callee, arguments)
+        case typed.LocalFunction(symbol=symbol):
+            function = body.environment[symbol]
+            assert isinstance(function, Function)
+            return call_function(body, function, arguments, node)
+        case typed.Lambda(parameters=parameters, body=inner):
+            scope = _nested(body, dict(body.environment), body.substitution)
+            for parameter, argument in zip(parameters, arguments, strict=True):
+                assert argument is not None
+                scope.assign(parameter, argument)
+            return scope.value(inner)
+        case typed.PreludeFunction(name=name):
+            return apply(body, name, [a for a in arguments if a is not None])
+        case typed.Derived():
+            from dmc.semantics.lower.derivatives import derive
+
+            return derive(body, callee, arguments, node)
+
+
+def call_function(
+    body: Body, function: Function, arguments: Sequence[Lowered | None], node: typed.Node
+) -> Lowered:
+    """Call a function value in the surroundings that it saw when it was made."""
+    inner = _nested(body, dict(function.environment), function.substitution)
+    return call(inner, function.callee, arguments, node)
+
+
+def _nested(body: Body, environment: dict[Symbol, Lowered], substitution: Substitution) -> Body:
+    """Other names and generics at the same insertion point."""
+    return Body(body.lowering, body.builder, substitution, environment, dict(body.bounds))
+
+
+def concrete(substitution: Substitution, values: dict[str, GenericValue]) -> Substitution:
+    """Generic arguments in the caller's terms, with the caller's values put in."""
+    result = Substitution()
+    for name, value in values.items():
+        result = result.extended(name, substitution.value(value))
+    return result
+
+
+def _call_user(
+    body: Body, callee: typed.UserFunction, arguments: Sequence[Lowered | None]
+) -> Lowered:
+    declaration = callee.declaration
+    substitution = concrete(body.substitution, dict(callee.generics))
+    receiver = body.value(callee.receiver) if callee.receiver is not None else None
+    given = complete(body, declaration, substitution, arguments, receiver)
+    if any(isinstance(value, Function) for value in given):
+        return inline(body, declaration, substitution, given, receiver)
+    instance = body.lowering.instance(declaration, substitution)
+    values = flatten(receiver) if receiver is not None else []
+    for value in given:
+        values += flatten(value)
+    results = func.call(body.builder, instance, values)
+    assert declaration.result is not None
+    return rebuild(substitution.type(declaration.result), iter(results))
+
+
+def complete(
+    body: Body,
+    declaration: FunctionDeclaration,
+    substitution: Substitution,
+    arguments: Sequence[Lowered | None],
+    receiver: Lowered | None,
+) -> list[Lowered]:
+    """All arguments as tensors, defaults lowered in the callee's terms."""
+    scope = _nested(body, {}, substitution)
+    if receiver is not None and declaration.self_symbol is not None:
+        scope.environment[declaration.self_symbol] = receiver
+    given: list[Lowered] = []
+    for symbol, argument, default in zip(
+        declaration.symbols, arguments, declaration.defaults, strict=True
+    ):
+        type_ = substitution.type(symbol.type)
+        if argument is None:
+            assert default is not None
+            argument = scope.lower(default)
+        value = body.materialize(argument, type_)
+        scope.environment[symbol] = value
+        given.append(value)
+    return given
+
+
+def inline(
+    body: Body,
+    declaration: FunctionDeclaration,
+    substitution: Substitution,
+    arguments: Sequence[Lowered],
+    receiver: Lowered | None,
+) -> Lowered:
+    """The body of a function at the insertion point."""
+    scope = _nested(body, {}, substitution)
+    if receiver is not None and declaration.self_symbol is not None:
+        scope.environment[declaration.self_symbol] = receiver
+    for symbol, value in zip(declaration.symbols, arguments, strict=True):
+        scope.environment[symbol] = value
+    assert declaration.body is not None and declaration.result is not None
+    value = scope.lower(declaration.body)
+    return scope.materialize(value, substitution.type(declaration.result))
+
+
+# ---- functions of their own -------------------------------------------------------------------
+
+
+def outline(
+    body: Body, callee: Callee, arguments: Sequence[Lowered | None], node: typed.Node
+) -> tuple[func.Func, list[Value], list[Lowered]]:
+    """A function of the module that computes the call, for the differentiation operators.
+
+    Returns the function, the captured values that are its first arguments, and the completed
+    arguments, whose leaves are the others.
+    """
+    callee, environment, substitution = _resolve(body, callee)
+    scope = _nested(body, environment, substitution)
+    if isinstance(callee, typed.UserFunction):
+        declaration = callee.declaration
+        generics = concrete(substitution, dict(callee.generics))
+        receiver = scope.value(callee.receiver) if callee.receiver is not None else None
+        given = complete(scope, declaration, generics, arguments, receiver)
+        if not any(isinstance(value, Function) for value in given):
+            captured = flatten(receiver) if receiver is not None else []
+            return body.lowering.instance(declaration, generics), captured, given
+    else:
+        given = [argument for argument in arguments if argument is not None]
+    seen = capture(scope, callee)
+    functions = [value for value in given if isinstance(value, Function | Pullback)]
+    captured = list(dict.fromkeys(v for item in (seen, *functions) for v in values_in(item)))
+    plain = [leaf for value in given if not isinstance(value, Function) for leaf in flatten(value)]
+    types = [value.type for value in (*captured, *plain)]
+    names = [value.name for value in (*captured, *plain)]
+    function, builder = func.function(
+        body.lowering.module, _name(callee), types, names, body.builder.location, private=True
+    )
+    renamed = dict(zip(captured, function.body.args, strict=False))
+    leaves = iter(function.body.args[len(captured) :])
+    inner = Body(body.lowering, builder, substitution, {}, dict(body.bounds))
+    seen = rebind(seen, lambda value: renamed[value])
+    passed = [
+        rebind(value, lambda v: renamed[v])
+        if isinstance(value, Function | Pullback)
+        else _like(value, leaves)
+        for value in given
+    ]
+    if isinstance(seen, Function):
+        result = call_function(inner, seen, passed, node)
+    else:
+        raise CompilerBug("nothing to call")
+    result = inner.materialize(result, _result_type(body, node))
+    func.finish(function, builder, flatten(result))
+    return function, captured, given
+
+
+def _result_type(body: Body, node: typed.Node) -> Type:
+    """Only numbers need a type to become tensors; a derivative's own type says enough."""
+    return body.substitution.type(pruned(node.type))
+
+
+def _resolve(body: Body, callee: Callee) -> tuple[Callee, dict[Symbol, Lowered], Substitution]:
+    """Follow local names to the function they hold."""
+    environment, substitution = dict(body.environment), body.substitution
+    while isinstance(callee, typed.LocalFunction):
+        function = environment[callee.symbol]
+        assert isinstance(function, Function)
+        callee = function.callee
+        environment, substitution = dict(function.environment), function.substitution
+    return callee, environment, substitution
+
+
+def _name(callee: Callee) -> str:
+    match callee:
+        case typed.UserFunction(declaration=declaration):
+            return declaration.reference.name
+        case typed.Derived(operator=operator):
+            return operator.value
+        case typed.PreludeFunction(name=name):
+            return name
+        case _:
+            return "lambda"
+
+
+def _like(value: Lowered, leaves: Iterator[Value]) -> Lowered:
+    """The structure of `value` with other leaves."""
+    return rebind(value, lambda _: next(leaves))
+
+
+# ---- map over leaves --------------------------------------------------------------------------
+
+
+def _map_leaves(body: Body, node: typed.MapLeaves) -> Lowered:
+    trees = [body.value(tree) for tree in node.trees]
+    return _map(body, node.function, trees)
+
+
+def _map(body: Body, function: typed.Lambda, trees: Sequence[Lowered]) -> Lowered:
+    first = trees[0]
+    if isinstance(first, Record):
+        trained = {name for name, _, _ in children(gradient_type(first.type))}
+        fields = dict(first.fields)
+        for name in fields:
+            if name in trained:
+                parts = [t.fields[name] for t in trees if isinstance(t, Record)]
+                fields[name] = _map(body, function, parts)
+        return Record(first.type, fields)
+    scope = _nested(body, dict(body.environment), body.substitution)
+    for parameter, tree in zip(function.parameters, trees, strict=True):
+        scope.environment[parameter] = tree
+    result = scope.lower(function.body)
+    assert isinstance(first, Array)
+    from dmc.ir import dtype_of, shape_of
+    from dmc.semantics.lower.values import Static
+
+    if isinstance(result, Static):
+        leaf = first.value.type
+        constant = body.constant(result.value, dtype_of(leaf), *shape_of(leaf))
+        return Array(constant)
+    return result
+
+
+register(typed.Call, _call)
+register(typed.MapLeaves, _map_leaves)

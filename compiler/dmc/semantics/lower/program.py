@@ -1,0 +1,210 @@
+"""Lowering of functions of a checked program into one module of tensor-level IR."""
+
+from __future__ import annotations
+
+import dmc.semantics.lower.access
+import dmc.semantics.lower.builtins
+import dmc.semantics.lower.loops
+import dmc.semantics.lower.reductions  # noqa: F401  (each registers the nodes it lowers)
+from dmc.dialects import func
+from dmc.ir import Builder, Location, Module, TensorType
+from dmc.ir import DType as IRDType
+from dmc.semantics import typed
+from dmc.semantics.lower.body import Body
+from dmc.semantics.lower.functions import inline
+from dmc.semantics.lower.initial import build_model
+from dmc.semantics.lower.values import Array, Function, Lowered, flatten, rebuild
+from dmc.semantics.program import FunctionDeclaration, Program
+from dmc.semantics.signature import FunctionReference, Instance
+from dmc.semantics.sizes import Size
+from dmc.semantics.types import (
+    DType,
+    FunctionType,
+    KeyType,
+    Leaf,
+    RecordType,
+    Role,
+    Substitution,
+    Type,
+    leaves,
+    resolved,
+)
+from dmc.syntax.errors import CompilerBug
+
+__all__ = ["Lowering", "leaf_type", "lower_function"]
+
+
+def lower_function(program: Program, instance: Instance) -> Module:
+    """A module with one public function, named as in the source, and the private ones it calls.
+
+    Its arguments are the leaves of the parameters in order (those in `instance.defaults` and
+    function-typed ones are absent), its results the leaves of the result. `Model.init` names the
+    initializer of a model.
+
+    Raises:
+        dmc.syntax.errors.Error: when the sizes of this instance make the program wrong.
+    """
+    lowering = Lowering(program)
+    owner, _, name = instance.reference.name.rpartition(".")
+    if name == "init" and owner:
+        module = program.modules[instance.reference.module]
+        model = module.models.get(module.records[owner])
+        if model is not None and "init" not in model.methods:
+            lowering.lower_init(instance, module.records[owner].itself())
+            return lowering.module
+    lowering.lower_entry(instance)
+    return lowering.module
+
+
+def leaf_type(leaf: Leaf) -> TensorType:
+    """The IR type of a concrete leaf; a key is an i64."""
+    if isinstance(leaf.type, KeyType):
+        return TensorType((), IRDType.I64)
+    element = resolved(leaf.type.element)
+    shape = [axis.constant for axis in leaf.type.shape if isinstance(axis, Size)]
+    if not isinstance(element, DType) or None in shape or len(shape) < len(leaf.type.shape):
+        raise CompilerBug(f"{leaf.name}: {leaf.type} is not concrete")
+    return TensorType(tuple(n for n in shape if n is not None), element)
+
+
+class Lowering:
+    """The module being built, with one function for each instance of a declaration."""
+
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        self.module = Module.empty()
+        self._instances: dict[tuple[FunctionDeclaration, str], func.Func] = {}
+
+    def instance(self, declaration: FunctionDeclaration, substitution: Substitution) -> func.Func:
+        """The function for these generic arguments, lowered when it is first asked for."""
+        key = declaration, _spelled(substitution)
+        known = self._instances.get(key)
+        if known is not None:
+            return known
+        function, builder, values = self._declare(declaration, substitution, frozenset(), True)
+        self._instances[key] = function
+        self._fill(declaration, substitution, function, builder, values)
+        return function
+
+    def lower_entry(self, instance: Instance) -> func.Func:
+        """The public function of the module."""
+        declaration = self.program.function(instance.reference)
+        substitution = instance.substitution
+        functions = dict(instance.functions)
+        absent = instance.defaults | functions.keys()
+        function, builder, values = self._declare(declaration, substitution, absent, False)
+        for name, reference in functions.items():
+            values[name] = self._function(declaration, name, reference, substitution)
+        self._fill(declaration, substitution, function, builder, values)
+        return function
+
+    def _declare(
+        self,
+        declaration: FunctionDeclaration,
+        substitution: Substitution,
+        absent: frozenset[str],
+        private: bool,
+    ) -> tuple[func.Func, Builder, dict[str, Lowered]]:
+        """An empty function and the parameters as values."""
+        named: list[tuple[str, Type]] = []
+        if declaration.self_symbol is not None:
+            named.append(("self", substitution.type(declaration.self_symbol.type)))
+        named += [
+            (p.name, substitution.type(p.type))
+            for p in declaration.parameters
+            if p.name not in absent
+        ]
+        found = [leaf for name, type_ in named for leaf in leaves(type_, (name,))]
+        function, builder = func.function(
+            self.module,
+            declaration.reference.name,
+            [leaf_type(leaf) for leaf in found],
+            [leaf.name for leaf in found],
+            Location(declaration.span),
+            private=private,
+        )
+        arguments = iter(function.body.args)
+        return function, builder, {name: rebuild(type_, arguments) for name, type_ in named}
+
+    def _fill(
+        self,
+        declaration: FunctionDeclaration,
+        substitution: Substitution,
+        function: func.Func,
+        builder: Builder,
+        values: dict[str, Lowered],
+    ) -> None:
+        body = Body(self, builder, substitution, {})
+        receiver = values.get("self") if declaration.self_symbol is not None else None
+        if receiver is not None and declaration.self_symbol is not None:
+            body.environment[declaration.self_symbol] = receiver
+        given: list[Lowered] = []
+        for parameter, symbol, default in zip(
+            declaration.parameters, declaration.symbols, declaration.defaults, strict=True
+        ):
+            value = values.get(parameter.name)
+            if value is None:
+                assert default is not None
+                value = body.materialize(body.lower(default), substitution.type(parameter.type))
+            body.environment[symbol] = value
+            given.append(value)
+        result = inline(body, declaration, substitution, given, receiver)
+        func.finish(function, builder, flatten(result))
+
+    def _function(
+        self,
+        declaration: FunctionDeclaration,
+        name: str,
+        reference: FunctionReference,
+        substitution: Substitution,
+    ) -> Lowered:
+        """A function given from outside for a parameter of function type."""
+        parameter = declaration.signature.parameter(name)
+        assert parameter is not None
+        wanted = substitution.type(parameter.type)
+        assert isinstance(wanted, FunctionType)
+        given = self.program.function(reference)
+        from dmc.semantics.binding import match_function
+
+        generics = match_function(given, wanted, parameter.span)
+        callee = typed.UserFunction(given, generics)
+        return Function(callee, {}, Substitution())
+
+    # -- models
+
+    def lower_init(self, instance: Instance, record: RecordType) -> func.Func:
+        """The function that makes a model: a key and hyperparameters to its leaves."""
+        substitution = instance.substitution
+        type_ = substitution.type(record)
+        assert isinstance(type_, RecordType)
+        hypers = [
+            entry
+            for entry in record.declaration.fields
+            if entry.role is Role.HYPER and entry.name not in instance.defaults
+        ]
+        named: list[tuple[str, Type]] = [("key", KeyType())]
+        named += [(entry.name, substitution.type(entry.type)) for entry in hypers]
+        found = [leaf for name, part in named for leaf in leaves(part, (name,))]
+        function, builder = func.function(
+            self.module,
+            instance.reference.name,
+            [leaf_type(leaf) for leaf in found],
+            [leaf.name for leaf in found],
+            Location(record.declaration.span),
+        )
+        arguments = iter(function.body.args)
+        values = {name: rebuild(part, arguments) for name, part in named}
+        key = values.pop("key")
+        assert isinstance(key, Array)
+        body = Body(self, builder, substitution, {})
+        model = build_model(body, type_, key.value, values)
+        return func.finish(function, builder, flatten(model))
+
+
+def _spelled(substitution: Substitution) -> str:
+    """A key for equal substitutions: types print in full."""
+    parts = [f"{n}={v}" for n, v in sorted(substitution.sizes.items())]
+    parts += [f"*{n}={list(map(str, v))}" for n, v in sorted(substitution.packs.items())]
+    parts += [f"{n}:{resolved(v)!r}" for n, v in sorted(substitution.elements.items())]
+    parts += [f"{n}:{v}" for n, v in sorted(substitution.records.items(), key=lambda i: i[0])]
+    return " ".join(parts)

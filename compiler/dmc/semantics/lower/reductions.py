@@ -1,0 +1,296 @@
+"""Reductions over axes and over indexes."""
+
+from __future__ import annotations
+
+import math as pymath
+from collections.abc import Sequence
+
+from dmc.dialects import arith, autodiff, control, math, tensor
+from dmc.dialects.arith import Direction
+from dmc.dialects.tensor import Kind
+from dmc.ir import Block, Builder, DType, Value, shape_of
+from dmc.ir.location import Span
+from dmc.semantics import typed
+from dmc.semantics.lower.body import Body, fill, register, trained_part
+from dmc.semantics.lower.elementwise import apply, combine
+from dmc.semantics.lower.values import Array, Lowered, Record, Static, Tuple, flatten, rebuild
+from dmc.semantics.typed import AxisChoice, Reduction
+from dmc.semantics.types import TensorType as Tensor
+from dmc.semantics.types import Type
+
+__all__ = ["build_map", "reduce_axes"]
+
+_KINDS = {
+    Reduction.SUM: Kind.SUM,
+    Reduction.PROD: Kind.PROD,
+    Reduction.MAX: Kind.MAX,
+    Reduction.MIN: Kind.MIN,
+}
+
+
+def _reduce(body: Body, node: typed.Reduce) -> Lowered:
+    operand = body.value(node.operand)
+    if isinstance(operand, Record | Tuple):
+        return _total(body, operand)
+    assert isinstance(operand, Array)
+    axes = _positions(body, node.axes, node.operand, operand.value)
+    return Array(reduce_axes(body, node.reduction, operand.value, axes, node.span))
+
+
+def _total(body: Body, record: Lowered) -> Lowered:
+    """`sum` of all trained leaves of a record."""
+    total: Lowered = Static(0)
+    for leaf in flatten(trained_part(record)):
+        part = tensor.reduce_sum(body.builder, leaf, range(len(shape_of(leaf.type))))
+        total = Array(part) if isinstance(total, Static) else apply(body, "+", [total, Array(part)])
+    return total
+
+
+def _positions(
+    body: Body, choice: AxisChoice, operand: typed.Node, value: Value
+) -> tuple[int, ...]:
+    rank = len(shape_of(value.type))
+    if choice.everything:
+        return tuple(range(rank))
+    positions = [p % rank for p in choice.positions]
+    if choice.pack_start is not None:
+        from dmc.semantics.types import Pack, pruned
+
+        declared = pruned(operand.type)
+        assert isinstance(declared, Tensor)
+        after = len(declared.shape) - choice.pack_start - 1
+        assert isinstance(declared.shape[choice.pack_start], Pack)
+        positions += range(choice.pack_start, rank - after)
+    return tuple(sorted(set(positions)))
+
+
+def reduce_axes(
+    body: Body, reduction: Reduction, x: Value, axes: Sequence[int], span: Span
+) -> Value:
+    """Reduce along static axes.
+
+    Raises IndexOutOfRange when a maximum of nothing is asked for.
+    """
+    builder, shape = body.builder, shape_of(x.type)
+    count = pymath.prod(shape[a] for a in axes)
+    if count == 0 and reduction not in (Reduction.SUM, Reduction.PROD, Reduction.SOFTMAX):
+        raise body.fail("shape.empty", f"`{reduction.value}` of no elements", span)
+    match reduction:
+        case Reduction.SUM | Reduction.PROD | Reduction.MAX | Reduction.MIN:
+            return tensor.reduce(builder, x, _KINDS[reduction], axes)
+        case Reduction.MEAN:
+            total = tensor.reduce(builder, x, Kind.SUM, axes)
+            return arith.divide(builder, total, arith.constant(builder, count, total.type))
+        case Reduction.LOGSUMEXP:
+            top = _finite(body, tensor.reduce(builder, x, Kind.MAX, axes))
+            exp = math.exp(builder, arith.subtract(builder, x, _spread(builder, top, shape, axes)))
+            total = tensor.reduce(builder, exp, Kind.SUM, axes)
+            return arith.add(builder, top, math.log(builder, total))
+        case Reduction.SOFTMAX:
+            top = _finite(body, tensor.reduce(builder, x, Kind.MAX, axes))
+            exp = math.exp(builder, arith.subtract(builder, x, _spread(builder, top, shape, axes)))
+            total = tensor.reduce(builder, exp, Kind.SUM, axes)
+            return arith.divide(builder, exp, _spread(builder, total, shape, axes))
+        case Reduction.ARGMAX | Reduction.ARGMIN:
+            kind = Kind.MAX if reduction is Reduction.ARGMAX else Kind.MIN
+            if len(axes) != 1:
+                x, axes = tensor.reshape(builder, x, (count,)), (0,)
+            return tensor.arg_reduce(builder, x, kind, axes[0])
+
+
+def _finite(body: Body, top: Value) -> Value:
+    """The maximum as a constant shift, 0 where every element is -inf."""
+    builder = body.builder
+    top = builder.insert(autodiff.StopGradient([top])).result
+    nothing = arith.compare(
+        builder, Direction.EQ, top, arith.constant(builder, -pymath.inf, top.type)
+    )
+    return arith.select(builder, nothing, arith.zeros(builder, top.type), top)
+
+
+def _spread(builder: Builder, x: Value, shape: Sequence[int], axes: Sequence[int]) -> Value:
+    kept = [axis for axis in range(len(shape)) if axis not in axes]
+    return tensor.broadcast_in_dim(builder, x, shape, kept)
+
+
+# ---- builders ---------------------------------------------------------------------------------
+
+
+def _build(body: Body, node: typed.Build) -> Lowered:
+    values, sizes = build_map(body, node.indexes, node.body, node.span)
+    del sizes
+    return rebuild(body.type(node), iter(values))
+
+
+def build_map(
+    body: Body, indexes: Sequence[typed.IndexRange], element: typed.Node, span: Span
+) -> tuple[list[Value], list[int]]:
+    """The element at every point of static ranges, stacked along leading axes."""
+    starts: list[int] = []
+    sizes: list[int] = []
+    for entry in indexes:
+        start, stop = body.lower(entry.start), body.lower(entry.stop)
+        assert isinstance(start, Static) and isinstance(stop, Static)
+        starts.append(int(start.value))
+        sizes.append(max(int(stop.value) - int(start.value), 0))
+    block = Block([control.INDEX] * len(sizes), [e.symbol.name for e in indexes])
+    inner = body.inside(block)
+    for entry, argument, start, size in zip(indexes, block.args, starts, sizes, strict=True):
+        _bind_index(inner, entry.symbol, argument, start, start + size)
+    values = inner.leaves(element)
+    control.make_yield(inner.builder, values)
+    return list(control.make_map(body.builder, sizes, block).results), sizes
+
+
+def _bind_index(body: Body, symbol: typed.Symbol, argument: Value, start: int, stop: int) -> None:
+    value = argument
+    if start:
+        value = arith.add(body.builder, argument, arith.index(body.builder, start))
+    body.environment[symbol] = Array(value)
+    body.bounds[symbol] = stop
+
+
+# ---- reductions over indexes ------------------------------------------------------------------
+
+
+def _reduce_indexes(body: Body, node: typed.ReduceIndexes) -> Lowered:
+    fixed: list[typed.IndexRange] = []
+    for position, entry in enumerate(node.indexes):
+        bounds = body.lower(entry.start), body.lower(entry.stop)
+        if all(isinstance(bound, Static) for bound in bounds):
+            fixed.append(entry)
+            continue
+        return _dynamic(body, node, position)
+    values, sizes = build_map(body, fixed, node.body, node.span)
+    axes = tuple(range(len(sizes)))
+    done = [reduce_axes(body, node.reduction, value, axes, node.span) for value in values]
+    return rebuild(body.type(node), iter(done))
+
+
+def _dynamic(body: Body, node: typed.ReduceIndexes, position: int) -> Lowered:
+    """A range known at run time: masked when it has a static bound, else a loop."""
+    entry = node.indexes[position]
+    if node.reduction in (Reduction.MEAN, Reduction.LOGSUMEXP):
+        raise body.fail(
+            "feature.unsupported",
+            f"`{node.reduction.value}` over a run-time range is not supported yet",
+            node.span,
+        )
+    before, after = node.indexes[:position], node.indexes[position + 1 :]
+    inner_body: typed.Node = node.body
+    if before or after:
+        # Ranges that follow may depend on this one: nest them inside.
+        rest = (*before, *after)
+        inner_body = typed.ReduceIndexes(node.type, node.span, node.reduction, rest, node.body)
+    start = body.lower(entry.start)
+    bound = upper_bound(body, entry.stop)
+    if isinstance(start, Static) and bound is not None:
+        return _masked(body, node, entry, inner_body, int(start.value), bound)
+    return _accumulate(body, node, entry, inner_body)
+
+
+def upper_bound(body: Body, node: typed.Node) -> int | None:
+    """An inclusive upper bound of a whole number, from the bounds of enclosing indexes."""
+    match node:
+        case typed.Literal(value=value):
+            return int(value)
+        case typed.SizeValue():
+            value = body.lower(node)
+            return int(value.value) if isinstance(value, Static) else None
+        case typed.Local(symbol=symbol):
+            bound = body.bounds.get(symbol)
+            if bound is not None:
+                return bound - 1
+            value = body.environment.get(symbol)
+            return int(value.value) if isinstance(value, Static) else None
+        case typed.Apply(function="+", operands=(a, b)):
+            one, other = upper_bound(body, a), upper_bound(body, b)
+            return one + other if one is not None and other is not None else None
+        case typed.Apply(function="-", operands=(a, b)):
+            one, other = upper_bound(body, a), body.lower(b)
+            if one is not None and isinstance(other, Static):
+                return one - int(other.value)
+            return None
+        case _:
+            return None
+
+
+_NEUTRAL = {
+    Reduction.SUM: 0.0,
+    Reduction.PROD: 1.0,
+    Reduction.MAX: -pymath.inf,
+    Reduction.MIN: pymath.inf,
+}
+
+
+def _neutral(body: Body, reduction: Reduction, type_: Type, span: Span) -> Lowered:
+    number = _NEUTRAL[reduction]
+    if isinstance(type_, Tensor) and not body.dtype(type_.element).is_float:
+        info = 2**31 - 1 if body.dtype(type_.element) is DType.I32 else 2**63 - 1
+        number = int(max(-info - 1, min(info, number)))
+    return fill(body, type_, number, span)
+
+
+def _masked(
+    body: Body,
+    node: typed.ReduceIndexes,
+    entry: typed.IndexRange,
+    element: typed.Node,
+    start: int,
+    bound: int,
+) -> Lowered:
+    size = max(bound - start, 0)
+    stop = body.array(entry.stop)
+    stop = arith.convert(body.builder, stop, DType.I64)
+    block = Block([control.INDEX], [entry.symbol.name])
+    inner = body.inside(block)
+    _bind_index(inner, entry.symbol, block.args[0], start, start + size)
+    index = inner.environment[entry.symbol]
+    assert isinstance(index, Array)
+    inside = arith.compare(inner.builder, Direction.LT, index.value, stop)
+    yes, no = Block(), Block()
+    taken, other = inner.inside(yes), inner.inside(no)
+    control.make_yield(taken.builder, taken.leaves(element))
+    neutral = _neutral(other, node.reduction, body.type(node), node.span)
+    control.make_yield(other.builder, flatten(neutral))
+    branch = control.make_if(inner.builder, inside, yes, no)
+    control.make_yield(inner.builder, branch.results)
+    values = control.make_map(body.builder, [size], block).results
+    kind = _KINDS[node.reduction]
+    done = [tensor.reduce(body.builder, value, kind, (0,)) for value in values]
+    return rebuild(body.type(node), iter(done))
+
+
+_STEP = {
+    Reduction.SUM: "+",
+    Reduction.PROD: "*",
+    Reduction.MAX: "maximum",
+    Reduction.MIN: "minimum",
+}
+
+
+def _accumulate(
+    body: Body, node: typed.ReduceIndexes, entry: typed.IndexRange, element: typed.Node
+) -> Lowered:
+    start = arith.convert(body.builder, body.array(entry.start), DType.I64)
+    stop = arith.convert(body.builder, body.array(entry.stop), DType.I64)
+    count = arith.subtract(body.builder, stop, start)
+    neutral = flatten(_neutral(body, node.reduction, body.type(node), node.span))
+    types = [value.type for value in neutral]
+    block = Block([control.INDEX, *types], [entry.symbol.name])
+    inner = body.inside(block)
+    index = arith.add(inner.builder, block.args[0], start)
+    inner.environment[entry.symbol] = Array(index)
+    parts = inner.leaves(element)
+    sums = [
+        combine(inner, _STEP[node.reduction], total, part)
+        for total, part in zip(block.args[1:], parts, strict=True)
+    ]
+    control.make_yield(inner.builder, sums)
+    loop = control.make_for(body.builder, count, neutral, (), block)
+    return rebuild(body.type(node), iter(loop.finals))
+
+
+register(typed.Reduce, _reduce)
+register(typed.Build, _build)
+register(typed.ReduceIndexes, _reduce_indexes)
