@@ -28,7 +28,10 @@ def default_directory() -> Path | None:
     if chosen is not None:
         return Path(chosen) if chosen else None
     base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "dmc"
+    try:
+        return (Path(base) if base else Path.home() / ".cache") / "dmc"
+    except RuntimeError:  # a user without a home
+        return None
 
 
 def digest(*parts: str) -> str:

@@ -22,7 +22,9 @@ import llvmlite.binding as llvm
 from dmc import __version__
 from dmc.jit.cache import ObjectCache, default_directory, digest
 from dmc.jit.processors import available
-from dmc.jit.target import Target, default
+from dmc.jit.target import ENVIRONMENT_VARIABLE, Target, default
+from dmc.syntax.diagnostics import Diagnostic
+from dmc.syntax.errors import CompilerBug, error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -32,8 +34,8 @@ CODE_GENERATION_LEVEL = 2
 T = TypeVar("T")
 
 
-class CodegenError(Exception):
-    """LLVM refused a module or could not link it: a fault of the compiler, not of the user."""
+class CodegenError(CompilerBug):
+    """LLVM refused a module or could not link it."""
 
 
 @dataclass
@@ -78,10 +80,17 @@ class Engine:
         """Compile `modules`, link them with each other, and find the addresses of `exports`.
 
         Functions that no module defines are taken from `symbols`, then from this process. Raises
-        CodegenError when a module does not parse or verify, or a symbol is missing.
+        CodegenError when a module does not parse or verify, or a symbol is missing;
+        `UnsupportedError` (`feature.target`) when this processor cannot run the target's code.
         """
         if not self.target.is_host:
-            raise CodegenError(f"code for {self.target.cpu} cannot run on this processor")
+            raise error(
+                Diagnostic(
+                    "feature.target",
+                    f"code for `{self.target.cpu}` ({self.target.architecture}) cannot run here",
+                    help=(f"print it as assembly, or unset {ENVIRONMENT_VARIABLE}",),
+                )
+            )
         objects = tuple(self.compile_all(modules))
         library = llvm.JITLibraryBuilder()
         for content in objects:
