@@ -9,10 +9,24 @@ import pytest
 import dmc.dialects  # noqa: F401  (all operations are registered)
 from dmc.dialects import arith
 from dmc.dialects.elementwise import Elementwise, Scale, X
-from dmc.ir import Batched, Builder, DenseElements, DType, RuleMissing, Value, operand, result
+from dmc.ir import (
+    Batched,
+    Builder,
+    DenseElements,
+    DType,
+    Module,
+    RuleMissing,
+    Value,
+    operand,
+    result,
+    verify,
+)
+from dmc.ir.parser import parse_module
+from dmc.ir.printer import print_module
 from tests.dialects import checks
 from tests.dialects.checks import Draw, Sample
 from tests.dialects.op_table import ASPECTS, EXEMPT, ROWS, operations
+from tests.transforms.programs import add_function
 
 CHECKS: dict[str, Callable[[Sample], None]] = {
     "runs": checks.check_runs,
@@ -57,6 +71,24 @@ def test_rules_keep_the_precision(row: Sample, dtype: DType) -> None:
     checks.check_runs(narrow)
     if (row.op, "adjoint") not in EXEMPT:
         checks.check_adjoint(narrow, 1e-3 if dtype is DType.F32 else 0.3)
+
+
+@pytest.mark.parametrize("generic", [False, True], ids=["pretty", "generic"])
+def test_text_round_trips(generic: bool) -> None:
+    """All rows as functions of one module: printed, parsed and printed again."""
+    module = Module.empty()
+    for row in ROWS:
+
+        def code(builder: Builder, values: list[Value], row: Sample = row) -> Sequence[Value]:
+            out = row.build(builder, *values)
+            return [out] if isinstance(out, Value) else out
+
+        name = module.fresh_name(row.op.replace(".", "_"))
+        add_function(module, name, [draw.type for draw in row.inputs], code)
+    text = print_module(module, generic=generic)
+    again = parse_module(text)
+    verify(again)
+    assert print_module(again, generic=generic) == text
 
 
 class Planted(Elementwise):

@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from dmc.dialects import arith, tensor
 from dmc.ir import (
@@ -57,7 +59,8 @@ def batched(
     made = program(types, whole)
     wanted = loop(point, inputs, sizes, output)
     (got,) = outputs_of(made, inputs)
-    np.testing.assert_allclose(got, wanted.sum(tuple(range(len(sizes)))) if summed else wanted)
+    total = wanted.sum(tuple(range(len(sizes)))) if summed else wanted
+    np.testing.assert_allclose(got, total, rtol=1e-12, atol=1e-12)
     return check(made, Canonicalize(), arguments=inputs)
 
 
@@ -334,3 +337,68 @@ def test_adjoint_of_windows() -> None:
 
     made = names(batched([LINE, RNG.normal(size=(4, 3))], (4,), body, summed=True))
     assert made["scatter"] == made["pad"] == made["reduce"] == 0
+
+
+# Any index expressions: reads and their adjoints against loops
+
+
+@st.composite
+def subscripts(draw: st.DrawFn, axes: int) -> Callable[..., Value]:
+    """An index expression of the map indices and a captured table of positions."""
+    terms = [(axis, draw(st.integers(-2, 3))) for axis in range(axes) if draw(st.booleans())]
+    constant = draw(st.integers(-2, 4))
+    table = draw(st.sampled_from([None, None, *range(axes)]))
+    folded = draw(st.sampled_from([None, None, 2, 3]))
+
+    def build(b: Builder, ids: Value, at: list[Value]) -> Value:
+        total = arith.index(b, constant)
+        for axis, step in terms:
+            total = arith.add(b, total, times(b, at[axis], step))
+        if folded is not None:
+            total = arith.remainder(b, total, arith.index(b, folded))
+        if table is not None:
+            total = arith.add(b, total, tensor.extract(b, ids, [at[table]]))
+        return total
+
+    return build
+
+
+@settings(max_examples=60)
+@given(st.data())
+def test_any_reads(data: st.DataObject) -> None:
+    sizes = tuple(data.draw(st.lists(st.integers(1, 4), min_size=1, max_size=3)))
+    shape = tuple(data.draw(st.lists(st.integers(1, 6), min_size=1, max_size=3)))
+    own = [data.draw(subscripts(len(sizes))) for _ in shape]
+
+    def body(b: Builder, inputs: list[Value], at: list[Value]) -> Value:
+        return tensor.extract(b, inputs[0], [s(b, inputs[1], at) for s in own])
+
+    inputs = [RNG.normal(size=shape), RNG.integers(0, 4, 4), RNG.normal(size=sizes)]
+    batched(inputs, sizes, body)
+    batched(inputs, sizes, adjoint_of(body), summed=True)
+
+
+@settings(max_examples=60)
+@given(st.data())
+def test_any_windows(data: st.DataObject) -> None:
+    sizes = tuple(data.draw(st.lists(st.integers(1, 4), min_size=1, max_size=2)))
+    shape = tuple(data.draw(st.lists(st.integers(1, 6), min_size=1, max_size=2)))
+    part = tuple(data.draw(st.integers(1, n)) for n in shape)
+    own = [data.draw(subscripts(len(sizes))) for _ in shape]
+
+    def body(b: Builder, inputs: list[Value], at: list[Value]) -> Value:
+        starts = [s(b, inputs[1], at) for s in own]
+        return tensor.dynamic_slice(b, inputs[0], starts, part)
+
+    def adjoint(b: Builder, inputs: list[Value], at: list[Value]) -> Value:
+        op = body(b, inputs, at).defining_op
+        assert op is not None
+        seed = tensor.take(b, inputs[2], at[0])
+        bar = op.adjoint(b, [seed])[0]
+        assert bar is not None
+        return bar
+
+    seeds = RNG.normal(size=(sizes[0], *part))
+    inputs = [RNG.normal(size=shape), RNG.integers(0, 4, 4), seeds]
+    batched(inputs, sizes, body)
+    batched(inputs, sizes, adjoint, summed=True)

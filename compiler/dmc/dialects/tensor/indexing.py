@@ -257,6 +257,8 @@ class DynamicUpdateSlice(TensorOp):
 
     def batch(self, builder: Builder, operands: Sequence[Batched]) -> Sequence[Batched]:
         x, update, *starts = operands
+        if self.update.type == self.input.type:
+            return (update,)
         axes, sizes = union(operands), axis_sizes(operands)
         lead = [sizes[axis] for axis in axes]
         base = align(builder, x, axes, sizes)
