@@ -1,0 +1,328 @@
+"""Batching a region: what it computes at every point of an index space, computed at once.
+
+Each value inside becomes a `Batched` value outside: a whole tensor with those axes of the index
+space leading that the value depends on. So what depends on no index is computed once, and what
+depends on some is computed for those alone. Operations say in `batch` how they do it; control
+flow, which holds regions, is done here:
+
+- a condition or trip count that is the same at all points stays control flow over whole tensors;
+- with a condition that differs, both branches are computed and selected from;
+- with a trip count or loop condition that differs, the loop runs until the last point is done and
+  points that are done keep their values (as lanes under a mask do).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from dmc.dialects import arith, control, tensor
+from dmc.dialects.tensor import align, union
+from dmc.ir import (
+    Batched,
+    Block,
+    Builder,
+    DType,
+    Operation,
+    TensorType,
+    Trait,
+    Value,
+    shape_of,
+)
+from dmc.transforms.order import reads_of
+
+
+class Unbatchable(Exception):
+    """A region holds what cannot be computed at all points at once, or should not be."""
+
+
+@dataclass
+class Batcher:
+    """Batches over axes of `sizes`; values of more than `most_bytes` are refused.
+
+    `divergent`: also loops that run differently at different points.
+    """
+
+    sizes: Sequence[int]
+    divergent: bool = False
+    most_bytes: int = 1 << 28
+    values: dict[Value, Batched] = field(default_factory=dict[Value, Batched])
+
+    def get(self, value: Value) -> Batched:
+        """What `value` became; a value from outside is the same at all points."""
+        return self.values.get(value, Batched(value))
+
+    def align(self, builder: Builder, item: Batched, axes: Sequence[int]) -> Value:
+        """The whole tensor with all of `axes` leading."""
+        return align(builder, item, axes, dict(enumerate(self.sizes)))
+
+    def run(self, block: Block, builder: Builder, mask: Batched | None) -> list[Batched]:
+        """Batch the operations of `block` and return what its terminator passes on.
+
+        `mask` tells at which points the block runs at all (None: at all of them).
+        """
+        for op in block:
+            if op.has(Trait.TERMINATOR):
+                return [self.get(value) for value in op.operands]
+            with builder.at(op.location.by("batch-maps")):
+                results = self._operation(op, builder, mask)
+            for old, new in zip(op.results, results, strict=True):
+                self._check(op, new)
+                if not new.value.name:
+                    new.value.name = old.name
+                self.values[old] = new
+        raise ValueError("the block has no terminator")
+
+    def _check(self, op: Operation, item: Batched) -> None:
+        type_ = item.value.type
+        if isinstance(type_, TensorType) and type_.bytes > self.most_bytes:
+            raise Unbatchable(f"{op.name} would take {type_.bytes} bytes")
+
+    def _operation(
+        self, op: Operation, builder: Builder, mask: Batched | None
+    ) -> Sequence[Batched]:
+        inputs = [self.get(value) for value in reads_of(op)]
+        if not any(item.axes for item in inputs) and (mask is None or not _may_diverge(op)):
+            return self._once(op, builder)
+        match op:
+            case control.If():
+                return self._if(op, builder, mask)
+            case control.For():
+                return self._for(op, builder, mask)
+            case control.While():
+                return self._while(op, builder, mask)
+            case control.Map():
+                raise Unbatchable("a map inside was not batched")
+            case _:
+                operands = [self.get(value) for value in op.operands]
+                if op.has(Trait.ELEMENTWISE):
+                    axes = union(operands)
+                    operands = [Batched(self.align(builder, o, axes), axes) for o in operands]
+                return op.batch(builder, operands)
+
+    def _once(self, op: Operation, builder: Builder) -> list[Batched]:
+        """The same at all points: computed once."""
+        mapping = {value: self.get(value).value for value in reads_of(op)}
+        new = builder.insert(op.clone(mapping))
+        return [Batched(value) for value in new.results]
+
+    # Branches
+
+    def _if(self, op: control.If, builder: Builder, mask: Batched | None) -> list[Batched]:
+        condition = self.get(op.condition)
+        if condition.axes:
+            return self._select(op, builder, condition, mask)
+        ends: list[list[Batched]] = []
+        blocks = [Block(), Block()]
+        for old, new in zip((op.on_true, op.on_false), blocks, strict=True):
+            ends.append(self.run(old, Builder(new, location=builder.location), mask))
+        axes = [union(pair) for pair in zip(*ends, strict=True)]
+        for block, end in zip(blocks, ends, strict=True):
+            inner = Builder(block, location=builder.location)
+            whole = [self.align(inner, item, a) for item, a in zip(end, axes, strict=True)]
+            control.make_yield(inner, whole)
+        new = control.make_if(builder, condition.value, *blocks)
+        return [Batched(v, a) for v, a in zip(new.results, axes, strict=True)]
+
+    def _select(
+        self, op: control.If, builder: Builder, condition: Batched, mask: Batched | None
+    ) -> list[Batched]:
+        negated = Batched(arith.logical_not(builder, condition.value), condition.axes)
+        on_true = self.run(op.on_true, builder, self._and(builder, mask, condition))
+        on_false = self.run(op.on_false, builder, self._and(builder, mask, negated))
+        pairs = zip(on_true, on_false, strict=True)
+        return [self._choose(builder, condition, x, y) for x, y in pairs]
+
+    def _and(self, builder: Builder, mask: Batched | None, other: Batched) -> Batched:
+        """Where both hold; a mask of None holds everywhere."""
+        if mask is None:
+            return other
+        axes = union([mask, other])
+        pair = [self.align(builder, item, axes) for item in (mask, other)]
+        return Batched(arith.logical_and(builder, *pair), axes)
+
+    def _choose(
+        self, builder: Builder, condition: Batched, on_true: Batched, on_false: Batched
+    ) -> Batched:
+        """One or the other at each point."""
+        if on_true == on_false:
+            return on_true
+        axes = union([condition, on_true, on_false])
+        x, y = (self.align(builder, item, axes) for item in (on_true, on_false))
+        shape = shape_of(x.type)
+        where = [axes.index(axis) for axis in condition.axes]
+        predicate = tensor.broadcast_in_dim(builder, condition.value, shape, where)
+        return Batched(arith.select(builder, predicate, x, y), axes)
+
+    # Loops
+
+    def _for(self, op: control.For, builder: Builder, mask: Batched | None) -> list[Batched]:
+        count = self.get(op.count)
+        if count.axes:
+            return self._uneven_for(op, builder, count, mask)
+        scanned = [self._scan_first(builder, self.get(value)) for value in op.scanned]
+        axes = [self.get(value).axes for value in op.inits]
+        while True:
+            block = Block([control.INDEX], [op.index.name])
+            self.values[op.index] = Batched(block.args[0])
+            self._carry(block, op.carried_args, axes)
+            for arg, item in zip(op.scanned_args, scanned, strict=True):
+                type_ = TensorType(shape_of(item.value.type)[1:], _dtype(arg))
+                self.values[arg] = Batched(block.add_arg(type_, arg.name), item.axes)
+            inner = Builder(block, location=builder.location)
+            ends = self.run(op.body, inner, mask)
+            grown = _grown(axes, ends[: op.carried])
+            if grown == axes:
+                break
+            axes = grown
+            block.drop_all()
+        nexts = [self.align(inner, e, a) for e, a in zip(ends, axes, strict=False)]
+        stacks = ends[op.carried :]
+        control.make_yield(inner, [*nexts, *(item.value for item in stacks)])
+        new = control.make_for(
+            builder,
+            count.value,
+            self._inits(builder, op.inits, axes),
+            [item.value for item in scanned],
+            block,
+            op.trip_count,
+            op.reverse,
+            op.checkpoint,
+        )
+        finals = [Batched(v, a) for v, a in zip(new.finals, axes, strict=True)]
+        return finals + [
+            self._iteration_last(builder, value, item.axes)
+            for value, item in zip(new.stacks, stacks, strict=True)
+        ]
+
+    def _inits(
+        self, builder: Builder, inits: Sequence[Value], axes: Sequence[tuple[int, ...]]
+    ) -> list[Value]:
+        pairs = zip(inits, axes, strict=True)
+        return [self.align(builder, self.get(value), a) for value, a in pairs]
+
+    def _carry(
+        self, block: Block, args: Sequence[Value], axes: Sequence[tuple[int, ...]]
+    ) -> list[Batched]:
+        """Block arguments for carried values over these axes."""
+        for arg, a in zip(args, axes, strict=True):
+            shape = (*(self.sizes[axis] for axis in a), *shape_of(arg.type))
+            value = block.add_arg(TensorType(shape, _dtype(arg)), arg.name)
+            self.values[arg] = Batched(value, a)
+        return [self.values[arg] for arg in args]
+
+    def _scan_first(self, builder: Builder, item: Batched) -> Batched:
+        """A scanned tensor with the axis of the iteration in front of the axes of points."""
+        lead, rank = len(item.axes), len(shape_of(item.value.type))
+        order = (lead, *range(lead), *range(lead + 1, rank))
+        return Batched(tensor.transpose(builder, item.value, order), item.axes)
+
+    def _iteration_last(self, builder: Builder, value: Value, axes: tuple[int, ...]) -> Batched:
+        """A stack with the axis of the iteration behind the axes of points."""
+        lead, rank = len(axes), len(shape_of(value.type))
+        order = (*range(1, lead + 1), 0, *range(lead + 1, rank))
+        return Batched(tensor.transpose(builder, value, order), axes)
+
+    def _uneven_for(
+        self, op: control.For, builder: Builder, count: Batched, mask: Batched | None
+    ) -> list[Batched]:
+        """A count that differs: run to the largest; points that are done keep their values."""
+        if not self.divergent or op.scanned or op.stacks or op.reverse:
+            raise Unbatchable("a trip count differs from point to point")
+        every = range(len(count.axes))
+        longest = tensor.reduce(builder, count.value, tensor.Kind.MAX, every)
+        axes = [self.get(value).axes for value in op.inits]
+        while True:
+            block = Block([control.INDEX], [op.index.name])
+            index = block.args[0]
+            self.values[op.index] = Batched(index)
+            held = self._carry(block, op.carried_args, axes)
+            inner = Builder(block, location=builder.location)
+            position = self.align(inner, Batched(index), count.axes)
+            going = arith.compare(inner, arith.Direction.LT, position, count.value)
+            active = self._and(inner, mask, Batched(going, count.axes))
+            ends = self.run(op.body, inner, active)
+            pairs = zip(ends, held, strict=True)
+            nexts = [self._choose(inner, active, new, old) for new, old in pairs]
+            grown = _grown(axes, nexts)
+            if grown == axes:
+                break
+            axes = grown
+            block.drop_all()
+        control.make_yield(inner, [item.value for item in nexts])
+        new = control.make_for(builder, longest, self._inits(builder, op.inits, axes), [], block)
+        return [Batched(v, a) for v, a in zip(new.finals, axes, strict=True)]
+
+    def _while(self, op: control.While, builder: Builder, mask: Batched | None) -> list[Batched]:
+        axes = [self.get(value).axes for value in op.inits]
+        while True:
+            grown = self._try_while(op, builder, mask, axes)
+            if isinstance(grown, control.While):
+                return [Batched(v, a) for v, a in zip(grown.results, axes, strict=False)]
+            axes = grown
+
+    def _try_while(
+        self,
+        op: control.While,
+        builder: Builder,
+        mask: Batched | None,
+        axes: list[tuple[int, ...]],
+    ) -> control.While | list[tuple[int, ...]]:
+        """The loop with values carried over `axes`, or the axes that they need."""
+        start = builder.block.last if builder.before is None else builder.before.previous
+        inits = self._inits(builder, op.inits, axes)
+        for arg, value, a in zip(op.condition.args, inits, axes, strict=True):
+            self.values[arg] = Batched(value, a)
+        first = self._and(builder, mask, self.run(op.condition, builder, mask)[0])
+        if first.axes and not self.divergent:
+            raise Unbatchable("a loop condition differs from point to point")
+        body = Block()
+        held = self._carry(body, op.body.args, axes)
+        flag = Batched(body.add_arg(first.value.type, "active"), first.axes)
+        inner = Builder(body, location=builder.location)
+        ends = self.run(op.body, inner, flag if flag.axes else mask)
+        pairs = zip(ends, held, strict=True)
+        nexts = [self._choose(inner, flag, new, old) if flag.axes else new for new, old in pairs]
+        grown = _grown(axes, nexts)
+        if grown != axes:
+            self._undo(builder, start)
+            return grown
+        whole = [self.align(inner, item, a) for item, a in zip(nexts, axes, strict=True)]
+        for arg, value, a in zip(op.condition.args, whole, axes, strict=True):
+            self.values[arg] = Batched(value, a)
+        still = flag if flag.axes else None
+        again = self._and(inner, still, self.run(op.condition, inner, still)[0])
+        control.make_yield(inner, [*whole, again.value])
+        test = Block([value.type for value in (*inits, first.value)])
+        at = Builder(test, location=builder.location)
+        every = range(len(first.axes))
+        control.make_yield(at, [tensor.reduce(at, test.args[-1], tensor.Kind.ANY, every)])
+        return control.make_while(builder, [*inits, first.value], test, body)
+
+    def _undo(self, builder: Builder, after: Operation | None) -> None:
+        """Erase what was built behind `after`."""
+        erase_between(builder.block, after, builder.before)
+
+
+def erase_between(block: Block, after: Operation | None, before: Operation | None) -> None:
+    """Erase the operations of `block` between two of them (None: its ends)."""
+    at = block.last if before is None else before.previous
+    while at is not None and at is not after:
+        previous = at.previous
+        at.erase()
+        at = previous
+
+
+def _grown(axes: Sequence[tuple[int, ...]], nexts: Sequence[Batched]) -> list[tuple[int, ...]]:
+    """The axes that carried values need to hold their next values too."""
+    return [tuple(sorted({*a, *item.axes})) for a, item in zip(axes, nexts, strict=True)]
+
+
+def _may_diverge(op: Operation) -> bool:
+    """Whether `op` might not end if run where it should not be."""
+    return any(isinstance(inner, control.While) for inner in op.walk())
+
+
+def _dtype(value: Value) -> DType:
+    assert isinstance(value.type, TensorType)
+    return value.type.dtype
