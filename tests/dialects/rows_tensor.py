@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from dmc.dialects import arith, tensor
 from dmc.dialects.tensor import Combiner, Kind
-from dmc.ir import Builder, DType, TensorType, Value
+from dmc.ir import Builder, DType, TensorType, Value, dtype_of
 from tests.dialects.checks import Build, Draw, Sample
 
 F64, I32, I64, BOOL = DType.F64, DType.I32, DType.I64, DType.BOOL
@@ -65,7 +65,7 @@ _MOVEMENT = (
     ),
     Sample(
         "tensor.pad",
-        lambda b, x: tensor.pad(b, x, arith.scalar(b, 0.0, arith.dtype_of(x.type)), (1, 0), (0, 0)),
+        lambda b, x: tensor.pad(b, x, arith.scalar(b, 0.0, dtype_of(x.type)), (1, 0), (0, 0)),
         (X,),
         "zeros",
     ),
@@ -137,7 +137,7 @@ _INDEXING = (
     Sample(
         "tensor.dynamic_update_slice",
         lambda b, u, i: tensor.dynamic_update_slice(
-            b, arith.zeros(b, TensorType((4, 3), arith.dtype_of(u.type))), u, (i, arith.index(b, 0))
+            b, arith.zeros(b, TensorType((4, 3), dtype_of(u.type))), u, (i, arith.index(b, 0))
         ),
         (Draw((2, 3)), index(0, 2)),
         "into zeros",
