@@ -1,0 +1,221 @@
+"""Comparison, selection and operations on bits."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Sequence
+
+import numpy as np
+
+from dmc.dialects.elementwise import Elementwise, Keep, X, splat_of
+from dmc.ir import (
+    Array,
+    Attribute,
+    Builder,
+    DType,
+    Interpreter,
+    Trait,
+    Type,
+    Value,
+    attribute,
+    operand,
+    result,
+    with_dtype,
+)
+
+
+class Direction(enum.Enum):
+    """Comparisons, by StableHLO's names. All but `NE` are false when an operand is NaN."""
+
+    EQ = "EQ"
+    NE = "NE"
+    LT = "LT"
+    LE = "LE"
+    GT = "GT"
+    GE = "GE"
+
+
+_COMPARE = {
+    Direction.EQ: np.equal,
+    Direction.NE: np.not_equal,
+    Direction.LT: np.less,
+    Direction.LE: np.less_equal,
+    Direction.GT: np.greater,
+    Direction.GE: np.greater_equal,
+}
+
+
+class Compare(Elementwise):
+    """`arith.compare`: an `i1` for each pair of elements."""
+
+    name = "arith.compare"
+    traits = frozenset({Trait.ELEMENTWISE, Trait.INTEGER_VALUED})
+    lhs = operand()
+    rhs = operand()
+    direction = attribute(Direction)
+    result = result()
+    terms = (None, None)
+
+    def infer(self) -> Sequence[Type]:
+        return (with_dtype(super().infer()[0], DType.BOOL),)
+
+    def evaluate(self, operands: Sequence[Array], interpreter: Interpreter) -> Sequence[Array]:
+        return (_COMPARE[self.direction](*operands),)
+
+
+class Select(Elementwise):
+    """`arith.select`: `on_true` where `predicate` holds, else `on_false`.
+
+    C1: the predicate is `i1` of the operands' shape.
+    """
+
+    name = "arith.select"
+    predicate = operand()
+    on_true = operand()
+    on_false = operand()
+    result = result()
+    numpy = np.where
+    terms = (None, Keep(X), Keep(X, negate=True))
+
+    def infer(self) -> Sequence[Type]:
+        type_ = self.on_true.type
+        self.require(0, self.on_false.type == type_, "the two values differ in type")
+        self.require(1, self.predicate.type == with_dtype(type_, DType.BOOL), "predicate type")
+        return (type_,)
+
+    def fold(self) -> Sequence[Value | Attribute] | None:
+        if self.on_true is self.on_false:
+            return (self.on_true,)
+        match splat_of(self.predicate):
+            case True:
+                return (self.on_true,)
+            case False:
+                return (self.on_false,)
+            case _:
+                return super().fold()
+
+
+class And(Elementwise):
+    """`arith.and`: bitwise; logical on `i1`."""
+
+    name = "arith.and"
+    traits = frozenset({Trait.ELEMENTWISE, Trait.COMMUTATIVE, Trait.INTEGER_VALUED})
+    lhs = operand()
+    rhs = operand()
+    result = result()
+    numpy = np.bitwise_and
+    terms = (None, None)
+
+    def fold(self) -> Sequence[Value | Attribute] | None:
+        for one, other in ((self.lhs, self.rhs), (self.rhs, self.lhs)):
+            match splat_of(one):
+                case True:
+                    return (other,)
+                case False:
+                    return (one,)
+                case _:
+                    pass
+        return super().fold()
+
+
+class Or(Elementwise):
+    """`arith.or`: bitwise; logical on `i1`."""
+
+    name = "arith.or"
+    traits = frozenset({Trait.ELEMENTWISE, Trait.COMMUTATIVE, Trait.INTEGER_VALUED})
+    lhs = operand()
+    rhs = operand()
+    result = result()
+    numpy = np.bitwise_or
+    terms = (None, None)
+
+    def fold(self) -> Sequence[Value | Attribute] | None:
+        for one, other in ((self.lhs, self.rhs), (self.rhs, self.lhs)):
+            match splat_of(one):
+                case False:
+                    return (other,)
+                case True:
+                    return (one,)
+                case _:
+                    pass
+        return super().fold()
+
+
+class Xor(Elementwise):
+    """`arith.xor`: bitwise."""
+
+    name = "arith.xor"
+    traits = frozenset({Trait.ELEMENTWISE, Trait.COMMUTATIVE, Trait.INTEGER_VALUED})
+    lhs = operand()
+    rhs = operand()
+    result = result()
+    numpy = np.bitwise_xor
+    terms = (None, None)
+
+
+class Not(Elementwise):
+    """`arith.not`: bitwise; logical on `i1`."""
+
+    name = "arith.not"
+    traits = frozenset({Trait.ELEMENTWISE, Trait.INTEGER_VALUED})
+    operand = operand()
+    result = result()
+    numpy = np.invert
+    terms = (None,)
+
+
+class ShiftLeft(Elementwise):
+    """`arith.shift_left`: zeros come in; shifting by the width or more gives 0."""
+
+    name = "arith.shift_left"
+    traits = frozenset({Trait.ELEMENTWISE, Trait.INTEGER_VALUED})
+    lhs = operand()
+    rhs = operand()
+    result = result()
+    terms = (None, None)
+
+    @staticmethod
+    def numpy(x: Array, y: Array) -> Array:
+        bits = x.dtype.itemsize * 8
+        inside = (y >= 0) & (y < bits)
+        return np.where(inside, np.left_shift(x, np.where(inside, y, 0)), 0)
+
+
+class ShiftRightLogical(Elementwise):
+    """`arith.shift_right_logical`: zeros come in; shifting by the width or more gives 0."""
+
+    name = "arith.shift_right_logical"
+    traits = frozenset({Trait.ELEMENTWISE, Trait.INTEGER_VALUED})
+    lhs = operand()
+    rhs = operand()
+    result = result()
+    terms = (None, None)
+
+    @staticmethod
+    def numpy(x: Array, y: Array) -> Array:
+        bits = x.dtype.itemsize * 8
+        unsigned = x.view(np.dtype(f"u{x.dtype.itemsize}"))
+        inside = (y >= 0) & (y < bits)
+        shift = np.where(inside, y, 0).astype(unsigned.dtype)
+        shifted = np.right_shift(unsigned, shift)
+        return np.where(inside, shifted, 0).astype(unsigned.dtype).view(x.dtype)
+
+
+def compare(builder: Builder, direction: Direction, x: Value, y: Value) -> Value:
+    return builder.insert(Compare([x, y], {"direction": direction.value})).result
+
+
+def select(builder: Builder, predicate: Value, on_true: Value, on_false: Value) -> Value:
+    return builder.insert(Select([predicate, on_true, on_false])).result
+
+
+def logical_and(builder: Builder, x: Value, y: Value) -> Value:
+    return builder.insert(And([x, y])).result
+
+
+def logical_or(builder: Builder, x: Value, y: Value) -> Value:
+    return builder.insert(Or([x, y])).result
+
+
+def logical_not(builder: Builder, x: Value) -> Value:
+    return builder.insert(Not([x])).result

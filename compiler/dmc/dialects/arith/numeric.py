@@ -1,0 +1,269 @@
+"""Arithmetic on numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from dmc.dialects.elementwise import (
+    OUT,
+    Elementwise,
+    Keep,
+    Negated,
+    Same,
+    Scale,
+    X,
+    Y,
+    call,
+    splat_of,
+)
+from dmc.dialects.elementwise import (
+    compare as compare_expr,
+)
+from dmc.ir import Array, Attribute, Builder, Trait, Value, dtype_of, operand, result
+
+
+class Add(Elementwise):
+    """`arith.add`."""
+
+    name = "arith.add"
+    traits = frozenset({Trait.ELEMENTWISE, Trait.COMMUTATIVE})
+    lhs = operand()
+    rhs = operand()
+    result = result()
+    numpy = np.add
+    terms = (Same(), Same())
+
+    def fold(self) -> Sequence[Value | Attribute] | None:
+        if splat_of(self.rhs) == 0:
+            return (self.lhs,)
+        if splat_of(self.lhs) == 0:
+            return (self.rhs,)
+        return super().fold()
+
+
+class Subtract(Elementwise):
+    """`arith.subtract`."""
+
+    name = "arith.subtract"
+    lhs = operand()
+    rhs = operand()
+    result = result()
+    numpy = np.subtract
+    terms = (Same(), Negated())
+
+    def fold(self) -> Sequence[Value | Attribute] | None:
+        if splat_of(self.rhs) == 0:
+            return (self.lhs,)
+        return super().fold()
+
+    def canonicalize(self, builder: Builder) -> Sequence[Value] | None:
+        if splat_of(self.lhs) == 0:
+            return (negate(builder, self.rhs),)
+        return None
+
+
+class Multiply(Elementwise):
+    """`arith.multiply`."""
+
+    name = "arith.multiply"
+    traits = frozenset({Trait.ELEMENTWISE, Trait.COMMUTATIVE})
+    lhs = operand()
+    rhs = operand()
+    result = result()
+    numpy = np.multiply
+    terms = (Scale(Y), Scale(X))
+
+    def fold(self) -> Sequence[Value | Attribute] | None:
+        for one, other in ((self.lhs, self.rhs), (self.rhs, self.lhs)):
+            splat = splat_of(one)
+            if splat == 1:
+                return (other,)
+            # Only for integers: a float zero times inf or NaN is NaN.
+            if splat == 0 and dtype_of(one.type).is_integer:
+                return (one,)
+        return super().fold()
+
+    def canonicalize(self, builder: Builder) -> Sequence[Value] | None:
+        for one, other in ((self.lhs, self.rhs), (self.rhs, self.lhs)):
+            if splat_of(one) == -1:
+                return (negate(builder, other),)
+        return None
+
+
+def _divide(x: Array, y: Array) -> Array:
+    """Float division; integers truncate toward zero, by zero give 0."""
+    if x.dtype.kind == "f":
+        return np.divide(x, y)
+    safe = np.where(y == 0, 1, y)
+    quotient = np.floor_divide(x, safe)
+    inexact = (quotient * safe != x) & ((x < 0) != (safe < 0))
+    return np.where(y == 0, 0, quotient + inexact)
+
+
+class Divide(Elementwise):
+    """`arith.divide`: integers truncate toward zero (StableHLO); by zero they give 0."""
+
+    name = "arith.divide"
+    lhs = operand()
+    rhs = operand()
+    result = result()
+    numpy = _divide
+    terms = (Scale(1.0 / Y), Scale(-(OUT / Y)))
+    flops = 4
+
+    def fold(self) -> Sequence[Value | Attribute] | None:
+        if splat_of(self.rhs) == 1:
+            return (self.lhs,)
+        return super().fold()
+
+
+class FloorDivide(Elementwise):
+    """`arith.floor_divide`: rounds down, as Python's `//`; integers by 0 give 0."""
+
+    name = "arith.floor_divide"
+    lhs = operand()
+    rhs = operand()
+    result = result()
+    terms = (None, None)
+    flops = 5
+
+    @staticmethod
+    def numpy(x: Array, y: Array) -> Array:
+        if x.dtype.kind == "f":
+            return np.floor(np.divide(x, y))
+        return np.where(y == 0, 0, np.floor_divide(x, np.where(y == 0, 1, y)))
+
+
+class Remainder(Elementwise):
+    """`arith.remainder`: takes the sign of the divisor, as Python's `%`; integers by 0 give 0.
+
+    For floats `x - floor(x / y) * y`, which is also how it is differentiated.
+    """
+
+    name = "arith.remainder"
+    lhs = operand()
+    rhs = operand()
+    result = result()
+    terms = (Same(), Scale(-call("math.floor", X / Y)))
+    flops = 6
+
+    @staticmethod
+    def numpy(x: Array, y: Array) -> Array:
+        if x.dtype.kind == "f":
+            return x - np.floor(np.divide(x, y)) * y
+        return np.where(y == 0, 0, np.remainder(x, np.where(y == 0, 1, y)))
+
+
+class Negate(Elementwise):
+    """`arith.negate`."""
+
+    name = "arith.negate"
+    operand = operand()
+    result = result()
+    numpy = np.negative
+    terms = (Negated(),)
+
+    def fold(self) -> Sequence[Value | Attribute] | None:
+        inner = self.operand.defining_op
+        if isinstance(inner, Negate):
+            return (inner.operand,)
+        return super().fold()
+
+
+class Maximum(Elementwise):
+    """`arith.maximum`: NaN if either is; on a tie the derivative goes to the first operand."""
+
+    name = "arith.maximum"
+    lhs = operand()
+    rhs = operand()
+    result = result()
+    numpy = np.maximum
+    terms = (
+        Keep(compare_expr("GE", X, Y)),
+        Keep(compare_expr("GE", X, Y), negate=True),
+    )
+
+
+class Minimum(Elementwise):
+    """`arith.minimum`: NaN if either is; on a tie the derivative goes to the first operand."""
+
+    name = "arith.minimum"
+    lhs = operand()
+    rhs = operand()
+    result = result()
+    numpy = np.minimum
+    terms = (
+        Keep(compare_expr("LE", X, Y)),
+        Keep(compare_expr("LE", X, Y), negate=True),
+    )
+
+
+class Relu(Elementwise):
+    """`arith.relu`: `max(x, 0)` whose derivative at 0 is 0 (language.md 13.15); NaN stays NaN."""
+
+    name = "arith.relu"
+    operand = operand()
+    result = result()
+    terms = (Keep(compare_expr("GT", OUT, 0.0)),)
+
+    @staticmethod
+    def numpy(x: Array) -> Array:
+        return np.maximum(x, np.zeros((), x.dtype))
+
+
+class Abs(Elementwise):
+    """`arith.abs`; the derivative at 0 is 0."""
+
+    name = "arith.abs"
+    operand = operand()
+    result = result()
+    numpy = np.abs
+    terms = (Scale(call("arith.sign", X)),)
+
+
+class Sign(Elementwise):
+    """`arith.sign`: -1, 0 or 1; NaN stays NaN."""
+
+    name = "arith.sign"
+    operand = operand()
+    result = result()
+    numpy = np.sign
+    terms = (None,)
+
+
+def add(builder: Builder, x: Value, y: Value) -> Value:
+    return builder.insert(Add([x, y])).result
+
+
+def subtract(builder: Builder, x: Value, y: Value) -> Value:
+    return builder.insert(Subtract([x, y])).result
+
+
+def multiply(builder: Builder, x: Value, y: Value) -> Value:
+    return builder.insert(Multiply([x, y])).result
+
+
+def divide(builder: Builder, x: Value, y: Value) -> Value:
+    return builder.insert(Divide([x, y])).result
+
+
+def floor_divide(builder: Builder, x: Value, y: Value) -> Value:
+    return builder.insert(FloorDivide([x, y])).result
+
+
+def remainder(builder: Builder, x: Value, y: Value) -> Value:
+    return builder.insert(Remainder([x, y])).result
+
+
+def negate(builder: Builder, x: Value) -> Value:
+    return builder.insert(Negate([x])).result
+
+
+def maximum(builder: Builder, x: Value, y: Value) -> Value:
+    return builder.insert(Maximum([x, y])).result
+
+
+def minimum(builder: Builder, x: Value, y: Value) -> Value:
+    return builder.insert(Minimum([x, y])).result
