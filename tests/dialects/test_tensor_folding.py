@@ -162,6 +162,11 @@ FORMS: dict[str, tuple[list[tuple[int, ...]], Code, list[str]]] = {
         lambda b, x: tensor.matmul(b, tensor.transpose(b, x[0], (1, 0)), x[1]),
         ["tensor.dot_general"],
     ),
+    "contraction of units": (
+        [(3, 1), (1, 4)],
+        lambda b, x: tensor.matmul(b, *x),
+        ["tensor.reshape", "tensor.reshape", *["tensor.broadcast_in_dim"] * 2, "arith.multiply"],
+    ),
     "element of elements": (
         [(), ()],
         lambda b, x: read(b, tensor.from_elements(b, x), 1),

@@ -14,11 +14,12 @@ from dmc.dialects.tensor.base import (
     is_zero,
     moved_bytes,
     rank_of,
+    sum_over,
     type_of,
     without,
 )
 from dmc.dialects.tensor.batching import arrange, union
-from dmc.dialects.tensor.shape import Transpose
+from dmc.dialects.tensor.shape import Transpose, broadcast_in_dim
 from dmc.ir import (
     Array,
     Batched,
@@ -101,7 +102,32 @@ class DotGeneral(TensorOp):
         # Only for integers: a float zero times inf or NaN is NaN.
         if type_of(self.lhs).dtype.is_integer and (is_zero(self.lhs) or is_zero(self.rhs)):
             return (arith.zeros(builder, self.result.type),)
-        return self._of_transposes(builder)
+        return self._as_product(builder) or self._of_transposes(builder)
+
+    def _as_product(self, builder: Builder) -> Sequence[Value] | None:
+        """Without anything to sum it is a product of broadcasts, which fuses with what follows."""
+        shape = shape_of(self.lhs.type)
+        if prod(shape[d] for d in self.lhs_contracting_dimensions) != 1:
+            return None
+        batches, lefts = len(self.lhs_batching_dimensions), len(self.lhs_free)
+        out = shape_of(self.result.type)
+        factors: list[Value] = []
+        for x, batching, contracting, first in (
+            (self.lhs, self.lhs_batching_dimensions, self.lhs_contracting_dimensions, batches),
+            (
+                self.rhs,
+                self.rhs_batching_dimensions,
+                self.rhs_contracting_dimensions,
+                batches + lefts,
+            ),
+        ):
+            kept = without(range(rank_of(x)), contracting)
+            free = without(kept, batching)
+            place = {d: i for i, d in enumerate(batching)}
+            place |= {d: first + i for i, d in enumerate(free)}
+            part = sum_over(builder, x, contracting)
+            factors.append(broadcast_in_dim(builder, part, out, [place[d] for d in kept]))
+        return (arith.multiply(builder, *factors),)
 
     def _of_transposes(self, builder: Builder) -> Sequence[Value] | None:
         """A transposed operand is read with other axes; the order of its free axes must stay."""
