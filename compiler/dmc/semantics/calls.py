@@ -21,6 +21,7 @@ from dmc.semantics.resolver import (
 )
 from dmc.semantics.typed import Symbol, SymbolKind
 from dmc.semantics.types import (
+    UNIT,
     Axis,
     FunctionType,
     GenericKind,
@@ -42,7 +43,7 @@ from dmc.semantics.types import (
 from dmc.syntax import ast
 
 __all__ = [
-    "DerivedHandle", "Handle", "PreludeHandle", "TypedHandle", "UserHandle", "call_handle",
+    "DerivedHandle", "Handle", "LambdaHandle", "PreludeHandle", "TypedHandle", "UserHandle", "call_handle",
     "check_call", "check_lambda", "check_pipe", "function_value", "resolve_function",
     "shape_items", "spend",
 ]  # fmt: skip
@@ -90,7 +91,15 @@ class DerivedHandle:
     span: Span
 
 
-Handle = UserHandle | TypedHandle | PreludeHandle | DerivedHandle
+@dataclass(frozen=True, slots=True)
+class LambdaHandle:
+    """A lambda called at once: its arguments say what types its parameters have."""
+
+    node: ast.Lambda
+    span: Span
+
+
+Handle = UserHandle | TypedHandle | PreludeHandle | DerivedHandle | LambdaHandle
 
 
 def resolve_function(
@@ -128,6 +137,8 @@ def resolve_function(
             from dmc.semantics.differentiation import derived_handle
 
             return derived_handle(context, typed.Operator(text), base)
+        case ast.Lambda() if expected is None:
+            return LambdaHandle(base, node.span)
         case ast.Lambda():
             value = check_lambda(context, base, expected)
             assert isinstance(value, typed.FunctionValue)
@@ -294,6 +305,8 @@ def call_handle(
             from dmc.semantics.builtins import check_elementwise
 
             return check_elementwise(context, name, arguments, span)
+        case LambdaHandle():
+            return _call_lambda(context, handle, arguments, span)
         case DerivedHandle():
             from dmc.semantics.differentiation import call_derived
 
@@ -324,6 +337,32 @@ def _call_typed(
         spend(context, value)
         values.append(value)
     return typed.Call(handle.type.result, span, handle.callee, tuple(values))
+
+
+def _call_lambda(
+    context: Context, handle: LambdaHandle, arguments: Sequence[ast.Argument], span: Span
+) -> typed.Node:
+    names = tuple(parameter.name.text for parameter in handle.node.parameters)
+    values: list[typed.Node] = []
+    for argument in arguments:
+        if argument.name is not None:
+            raise context.fail(
+                "call.keyword", "parameters of a function value have no names", argument.span
+            )
+        value = context.check(argument.value)
+        type_ = pruned(value.type)
+        if isinstance(type_, Hole):
+            type_.target = TensorType(type_.element)
+        values.append(value)
+    hint = FunctionType(tuple(value.type for value in values), UNIT)
+    function = check_lambda(context, handle.node, hint)
+    assert isinstance(function, typed.FunctionValue)
+    type_ = pruned(function.type)
+    assert isinstance(type_, FunctionType) and len(names) == len(values)
+    for value, wanted in zip(values, type_.parameters, strict=True):
+        expect(context, value, wanted, value.span)
+        spend(context, value)
+    return typed.Call(type_.result, span, function.callee, tuple(values))
 
 
 def _count(number: int) -> str:
@@ -655,7 +694,7 @@ def function_value(context: Context, node: ast.Expr, expected: Type | None) -> t
             return typed.FunctionValue(wanted, node.span, typed.PreludeFunction(name))
         case UserHandle(declaration=declaration):
             return _user_value(context, handle, declaration, wanted, node.span)
-        case DerivedHandle():
+        case DerivedHandle() | LambdaHandle():
             raise context.unsupported("passing a derivative as a value", node.span)
 
 

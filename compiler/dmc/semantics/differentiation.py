@@ -11,6 +11,7 @@ from dmc.semantics.agreement import expect
 from dmc.semantics.calls import (
     DerivedHandle,
     Handle,
+    LambdaHandle,
     PreludeHandle,
     TypedHandle,
     UserHandle,
@@ -155,6 +156,8 @@ def _parameter_names(handle: Handle) -> tuple[str, ...]:
             return names
         case PreludeHandle():
             return ()
+        case LambdaHandle(node=node):
+            return tuple(parameter.name.text for parameter in node.parameters)
         case DerivedHandle(inner=inner):
             return _parameter_names(inner)
 
