@@ -10,9 +10,11 @@ from dmc.dialects import autodiff, func
 from dmc.ir import Builder, Module, Operation
 from dmc.ir.passes import Pass
 from dmc.ir.rewriter import replace_op
+from dmc.transforms.batch_maps import BatchMaps
 from dmc.transforms.canonicalize import Canonicalize
 from dmc.transforms.cse import Cse
 from dmc.transforms.dce import Dce
+from dmc.transforms.hoist import Hoist
 from dmc.transforms.inline import Inline
 from dmc.transforms.split_checkpoints import SplitCheckpoints
 
@@ -35,7 +37,9 @@ class ExpandAutodiff(Pass):
 
 
 def _prepare() -> list[Pass]:
-    return [Inline(), Dce(), Canonicalize(), Cse(), Dce(), SplitCheckpoints()]
+    """Simple programs have simple derivatives; whole tensors simpler ones than maps."""
+    clean = [Canonicalize(), Cse(), Dce()]
+    return [Inline(), Dce(), *clean, Hoist(), BatchMaps(), *clean, SplitCheckpoints()]
 
 
 def _requests(root: Operation) -> Iterator[autodiff.Jvp | autodiff.Vjp]:

@@ -1,8 +1,14 @@
-"""The default pipelines, which the driver runs one after the other."""
+"""The default pipelines, which the driver runs one after the other.
+
+`without` names passes to leave out; the program computes the same without any that is optional.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from dmc.ir.passes import Pass
+from dmc.transforms.batch_maps import BatchMaps
 from dmc.transforms.canonicalize import Canonicalize
 from dmc.transforms.cse import Cse
 from dmc.transforms.dce import Dce
@@ -12,22 +18,33 @@ from dmc.transforms.hoist import Hoist
 from dmc.transforms.inline import Inline
 from dmc.transforms.kernelize import Kernelize
 
+REQUIRED = frozenset({ExpandAutodiff.name, Inline.name, Kernelize.name})
+"""Passes that later stages cannot do without."""
+
 
 def clean() -> list[Pass]:
     """Simplify and remove what is not needed."""
     return [Canonicalize(), Cse(), Dce()]
 
 
-def derivatives() -> list[Pass]:
+def derivatives(without: Iterable[str] = ()) -> list[Pass]:
     """Expand derivatives; calls are inlined, those of functions with rules last."""
-    return [ExpandAutodiff(), Inline(rules=True), *clean()]
+    return _chosen([ExpandAutodiff(), Inline(rules=True), *clean()], without)
 
 
-def optimize() -> list[Pass]:
+def optimize(without: Iterable[str] = ()) -> list[Pass]:
     """Tensor level."""
-    return [Hoist(), *clean()]
+    return _chosen([Hoist(), BatchMaps(), *clean()], without)
 
 
-def to_kernels() -> list[Pass]:
+def to_kernels(without: Iterable[str] = ()) -> list[Pass]:
     """From tensor to kernel level."""
-    return [Kernelize(), Fuse(), *clean()]
+    return _chosen([Kernelize(), Fuse(), *clean()], without)
+
+
+def _chosen(passes: list[Pass], without: Iterable[str]) -> list[Pass]:
+    """Raises ValueError for a pass that cannot be left out."""
+    skipped = frozenset(without)
+    if skipped & REQUIRED:
+        raise ValueError(f"{', '.join(sorted(skipped & REQUIRED))} cannot be left out")
+    return [item for item in passes if item.name not in skipped]
