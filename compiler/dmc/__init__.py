@@ -11,16 +11,43 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from dmc.api import (
+        CallError,
+        CheckpointError,
+        Compiled,
+        CompilerBug,
+        DerivativeError,
+        DTypeError,
         Error,
+        FileError,
+        Function,
+        GradientCheck,
+        IndexOutOfRange,
+        MissingFileError,
+        Module,
+        NamingError,
+        ParseError,
+        Record,
         ShapeError,
+        StateError,
+        TrainError,
+        UnsupportedError,
+        ValueUseError,
         check_grads,
+        fold,
+        get_num_threads,
         grad,
+        hessian,
         hvp,
+        jacobian,
         jvp,
         key,
         load,
+        loads,
         restore,
         save,
+        set_num_threads,
+        split,
+        stack,
         value_and_grad,
         vjp,
     )
@@ -28,19 +55,13 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
-    "Error",
-    "ShapeError",
-    "check_grads",
-    "grad",
-    "hvp",
-    "jvp",
-    "key",
-    "load",
-    "restore",
-    "save",
-    "value_and_grad",
-    "vjp",
-]
+    "CallError", "CheckpointError", "Compiled", "CompilerBug", "DTypeError", "DerivativeError",
+    "Error", "FileError", "Function", "GradientCheck", "IndexOutOfRange", "MissingFileError",
+    "Module", "NamingError", "ParseError", "Record", "ShapeError", "StateError", "TrainError",
+    "UnsupportedError", "ValueUseError", "check_grads", "fold", "get_num_threads", "grad",
+    "hessian", "hvp", "jacobian", "jvp", "key", "load", "loads", "restore", "save",
+    "set_num_threads", "split", "stack", "value_and_grad", "vjp",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> object:

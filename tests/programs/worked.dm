@@ -1,6 +1,6 @@
 # Worked numbers: small programs whose derivatives are known by hand.
 
-from nn import relu, sigmoid
+from nn import relu
 
 fn square_of_line(w: f64, x: f64, b: f64) -> f64 = (w * x + b) ** 2
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from dmc.api.conversion import PythonValue
 from dmc.api.function import Function
-from dmc.api.operators import Path, jvp, value_and_grad
+from dmc.api.operators import Wrt, jvp, value_and_grad
 from dmc.syntax.diagnostics import Diagnostic, Label
 from dmc.syntax.errors import error
 from dmc_runtime.records import Leaf, Tree, TreeDef, tree_flatten, tree_paths, tree_unflatten
@@ -31,7 +31,7 @@ class GradientCheck:
 def check_grads(
     f: Function,
     *arguments: PythonValue,
-    wrt: Path = None,
+    wrt: Wrt = None,
     step: float | None = None,
     tolerance: float | None = None,
     samples: int = 32,
@@ -75,7 +75,7 @@ def check_grads(
 def _modes_agree(
     f: Function,
     arguments: tuple[PythonValue, ...],
-    wrt: Path,
+    wrt: Wrt,
     leaves: list[Leaf],
     treedef: TreeDef,
     rng: np.random.Generator,
@@ -93,7 +93,7 @@ def _modes_agree(
     return GradientCheck("forward mode", 1, difference, difference <= (1e-4 if single else 1e-10))
 
 
-def _position(f: Function, wrt: Path) -> tuple[int, str]:
+def _position(f: Function, wrt: Wrt) -> tuple[int, str]:
     if wrt is None:
         return 0, ""
     if isinstance(wrt, tuple):

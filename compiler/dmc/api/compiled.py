@@ -3,53 +3,98 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from dmc.api.conversion import PythonValue, flatten, rebuild, refuse
+from dmc.api.conversion import PythonValue, refuse
 from dmc.api.entry import Entry
-from dmc.driver import Compilation, Stage
+from dmc.api.marshal import Marshal
+from dmc.api.records import Classes
 from dmc.ir.types import Array
-from dmc.semantics.types import leaves
+from dmc.syntax.errors import Error
+
+if TYPE_CHECKING:
+    from dmc.driver import Compilation
+    from dmc.jit.entry import ArgumentMismatch
 
 
 class Compiled:
     """Machine code for one function and one set of sizes, and every stage on the way to it."""
 
-    def __init__(self, entry: Entry, taken: Sequence[str]) -> None:
-        """`taken` are the parameters that are passed; the others have their defaults."""
-        self.taken = tuple(taken)
-        self._entry = entry
-        self._compilation = Compilation(entry.module, entry.function.sym_name)
+    def __init__(self, name: str, entry: Entry, classes: Classes) -> None:
+        """`name` is that of the function, for messages."""
+        # LLVM is loaded with the first function that is compiled.
+        from dmc.driver import Compilation
+        from dmc.jit.entry import ArgumentMismatch
+
+        self.name = name
+        self.compilation: Compilation = Compilation(entry.module, entry.function.sym_name)
+        self.entry = entry
+        marshal = Marshal(classes)
+        self._takers = [
+            marshal.taker(type_, f"{name}: {parameter}", entry.span)
+            for parameter, type_ in entry.parameters
+        ]
+        self._make = marshal.maker(entry.result)
+        self._mismatch: type[ArgumentMismatch] = ArgumentMismatch
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """The names of what a call takes, by position."""
+        return tuple(name for name, _ in self.entry.parameters)
 
     def __call__(self, *arguments: PythonValue) -> PythonValue:
-        """Run on one value for each parameter, of exactly the types compiled for."""
-        wanted = [name for name, _ in self._entry.parameters]
-        if len(arguments) != len(wanted):
-            message = f"{len(wanted)} arguments are taken ({', '.join(wanted)})"
-            raise refuse("call.argument", message, self._entry.span)
+        """Run on one value for each parameter, of exactly the types compiled for.
+
+        Raises dmc.Error when they do not fit.
+        """
+        if len(arguments) != len(self._takers):
+            names = ", ".join(self.parameters)
+            message = f"{self.name}: {len(arguments)} arguments given for {names}"
+            raise refuse("call.argument", message, self.entry.span)
         return self.run(arguments)
 
     def run(self, arguments: Sequence[PythonValue]) -> PythonValue:
+        """`__call__` without counting."""
         arrays: list[Array] = []
-        for (name, type_), value in zip(self._entry.parameters, arguments, strict=True):
-            before = len(arrays)
-            arrays.extend(flatten(value, type_))
-            for leaf, array in zip(leaves(type_, (name,)), arrays[before:], strict=True):
-                wanted = self._compilation.argument_types[before]
-                before += 1
-                if array.shape != wanted.shape:
-                    message = f"{leaf.name} has shape {list(array.shape)}, not {leaf.type}"
-                    raise refuse("shape.argument", message, self._entry.span)
-        outputs = self._compilation.executable(*arrays)
-        return rebuild(self._entry.result, iter(outputs))
+        for take, value in zip(self._takers, arguments, strict=True):
+            take(value, arrays)
+        try:
+            results = self.compilation.executable(*arrays)
+        except self._mismatch as failure:
+            raise self._refusal(failure.index, arrays) from None
+        return self._make(iter(results))
+
+    def _refusal(self, index: int | None, arrays: Sequence[Array]) -> Error:
+        assert index is not None
+        leaf, given = self.entry.arguments[index], arrays[index]
+        found = f"{given.dtype.name}{list(given.shape)}" if given.ndim else given.dtype.name
+        message = f"{self.name}: {leaf.name} must be {leaf.type}, and {found} was given"
+        wanted = self.compilation.argument_types[index]
+        code = "type.argument" if given.dtype != wanted.dtype.numpy else "shape.argument"
+        return refuse(code, message, self.entry.span)
+
+    def load(self) -> None:
+        """Make the machine code now rather than with the first call."""
+        _ = self.compilation.executable
 
     def ir(self, stage: str = "tensor", *, generic: bool = False) -> str:
         """The program at a stage: tensor, tangent, adjoint, optimized, kernel, loop, llvm or asm.
 
         `tangent` and `adjoint` of a function that takes no derivative show those of the function
-        itself. Raises ValueError for another stage.
+        itself. Raises dmc.Error for another stage.
         """
-        return self._compilation.ir(Stage(stage), generic=generic)
+        from dmc.driver import Stage
+
+        stages = [known.value for known in Stage]
+        if stage not in stages:
+            message = f"there is no stage `{stage}`; there are {', '.join(stages)}"
+            raise refuse("call.stage", message, self.entry.span)
+        return self.compilation.ir(Stage(stage), generic=generic)
 
     def memory(self) -> str:
-        """What the function needs: the size of its arena and its largest values."""
-        return self._compilation.memory()
+        """What a call needs beside its arguments and results."""
+        return self.compilation.memory()
+
+    def __repr__(self) -> str:
+        parameters = ", ".join(f"{name}: {type_}" for name, type_ in self.entry.parameters)
+        return f"<compiled {self.name}({parameters}) -> {self.entry.result}>"

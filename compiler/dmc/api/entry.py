@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from dmc.api.conversion import refuse
+from dmc.api.operators import Gradient, Jacobian, Operator, Pullback, Pushforward, Wrt
 from dmc.dialects import arith, autodiff, control, func, tensor
 from dmc.ir import Block, Builder, DType, Module, TensorType, Value
 from dmc.ir.location import Span
@@ -24,39 +25,68 @@ from dmc.semantics.types import TensorType as DmTensorType
 
 @dataclass(frozen=True)
 class Entry:
-    """A public function of `module`; `parameters` and `result` are its types, all concrete.
+    """A public function of `module`; all types are concrete.
 
-    Its arguments are the leaves of the parameters, its results those of `result`.
+    Its arguments are the leaves of `parameters`, its results those of `result`. Operators
+    differentiate `primary`: the first component of the result when it `has_auxiliary` ones.
     """
 
     module: Module
     function: func.Func
     parameters: tuple[tuple[str, Type], ...]
     result: Type
+    has_auxiliary: bool
     span: Span
 
     @property
     def arguments(self) -> tuple[Leaf, ...]:
         return tuple(leaf for name, type_ in self.parameters for leaf in leaves(type_, (name,)))
 
+    @property
+    def primary(self) -> Type:
+        """What is differentiated."""
+        return _items(self.result)[0] if self.has_auxiliary else self.result
+
+    @property
+    def auxiliary(self) -> Type | None:
+        """What rides along."""
+        if not self.has_auxiliary:
+            return None
+        _, *rest = _items(self.result)
+        return rest[0] if len(rest) == 1 else TupleType(tuple(rest))
+
+
+def is_several(result: Type) -> bool:
+    """Whether a declared result has auxiliary components."""
+    return isinstance(result, TupleType) and len(result.items) > 1
+
+
+def _items(type_: Type) -> tuple[Type, ...]:
+    assert isinstance(type_, TupleType)
+    return type_.items
+
 
 @dataclass(frozen=True)
-class Wrt:
+class Target:
     """The arguments to differentiate in: their leaves by position, and the type of a gradient."""
 
     indexes: tuple[int, ...]
     type: Type
 
 
-def resolve_wrt(entry: Entry, paths: Sequence[str] | None) -> Wrt:
-    """Find `paths` (dotted, such as `net.head`) among the parameters; None is the first parameter.
+def find_target(entry: Entry, wrt: Wrt) -> Target:
+    """Find what `wrt` names among the parameters.
 
     Raises dmc.Error for a path that does not exist or holds no floats.
     """
-    wanted = [entry.parameters[0][0]] if paths is None else list(paths)
+    if wrt is None:
+        if not entry.parameters:
+            raise refuse("grad.wrt", "there is no parameter to differentiate in", entry.span)
+        wrt = entry.parameters[0][0]
+    paths = (wrt,) if isinstance(wrt, str) else wrt
     types: list[Type] = []
     indexes: list[int] = []
-    for path in wanted:
+    for path in paths:
         steps = tuple(path.split("."))
         types.append(gradient_type(_type_at(entry, steps)))
         here = [
@@ -68,8 +98,9 @@ def resolve_wrt(entry: Entry, paths: Sequence[str] | None) -> Wrt:
             hint = "integers, keys, frozen and state fields carry no gradient"
             raise refuse("grad.wrt", f"`{path}` has nothing to differentiate in", entry.span, hint)
         indexes += here
-    single = paths is None or len(wanted) == 1
-    return Wrt(tuple(indexes), types[0] if single else TupleType(tuple(types)))
+    if len(set(indexes)) < len(indexes):
+        raise refuse("grad.wrt", f"`wrt` names a part twice: {', '.join(paths)}", entry.span)
+    return Target(tuple(indexes), types[0] if isinstance(wrt, str) else TupleType(tuple(types)))
 
 
 def _type_at(entry: Entry, steps: tuple[str, ...]) -> Type:
@@ -77,119 +108,103 @@ def _type_at(entry: Entry, steps: tuple[str, ...]) -> Type:
     at: Type | None = None
     for position, step in enumerate(steps):
         if step not in known:
-            names = ", ".join(known) or "nothing"
             where = ".".join(steps[: position + 1])
-            raise refuse("grad.wrt", f"there is no `{where}` (there is {names})", entry.span)
+            there = ", ".join(f"`{name}`" for name in known) or "nothing"
+            raise refuse("grad.wrt", f"there is no `{where}`; there is {there}", entry.span)
         at = known[step]
         known = {name: part for name, part, _ in children(at)}
     assert at is not None
     return at
 
 
-@dataclass(frozen=True)
-class Operator:
-    """A differentiation operator: makes an entry from an entry. `wrt` is as in `resolve_wrt`."""
+def apply(operator: Operator, entry: Entry) -> Entry:
+    """The entry that a differentiation operator makes of an entry.
 
-    wrt: tuple[str, ...] | None = None
-
-    def apply(self, entry: Entry) -> Entry:
-        raise TypeError(f"{type(self).__name__} does not say what it makes")
-
-
-@dataclass(frozen=True)
-class Gradient(Operator):
-    """`grad` and, with the value, `value_and_grad`: of the first component of the result."""
-
-    with_value: bool = False
-
-    def apply(self, entry: Entry) -> Entry:
-        wrt = resolve_wrt(entry, self.wrt)
-        _require_scalar(entry)
-        wrapper = _Wrapper(entry, "value_and_grad" if self.with_value else "grad")
-        builder = wrapper.builder
-        seed = arith.ones(builder, entry.function.function_type.results[0])
-        values, bars = autodiff.vjp(
-            builder, entry.function, wrapper.arguments, [seed], wrt.indexes, [0]
-        )
-        if self.with_value:
-            return wrapper.finish([*values, *bars], TupleType((entry.result, wrt.type)))
-        _, auxiliary = split_result(entry.result)
-        if auxiliary is None:
-            return wrapper.finish(bars, wrt.type)
-        return wrapper.finish([*bars, *values[1:]], TupleType((wrt.type, auxiliary)))
+    Raises dmc.Error (`grad.*`) when there is no such derivative.
+    """
+    match operator:
+        case Gradient():
+            return _gradient(operator, entry)
+        case Pushforward():
+            return _pushforward(operator, entry)
+        case Pullback():
+            return _pullback(operator, entry)
+        case Jacobian():
+            return _jacobian(operator, entry)
 
 
-@dataclass(frozen=True)
-class Pushforward(Operator):
-    """`jvp`: takes a last parameter `along`, gives the result and its tangent (or that alone)."""
-
-    with_value: bool = True
-
-    def apply(self, entry: Entry) -> Entry:
-        wrt = resolve_wrt(entry, self.wrt)
-        primary, _ = split_result(entry.result)
-        name = fresh("along", [name for name, _ in entry.parameters])
-        wrapper = _Wrapper(entry, "jvp", (name, wrt.type))
-        outputs = [i for i, leaf in enumerate(leaves(primary)) if leaf.is_trained]
-        arguments = wrapper.arguments
-        count = len(entry.arguments)
-        values, dots = autodiff.jvp(
-            wrapper.builder,
-            entry.function,
-            arguments[:count],
-            arguments[count:],
-            wrt.indexes,
-            outputs,
-        )
-        if not self.with_value:
-            return wrapper.finish(dots, gradient_type(primary))
-        both = TupleType((entry.result, gradient_type(primary)))
-        return wrapper.finish([*values, *dots], both)
+def _gradient(operator: Gradient, entry: Entry) -> Entry:
+    target = find_target(entry, operator.wrt)
+    _require_scalar(entry)
+    wrapper = _Wrapper(entry, "value_and_grad" if operator.with_value else "grad")
+    seed = arith.ones(wrapper.builder, entry.function.function_type.results[0])
+    values, bars = autodiff.vjp(
+        wrapper.builder, entry.function, wrapper.arguments, [seed], target.indexes, [0]
+    )
+    if operator.with_value:
+        return wrapper.finish([*values, *bars], entry.result, target.type)
+    return wrapper.finish([*bars, *values[1:]], target.type, entry.auxiliary)
 
 
-@dataclass(frozen=True)
-class Pullback(Operator):
-    """`vjp`: takes a last parameter `cotangent`, gives the gradient it pulls back to."""
-
-    def apply(self, entry: Entry) -> Entry:
-        wrt = resolve_wrt(entry, self.wrt)
-        primary, _ = split_result(entry.result)
-        name = fresh("cotangent", [name for name, _ in entry.parameters])
-        wrapper = _Wrapper(entry, "vjp", (name, gradient_type(primary)))
-        outputs = [i for i, leaf in enumerate(leaves(primary)) if leaf.is_trained]
-        count = len(entry.arguments)
-        _, bars = autodiff.vjp(
-            wrapper.builder,
-            entry.function,
-            wrapper.arguments[:count],
-            wrapper.arguments[count:],
-            wrt.indexes,
-            outputs,
-        )
-        return wrapper.finish(bars, wrt.type)
+def _pushforward(operator: Pushforward, entry: Entry) -> Entry:
+    target = find_target(entry, operator.wrt)
+    name = fresh("along", [name for name, _ in entry.parameters])
+    wrapper = _Wrapper(entry, "jvp", (name, target.type))
+    count = len(entry.arguments)
+    values, dots = autodiff.jvp(
+        wrapper.builder,
+        entry.function,
+        wrapper.arguments[:count],
+        wrapper.arguments[count:],
+        target.indexes,
+        _float_results(entry),
+    )
+    tangent = gradient_type(entry.primary)
+    if not operator.with_value:
+        return wrapper.finish(dots, tangent, None)
+    return wrapper.finish([*values, *dots], entry.result, tangent)
 
 
-@dataclass(frozen=True)
-class Jacobian(Operator):
-    """`jacobian` of an array-valued function: a gradient for each element of the result."""
+def _pullback(operator: Pullback, entry: Entry) -> Entry:
+    target = find_target(entry, operator.wrt)
+    name = fresh("cotangent", [name for name, _ in entry.parameters])
+    wrapper = _Wrapper(entry, "vjp", (name, gradient_type(entry.primary)))
+    count = len(entry.arguments)
+    _, bars = autodiff.vjp(
+        wrapper.builder,
+        entry.function,
+        wrapper.arguments[:count],
+        wrapper.arguments[count:],
+        target.indexes,
+        _float_results(entry),
+    )
+    return wrapper.finish(bars, target.type, None)
 
-    def apply(self, entry: Entry) -> Entry:
-        wrt = resolve_wrt(entry, self.wrt)
-        primary, _ = split_result(entry.result)
-        output = entry.function.function_type.results[0]
-        if not isinstance(primary, DmTensorType) or not isinstance(output, TensorType):
-            raise refuse("grad.jacobian", f"the result is {primary}, not an array", entry.span)
-        wrapper = _Wrapper(entry, "jacobian")
-        block = Block([control.INDEX] * output.rank)
-        inner = Builder(block, location=wrapper.builder.location)
-        seed = _one_hot(inner, block.args, output)
-        _, bars = autodiff.vjp(inner, entry.function, wrapper.arguments, [seed], wrt.indexes, [0])
-        control.make_yield(inner, bars)
-        rows = control.make_map(wrapper.builder, output.shape, block)
-        type_ = wrt.type
-        for extent in reversed(output.shape):
-            type_ = stack(Size.of(extent), type_)
-        return wrapper.finish(rows.results, type_)
+
+def _jacobian(operator: Jacobian, entry: Entry) -> Entry:
+    target = find_target(entry, operator.wrt)
+    output = entry.function.function_type.results[0]
+    if not isinstance(entry.primary, DmTensorType) or not isinstance(output, TensorType):
+        message = f"the result is {entry.primary}, not an array"
+        raise refuse("grad.jacobian", message, entry.span)
+    _require_float(entry)
+    wrapper = _Wrapper(entry, "jacobian")
+    block = Block([control.INDEX] * output.rank)
+    inner = Builder(block, location=wrapper.builder.location)
+    seed = _one_hot(inner, block.args, output)
+    _, bars = autodiff.vjp(inner, entry.function, wrapper.arguments, [seed], target.indexes, [0])
+    control.make_yield(inner, bars)
+    rows = control.make_map(wrapper.builder, output.shape, block)
+    type_ = target.type
+    for extent in reversed(output.shape):
+        type_ = stack(Size.of(extent), type_)
+    return wrapper.finish(rows.results, type_, None)
+
+
+def _float_results(entry: Entry) -> list[int]:
+    """The leaves of the result that are differentiated, by position."""
+    _require_float(entry)
+    return [i for i, leaf in enumerate(leaves(entry.primary)) if leaf.is_trained]
 
 
 def _one_hot(builder: Builder, point: Sequence[Value], type_: TensorType) -> Value:
@@ -232,10 +247,14 @@ class _Wrapper:
     def arguments(self) -> list[Value]:
         return list(self.function.body.args)
 
-    def finish(self, values: Sequence[Value], result: Type) -> Entry:
+    def finish(self, values: Sequence[Value], primary: Type, auxiliary: Type | None) -> Entry:
         func.finish(self.function, self.builder, values)
         return replace(
-            self.entry, function=self.function, parameters=self.parameters, result=result
+            self.entry,
+            function=self.function,
+            parameters=self.parameters,
+            result=primary if auxiliary is None else TupleType((primary, auxiliary)),
+            has_auxiliary=auxiliary is not None,
         )
 
 
@@ -254,21 +273,16 @@ def _constants(type_: DmTensorType) -> Iterator[int]:
 
 
 def _require_scalar(entry: Entry) -> None:
-    primary, _ = split_result(entry.result)
+    primary = entry.primary
     is_scalar = isinstance(primary, DmTensorType) and not primary.shape
     if not is_scalar or not next(iter(leaves(primary))).is_trained:
         hint = "use `dmc.vjp` or `dmc.jacobian`, or reduce it: `mean(…)`"
         raise refuse("grad.scalar", f"the result is {primary}, not a float", entry.span, hint)
 
 
-def split_result(result: Type) -> tuple[Type, Type | None]:
-    """What is differentiated and what is returned beside it."""
-    if not isinstance(result, TupleType) or not result.items:
-        return result, None
-    rest = result.items[1:]
-    if not rest:
-        return result.items[0], None
-    return result.items[0], rest[0] if len(rest) == 1 else TupleType(rest)
+def _require_float(entry: Entry) -> None:
+    if not any(leaf.is_trained for leaf in leaves(entry.primary)):
+        raise refuse("grad.integer", f"{entry.primary} carries no derivative", entry.span)
 
 
 def fresh(name: str, taken: Sequence[str]) -> str:

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import difflib
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from dmc.api.compiled import Compiled
-from dmc.api.conversion import PythonValue, give, refuse
-from dmc.api.entry import Entry, Operator
-from dmc.api.placeholders import placeholders
+from dmc.api.conversion import Describer, PythonValue, fingerprint, refuse
+from dmc.api.entry import apply
+from dmc.api.operators import Operator
+from dmc.api.placeholders import bare_sizes, placeholders
 from dmc.ir.types import DType
-from dmc.semantics.signature import Binding, FunctionReference, Given, Signature
+from dmc.semantics.signature import FunctionReference, Given, Signature
 from dmc.semantics.types import GenericKind
 
 if TYPE_CHECKING:
-    from dmc.semantics.program import Program
+    from dmc.api.module import LoadedProgram
 
-Lower = Callable[[Binding], Entry]
+Values = dict[str, PythonValue]
 
 
 class Function:
@@ -28,20 +30,21 @@ class Function:
 
     def __init__(
         self,
-        program: Program,
+        program: LoadedProgram,
         signature: Signature,
-        lower: Lower,
         operators: tuple[Operator, ...] = (),
         extras: tuple[PythonValue, ...] = (),
         brackets: tuple[int | DType, ...] = (),
     ) -> None:
-        self.program = program
+        """`extras` are the values that `operators` take, in order."""
         self.checked = signature
-        self._lower = lower
         self.operators = operators
+        self._program = program
         self._extras = extras
         self._brackets = brackets
+        self._names = [p.name for p in signature.parameters]
         self._compiled: dict[object, Compiled] = {}
+        self._calls: dict[object, tuple[Compiled, tuple[str, ...]]] = {}
         self.__name__ = signature.name
         self.__doc__ = f"{signature}\n\n{signature.doc or ''}".rstrip()
 
@@ -57,91 +60,116 @@ class Function:
 
     def __getitem__(self, brackets: int | DType | tuple[int | DType, ...]) -> Function:
         given = brackets if isinstance(brackets, tuple) else (brackets,)
-        return Function(
-            self.program, self.checked, self._lower, self.operators, self._extras, given
-        )
+        return Function(self._program, self.checked, self.operators, self._extras, given)
 
     def derived(self, operator: Operator, *extras: PythonValue) -> Function:
         """This function under one more differentiation operator and the values it takes."""
+        operators = (*self.operators, operator)
         return Function(
-            self.program,
-            self.checked,
-            self._lower,
-            (*self.operators, operator),
-            (*self._extras, *extras),
-            self._brackets,
+            self._program, self.checked, operators, (*self._extras, *extras), self._brackets
         )
 
     def with_extra(self, extra: PythonValue) -> Function:
         """This function with the value that its last operator takes; shares what is compiled."""
-        other = Function(
-            self.program,
-            self.checked,
-            self._lower,
-            self.operators,
-            (*self._extras, extra),
-            self._brackets,
-        )
-        other._compiled = self._compiled
+        extras = (*self._extras, extra)
+        other = Function(self._program, self.checked, self.operators, extras, self._brackets)
+        other._compiled, other._calls = self._compiled, self._calls
         return other
 
     def __call__(self, *arguments: PythonValue, **named: PythonValue) -> PythonValue:
         """Run the function. Raises dmc.Error before anything runs when the arguments do not fit."""
-        values, sizes = self._named(arguments, named)
-        compiled = self._compile(self._given(values), sizes)
-        return compiled.run([values[n] for n in compiled.taken] + list(self._extras))
+        key = self._call_key(arguments, named)
+        known = self._calls.get(key)
+        if known is None:
+            known = self._calls[key] = self._resolve(arguments, named)
+        compiled, taken = known
+        if named:
+            values = {**dict(zip(self._names, arguments, strict=False)), **named}
+            arguments = tuple([values[name] for name in taken])
+        return compiled.run((*arguments, *self._extras))
 
     def compile(self, *arguments: PythonValue, **named: PythonValue) -> Compiled:
         """Compile ahead of time. Arguments may be left out when sizes (`B=8`) determine them."""
+        compiled = self.specialize(*arguments, **named)
+        compiled.load()
+        return compiled
+
+    def specialize(self, *arguments: PythonValue, **named: PythonValue) -> Compiled:
+        """As `compile`, but machine code is made when it is first called."""
         values, sizes = self._named(arguments, named)
-        given = self._given(values)
-        given = placeholders(self.checked, given, values, sizes)
+        given = placeholders(self.checked, self._given(values), values, sizes)
         generics = {g.name for g in self.checked.generics if g.kind is GenericKind.SIZE}
-        return self._compile(given, {n: v for n, v in sizes.items() if n in generics})
+        return self._compile(given, {n: v for n, v in sizes.items() if n in generics})[0]
 
     def ir(self, stage: str = "tensor", *arguments: PythonValue, **named: PythonValue) -> str:
         """The IR at a stage (see `Compiled.ir`); arguments and sizes as for `compile`."""
-        return self.compile(*arguments, **named).ir(stage)
+        return self.specialize(*arguments, **named).ir(stage)
 
-    def _compile(self, given: Mapping[str, Given], sizes: Mapping[str, int]) -> Compiled:
+    def _call_key(self, arguments: tuple[PythonValue, ...], named: Mapping[str, Any]) -> object:
+        key = tuple(map(fingerprint, arguments))
+        if not named:
+            return key
+        # A size that is given by name counts by its value.
+        return key, *[(n, fingerprint(v) if n in self._names else v) for n, v in named.items()]
+
+    def _resolve(
+        self, arguments: tuple[PythonValue, ...], named: Mapping[str, PythonValue]
+    ) -> tuple[Compiled, tuple[str, ...]]:
+        values, sizes = self._named(arguments, named)
+        return self._compile(self._given(values), sizes)
+
+    def _compile(
+        self, given: Mapping[str, Given], sizes: Mapping[str, int]
+    ) -> tuple[Compiled, tuple[str, ...]]:
         binding = self.checked.bind(given, self._brackets, sizes)
         key = binding.instance
         known = self._compiled.get(key)
         if known is None:
-            entry = self._lower(binding)
+            entry = self._program.lower(binding)
             for operator in self.operators:
-                entry = operator.apply(entry)
-            taken = tuple(p.name for p in binding.parameters)
-            known = self._compiled[key] = Compiled(entry, taken)
-        return known
+                entry = apply(operator, entry)
+            known = self._compiled[key] = Compiled(self.__name__, entry, self._program.classes)
+        return known, tuple(p.name for p in binding.parameters)
 
     def _named(
-        self, arguments: Sequence[PythonValue], named: Mapping[str, PythonValue]
-    ) -> tuple[dict[str, PythonValue], dict[str, int]]:
+        self, arguments: tuple[PythonValue, ...], named: Mapping[str, PythonValue]
+    ) -> tuple[Values, dict[str, int]]:
         """Arguments by parameter name, and sizes given by name."""
-        checked = self.checked
-        names = [p.name for p in checked.parameters]
+        name, span, names = self.__name__, self.checked.span, self._names
         if len(arguments) > len(names):
-            message = f"{checked.name} takes {len(names)} arguments, {len(arguments)} given"
-            raise refuse("call.argument", message, checked.span, self.signature)
-        values = dict(zip(names, arguments, strict=False))
+            plural = "argument" if len(names) == 1 else "arguments"
+            message = f"{name}: takes {len(names)} {plural}, and {len(arguments)} were given"
+            raise refuse("call.argument", message, span, self.signature)
+        values: Values = dict(zip(names, arguments, strict=False))
         sizes: dict[str, int] = {}
-        for name, value in named.items():
-            if name in values:
-                message = f"{checked.name} got `{name}` twice"
-                raise refuse("call.argument", message, checked.span)
-            if name in names:
-                values[name] = value
-            elif isinstance(value, int):
-                sizes[name] = value
+        for key, value in named.items():
+            if key in values:
+                raise refuse("call.argument", f"{name}: `{key}` is given twice", span)
+            if key in names:
+                values[key] = value
+            elif key in self._size_names():
+                sizes[key] = self._size(key, value)
             else:
-                message = f"{checked.name} has no parameter `{name}`"
-                raise refuse("call.argument", message, checked.span, self.signature)
+                close = difflib.get_close_matches(key, [*names, *self._size_names()], n=1)
+                hint = f"did you mean `{close[0]}`?" if close else self.signature
+                message = f"{name}: there is no parameter `{key}`"
+                raise refuse("call.argument", message, span, hint)
         return values, sizes
 
+    def _size_names(self) -> list[str]:
+        generics = [g.name for g in self.checked.generics if g.kind is GenericKind.SIZE]
+        return generics + sorted(bare_sizes(self.checked))
+
+    def _size(self, name: str, value: PythonValue) -> int:
+        if isinstance(value, bool) or not hasattr(value, "__index__"):
+            message = f"{self.__name__}: the size {name} is {value!r}, not an integer"
+            raise refuse("call.size", message, self.checked.span)
+        return int(value)
+
     def _given(self, values: Mapping[str, PythonValue]) -> dict[str, Given]:
+        describer = Describer(self.__name__)
         return {
-            p.name: give(values[p.name], p.type, p.name, p.span)
+            p.name: describer.give(values[p.name], p.type, p.name, p.span)
             for p in self.checked.parameters
             if p.name in values
         }
@@ -154,14 +182,11 @@ class Function:
 class Method:
     """Makes a function whose first parameter is the record available as a method of the record."""
 
-    def __init__(self, function: Callable[[], Function]) -> None:
+    def __init__(self, function: Function) -> None:
         self._function = function
 
     def __get__(self, record: Any, owner: type | None = None) -> Any:
-        function = self._function()
-        if record is None:
-            return function
-        return BoundMethod(function, record)
+        return self._function if record is None else BoundMethod(self._function, record)
 
 
 class BoundMethod:
@@ -175,6 +200,12 @@ class BoundMethod:
     def __call__(self, *arguments: PythonValue, **named: PythonValue) -> PythonValue:
         return self.function(self.receiver, *arguments, **named)
 
+    def __getitem__(self, brackets: int | DType | tuple[int | DType, ...]) -> BoundMethod:
+        return BoundMethod(self.function[brackets], self.receiver)
+
     def compile(self, *arguments: PythonValue, **named: PythonValue) -> Compiled:
         """As `Function.compile`, the receiver being given."""
         return self.function.compile(self.receiver, *arguments, **named)
+
+    def __repr__(self) -> str:
+        return f"<method {self.function.signature}>"

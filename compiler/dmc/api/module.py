@@ -1,109 +1,126 @@
-"""Loading programs: a `.dm` file as a Python object."""
+"""A loaded program as a Python object."""
 
 from __future__ import annotations
 
-from pathlib import Path
+import difflib
 from typing import Any
 
-from dmc.api import records
-from dmc.api.conversion import PythonValue, flatten, give, refuse, sizes_of
-from dmc.api.entry import Entry
+from dmc.api.conversion import Describer, PythonValue, refuse
+from dmc.api.entry import Entry, is_several
 from dmc.api.function import Function, Method
-from dmc.dialects import func
+from dmc.api.marshal import Marshal, Take, sizes_of
+from dmc.api.records import Classes, record_in
+from dmc.ir.types import Array
 from dmc.semantics.binding import record_of
-from dmc.semantics.check import check_file
-from dmc.semantics.lower import lower
 from dmc.semantics.program import FunctionDeclaration, Program, SourceModule
-from dmc.semantics.signature import Binding, Signature
-from dmc.semantics.types import RecordDeclaration, RecordType, Role, StackType, Type, children
-from dmc_runtime.records import Check, Constant, Record, Tree
+from dmc.semantics.signature import Binding
+from dmc.semantics.types import (
+    RecordDeclaration,
+    RecordType,
+    Role,
+    StackType,
+    TupleType,
+    Type,
+    children,
+)
+from dmc_runtime.records import Check, Constant, Tree
 
 
 class Module:
-    """A loaded program: its functions, records and models are attributes."""
+    """A loaded program: its functions, records, models and imports are attributes."""
 
-    def __init__(self, program: Program) -> None:
-        self._program = program
-        main = program.main
-        self.__name__ = main.name
-        self.__doc__ = main.file.doc if hasattr(main.file, "doc") else None
+    def __init__(self, loaded: LoadedProgram, module: SourceModule) -> None:
+        """`module` is the one to show of the program."""
+        self._loaded = loaded
+        self._module = module
         self._functions: dict[str, Function] = {}
-        for module in program.modules.values():
-            for declaration in module.records.values():
-                self._make_class(module, declaration)
+        self.__name__ = module.name
+
+    @property
+    def __file__(self) -> str:
+        return str(self._module.path or self.__name__)
 
     def __getattr__(self, name: str) -> Any:
-        main = self._program.main
         if name in self._functions:
             return self._functions[name]
-        entity = main.names.get(name)
-        match entity:
-            case FunctionDeclaration():
-                function = self._function(entity.signature)
-                self._functions[name] = function
+        match self._module.names.get(name):
+            case FunctionDeclaration() as entity:
+                function = self._functions[name] = Function(self._loaded, entity.signature)
                 return function
-            case RecordDeclaration():
-                return records.record_class(entity)
-            case SourceModule():
-                return Module(Program(entity, self._program.modules))
+            case RecordDeclaration() as entity:
+                return self._loaded.classes[entity]
+            case SourceModule() as entity:
+                return Module(self._loaded, entity)
             case _:
-                known = ", ".join(sorted(self.__dir__()))
-                raise AttributeError(f"`{main.name}` has no function or record `{name}` ({known})")
+                known = self.__dir__()
+                close = difflib.get_close_matches(name, known, n=1)
+                hint = f"did you mean `{close[0]}`?" if close else f"it has {', '.join(known)}"
+                message = f"`{self.__name__}` has no function or record `{name}`: {hint}"
+                raise AttributeError(message)
 
     def __dir__(self) -> list[str]:
         kinds = (FunctionDeclaration, RecordDeclaration, SourceModule)
-        names = self._program.main.names.items()
-        return [name for name, entity in names if isinstance(entity, kinds)]
+        names = self._module.names.items()
+        return sorted(name for name, entity in names if isinstance(entity, kinds))
 
     def __repr__(self) -> str:
         return f"<dm module {self.__name__}: {', '.join(self.__dir__())}>"
 
-    def _function(self, signature: Signature) -> Function:
-        return Function(self._program, signature, self._lower)
 
-    def _lower(self, binding: Binding) -> Entry:
-        module = lower(self._program, binding)
+class LoadedProgram:
+    """A checked program with the Python classes of its records."""
+
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        self.classes = Classes()
+        for module in program.modules.values():
+            for declaration in module.records.values():
+                self._make_class(declaration)
+
+    def lower(self, binding: Binding) -> Entry:
+        """The tensor-level IR of one instance of a function."""
+        # Checking a program needs nothing of the lower half of the compiler.
+        from dmc.dialects import func
+        from dmc.semantics.lower import lower
+
+        module = lower(self.program, binding)
         entry = next(f for f in func.functions(module) if not f.is_private)
         parameters = tuple((p.name, p.type) for p in binding.parameters)
-        return Entry(module, entry, parameters, binding.result, binding.signature.span)
+        result, span = binding.result, binding.signature.span
+        return Entry(module, entry, parameters, result, is_several(result), span)
 
-    def _make_class(self, module: SourceModule, declaration: RecordDeclaration) -> None:
+    def _make_class(self, declaration: RecordDeclaration) -> None:
+        if declaration in self.classes:
+            return
+        for entry in declaration.fields:
+            held = record_in(entry.type)
+            if held is not None:
+                self._make_class(held)
         members: dict[str, Any] = {}
-        body = module.models.get(declaration)
+        body = self.program.modules[declaration.module].models.get(declaration)
         if body is not None:
-            members["init"] = self._function(body.init_signature)
+            members["init"] = Function(self, body.init_signature)
             for name, method in body.methods.items():
-                signature = method.signature
-                members[name] = Method(lambda s=signature: self._function(s))
+                members[name] = Method(Function(self, method.signature))
             if "forward" in members:
                 members["__call__"] = _call_forward
-        records.make_class(declaration, _checker(declaration), members)
+        self.classes.make(declaration, _checker(declaration, self.classes), members)
 
 
 def _call_forward(record: Any, *arguments: PythonValue, **named: PythonValue) -> PythonValue:
     return record.forward(*arguments, **named)
 
 
-def load(path: str | Path) -> Module:
-    """Parse and check a file and everything it imports.
-
-    Raises dmc.Error with every mistake found, each marked in the source.
-    """
-    return Module(check_file(Path(path)))
-
-
-def _checker(declaration: RecordDeclaration) -> Check:
+def _checker(declaration: RecordDeclaration, classes: Classes) -> Check:
     """Converts what is passed to the constructor of a record class and infers its sizes."""
+    known = [entry.name for entry in declaration.fields]
+    describer = Describer(declaration.name)
+    marshal = Marshal(classes)
 
     def check(
         fields: dict[str, Tree], constants: dict[str, Constant]
     ) -> tuple[dict[str, Tree], dict[str, Constant]]:
         given: dict[str, PythonValue] = {**fields, **constants}
-        entries = {
-            entry.name: give(given[entry.name], entry.type, entry.name, entry.span)
-            for entry in declaration.fields
-            if entry.name in given
-        }
         missing = [
             entry.name
             for entry in declaration.fields
@@ -111,21 +128,34 @@ def _checker(declaration: RecordDeclaration) -> Check:
         ]
         if missing:
             message = f"{declaration.name}: the field `{missing[0]}` is missing"
-            raise refuse("call.field", message, declaration.span)
+            hint = f"its fields are {', '.join(known)}"
+            raise refuse("call.field", message, declaration.span, hint)
+        entries = {
+            entry.name: describer.give(given[entry.name], entry.type, entry.name, entry.span)
+            for entry in declaration.fields
+            if entry.name in given
+        }
         type_ = record_of(declaration, entries)
         converted: dict[str, Tree] = {}
         for name, part, role in children(type_):
             if role is not Role.HYPER:
-                converted[name] = _converted(given[name], part)
-        kept = {name: value for name, value in constants.items() if name not in sizes_of(type_)}
-        return converted, {**kept, **sizes_of(type_)}
+                where = f"{declaration.name}: {name}"
+                take = marshal.taker(part, where, declaration.span)
+                converted[name] = _converted(given[name], part, take)
+        sizes = sizes_of(type_)
+        for name, value in constants.items():
+            if name in sizes and sizes[name] != value:
+                message = f"{declaration.name}: {name} = {value} but the fields have {sizes[name]}"
+                raise refuse("shape.argument", message, declaration.span)
+        return converted, {**constants, **sizes}
 
     return check
 
 
-def _converted(value: PythonValue, type_: Type) -> Tree:
+def _converted(value: PythonValue, type_: Type, take: Take) -> Tree:
     """An array of the declared dtype for a number; everything else as it is."""
-    if isinstance(type_, RecordType | StackType) or isinstance(value, Record | tuple):
+    if isinstance(type_, RecordType | StackType | TupleType):
         return value
-    array = next(iter(flatten(value, type_)))
-    return array if array.ndim else array[()]
+    arrays: list[Array] = []
+    take(value, arrays)
+    return arrays[0] if arrays[0].ndim else arrays[0][()]

@@ -2,74 +2,101 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
 
-import numpy as np
+if TYPE_CHECKING:
+    from dmc.api.function import Function
 
-from dmc.api.conversion import PythonValue
-from dmc.api.entry import Gradient, Jacobian, Pullback, Pushforward
-from dmc.api.function import Function
-
-Path = str | tuple[str, ...] | None
+Wrt = str | tuple[str, ...] | None
 """What to differentiate in: a parameter, a dotted path into one, or a tuple of them.
 
-None is the first parameter.
+None is the first parameter. With a tuple, gradients and directions are tuples.
 """
 
 
-def _paths(wrt: Path) -> tuple[str, ...] | None:
-    return (wrt,) if isinstance(wrt, str) else wrt
+@dataclass(frozen=True)
+class Gradient:
+    """`grad` and, with the value, `value_and_grad`: of the first component of the result."""
+
+    wrt: Wrt = None
+    with_value: bool = False
 
 
-def grad(f: Function, wrt: Path = None) -> Function:
+@dataclass(frozen=True)
+class Pushforward:
+    """`jvp`: takes a last parameter `along`, gives the result and its tangent (or that alone)."""
+
+    wrt: Wrt = None
+    with_value: bool = True
+
+
+@dataclass(frozen=True)
+class Pullback:
+    """`vjp`: takes a last parameter `cotangent`, gives the gradient it pulls back to."""
+
+    wrt: Wrt = None
+
+
+@dataclass(frozen=True)
+class Jacobian:
+    """`jacobian` of an array-valued function: a gradient for each element of the result."""
+
+    wrt: Wrt = None
+
+
+Operator = Gradient | Pushforward | Pullback | Jacobian
+
+
+def grad(f: Function, wrt: Wrt = None) -> Function:
     """The gradient of `f`, which returns a float, or a tuple whose first component is one.
 
     With a tuple the result is `(gradient, rest)`.
     """
-    return f.derived(Gradient(_paths(wrt)))
+    return _function(f, "grad").derived(Gradient(wrt))
 
 
-def value_and_grad(f: Function, wrt: Path = None) -> Function:
+def value_and_grad(f: Function, wrt: Wrt = None) -> Function:
     """The result of `f` and its gradient: `(value, gradient)`."""
-    return f.derived(Gradient(_paths(wrt), with_value=True))
+    return _function(f, "value_and_grad").derived(Gradient(wrt, with_value=True))
 
 
-def jvp(f: Function, along: PythonValue, wrt: Path = None) -> Function:
+def jvp(f: Function, along: Any, wrt: Wrt = None) -> Function:
     """The result of `f` and its derivative along a direction: `(y, dy)` (forward mode).
 
     `along` has the structure and shapes of the gradient.
     """
-    return f.derived(Pushforward(_paths(wrt)), along)
+    return _function(f, "jvp").derived(Pushforward(wrt), along)
 
 
-def hvp(f: Function, along: PythonValue, wrt: Path = None) -> Function:
+def hvp(f: Function, along: Any, wrt: Wrt = None) -> Function:
     """The Hessian of `f` times a vector, forward over reverse."""
-    pushforward = Pushforward(_paths(wrt), with_value=False)
-    return f.derived(Gradient(_paths(wrt))).derived(pushforward, along)
+    gradient = _function(f, "hvp").derived(Gradient(wrt))
+    return gradient.derived(Pushforward(wrt, with_value=False), along)
 
 
-def jacobian(f: Function, wrt: Path = None) -> Function:
+def jacobian(f: Function, wrt: Wrt = None) -> Function:
     """The Jacobian of an array-valued `f`: a gradient with the axes of the result in front."""
-    return f.derived(Jacobian(_paths(wrt)))
+    return _function(f, "jacobian").derived(Jacobian(wrt))
 
 
-def hessian(f: Function, wrt: Path = None) -> Function:
+def hessian(f: Function, wrt: Wrt = None) -> Function:
     """The Hessian of `f` in one array parameter."""
-    return f.derived(Gradient(_paths(wrt))).derived(Jacobian(_paths(wrt)))
+    return _function(f, "hessian").derived(Gradient(wrt)).derived(Jacobian(wrt))
 
 
 class Vjp:
     """The result of a function together with the pullback of cotangents (reverse mode)."""
 
-    def __init__(self, f: Function, wrt: Path) -> None:
+    def __init__(self, f: Function, wrt: Wrt) -> None:
         self._value = f
-        self._pull = f.derived(Pullback(_paths(wrt)))
+        self._pull = f.derived(Pullback(wrt))
         self.__doc__ = f.__doc__
 
-    def __call__(self, *arguments: PythonValue, **named: PythonValue) -> tuple[PythonValue, Pulled]:
+    def __call__(self, *arguments: Any, **named: Any) -> tuple[Any, Pulled]:
         """Run the function: `(y, pull)`."""
-        y = self._value(*arguments, **named)
-        return y, Pulled(self._pull, arguments, named)
+        return self._value(*arguments, **named), Pulled(self._pull, arguments, named)
 
 
 class Pulled:
@@ -78,19 +105,30 @@ class Pulled:
     Each call runs the function forward again, in the same native call as the reverse pass.
     """
 
-    def __init__(
-        self, pull: Function, arguments: Sequence[PythonValue], named: dict[str, PythonValue]
-    ) -> None:
+    def __init__(self, pull: Function, arguments: Sequence[Any], named: Mapping[str, Any]) -> None:
         self._pull = pull
         self._arguments = arguments
         self._named = named
 
-    def __call__(self, cotangent: PythonValue) -> PythonValue:
-        if isinstance(cotangent, int | float):
-            cotangent = np.asarray(cotangent)
+    def __call__(self, cotangent: Any) -> Any:
         return self._pull.with_extra(cotangent)(*self._arguments, **self._named)
 
 
-def vjp(f: Function, wrt: Path = None) -> Vjp:
+def vjp(f: Function, wrt: Wrt = None) -> Vjp:
     """A function that gives `(y, pull)`; `pull(dy)` is a gradient."""
-    return Vjp(f, wrt)
+    return Vjp(_function(f, "vjp"), wrt)
+
+
+def _function(f: object, operator: str) -> Function:
+    from dmc.api.function import Function
+
+    if isinstance(f, Function):
+        return f
+    from dmc.syntax.diagnostics import Diagnostic
+    from dmc.syntax.errors import error
+
+    kind = (
+        f"`{f.__name__}`, a Python function" if hasattr(f, "__name__") else f"a {type(f).__name__}"
+    )
+    title = f"`dmc.{operator}` takes a function of a loaded program, not {kind}"
+    raise error(Diagnostic("call.value", title, at_call=True))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
-from dmc.api.conversion import PythonValue
+from dmc.api.conversion import PythonValue, refuse
+from dmc.ir.location import Span
 from dmc.ir.types import DType
-from dmc.semantics.signature import Given, GivenArray, GivenRecord, GivenTuple, Parameter, Signature
+from dmc.semantics.signature import Given, GivenArray, GivenRecord, GivenTuple, Signature
 from dmc.semantics.sizes import Size, SizeError
 from dmc.semantics.types import (
-    FunctionType,
     KeyType,
     RecordType,
     StackType,
@@ -17,11 +18,23 @@ from dmc.semantics.types import (
     TupleType,
     Type,
     children,
+    leaves,
     resolved,
 )
-from dmc.syntax.diagnostics import Diagnostic, Label
-from dmc.syntax.errors import error
 from dmc_runtime.records import Record, constants_of
+
+
+def bare_sizes(signature: Signature) -> set[str]:
+    """The sizes that bare records bring: `net.I` for `net: MLP`."""
+    axes = [
+        axis
+        for parameter in signature.parameters
+        for leaf in leaves(parameter.type)
+        if isinstance(leaf.type, TensorType)
+        for axis in leaf.type.shape
+        if isinstance(axis, Size)
+    ]
+    return {name for axis in axes for name in axis.names() if "." in name}
 
 
 def placeholders(
@@ -43,54 +56,54 @@ def placeholders(
     out = dict(given)
     for parameter in signature.parameters:
         if parameter.name not in out and parameter.default is None:
-            out[parameter.name] = _describe(signature, parameter, parameter.type, known)
+            describer = _Describer(signature, parameter.name, parameter.span, known)
+            out[parameter.name] = describer.describe(parameter.type)
     return out
 
 
-def _describe(
-    signature: Signature, parameter: Parameter, type_: Type, known: Mapping[str, int]
-) -> Given:
-    def inner(part: Type) -> Given:
-        return _describe(signature, parameter, part, known)
+@dataclass(frozen=True)
+class _Describer:
+    """Describes the parameter `name` by its type."""
 
-    match type_:
-        case TensorType(element, shape):
-            dtype = resolved(element)
-            extents: list[int] = []
-            for axis in shape:
-                try:
-                    assert isinstance(axis, Size)
-                    extents.append(axis.evaluate(known))
-                except (SizeError, KeyError, AssertionError):
-                    raise error(
-                        Diagnostic(
-                            "call.size",
-                            f"{signature.name}: the size `{axis}` of `{parameter.name}` is unknown",
-                            Label(parameter.span),
-                            help=(f"give it by name, such as `{axis}=32`",),
-                            at_call=True,
-                        )
-                    ) from None
-            return GivenArray(dtype if isinstance(dtype, DType) else DType.F32, tuple(extents))
-        case KeyType():
-            return GivenArray(DType.I64, ())
-        case TupleType(items):
-            return GivenTuple(tuple(inner(item) for item in items))
-        case RecordType(declaration, _, is_grad):
-            fields = tuple((name, inner(part)) for name, part, _ in children(type_))
-            return GivenRecord(declaration, fields, is_grad)
-        case StackType(_, item):
-            while isinstance(item, StackType):
-                item = item.item
-            assert isinstance(item, RecordType)
-            fields = tuple((name, inner(part)) for name, part, _ in children(type_))
-            return GivenRecord(item.declaration, fields, item.is_grad)
-        case FunctionType() | _:
-            raise error(
-                Diagnostic(
-                    "call.argument",
-                    f"{signature.name}: the argument `{parameter.name}` is missing",
-                    Label(parameter.span),
-                    at_call=True,
-                )
-            )
+    signature: Signature
+    name: str
+    span: Span
+    known: Mapping[str, int]
+
+    def describe(self, type_: Type) -> Given:
+        match type_:
+            case TensorType(element, shape):
+                return GivenArray(self._dtype(resolved(element)), tuple(map(self._extent, shape)))
+            case KeyType():
+                return GivenArray(DType.I64, ())
+            case TupleType(items):
+                return GivenTuple(tuple(map(self.describe, items)))
+            case RecordType(declaration, _, is_grad):
+                return GivenRecord(declaration, self._fields(type_), is_grad)
+            case StackType(_, item):
+                while isinstance(item, StackType):
+                    item = item.item
+                assert isinstance(item, RecordType)
+                return GivenRecord(item.declaration, self._fields(type_), item.is_grad)
+            case _:
+                message = f"{self.signature.name}: the argument `{self.name}` is missing"
+                raise refuse("call.argument", message, self.span)
+
+    def _fields(self, type_: Type) -> tuple[tuple[str, Given], ...]:
+        return tuple((name, self.describe(part)) for name, part, _ in children(type_))
+
+    def _dtype(self, element: object) -> DType:
+        if isinstance(element, DType):
+            return element
+        defaults = {g.name: g.default for g in self.signature.generics}
+        return defaults.get(getattr(element, "name", "")) or DType.F64
+
+    def _extent(self, axis: object) -> int:
+        try:
+            assert isinstance(axis, Size)
+            return axis.evaluate(self.known)
+        except (SizeError, KeyError, AssertionError):
+            message = f"{self.signature.name}: the size `{axis}` of `{self.name}` is unknown"
+            raise refuse(
+                "call.size", message, self.span, f"give it by name, such as `{axis}=32`"
+            ) from None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from dmc.semantics.types import RecordDeclaration, RecordType, StackType, Type
 from dmc.semantics.types import Role as DeclaredRole
@@ -17,49 +16,57 @@ _ROLES = {
     DeclaredRole.FROZEN_SUB: Role.FROZEN,
     DeclaredRole.STATE: Role.STATE,
 }
-
-_classes: WeakKeyDictionary[RecordDeclaration, type[Record]] = WeakKeyDictionary()
-_declarations: WeakKeyDictionary[type[Record], RecordDeclaration] = WeakKeyDictionary()
+_DECLARATION = "__declaration__"
 
 
-def make_class(declaration: RecordDeclaration, check: Check, members: dict[str, Any]) -> None:
-    """Make the Python class of a declaration, those of the records it holds being made already."""
-    fields = [
-        Field(
-            entry.name,
-            _ROLES[entry.role],
-            type=str(entry.type),
-            doc=entry.doc or "",
-            record=_record_in(entry.type),
+class Classes:
+    """The record classes of one program, by declaration."""
+
+    def __init__(self) -> None:
+        self._classes: dict[RecordDeclaration, type[Record]] = {}
+
+    def __getitem__(self, declaration: RecordDeclaration) -> type[Record]:
+        return self._classes[declaration]
+
+    def __contains__(self, declaration: RecordDeclaration) -> bool:
+        return declaration in self._classes
+
+    def make(self, declaration: RecordDeclaration, check: Check, members: dict[str, Any]) -> None:
+        """Make the class of a declaration, those of the records it holds being made already."""
+        fields = [
+            Field(
+                entry.name,
+                _ROLES[entry.role],
+                type=str(entry.type),
+                doc=entry.doc or "",
+                record=self._record_in(entry.type),
+            )
+            for entry in declaration.fields
+            if entry.role is not DeclaredRole.HYPER
+        ]
+        self._classes[declaration] = make_record(
+            declaration.name,
+            fields,
+            sizes=[generic.name for generic in declaration.generics] + list(declaration.dims),
+            hyper=[f.name for f in declaration.fields if f.role is DeclaredRole.HYPER],
+            module=declaration.module,
+            doc=declaration.doc or "",
+            check=check,
+            namespace={**members, _DECLARATION: declaration},
         )
-        for entry in declaration.fields
-        if entry.role is not DeclaredRole.HYPER
-    ]
-    cls = make_record(
-        declaration.name,
-        fields,
-        sizes=[generic.name for generic in declaration.generics] + list(declaration.dims),
-        hyper=[f.name for f in declaration.fields if f.role is DeclaredRole.HYPER],
-        module=declaration.module,
-        doc=declaration.doc or "",
-        check=check,
-        namespace=members,
-    )
-    _classes[declaration] = cls
-    _declarations[cls] = declaration
 
-
-def record_class(declaration: RecordDeclaration) -> type[Record]:
-    """Raises KeyError when the program of the declaration has not been loaded."""
-    return _classes[declaration]
+    def _record_in(self, type_: Type) -> type[Record] | None:
+        held = record_in(type_)
+        return None if held is None else self._classes.get(held)
 
 
 def declaration_of(cls: type[Record]) -> RecordDeclaration | None:
     """The declaration behind a record class; None for a class made otherwise."""
-    return _declarations.get(cls)
+    return cls.__dict__.get(_DECLARATION)
 
 
-def _record_in(type_: Type) -> type[Record] | None:
+def record_in(type_: Type) -> RecordDeclaration | None:
+    """The record that a field of this type holds, alone or in a stack."""
     while isinstance(type_, StackType):
         type_ = type_.item
-    return _classes.get(type_.declaration) if isinstance(type_, RecordType) else None
+    return type_.declaration if isinstance(type_, RecordType) else None

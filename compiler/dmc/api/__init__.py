@@ -1,0 +1,95 @@
+"""What Python users see. `dmc` offers these names; each is loaded when it is first used."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dmc.api.check import GradientCheck, check_grads
+    from dmc.api.compiled import Compiled
+    from dmc.api.function import Function
+    from dmc.api.loading import load, loads
+    from dmc.api.module import Module
+    from dmc.api.operators import (
+        grad,
+        hessian,
+        hvp,
+        jacobian,
+        jvp,
+        value_and_grad,
+        vjp,
+    )
+    from dmc.api.storage import restore, save
+    from dmc.jit.pool import get_num_threads, set_num_threads
+    from dmc.syntax.errors import (
+        CallError,
+        CheckpointError,
+        CompilerBug,
+        DerivativeError,
+        DTypeError,
+        Error,
+        FileError,
+        IndexOutOfRange,
+        MissingFileError,
+        NamingError,
+        ParseError,
+        ShapeError,
+        StateError,
+        TrainError,
+        UnsupportedError,
+        ValueUseError,
+    )
+    from dmc_runtime.keys import fold, key, split
+    from dmc_runtime.records import Record, stack
+
+_OPERATORS = ("grad", "hessian", "hvp", "jacobian", "jvp", "value_and_grad", "vjp")
+_ERRORS = (
+    "CallError", "CheckpointError", "CompilerBug", "DTypeError", "DerivativeError", "Error",
+    "FileError", "IndexOutOfRange", "MissingFileError", "NamingError", "ParseError", "ShapeError",
+    "StateError", "TrainError", "UnsupportedError", "ValueUseError",
+)  # fmt: skip
+
+_HOMES: dict[str, str] = {
+    "load": "dmc.api.loading",
+    "loads": "dmc.api.loading",
+    "Module": "dmc.api.module",
+    "Function": "dmc.api.function",
+    "Compiled": "dmc.api.compiled",
+    "Record": "dmc_runtime.records",
+    "stack": "dmc_runtime.records",
+    "key": "dmc_runtime.keys",
+    "split": "dmc_runtime.keys",
+    "fold": "dmc_runtime.keys",
+    **dict.fromkeys(_OPERATORS, "dmc.api.operators"),
+    "check_grads": "dmc.api.check",
+    "GradientCheck": "dmc.api.check",
+    "save": "dmc.api.storage",
+    "restore": "dmc.api.storage",
+    "set_num_threads": "dmc.jit.pool",
+    "get_num_threads": "dmc.jit.pool",
+    **dict.fromkeys(_ERRORS, "dmc.syntax.errors"),
+}
+"""Where each public name is defined."""
+
+__all__ = [
+    "CallError", "CheckpointError", "Compiled", "CompilerBug", "DTypeError", "DerivativeError",
+    "Error", "FileError", "Function", "GradientCheck", "IndexOutOfRange", "MissingFileError",
+    "Module", "NamingError", "ParseError", "Record", "ShapeError", "StateError", "TrainError",
+    "UnsupportedError", "ValueUseError", "check_grads", "fold", "get_num_threads", "grad",
+    "hessian", "hvp", "jacobian", "jvp", "key", "load", "loads", "restore", "save",
+    "set_num_threads", "split", "stack", "value_and_grad", "vjp",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> object:
+    """Load a public name on first use (PEP 562)."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'dmc' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

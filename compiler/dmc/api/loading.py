@@ -1,0 +1,34 @@
+"""From source text to a module. The compiler itself is loaded with the first program."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dmc.api.module import Module
+
+
+def load(path: str | os.PathLike[str]) -> Module:
+    """Parse and check a `.dm` file and everything it imports.
+
+    Raises dmc.Error with every mistake found, each marked in the source.
+    """
+    from dmc.api.module import LoadedProgram, Module
+    from dmc.semantics.modules import check_program
+
+    program = check_program(path)
+    return Module(LoadedProgram(program), program.main)
+
+
+def loads(text: str, name: str = "m.dm", folder: str | os.PathLike[str] = ".") -> Module:
+    """Like `load`, from text; `name` stands for it in messages.
+
+    What it imports is looked up in `folder`, then in the library.
+    """
+    from dmc.api.module import LoadedProgram, Module
+    from dmc.semantics.modules import check_text
+
+    program = check_text(text, name, Path(folder))
+    return Module(LoadedProgram(program), program.main)
