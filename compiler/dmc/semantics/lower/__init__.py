@@ -1,5 +1,13 @@
 """Typed tree to tensor-level IR, for one choice of sizes at a time."""
 
+from dmc.ir import Module
 from dmc.semantics.lower.program import lower_function
+from dmc.semantics.program import Program
+from dmc.semantics.signature import Binding
 
-__all__ = ["lower_function"]
+__all__ = ["lower", "lower_function"]
+
+
+def lower(program: Program, binding: Binding) -> Module:
+    """The module for a call that has been matched with its signature: see `lower_function`."""
+    return lower_function(program, binding.instance)
