@@ -95,12 +95,19 @@ def random(type_: TensorType, seed: int = 0) -> Array:
 
 
 def check(
-    module: Module, arrays: Sequence[Array], target: Target | None = None, rtol: float = 1e-5
+    module: Module,
+    arrays: Sequence[Array],
+    target: Target | None = None,
+    rtol: float = 1e-5,
+    plans: Sequence[bool] = (False, True),
 ) -> tuple[Array, ...]:
-    """Hold loop interpreter and native code against the kernel interpreter."""
+    """Hold loop interpreter and native code against the kernel interpreter.
+
+    `plans`: whether memory is planned first.
+    """
     expected = Interpreter(module).call("main", arrays)
     outputs: tuple[Array, ...] = ()
-    for planned in (False, True):
+    for planned in plans:
         compiled = compile_native(module, target, planned)
         outputs = compiled(*arrays)
         stepped = compiled.interpret(arrays)

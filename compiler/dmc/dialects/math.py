@@ -210,7 +210,7 @@ def _polygamma(order: int, x: float) -> float:
 
     Abramowitz and Stegun, 6.3.18 and 6.4.12; the reflection formulas 6.3.7 and 6.4.7 for x < 0.
     """
-    if math.isnan(x) or (x <= 0 and x == math.floor(x)):
+    if math.isnan(x) or x == -math.inf or (x <= 0 and x == math.floor(x)):
         return math.nan
     if x < 0:
         if order == 0:

@@ -108,7 +108,7 @@ def emit_sort(
         def finish(i: Value) -> None:
             at = b.load(work, [Linear.of(i) + half])
             b.store(b.load(read, [place(at)]), write, [place(i)])
-            b.store(at, order, [place(i)])
+            b.store(arith.convert(b.builder, at, dtype_of(order.type)), order, [place(i)])
 
         b.for_(0, length, _each(finish))
 
@@ -119,14 +119,15 @@ def emit_sort(
 
 
 def _precedes(b: LoopBuilder, x: Value, y: Value, descending: bool) -> Value:
-    """Whether `x` goes strictly before `y`; NaN goes last."""
-    relation = arith.Direction.GT if descending else arith.Direction.LT
-    before = arith.compare(b.builder, relation, x, y)
+    """Whether `x` goes strictly before `y`; NaN counts as the largest."""
+    if descending:
+        x, y = y, x
+    less = arith.compare(b.builder, arith.Direction.LT, x, y)
     if not dtype_of(x.type).is_float:
-        return before
+        return less
     number = arith.compare(b.builder, arith.Direction.EQ, x, x)
     nan = arith.compare(b.builder, arith.Direction.NE, y, y)
-    return arith.logical_or(b.builder, before, arith.logical_and(b.builder, number, nan))
+    return arith.logical_or(b.builder, less, arith.logical_and(b.builder, number, nan))
 
 
 def _merge_runs(
