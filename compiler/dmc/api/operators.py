@@ -127,8 +127,7 @@ def _function(f: object, operator: str) -> Function:
     from dmc.syntax.diagnostics import Diagnostic
     from dmc.syntax.errors import error
 
-    kind = (
-        f"`{f.__name__}`, a Python function" if hasattr(f, "__name__") else f"a {type(f).__name__}"
-    )
+    name = cast("str | None", getattr(f, "__name__", None))
+    kind = f"`{name}`, a Python function" if name else f"a {type(f).__name__}"
     title = f"`dmc.{operator}` takes a function of a loaded program, not {kind}"
     raise error(Diagnostic("call.value", title, at_call=True))

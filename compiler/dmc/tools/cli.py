@@ -1,0 +1,157 @@
+"""The command `dmc`: finds the subcommand, and says plainly what went wrong.
+
+Each subcommand is a module with `configure(parser)` and `run(options) -> int`, imported when it is
+chosen, so that `dmc --help` costs nothing. Exit status: 0 for success, 1 when a program, its data
+or a file is at fault, 2 for a wrong invocation, 70 for a bug in dmc, 130 for Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NoReturn, Protocol
+
+from dmc import __version__
+
+USAGE, INTERRUPTED = 2, 130
+
+
+class CommandModule(Protocol):
+    """What a subcommand's module has."""
+
+    def configure(self, parser: argparse.ArgumentParser) -> None: ...
+
+    def run(self, options: argparse.Namespace) -> int: ...
+
+
+@dataclass(frozen=True)
+class Command:
+    """A subcommand: its module in this package, a line of help, and examples."""
+
+    module: str
+    summary: str
+    examples: str
+
+    def load(self) -> CommandModule:
+        return importlib.import_module(f"dmc.tools.{self.module}")  # pyright: ignore[reportReturnType]
+
+
+COMMANDS: dict[str, Command] = {
+    "check": Command(
+        "check",
+        "find every mistake in a program",
+        "dmc check model.dm\ndmc check model.dm --format json     # for editors and scripts",
+    ),
+    "ir": Command(
+        "ir",
+        "show a function on its way to machine code",
+        "dmc ir model.dm loss --stage adjoint --sizes B=32,net.I=64\n"
+        "dmc ir model.dm loss --stage asm --target-cpu x86-64-v3\n"
+        "dmc ir model.dm loss --stage all --output ir/     # a file for each stage\n"
+        "dmc ir model.dm loss --stage kernel --print-after-all",
+    ),
+    "opt": Command(
+        "opt",
+        "run passes over textual IR of any level",
+        'dmc opt loss.mlir --passes "canonicalize,cse,dce"\n'
+        "dmc ir model.dm loss --stage tensor | dmc opt - --passes cse\n"
+        "dmc opt --list                           # every pass and its options",
+    ),
+    "run": Command(
+        "run",
+        "call a function",
+        "dmc run line.dm predict slope=2.0 x=@x.npy\n"
+        "dmc run line.dm predict slope=2.0 'x=[1.0, 2.0, 3.0]' --output y.npy\n"
+        "dmc run digits.dm loss net=@run/best.safetensors:net x=@data.npz:x y=@data.npz:y\n"
+        "dmc run digits.dm loss --sizes B=32 --seed 7   # what is not given is drawn",
+    ),
+    "grad": Command(
+        "grad",
+        "call a function and its gradient",
+        "dmc grad line.dm loss slope=2.0 'x=[1.0, 2.0]' 'y=[3.0, 5.0]'\n"
+        "dmc grad digits.dm loss --wrt net.l1 --sizes B=32 --seed 7",
+    ),
+    "check-grad": Command(
+        "check_grad",
+        "hold a gradient against finite differences",
+        "dmc check-grad gmm.dm log_posterior\n"
+        "dmc check-grad digits.dm loss --sizes B=8,net.I=5,net.H=4,net.O=3 --seed 1",
+    ),
+    "train": Command(
+        "train",
+        "train a model as a recipe says",
+        "dmc train examples/digits/recipe.toml\n"
+        "dmc train recipe.toml --resume             # go on where it stopped\n"
+        "dmc train recipe.toml --evaluate           # score the best checkpoint again",
+    ),
+    "explain": Command(
+        "explain",
+        "say what an error code means",
+        "dmc explain shape.matmul\ndmc explain                    # every code",
+    ),
+}
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose complaints end with where to look."""
+
+    def error(self, message: str) -> NoReturn:
+        self.print_usage(sys.stderr)
+        self.exit(USAGE, f"{self.prog}: {message}\ntry `{self.prog} --help`\n")
+
+
+def build_parser(chosen: str | None) -> argparse.ArgumentParser:
+    """The parser with the options of the chosen subcommand only."""
+    parser = Parser(
+        prog="dmc",
+        description="The compiler of dm, a language for differentiable programs.",
+        epilog="`dmc COMMAND --help` shows how to use a command, by example.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"dmc {__version__}")
+    commands = parser.add_subparsers(
+        title="commands", metavar="COMMAND", dest="command", required=True, parser_class=Parser
+    )
+    for name, command in COMMANDS.items():
+        examples = "\n".join(f"  {line}" for line in command.examples.splitlines())
+        subparser = commands.add_parser(
+            name,
+            help=command.summary,
+            description=f"{command.summary[0].upper()}{command.summary[1:]}.",
+            epilog=f"examples:\n{examples}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+        if name == chosen:
+            command.load().configure(subparser)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run `dmc`; the exit status is returned, except where argparse exits itself."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    chosen = next((word for word in given if not word.startswith("-")), None)
+    try:
+        options = build_parser(chosen).parse_args(given)
+        status = COMMANDS[options.command].load().run(options)
+        sys.stdout.flush()
+        return status
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read the output has seen enough; nothing may complain at exit either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as failure:  # noqa: BLE001  # the last place to turn it into words
+        from dmc.tools.failures import report
+
+        return report(failure)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
