@@ -35,6 +35,7 @@ from dmc.semantics.types import (
     RecordDeclaration,
     RecordName,
     RecordType,
+    Role,
     Shape,
     StackType,
     TensorType,
@@ -336,18 +337,19 @@ class _Solver:
             if isinstance(item, RecordName):
                 raise self._mismatch(declared, "a stack of an unknown record", where)
             raise self._mismatch(declared, _describe(given), where)
-        if item.declaration is not given.declaration or item.is_grad != given.is_grad:
+        # A struct in which everything is trained is its own gradient.
+        fits = gradient_type(item) == item if given.is_grad else not item.is_grad
+        if item.declaration is not given.declaration or not fits:
             raise self._mismatch(declared, _describe(given), where)
         parts = {name: part for name, part, _ in children(declared)}
+        optional = {name for name, _, role in children(declared) if role is Role.HYPER}
         values = dict(given.fields)
-        if parts.keys() != values.keys():
-            missing = ", ".join(sorted(parts.keys() ^ values.keys()))
-            raise self.fail(
-                "call.argument",
-                f"{where} does not have the fields of {declared}: {missing}",
-                self.span,
-            )
-        for name, part in parts.items():
+        if not parts.keys() - optional <= values.keys() <= parts.keys():
+            wrong = ", ".join(sorted((parts.keys() ^ values.keys()) - optional))
+            message = f"{where} does not have the fields of {declared}: {wrong}"
+            raise self.fail("call.argument", message)
+        for name in values:
+            part = parts[name]
             self.match(part, values[name], f"{where}.{name}")
 
     def _match_record_name(self, name: str, is_grad: bool, given: Given, where: str) -> None:
