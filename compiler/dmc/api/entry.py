@@ -238,7 +238,7 @@ class _Wrapper:
             entry.module,
             f"{prefix}_{entry.function.sym_name}",
             types,
-            ["_".join(leaf.path) for leaf in listed],
+            [".".join(leaf.path) for leaf in listed],
             location,
         )
         entry.function.attributes["visibility"] = "private"
