@@ -13,12 +13,14 @@ from dmc.transforms.canonicalize import Canonicalize
 from dmc.transforms.cse import Cse
 from dmc.transforms.dce import Dce
 from dmc.transforms.expand_autodiff import ExpandAutodiff
+from dmc.transforms.expand_random import ExpandRandom
 from dmc.transforms.fuse import Fuse
 from dmc.transforms.hoist import Hoist
 from dmc.transforms.inline import Inline
 from dmc.transforms.kernelize import Kernelize
+from dmc.transforms.recognize_contractions import RecognizeContractions
 
-REQUIRED = frozenset({ExpandAutodiff.name, Inline.name, Kernelize.name})
+REQUIRED = frozenset({ExpandAutodiff.name, Inline.name, ExpandRandom.name, Kernelize.name})
 """Passes that later stages cannot do without."""
 
 
@@ -34,12 +36,13 @@ def derivatives(without: Iterable[str] = ()) -> list[Pass]:
 
 def optimize(without: Iterable[str] = ()) -> list[Pass]:
     """Tensor level."""
-    return _chosen([Hoist(), BatchMaps(), *clean()], without)
+    passes = [Hoist(), BatchMaps(), *clean(), RecognizeContractions(), *clean()]
+    return _chosen(passes, without)
 
 
 def to_kernels(without: Iterable[str] = ()) -> list[Pass]:
     """From tensor to kernel level."""
-    return _chosen([Kernelize(), Fuse(), *clean()], without)
+    return _chosen([ExpandRandom(), Kernelize(), Fuse(), *clean()], without)
 
 
 def _chosen(passes: list[Pass], without: Iterable[str]) -> list[Pass]:
