@@ -454,7 +454,62 @@ def _call_user(
             spend(context, value)
     _prove_requirements(context, declaration, substitution, span)
     callee = typed.UserFunction(declaration, matcher.values, handle.receiver)
-    return typed.Call(substitution.type(declaration.result), span, callee, tuple(values))
+    updates = None
+    if declaration.node.mutable and handle.receiver is not None:
+        updates = _updated_place(context, declaration, handle.receiver, span)
+    result = substitution.type(declaration.result)
+    return typed.Call(result, span, callee, tuple(values), updates)
+
+
+def _updated_place(
+    context: Context, declaration: FunctionDeclaration, receiver: typed.Node, span: Span
+) -> typed.Place:
+    """Where the new state of a `mut fn`'s receiver goes: a `var`, or a field of a `mut fn`."""
+    path: list[str | tuple[typed.At, ...]] = []
+    root = receiver
+    while isinstance(root, typed.FieldOf | typed.Access):
+        if isinstance(root, typed.FieldOf):
+            path.insert(0, root.name)
+            root = root.record
+        else:
+            path.insert(0, root.items)
+            root = root.base
+    if isinstance(root, typed.Local) and root.symbol.is_mutable:
+        if root.symbol.barrier == context.barrier:
+            return typed.Place(root.symbol, tuple(path), receiver.type, span)
+        raise context.fail(
+            "loop.builder",
+            f"the state of `{context.quote(receiver.span)}` cannot be updated here",
+            span,
+            "elements of a builder and calls of a function are independent",
+        )
+    text = f"`{declaration.name}` is a `mut fn`"
+    if not isinstance(root, typed.Local):
+        raise context.fail(
+            "state.immutable", "this call may update state that nothing keeps", span, text
+        )
+    symbol = root.symbol
+    if symbol.kind is SymbolKind.SELF and context.function is not None:
+        raise context.fail(
+            "state.immutable",
+            f"this call may update the state of `{context.quote(receiver.span)}`",
+            span,
+            text,
+            [(context.function.span, "not a `mut fn`")],
+            [f"declare it `mut fn {context.function.name}`"],
+        )
+    help_ = [f"keep the new state: `var {symbol.name} = …`"]
+    if symbol.kind is SymbolKind.PARAMETER and context.function is not None:
+        copy = f"var {symbol.name}: {symbol.type}"
+        help_ = [f"take a private copy: `fn {context.function.name}({copy}, ...)`"]
+    raise context.fail(
+        "state.immutable",
+        f"this call may update the state of `{symbol.name}`",
+        span,
+        text,
+        [(symbol.span, "not a `var`")],
+        help_,
+    )
 
 
 def _explicit(context: Context, handle: UserHandle) -> dict[str, GenericValue]:
@@ -707,6 +762,8 @@ def _user_value(
 ) -> typed.Node:
     if not declaration.is_sound or declaration.result is None:
         raise Stop
+    if declaration.node.mutable:
+        raise context.unsupported("passing a `mut fn` as a value", span)
     if context.function is not None:
         context.function.calls.append((declaration, span))
     matcher = Matcher(context, _explicit(context, handle))

@@ -33,6 +33,7 @@ from dmc.semantics.types import (
     StackType,
     pruned,
 )
+from dmc.semantics.zero import DerivativeRequest, check_zero
 from dmc.syntax import ast
 
 __all__ = ["check_module"]
@@ -43,9 +44,18 @@ Models = Callable[[RecordDeclaration], ModelBody | None]
 def check_module(module: SourceModule, diagnostics: Diagnostics, models: Models) -> None:
     """Check a parsed file whose imports are already in `module.names`."""
 
+    requests: list[DerivativeRequest] = []
+
     def fresh() -> Context:
         return Context(
-            module, diagnostics, check_expression, prelude.names, models, Facts(), Scope()
+            module,
+            diagnostics,
+            check_expression,
+            prelude.names,
+            models,
+            Facts(),
+            Scope(),
+            requests=requests,
         )
 
     collect(fresh())
@@ -67,6 +77,8 @@ def check_module(module: SourceModule, diagnostics: Diagnostics, models: Models)
                 node.span,
             )
     _refuse_recursion(module, diagnostics)
+    for request in requests:
+        check_zero(request, diagnostics)
 
 
 def _check_function(
@@ -88,15 +100,16 @@ def _check_function(
             defaults.append(value)
         except Stop:
             failed = True
+    before = len(context.diagnostics.found)
     try:
         body = context.check(function.node.body, function.result)
-        expect(context, body, function.result, function.node.body.span)
+        check_bounds(context)
+        if len(context.diagnostics.found) == before:
+            expect(context, body, function.result, function.node.body.span)
     except Stop:
         return
     finally:
         context.settle()
-    before = len(context.diagnostics.found)
-    check_bounds(context)
     if not failed and len(context.diagnostics.found) == before:
         function.defaults, function.body = tuple(defaults), body
 

@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from dmc.ir.location import Span
 from dmc.ir.types import DType
@@ -33,6 +34,9 @@ from dmc.semantics.types import (
 )
 from dmc.syntax import ast
 from dmc.syntax.diagnostics import Diagnostic, Label
+
+if TYPE_CHECKING:
+    from dmc.semantics.zero import DerivativeRequest
 
 __all__ = [
     "BoundsCheck",
@@ -164,6 +168,7 @@ class Context:
         default_factory=dict[Symbol, tuple[Span, str | None]]
     )
     binding: str | None = None
+    requests: list[DerivativeRequest] = field(default_factory=lambda: [])
 
     # -- checking
 

@@ -265,7 +265,8 @@ def _member(context: Context, member: ast.ModelMember) -> FieldDeclaration | Non
             type_ = resolve_type(context, member.type)
             role = Role.FROZEN if member.frozen else Role.PARAM
         case ast.StateMember():
-            raise context.unsupported("`state`", member.span)
+            type_ = resolve_type(context, member.type)
+            role = Role.STATE
         case ast.SubMember():
             type_ = resolve_type(context, member.type)
             inner = type_
@@ -391,11 +392,17 @@ def _resolve_signature(
     )
     context.bare = function.bare
     try:
-        if node.mutable:
-            raise context.unsupported("`mut fn`", node.name.span)
+        if node.mutable and model is None:
+            raise context.fail(
+                "state.function", "only functions of a model are `mut`", node.name.span
+            )
         if model is not None:
             function.self_symbol = Symbol(
-                "self", SymbolKind.SELF, model.declaration.itself(), node.name.span
+                "self",
+                SymbolKind.SELF,
+                model.declaration.itself(),
+                node.name.span,
+                is_mutable=node.mutable,
             )
             context.bare[model.declaration] = tuple(
                 value for value in model.declaration.itself().arguments if isinstance(value, Size)

@@ -36,6 +36,7 @@ from dmc.semantics.types import (
     resolved,
     stack,
 )
+from dmc.semantics.zero import DerivativeRequest
 from dmc.syntax import ast
 
 __all__ = ["call_derived", "derived_handle", "derived_value"]
@@ -114,6 +115,10 @@ def call_derived(
         raise context.fail(
             "grad.integer", f"{output} carries no derivative", handle.span, "asked for here"
         )
+    if isinstance(call.callee, typed.UserFunction) and operator is not Operator.HESSIAN:
+        positions = tuple(index for index, _ in paths)
+        request = DerivativeRequest(call.callee.declaration, positions, handle.span)
+        context.requests.append(request)
     type_ = _result_type(context, handle, target, result, output, rest)
     callee = typed.Derived(operator, call.callee, tuple(paths), is_tuple, along)
     return typed.Call(type_, span, callee, call.arguments)
@@ -128,6 +133,8 @@ def _inner_call(
     # Passing a key on for a derivative spends it exactly as the call itself does.
     node = call_handle(context, handle, arguments, span, None)
     if isinstance(node, typed.Call):
+        if node.updates is not None:
+            raise context.unsupported("differentiating a `mut fn` directly", handle.span)
         return node
     if isinstance(node, typed.Apply):
         return typed.Call(

@@ -11,7 +11,7 @@ from dmc.semantics.requirements import Requirement
 from dmc.semantics.signature import FunctionReference, Parameter, Signature
 from dmc.semantics.sizes import Facts, Size
 from dmc.semantics.typed import Node, Symbol
-from dmc.semantics.types import FieldDeclaration, Generic, RecordDeclaration, Type
+from dmc.semantics.types import FieldDeclaration, Generic, RecordDeclaration, TupleType, Type
 from dmc.syntax import ast
 from dmc.syntax.source import SourceFile
 
@@ -121,6 +121,8 @@ class FunctionDeclaration:
     def signature(self) -> Signature:
         """What callers outside the language see; a method takes `self` first.
 
+        A `mut fn` also gives the updated model: its result is a pair.
+
         Raises ValueError when the declaration has errors.
         """
         if self.result is None:
@@ -130,14 +132,16 @@ class FunctionDeclaration:
             receiver = Parameter("self", self.self_symbol.type, self.span)
             parameters = (receiver, *parameters)
             generics = (*self.generics, *self.owner.generics)
-        requirements = self.requirements
+        requirements, result = self.requirements, self.result
+        if self.self_symbol is not None and self.node.mutable:
+            result = TupleType((result, self.self_symbol.type))
         if self.owner is not None:
             requirements = (*self.owner.requirements, *requirements)
         return Signature(
             self.reference,
             generics,
             parameters,
-            self.result,
+            result,
             self.span,
             requirements,
             self.node.doc,

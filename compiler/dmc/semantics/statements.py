@@ -23,6 +23,7 @@ from dmc.semantics.types import (
     KeyType,
     Number,
     NumberKind,
+    Role,
     StackType,
     TensorType,
     TupleType,
@@ -307,10 +308,7 @@ def _place(context: Context, target: ast.Expr) -> typed.Place:
             if isinstance(entity, Poison):
                 raise Stop
             if isinstance(entity, FieldEntity):
-                raise context.fail(
-                    "state.field", f"the field `{text}` is not a `state`", target.span, "",
-                    [(entity.span, "declared here")],
-                )  # fmt: skip
+                return _state_place(context, entity, target.span)
             if not isinstance(entity, Symbol) or not entity.is_mutable:
                 raise _immutable(context, text, entity, target.span)
             if entity.barrier != context.barrier:
@@ -341,6 +339,38 @@ def _place(context: Context, target: ast.Expr) -> typed.Place:
             return typed.Place(place.symbol, (*place.path, items), type_, target.span)
         case _:
             raise context.fail("syntax.target", "this cannot be assigned", target.span)
+
+
+def _state_place(context: Context, entity: FieldEntity, span: Span) -> typed.Place:
+    """A `state` assigned in a `mut fn`."""
+    declaration, function = entity.declaration, context.function
+    if declaration.role is not Role.STATE:
+        raise context.fail(
+            "state.field",
+            f"`{declaration.name}` is a {declaration.role.value}, not a `state`",
+            span,
+            "assigned here",
+            [(entity.span, "declared here")],
+        )
+    if context.self_symbol is None or function is None or not function.node.mutable:
+        where = [(function.span, "not a `mut fn`")] if function is not None else []
+        raise context.fail(
+            "state.function",
+            f"the state `{declaration.name}` is assigned only in a `mut fn`",
+            span,
+            "assigned here",
+            where,
+            [f"declare it `mut fn {function.name}`"] if function is not None else [],
+        )
+    if context.barrier:
+        raise context.fail(
+            "loop.builder",
+            f"`{declaration.name}` cannot be assigned here",
+            span,
+            "elements of a builder and calls of a function are independent",
+            help=["use `for` for ordered steps"],
+        )
+    return typed.Place(context.self_symbol, (declaration.name,), declaration.type, span)
 
 
 def _immutable(context: Context, name: str, entity: object, span: Span) -> Exception:

@@ -419,10 +419,14 @@ class FunctionValue(Node):
 
 @dataclass(eq=False, slots=True)
 class Call(Node):
-    """A call with one argument per parameter; None takes the default."""
+    """A call with one argument per parameter; None takes the default.
+
+    `updates` is where the new state of the receiver goes, for a `mut fn`.
+    """
 
     callee: Callee
     arguments: tuple[Node | None, ...]
+    updates: Place | None = None
 
 
 @dataclass(eq=False, slots=True)
@@ -506,4 +510,6 @@ def assigned(root: object) -> list[Symbol]:
         if isinstance(node, Assign):
             for target in node.targets:
                 found.setdefault(target.symbol)
+        elif isinstance(node, Call) and node.updates is not None:
+            found.setdefault(node.updates.symbol)
     return list(found)

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dmc.dialects import func
 from dmc.ir import Value
 from dmc.semantics import typed
+from dmc.semantics.lower.access import update
 from dmc.semantics.lower.body import Body, register
 from dmc.semantics.lower.elementwise import apply
 from dmc.semantics.lower.values import (
@@ -16,6 +17,7 @@ from dmc.semantics.lower.values import (
     Lowered,
     Pullback,
     Record,
+    Tuple,
     flatten,
     rebind,
     rebuild,
@@ -26,6 +28,7 @@ from dmc.semantics.typed import Callee, Symbol
 from dmc.semantics.types import (
     GenericValue,
     Substitution,
+    TupleType,
     Type,
     children,
     gradient_type,
@@ -81,7 +84,15 @@ _TREE = (
 
 def _call(body: Body, node: typed.Call) -> Lowered:
     arguments = [None if argument is None else body.value(argument) for argument in node.arguments]
-    return call(body, node.callee, arguments, node)
+    if node.updates is None:
+        return call(body, node.callee, arguments, node)
+    both = call(body, node.callee, arguments, node)
+    assert isinstance(both, Tuple)
+    result, receiver = both.items
+    place = node.updates
+    current = body.environment[place.symbol]
+    body.assign(place.symbol, update(body, current, place.path, receiver, node.span))
+    return result
 
 
 def call(
@@ -144,8 +155,16 @@ def _call_user(
     for value in given:
         values += flatten(value)
     results = func.call(body.builder, instance, values)
+    return rebuild(result_type(declaration, substitution), iter(results))
+
+
+def result_type(declaration: FunctionDeclaration, substitution: Substitution) -> Type:
+    """What an instance gives: for a `mut fn` its result and the updated receiver."""
     assert declaration.result is not None
-    return rebuild(substitution.type(declaration.result), iter(results))
+    result = substitution.type(declaration.result)
+    if declaration.node.mutable and declaration.self_symbol is not None:
+        return TupleType((result, substitution.type(declaration.self_symbol.type)))
+    return result
 
 
 def complete(
@@ -180,7 +199,7 @@ def inline(
     arguments: Sequence[Lowered],
     receiver: Lowered | None,
 ) -> Lowered:
-    """The body of a function at the insertion point."""
+    """The body of a function at the insertion point; of a `mut fn` with the updated receiver."""
     scope = _nested(body, {}, substitution)
     if receiver is not None and declaration.self_symbol is not None:
         scope.environment[declaration.self_symbol] = receiver
@@ -188,7 +207,10 @@ def inline(
         scope.environment[symbol] = value
     assert declaration.body is not None and declaration.result is not None
     value = scope.lower(declaration.body)
-    return scope.materialize(value, substitution.type(declaration.result))
+    value = scope.materialize(value, substitution.type(declaration.result))
+    if declaration.node.mutable and declaration.self_symbol is not None:
+        return Tuple((value, scope.environment[declaration.self_symbol]))
+    return value
 
 
 # ---- functions of their own -------------------------------------------------------------------

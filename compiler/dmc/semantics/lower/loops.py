@@ -77,17 +77,29 @@ def _if(body: Body, node: typed.If) -> Lowered:
         return body.lower(taken) if taken is not None else UNIT
     assert isinstance(condition, Array)
     symbols = carried(body, node.then, node.otherwise)
-    _state(body, symbols)
-    blocks: list[Block] = []
+    before = _state(body, symbols)
+    branches: list[tuple[Body, list[Value]]] = []
     for branch in (node.then, node.otherwise):
-        block = Block()
-        inner = body.inside(block)
+        inner = body.inside(Block())
         value: Lowered = UNIT
         if branch is not None:
             value = inner.materialize(inner.lower(branch), body.type(node))
-        control.make_yield(inner.builder, [*flatten(value), *_state(inner, symbols)])
-        blocks.append(block)
-    results = iter(control.make_if(body.builder, condition.value, *blocks).results)
+        branches.append((inner, [*flatten(value), *_state(inner, symbols)]))
+    # Of a record with one assigned field only that field passes through the branch.
+    (yes, on_true), (no, on_false) = branches
+    count = len(on_true) - len(before)
+    changed = [
+        i
+        for i, (a, b) in enumerate(zip(on_true, on_false, strict=True))
+        if i < count or a is not b or a is not before[i - count]
+    ]
+    control.make_yield(yes.builder, [on_true[i] for i in changed])
+    control.make_yield(no.builder, [on_false[i] for i in changed])
+    branch = control.make_if(body.builder, condition.value, yes.builder.block, no.builder.block)
+    values = [*on_true[:count], *before]
+    for i, result in zip(changed, branch.results, strict=True):
+        values[i] = result
+    results = iter(values)
     value = rebuild(body.type(node), results)
     _restore(body, symbols, results)
     return value
