@@ -27,7 +27,7 @@ def held_out(labels: np.ndarray) -> np.ndarray:
     return mask
 
 
-def main() -> None:
+def main(folder: Path = FOLDER) -> None:
     pixels, classes = load_digits(return_X_y=True)
     labels = classes.astype(np.int32)
     test = held_out(labels)
@@ -35,9 +35,9 @@ def main() -> None:
     # A floor on the spread: pixels at the rim are almost always 0.
     mean, spread = train_pixels.mean(axis=0), np.maximum(train_pixels.std(axis=0), 1.0)
     images = ((pixels - mean) / spread).astype(np.float32)
-    FOLDER.mkdir(exist_ok=True)
+    folder.mkdir(exist_ok=True)
     for name, mask in {"train": ~test, "test": test}.items():
-        path = FOLDER / f"{name}.npz"
+        path = folder / f"{name}.npz"
         np.savez_compressed(path, x=images[mask], y=labels[mask])
         print(f"{path}: {mask.sum()} images")
 
