@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from dmc.dialects.elementwise import splat_of
 from dmc.dialects.tensor.base import (
     TensorOp,
     are_dimensions,
@@ -76,8 +77,9 @@ class BroadcastInDim(TensorOp):
     def fold(self) -> Sequence[Value | Attribute] | None:
         if self.broadcast_dimensions == tuple(range(len(self.shape))) and not self.repeated:
             return (self.operand,)
-        # A constant that is repeated stays small.
-        return super().fold() if not self.repeated or rank_of(self.operand) == 0 else None
+        # A constant that is repeated stays small, unless one element says it all.
+        small = not self.repeated or splat_of(self.operand) is not None
+        return super().fold() if small else None
 
     def canonicalize(self, builder: Builder) -> Sequence[Value] | None:
         inner = self.operand.defining_op
