@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Protocol
+
 import pytest
 
+import dmc
 from dmc.driver import Compilation, Stage
 from dmc.ir import verify
 from dmc.ir.parser import parse_module
@@ -31,19 +35,56 @@ func.func @loss(%x: tensor<8x4xf64>, %w: tensor<4x3xf64>, %n: tensor<i64>) -> te
 """  # noqa: E501
 
 STAGES = [stage for stage in Stage if stage not in (Stage.LLVM, Stage.ASM)]
+PROGRAMS = Path(__file__).parent.parent.parent / "benchmarks" / "programs"
 
 
-@pytest.fixture(scope="module")
-def compilation() -> Compilation:
+class Dump(Protocol):
+    """Gives the text of a program at a stage."""
+
+    def __call__(self, stage: Stage, *, generic: bool) -> str: ...
+
+
+def of_textual_ir() -> Dump:
     module = parse_module(PROGRAM)
     verify(module)
-    return Compilation(module, "f")
+    return Compilation(module, "f").ir
+
+
+def of_gmm() -> Dump:
+    """A Gaussian mixture and its gradient."""
+    function = dmc.value_and_grad(dmc.load(PROGRAMS / "gmm.dm").log_posterior)
+    return of_compiled(function.compile(K=3, D=2, N=10))
+
+
+def of_ode() -> Dump:
+    """Runge-Kutta steps in nested loops, and the gradient through them."""
+    function = dmc.value_and_grad(dmc.load(PROGRAMS / "ode.dm").misfit, wrt="th")
+    return of_compiled(function.compile(E=3))
+
+
+def of_training_step() -> Dump:
+    """Loss, backward pass and optimizer."""
+    step = dmc.load(PROGRAMS / "mlp.dm").step
+    return of_compiled(step.compile(B=8, **{"net.I": 6, "net.H": 5, "net.O": 3}))
+
+
+def of_compiled(compiled: dmc.Compiled) -> Dump:
+    return lambda stage, *, generic: compiled.ir(stage.value, generic=generic)
+
+
+@pytest.fixture(
+    scope="module",
+    params=[of_textual_ir, of_gmm, of_ode, of_training_step],
+    ids=lambda f: f.__name__,
+)
+def dump(request: pytest.FixtureRequest) -> Dump:
+    return request.param()
 
 
 @pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.value)
 @pytest.mark.parametrize("generic", [False, True], ids=["pretty", "generic"])
-def test_every_level_round_trips(compilation: Compilation, stage: Stage, generic: bool) -> None:
-    text = compilation.ir(stage, generic=generic)
+def test_every_level_round_trips(dump: Dump, stage: Stage, generic: bool) -> None:
+    text = dump(stage, generic=generic)
     again = parse_module(text)
     assert print_module(again, generic=generic) == text
     verify(again)
@@ -51,5 +92,5 @@ def test_every_level_round_trips(compilation: Compilation, stage: Stage, generic
 
 @pytest.mark.oracle
 @pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.value)
-def test_mlir_accepts_every_level(compilation: Compilation, stage: Stage) -> None:
-    accept(compilation.ir(stage, generic=True))
+def test_mlir_accepts_every_level(dump: Dump, stage: Stage) -> None:
+    accept(dump(stage, generic=True))
