@@ -15,7 +15,7 @@ four words `w0 … w3` of 32 bits. The tag is 0 for draws, 1 for `split`, 2 for 
 
 **Keys from keys.** `split(key, n)[j]` is the number `(w0, w1)` of `B(key, j, 1)`; `fold(key, i)` is
 that of `B(key, i mod 2**64, 2)`. `fold_path(key, path)` is `fold(key, h)` with `h` the 64-bit
-FNV-1a hash of the path in UTF-8; parameters are initialised with it (`l1.w`).
+FNV-1a hash of the path in UTF-8. A model's `l1.w` is drawn with its key folded by `l1`, then `w`.
 
 **Positions.** Element `p` of a draw (its index in row-major order) takes, for 32-bit draws, word
 `(p mod 64) // 16` of block `16 * (p // 64) + p mod 16` (tag 0); for 64-bit draws, the number

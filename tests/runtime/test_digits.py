@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import dmc
-from dmc_runtime import recipe, train
+from dmc_runtime import keys, recipe, train
 from dmc_runtime.checkpoint import read
 from dmc_runtime.records import tree_leaves, tree_map
 
@@ -38,6 +38,10 @@ def functions(program, plan: recipe.Recipe) -> train.Functions:
     )
 
 
+def arrays(tree) -> list[np.ndarray]:
+    return [np.asarray(leaf) for leaf in tree_leaves(tree)]
+
+
 def numpy_gradient(net, x, y):
     """Loss, accuracy and gradient in f64, by the chain rule written out."""
     net = tree_map(lambda leaf: leaf.astype(np.float64), net)
@@ -55,12 +59,20 @@ def numpy_gradient(net, x, y):
     return loss, (z3.argmax(axis=1) == y).mean(), [part for layer in layers for part in layer]
 
 
+def test_initial_weights_are_drawn_with_the_names_of_their_fields(program, digits):
+    net = program.MLP.init(dmc.key(7), **digits.model.sizes)
+    key = keys.fold_path(keys.fold_path(keys.key(7), "l1"), "w")
+    drawn = np.sqrt(f32(2 / 64)) * keys.normal(key, (64, 256), f32)
+    assert np.allclose(net.l1.w, drawn, rtol=1e-6, atol=1e-7)
+    assert not net.l1.b.any()
+
+
 def test_a_compiled_step_is_the_step_by_hand(program, digits):
     net = program.MLP.init(dmc.key(1), **digits.model.sizes)
     opt = program.start(net)
     constants = {"peak": 3e-3, "warmup": 2, "total": 4, "clip": 1.0, "decay": 0.3}
     table = train.load_tables(digits).train
-    m = v = [np.zeros(leaf.shape) for leaf in tree_leaves(net)]
+    m = v = [np.zeros(leaf.shape) for leaf in arrays(net)]
     for t in range(4):
         x, y = table["x"][37 * t : 37 * (t + 1)], table["y"][37 * t : 37 * (t + 1)]
         loss, accuracy, g = numpy_gradient(net, x, y)
@@ -69,13 +81,13 @@ def test_a_compiled_step_is_the_step_by_hand(program, digits):
         g = [part * min(1, 1.0 / norm) for part in g]
         m = [0.9 * a + 0.1 * b for a, b in zip(m, g, strict=True)]
         v = [0.999 * a + 0.001 * b * b for a, b in zip(v, g, strict=True)]
-        before = tree_leaves(net)
+        before = arrays(net)
         got, net, opt, told = program.step(net, opt, x, y, **constants)
         assert got == pytest.approx(loss, rel=1e-5)
         assert told.accuracy == pytest.approx(accuracy)
         assert told.learning_rate == pytest.approx(rate, rel=1e-5)
         assert told.gradient_norm == pytest.approx(norm, rel=1e-5)
-        for new, old, a, b in zip(tree_leaves(net), before, m, v, strict=True):
+        for new, old, a, b in zip(arrays(net), before, m, v, strict=True):
             step = a / (1 - 0.9 ** (t + 1)) / (np.sqrt(b / (1 - 0.999 ** (t + 1))) + 1e-8)
             step += 0.3 * old * (old.ndim > 1)
             # Where a gradient is next to nothing, Adam divides rounding by rounding.

@@ -1,15 +1,14 @@
 """The standard library against NumPy and SciPy, and the figures that must come out exactly."""
 
-from importlib.resources import files
-
 import numpy as np
 import pytest
 from scipy import special
 
 import dmc
+from dmc_runtime import STD_FOLDER
 
 f32 = np.float32
-STD = files("dmc_runtime") / "std"
+
 
 PROGRAM = """
 import init
@@ -78,7 +77,7 @@ def flat(record):
 
 @pytest.mark.parametrize("name", ["nn", "init", "optim", "schedule"])
 def test_every_module_loads(name):
-    dmc.load(STD / f"{name}.dm")
+    dmc.load(STD_FOLDER / f"{name}.dm")
 
 
 def test_heavy_ball_momentum(lib):
