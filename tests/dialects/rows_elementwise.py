@@ -127,6 +127,15 @@ _RANDOM = (
     Sample("random.fold", random.fold, (KEY, Draw((), I64, -5, 5))),
     Sample("random.split", lambda b, k: random.split(b, k, 3), (KEY,)),
     *(
+        Sample(
+            "random.element",
+            lambda b, k, p, n=width: random.element(b, k, p, n),
+            (KEY, Draw((), I64, 0, 999)),
+            str(width),
+        )
+        for width in (32, 64)
+    ),
+    *(
         Sample("random.bits", bits, (KEY,), f"{width} {word.value}")
         for width in (32, 64)
         for word in random.Word

@@ -288,6 +288,8 @@ BROKEN: list[tuple[str, int, Callable[[], object]]] = [
     ("argsort", 1, make("tensor.argsort", [BITS])),
     ("top_k", 2, make("tensor.top_k", [X], k=4)),
     ("random.fold", 1, make("random.fold", [S, S])),
+    ("random.element", 1, make("random.element", [S, S], width=32)),
+    ("random.element", 2, make("random.element", [I, I], width=16)),
     ("random.split", 2, make("random.split", [I], n=0)),
     ("random.bits", 1, make("random.bits", [S], shape=(2,), width=32)),
     ("random.bits", 3, make("random.bits", [I], shape=(-2,), width=32)),

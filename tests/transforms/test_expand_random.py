@@ -6,7 +6,7 @@ import pytest
 from dmc.dialects import func, random
 from dmc.driver import Compilation
 from dmc.ir import Array, DType, Interpreter, Module, TensorType
-from dmc.transforms.expand_random import ExpandRandom
+from dmc.transforms.expand_random import ExpandDraws, ExpandPhilox
 from dmc_runtime import keys
 
 KEY = TensorType((), DType.I64)
@@ -53,7 +53,8 @@ def expected(key: int, data: int, shape: tuple[int, ...]) -> list[Array]:
 def test_draws_are_those_of_the_runtime(shape: tuple[int, ...], native: bool) -> None:
     module = draws(shape)
     executable = Compilation(module.clone({}), "f").executable if native else None
-    ExpandRandom().run(module)
+    ExpandDraws().run(module)
+    ExpandPhilox().run(module)
     assert not [op for op in module.walk() if op.name.startswith("random.")]
     for key in KEYS:
         arguments = [np.asarray(key), np.asarray(-3)]

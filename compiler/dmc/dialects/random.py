@@ -35,6 +35,7 @@ from dmc.ir import (
     operand,
     result,
     shape_of,
+    with_dtype,
 )
 from dmc_runtime import keys
 
@@ -69,9 +70,23 @@ def _pairs(words: Array) -> Array:
     return wide[..., 0::2] | (wide[..., 1::2] << np.uint64(32))
 
 
+def draw_elements(key: Array, position: Array, width: int, word: Word) -> Array:
+    """Bits at positions of draws, as `dmc_runtime.keys` says; arrays of one shape."""
+    per_block = 128 // width
+    tile = LANES * per_block
+    place = position % tile // LANES
+    if word is not Word.OWN:
+        place = place - place % 2 + (word is Word.SECOND)
+    blocks = _blocks(key, LANES * (position // tile) + position % LANES, keys.DRAW)
+    words = blocks if width == 32 else _pairs(blocks)
+    drawn = np.take_along_axis(words, place[..., None], -1)[..., 0]
+    return np.asarray(drawn, order="C").view(np.int32 if width == 32 else np.int64)
+
+
 class Fold(Elementwise):
     """`random.fold`: the key that the number `data` derives from `key`.
 
+    `tag` keeps the keys that splitting gives apart from those that folding gives.
     C1: keys and numbers are `i64`.
     """
 
@@ -79,6 +94,7 @@ class Fold(Elementwise):
     traits = frozenset({Trait.ELEMENTWISE, Trait.INTEGER_VALUED})
     key = operand()
     data = operand()
+    tag = attribute(int, default=keys.FOLD)
     result = result()
     terms = (None, None)
     flops = BLOCK_FLOPS
@@ -87,9 +103,37 @@ class Fold(Elementwise):
         self.require(1, dtype_of(self.key.type) is DType.I64, "a key is i64")
         return super().infer()
 
-    @staticmethod
-    def numpy(key: Array, data: Array) -> Array:
-        return _pairs(_blocks(key, data, keys.FOLD))[..., 0].view(np.int64)
+    def evaluate(self, operands: Sequence[Array], interpreter: Interpreter) -> Sequence[Array]:
+        key, data = operands
+        return (_pairs(_blocks(key, data, self.tag))[..., 0].view(np.int64),)
+
+
+class Element(Elementwise):
+    """`random.element`: the bits that the element at `position` of a draw from `key` takes.
+
+    `random.bits` element by element; `width` and `word` are as there.
+    C1: keys and positions are `i64`. C2: `width` is 32 or 64.
+    """
+
+    name = "random.element"
+    traits = frozenset({Trait.ELEMENTWISE, Trait.INTEGER_VALUED})
+    key = operand()
+    position = operand()
+    width = attribute(int)
+    word = attribute(Word, default=Word.OWN.value)
+    result = result()
+    terms = (None, None)
+    flops = BLOCK_FLOPS
+
+    def infer(self) -> Sequence[Type]:
+        self.require(1, dtype_of(self.key.type) is DType.I64, "a key is i64")
+        self.require(2, self.width in (32, 64), f"no draws of {self.width} bits")
+        element = DType.I32 if self.width == 32 else DType.I64
+        return (with_dtype(super().infer()[0], element),)
+
+    def evaluate(self, operands: Sequence[Array], interpreter: Interpreter) -> Sequence[Array]:
+        key, position = operands
+        return (draw_elements(key, position, self.width, self.word),)
 
 
 class Draw(TensorOp):
@@ -165,17 +209,9 @@ class Bits(Draw):
     def evaluate(self, operands: Sequence[Array], interpreter: Interpreter) -> Sequence[Array]:
         (key,) = operands
         p = np.arange(pymath.prod(self.shape))
-        per_block = 128 // self.width
-        tile = LANES * per_block
-        number = LANES * (p // tile) + p % LANES
-        place = p % tile // LANES
-        if self.word is not Word.OWN:
-            place = place - place % 2 + (self.word is Word.SECOND)
-        blocks = _blocks(key[..., None], number, keys.DRAW)
-        words = blocks if self.width == 32 else _pairs(blocks)
-        out = np.take_along_axis(words, np.broadcast_to(place, words.shape[:-1])[..., None], -1)
-        signed = out[..., 0].astype(words.dtype).view(self.element.numpy)
-        return (signed.reshape((*key.shape, *self.shape)),)
+        key, p = np.broadcast_arrays(key[..., None], p)
+        drawn = draw_elements(key, p, self.width, self.word)
+        return (drawn.reshape(type_of(self.result).shape),)
 
 
 def fold(builder: Builder, key: Value, data: Value) -> Value:
@@ -198,6 +234,14 @@ def bits(
         "word": word.value,
     }
     return builder.insert(Bits([key], attributes)).result
+
+
+def element(
+    builder: Builder, key: Value, position: Value, width: int, word: Word = Word.OWN
+) -> Value:
+    """The bits at positions of draws from keys; `i32` or `i64` as `width` is 32 or 64."""
+    attributes: dict[str, Attribute] = {"width": width, "word": word.value}
+    return builder.insert(Element([key, position], attributes)).result
 
 
 _DIGITS = {DType.F64: 53, DType.F32: 24, DType.F16: 11, DType.BF16: 8}

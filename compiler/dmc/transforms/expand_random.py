@@ -1,6 +1,8 @@
 """Draws become integer arithmetic: Philox4x32-10 as `dmc_runtime.keys` defines it.
 
-Every element works out its own block, so draws fuse into what uses them and nothing is stored.
+It takes two steps. Before kernels are made, a tensor of draws becomes an elementwise operation on
+keys and positions, which fuses like any other; once kernels are fused, that operation becomes
+arithmetic in their bodies. So draws are computed where they are used and nothing is stored.
 """
 
 from __future__ import annotations
@@ -9,7 +11,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dmc.dialects import arith, random, tensor
-from dmc.ir import Builder, DType, Module, Operation, TensorType, Value, shape_of
+from dmc.ir import (
+    Builder,
+    DType,
+    Module,
+    Operation,
+    TensorType,
+    Value,
+    dtype_of,
+    shape_of,
+)
 from dmc.ir.passes import Pass
 from dmc.ir.rewriter import replace_op
 from dmc_runtime import keys
@@ -20,48 +31,57 @@ _LANE_BITS = 4
 
 
 @dataclass(frozen=True)
-class ExpandRandom(Pass):
-    """Rewrite `random.fold`, `random.split` and `random.bits` with `arith`.
+class ExpandDraws(Pass):
+    """Rewrite `random.bits` and `random.split` as elementwise operations on positions.
 
     This comes last at tensor level, so that positions are computed and not kept as constants.
     """
 
-    name = "expand-random"
+    name = "expand-draws"
 
     def run(self, module: Module) -> None:
         for op in list(module.walk()):
-            builder = _Builder.ahead(op) if op.name.startswith("random.") else None
-            if builder is not None:
-                replace_op(op, [_expand(builder, op)])
+            if isinstance(op, random.Bits | random.Split):
+                replace_op(op, [_by_position(_Words.ahead(op), op)])
 
 
-def _expand(b: _Builder, op: Operation) -> Value:
-    match op:
-        case random.Fold():
-            first, second, _, _ = b.block(op.key, op.data, keys.FOLD)
-            return b.pair(first, second)
-        case random.Split():
-            shape = shape_of(op.result.type)
-            number = tensor.iota(b.builder, TensorType(shape, DType.I64), len(shape) - 1)
-            first, second, _, _ = b.block(b.spread(op.key, shape), number, keys.SPLIT)
-            return b.pair(first, second)
-        case random.Bits():
-            return _bits(b, op)
-        case _:
-            raise TypeError(f"{op.name} is no draw")
+@dataclass(frozen=True)
+class ExpandPhilox(Pass):
+    """Rewrite `random.fold` and `random.element` with `arith`, inside kernels and out."""
+
+    name = "expand-philox"
+
+    def run(self, module: Module) -> None:
+        for op in list(module.walk()):
+            match op:
+                case random.Fold():
+                    b = _Words.ahead(op)
+                    first, second, _, _ = b.block(op.key, op.data, op.tag)
+                    replace_op(op, [b.pair(first, second)])
+                case random.Element():
+                    replace_op(op, [_element(_Words.ahead(op), op)])
+                case _:
+                    pass
 
 
-def _bits(b: _Builder, op: random.Bits) -> Value:
-    """Element p reads word or pair `place` of a block (see `dmc_runtime.keys`, Positions)."""
+def _by_position(b: _Words, op: random.Bits | random.Split) -> Value:
     whole = shape_of(op.result.type)
-    lead = len(whole) - len(op.shape)
-    position = b.position(whole, lead)
+    key = b.spread(op.key, whole)
+    position = b.position(whole, len(shape_of(op.key.type)))
+    if isinstance(op, random.Split):
+        return b.builder.insert(random.Fold([key, position], {"tag": keys.SPLIT})).result
+    return random.element(b.builder, key, position, op.width, op.word)
+
+
+def _element(b: _Words, op: random.Element) -> Value:
+    """Position p takes word or pair `place` of a block (see `dmc_runtime.keys`, Positions)."""
+    position = op.position
     places = 128 // op.width
     tile_bits = _LANE_BITS + places.bit_length() - 1
     lane = b.masked(position, (1 << _LANE_BITS) - 1)
     tile = b.shifted(position, tile_bits)
     number = b.combined(arith.Or, b.raised(tile, _LANE_BITS), lane)
-    words = b.block(b.spread(op.key, whole), number, keys.DRAW)
+    words = b.block(op.key, number, keys.DRAW)
     candidates = list(words) if places == 4 else [b.pair(*words[:2]), b.pair(*words[2:])]
     place = b.masked(b.shifted(position, _LANE_BITS), places - 1)
     match op.word:
@@ -76,20 +96,20 @@ def _bits(b: _Builder, op: random.Bits) -> Value:
         here = arith.compare(b.builder, arith.Direction.EQ, place, b.constant(index, place))
         drawn = arith.select(b.builder, here, candidate, drawn)
     # Conversion of floats saturates, of integers it keeps the low bits: the word itself.
-    return arith.convert(b.builder, drawn, op.element)
+    return arith.convert(b.builder, drawn, dtype_of(op.result.type))
 
 
-class _Builder:
+class _Words:
     """Arithmetic on `i64` tensors that hold 32-bit words."""
 
     def __init__(self, builder: Builder) -> None:
         self.builder = builder
 
     @staticmethod
-    def ahead(op: Operation) -> _Builder:
+    def ahead(op: Operation) -> _Words:
         builder = Builder.ahead_of(op)
         builder.location = op.location.by("expand-random")
-        return _Builder(builder)
+        return _Words(builder)
 
     def constant(self, value: int, like: Value) -> Value:
         return arith.constant(self.builder, value, like.type)

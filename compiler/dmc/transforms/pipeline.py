@@ -13,14 +13,16 @@ from dmc.transforms.canonicalize import Canonicalize
 from dmc.transforms.cse import Cse
 from dmc.transforms.dce import Dce
 from dmc.transforms.expand_autodiff import ExpandAutodiff
-from dmc.transforms.expand_random import ExpandRandom
+from dmc.transforms.expand_random import ExpandDraws, ExpandPhilox
 from dmc.transforms.fuse import Fuse
 from dmc.transforms.hoist import Hoist
 from dmc.transforms.inline import Inline
 from dmc.transforms.kernelize import Kernelize
 from dmc.transforms.recognize_contractions import RecognizeContractions
 
-REQUIRED = frozenset({ExpandAutodiff.name, Inline.name, ExpandRandom.name, Kernelize.name})
+REQUIRED = frozenset(
+    {ExpandAutodiff.name, Inline.name, ExpandDraws.name, ExpandPhilox.name, Kernelize.name}
+)
 """Passes that later stages cannot do without."""
 
 
@@ -42,7 +44,7 @@ def optimize(without: Iterable[str] = ()) -> list[Pass]:
 
 def to_kernels(without: Iterable[str] = ()) -> list[Pass]:
     """From tensor to kernel level."""
-    return _chosen([ExpandRandom(), Kernelize(), Fuse(), *clean()], without)
+    return _chosen([ExpandDraws(), Kernelize(), Fuse(), ExpandPhilox(), *clean()], without)
 
 
 def _chosen(passes: list[Pass], without: Iterable[str]) -> list[Pass]:
