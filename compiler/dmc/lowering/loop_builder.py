@@ -221,6 +221,28 @@ class LoopBuilder:
     def fma(self, a: Value, b: Value, c: Value) -> Value:
         return self.insert(loop.FusedMultiplyAdd([a, b, c])).results[0]
 
+    def transpose(self, rows: Sequence[Value]) -> list[Value]:
+        """The columns of a square matrix given as as many vectors as each has lanes.
+
+        Swaps ever smaller blocks off the diagonal: log2(lanes) rounds of shuffles.
+        """
+        rows = list(rows)
+        lanes = len(rows)
+        distance = lanes // 2
+        while distance:
+            upper = [j if j & distance == 0 else lanes + j - distance for j in range(lanes)]
+            lower = [j + distance if j & distance == 0 else lanes + j for j in range(lanes)]
+            for i in range(lanes):
+                if i & distance == 0:
+                    pair = [rows[i], rows[i + distance]]
+                    rows[i] = self._shuffle(pair, upper)
+                    rows[i + distance] = self._shuffle(pair, lower)
+            distance //= 2
+        return rows
+
+    def _shuffle(self, pair: Sequence[Value], order: Sequence[int]) -> Value:
+        return self.insert(loop.Shuffle(pair, {"order": tuple(order)})).results[0]
+
     def iota(self, lanes: int, step: int = 1) -> Value:
         return self.insert(loop.IotaVector([], {"lanes": lanes, "step": step})).results[0]
 

@@ -36,6 +36,7 @@ from dmc.dialects.loop.vector import (
     ExtractLane,
     FusedMultiplyAdd,
     IotaVector,
+    Shuffle,
     SliceVector,
     TailMask,
 )
@@ -59,6 +60,7 @@ __all__ = [
     "Parallel",
     "Return",
     "Scatter",
+    "Shuffle",
     "SliceVector",
     "Store",
     "SubView",

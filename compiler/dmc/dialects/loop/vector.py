@@ -9,7 +9,7 @@ import numpy as np
 from dmc.dialects.loop.structure import INDEX
 from dmc.ir.errors import VerifyError
 from dmc.ir.interpreter import Interpreter
-from dmc.ir.operation import Operation, Trait, Value, attribute, operand
+from dmc.ir.operation import Operation, Trait, Value, attribute, int_tuple, operand
 from dmc.ir.types import Array, DType, ScalarType, Type, VectorType, dtype_of
 
 
@@ -74,6 +74,30 @@ class SliceVector(Operation):
 
     def evaluate(self, operands: Sequence[Array], interpreter: Interpreter) -> Sequence[Array]:
         return [operands[0][self.start : self.start + self.lanes]]
+
+
+class Shuffle(Operation):
+    """Lanes chosen from two vectors: `order` counts those of the first, then of the second.
+
+    C1: two vectors of one type. C2: the lanes exist.
+    """
+
+    name = "loop.shuffle"
+    first = operand()
+    second = operand()
+    order = int_tuple()
+
+    def infer(self) -> Sequence[Type]:
+        return [VectorType((len(self.order),), vector_of(self.first, self).dtype)]
+
+    def verify_(self) -> None:
+        self.require(1, self.first.type == self.second.type, "the vectors differ in type")
+        lanes = 2 * vector_of(self.first, self).shape[0]
+        inside = all(0 <= lane < lanes for lane in self.order)
+        self.require(2, bool(self.order) and inside, f"chooses {self.order} of {lanes} lanes")
+
+    def evaluate(self, operands: Sequence[Array], interpreter: Interpreter) -> Sequence[Array]:
+        return [np.concatenate(operands)[list(self.order)]]
 
 
 class IotaVector(Operation):

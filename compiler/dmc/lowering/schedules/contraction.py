@@ -2,10 +2,9 @@
 
 A task takes some rows and some panels of columns of the result and packs the right operand's part
 of those panels once, so that each step of the micro-kernel reads neighbouring vectors; the left
-operand is read in place, one element for each row of the tile, unless its rows lie side by side in
-memory, in which case the rows of a tile are packed too. The structure is that of Goto and van de
-Geijn, "Anatomy of high-performance matrix multiplication" (2008), without blocking of the left
-operand, whose traffic a wide tile keeps low.
+operand is read in place, one element for each row of the tile. The structure is that of Goto and
+van de Geijn, "Anatomy of high-performance matrix multiplication" (2008), without packing of the
+left operand: a wide tile keeps its traffic low, and measured, packing it never paid.
 
 Each element of the result is summed in one order, whatever the tasks: `k` ascending.
 """
@@ -29,8 +28,10 @@ LONGEST_PANEL = 2048
 """Sums over more elements go through memory in parts: a panel should stay in the second cache."""
 
 PART = 1024
-FLOPS_PER_NANOSECOND = 60.0
-TASK_NANOSECONDS = 40_000
+FLOPS_PER_NANOSECOND = 100.0
+TASK_NANOSECONDS = 100_000
+PARALLEL_NANOSECONDS = 30_000
+MOST_TASKS = 32
 
 HEAVY = 6
 """An epilogue of more operations is a loop over the rows of a tile."""
@@ -125,15 +126,14 @@ def emit_contraction(b: LoopBuilder, machine: Machine, nest: Nest, parallel: boo
 
 @dataclass(frozen=True)
 class _Plan:
-    """Tile, whether operands are packed, and how the result is divided among tasks.
+    """Tile, whether the right operand is packed, and how the result is divided among tasks.
 
     A task takes `panels` panels of `tile.vectors` vectors and `rows` rows.
     """
 
     lanes: int
     tile: Tile
-    pack_a: bool
-    pack_b: bool
+    pack: bool
     panels: int
     rows: int
 
@@ -147,42 +147,34 @@ def _plan(machine: Machine, shape: Contraction, lanes: int, contiguous: bool) ->
     tile = _tile(machine, shape, lanes)
     size = shape.a.dtype.bytes
     worth = shape.rows >= 3 * tile.rows and shape.length * shape.columns * size > 16 * 1024
-    pack_b = worth or not contiguous
-    beside = shape.m is not None and shape.a.strides[shape.k] != 1
-    pack_a = beside and pack_b and shape.columns >= 3 * tile.vectors * lanes
     columns = -(-shape.columns // (tile.vectors * lanes))
     outer = math.prod(shape.nest.sizes[d] for d in shape.outer)
-    time = _nanoseconds(shape)
-    wanted = max(1, min(64, int(time // TASK_NANOSECONDS)))
-    panels = 4
-    while panels > 1 and outer * -(-columns // panels) < wanted:
+    wanted = max(1, min(MOST_TASKS, int(_nanoseconds(shape) // TASK_NANOSECONDS)))
+    panels = min(4, columns)
+    while panels > 1 and outer * -(-columns // panels) < min(wanted, 8):
         panels //= 2
-    panels = min(panels, columns)
-    groups = outer * -(-columns // panels)
+    # Dividing rows repeats the packing, which is dearer when it transposes.
     tiles = -(-shape.rows // tile.rows)
-    parts = max(1, min(wanted // groups, tiles // 4))
+    fewest = 8 if contiguous else 32
+    parts = max(1, min(wanted // (outer * -(-columns // panels)), tiles // fewest))
     rows = -(-tiles // parts) * tile.rows
-    return _Plan(lanes, tile, pack_a, pack_b, panels, rows)
+    return _Plan(lanes, tile, worth or not contiguous, panels, rows)
 
 
 def _tile(machine: Machine, shape: Contraction, lanes: int) -> Tile:
     """The register tile: as large as registers allow, and dividing the rows well."""
+    sums = 24 if machine.vector_registers >= 32 else 12 if machine.has_fma else 8
+    wide = 4 if machine.vector_registers >= 32 else 2
     vectors = -(-shape.columns // lanes)
-    if machine.vector_registers >= 32:
-        most, wide = (12, 2) if machine.vector_bytes == 64 else (6, 4)
-    else:
-        most, wide = (6, 2) if machine.has_fma else (4, 2)
-    sums = most * wide
-    if shape.rows <= most // 2:
-        wide = min(vectors, sums // max(2, shape.rows), 8)
-        return Tile(shape.rows, max(1, wide))
-    if vectors == 1:
-        most, wide = most * 3 // 2, 1
+    if shape.rows <= sums // wide // 2:
+        return Tile(shape.rows, max(1, min(vectors, sums // max(2, shape.rows), 8)))
+    wide = min(wide, vectors)
+    most = min(sums // wide, 12)
 
     def cost(rows: int) -> float:
         return -(-shape.rows // rows) * (rows + 0.7)
 
-    best = min(range(max(2, most // 2), most + 1), key=lambda r: (cost(r), -r))
+    best = min(range(max(2, most * 2 // 3), most + 1), key=lambda r: (cost(r), -r))
     return Tile(min(best, shape.rows), wide)
 
 
@@ -207,8 +199,6 @@ class _Emitter:
             if nest.epilogue is None
             else Body(b, nest, nest.epilogue, nest.extras, given=len(nest.combiners))
         )
-        # Rows of the packed left operand are whole vectors apart.
-        self.pitch = -(-plan.tile.rows // plan.lanes) * plan.lanes
 
     def emit(self) -> None:
         """All tasks, or the same as loops where tasks are not worth it or not allowed."""
@@ -224,7 +214,7 @@ class _Emitter:
             known = {d: Linear.of(i) for d, i in zip(shape.outer, outer, strict=True)}
             self._task(known, columns, rows)
 
-        if self.parallel and total > 1 and _nanoseconds(shape) >= 2 * TASK_NANOSECONDS:
+        if self.parallel and total > 1 and _nanoseconds(shape) >= PARALLEL_NANOSECONDS:
             # Private memory is the task's.
             self.b.parallel(total, lambda task: self._with_memory(lambda: run(task)))
             return
@@ -239,9 +229,7 @@ class _Emitter:
         """Reserve the packed panels and partial sums of one task, then run it."""
         plan = self.plan
         panels = plan.panels * self.part * plan.width
-        self.packed_b = self.b.alloca((panels,), self.dtype) if plan.pack_b else None
-        size = self.part * self.pitch
-        self.packed_a = self.b.alloca((size,), self.dtype) if plan.pack_a else None
+        self.packed = self.b.alloca((panels,), self.dtype) if plan.pack else None
         sums = plan.rows * plan.panels * plan.width if self.in_parts else 0
         sums = sums or (plan.tile.rows * plan.width if self._is_heavy() else 0)
         self.sums = self.b.alloca((sums,), self.dtype) if sums else None
@@ -291,13 +279,11 @@ class _Emitter:
 
     def _part(self, group: _Group, start: Value, end: Subscript) -> None:
         """Add the products of `k` from `start` to `end`."""
-        if self.plan.pack_b:
-            self._panels(group, lambda panel: self._pack_b(panel, start, end))
+        if self.plan.pack:
+            self._panels(group, lambda panel: self._pack(panel, start, end))
         tile_rows = self.plan.tile.rows
 
         def tile(i: Value, rows: int) -> None:
-            if self.plan.pack_a:
-                self._pack_a(group, i, rows, start, end)
             self._panels(group, lambda panel: self._tile(panel, i, rows, start, end))
 
         middle = part_before(self.b, group.upper, self.shape.rows, tile_rows)
@@ -324,46 +310,78 @@ class _Emitter:
         past = b.index(Linear.of(group.first) + plan.panels)
         middle = b.minimum(past, whole) if many else b.index(whole)
 
-        def panel(p: Value, vectors: int, mask: Value | None) -> None:
+        def panel(p: Value, count: int, mask: Value | None) -> None:
             local = Linear.of(p) + Linear.of(group.first) * -1
-            body(_Panel(group, Linear.of(p) * plan.width, local, vectors, mask))
+            vectors = -(-count // plan.lanes)
+            body(_Panel(group, Linear.of(p) * plan.width, local, vectors, count, mask))
 
-        self._loop(group.first, middle, 1, lambda p: panel(p, plan.tile.vectors, None))
+        self._loop(group.first, middle, 1, lambda p: panel(p, plan.width, None))
         rest = columns % plan.width
         if rest:
             end = b.minimum(past, self.panel_count) if many else b.index(self.panel_count)
             left = rest % plan.lanes
             mask = b.tail_mask(left, plan.lanes) if left else None
-            self._loop(middle, end, 1, lambda p: panel(p, -(-rest // plan.lanes), mask))
+            self._loop(middle, end, 1, lambda p: panel(p, rest, mask))
 
-    # Packing
+    # The right operand
 
-    def _pack_b(self, panel: _Panel, start: Value, end: Subscript) -> None:
-        """Copy the panel's part of B, vector by vector."""
-        b = self.b
-        assert self.packed_b is not None
-        packed = self.packed_b
+    def _pack(self, panel: _Panel, start: Value, end: Subscript) -> None:
+        """Copy the panel's part of B; where its columns are rows in memory, transpose blocks."""
+        b, lanes = self.b, self.plan.lanes
+        strides = self.shape.b.strides
+        turned = strides[self.shape.n] != 1 and strides[self.shape.k] == 1
+        if turned:
+            # Every part but the last is a whole number of blocks.
+            middle = part_before(b, end, self.shape.length, lanes)
+            self._loop(start, middle, lanes, lambda k: self._pack_block(panel, k, start))
+            start_of_rest: Subscript = middle
+        else:
+            start_of_rest = start
 
         def row(k: Value) -> None:
             for v in range(panel.vectors):
                 value = self._read_b(panel, k, v)
-                b.vector_store(value, packed, [self._packed_at(panel, k, start, v)])
+                self._store_packed(value, panel, k, start, v)
 
-        self._loop(start, end, 1, row)
+        if not turned or self.shape.length % lanes:
+            self._loop(start_of_rest, end, 1, row)
 
-    def _packed_at(self, panel: _Panel, k: Subscript, start: Value, v: int) -> Linear:
+    def _pack_block(self, panel: _Panel, k: Value, start: Value) -> None:
+        """Transpose blocks of as many columns and `k` as there are lanes."""
+        whole = panel.columns // self.plan.lanes
+
+        def block(v: Subscript, columns: int) -> None:
+            b, shape, lanes = self.b, self.shape, self.plan.lanes
+            rows = [b.constant(0.0, self.vector)] * lanes
+            first = panel.column + Linear.of(v) * lanes
+            for column in range(columns):
+                places = {**panel.group.known, shape.k: Linear.of(k)}
+                places[shape.n] = first + column
+                rows[column] = b.vector_load(shape.b.buffer, [address(shape.b, places)], lanes)
+            for t, row in enumerate(b.transpose(rows)):
+                self._store_packed(row, panel, Linear.of(k) + t, start, v)
+
+        self._loop(0, whole, 1, lambda v: block(v, self.plan.lanes))
+        rest = panel.columns % self.plan.lanes
+        if rest:
+            block(whole, rest)
+
+    def _store_packed(
+        self, value: Value, panel: _Panel, k: Subscript, start: Value, v: Subscript
+    ) -> None:
+        assert self.packed is not None
+        self.b.vector_store(value, self.packed, [self._packed_at(panel, k, start, v)])
+
+    def _packed_at(self, panel: _Panel, k: Subscript, start: Value, v: Subscript) -> Linear:
         plan = self.plan
         row = panel.local * self.part + Linear.of(k) + Linear.of(start) * -1
-        return row * plan.width + v * plan.lanes
+        return row * plan.width + Linear.of(v) * plan.lanes
 
     def _read_b(self, panel: _Panel, k: Subscript, v: int) -> Value:
         """A vector of B where it lies."""
         b, shape, plan = self.b, self.shape, self.plan
-        places = {
-            **panel.group.known,
-            shape.n: panel.column + v * plan.lanes,
-            shape.k: Linear.of(k),
-        }
+        places = {**panel.group.known, shape.k: Linear.of(k)}
+        places[shape.n] = panel.column + v * plan.lanes
         at = address(shape.b, places)
         mask = panel.mask if v == panel.vectors - 1 else None
         stride = shape.b.strides[shape.n]
@@ -371,29 +389,6 @@ class _Emitter:
             return b.vector_load(shape.b.buffer, [at], plan.lanes, mask=mask)
         every = b.constant(True, VectorType((plan.lanes,), DType.BOOL))
         return b.gather(shape.b.buffer, [at], b.iota(plan.lanes, stride), mask or every)
-
-    def _pack_a(self, group: _Group, i: Value, rows: int, start: Value, end: Subscript) -> None:
-        """Copy the rows of a tile so that they lie side by side."""
-        b, shape, lanes = self.b, self.shape, self.plan.lanes
-        assert self.packed_a is not None
-        packed = self.packed_a
-
-        def column(k: Value) -> None:
-            target = (Linear.of(k) + Linear.of(start) * -1) * self.pitch
-            if shape.row_stride != 1 or not self.machine.has_masks:
-                for r in range(rows):
-                    b.store(self._read_a(group, i, r, k), packed, [target + r])
-                return
-            for r in range(0, rows, lanes):
-                mask = b.tail_mask(rows - r, lanes) if rows - r < lanes else None
-                places = {**group.known, shape.k: Linear.of(k)}
-                assert shape.m is not None
-                places[shape.m] = Linear.of(i) + r
-                at = address(shape.a, places)
-                value = b.vector_load(shape.a.buffer, [at], lanes, mask=mask)
-                b.vector_store(value, packed, [target + r])
-
-        self._loop(start, end, 1, column)
 
     def _read_a(self, group: _Group, i: Value, r: int, k: Subscript) -> Value:
         """An element of A where it lies."""
@@ -409,20 +404,16 @@ class _Emitter:
         b, plan = self.b, self.plan
 
         def step(k: Value, sums: list[Value]) -> list[Value]:
-            if self.packed_b is None:
-                columns = [self._read_b(panel, k, v) for v in range(panel.vectors)]
-            else:
-                columns = [
-                    b.vector_load(self.packed_b, [self._packed_at(panel, k, start, v)], plan.lanes)
-                    for v in range(panel.vectors)
-                ]
+            columns: list[Value] = []
+            for v in range(panel.vectors):
+                if self.packed is None:
+                    columns.append(self._read_b(panel, k, v))
+                else:
+                    at = self._packed_at(panel, k, start, v)
+                    columns.append(b.vector_load(self.packed, [at], plan.lanes))
             out: list[Value] = []
             for r in range(rows):
-                if self.packed_a is None:
-                    a = self._read_a(panel.group, i, r, k)
-                else:
-                    at = (Linear.of(k) + Linear.of(start) * -1) * self.pitch + r
-                    a = b.load(self.packed_a, [at])
+                a = self._read_a(panel.group, i, r, k)
                 wide = b.broadcast(a, plan.lanes)
                 out += [
                     b.fma(wide, column, sums[r * panel.vectors + v])
@@ -538,12 +529,13 @@ class _Group:
 
 @dataclass(frozen=True)
 class _Panel:
-    """Neighbouring columns from `column` on; number `local` of its task."""
+    """`columns` columns from `column` on, in `vectors` vectors; number `local` of its task."""
 
     group: _Group
     column: Linear
     local: Linear
     vectors: int
+    columns: int
     mask: Value | None
 
 

@@ -37,6 +37,12 @@ def _slice_vector(f: FunctionLowering, op: Operation) -> None:
     f.set(op, f.builder.shuffle_vector(vector, ir.Constant(vector.type, ir.Undefined), order))
 
 
+def _shuffle(f: FunctionLowering, op: Operation) -> None:
+    assert isinstance(op, loop.Shuffle)
+    order = ir.Constant(ir.VectorType(I32, len(op.order)), list(op.order))
+    f.set(op, f.builder.shuffle_vector(f.value(op.first), f.value(op.second), order))
+
+
 def _iota(f: FunctionLowering, op: Operation) -> None:
     assert isinstance(op, loop.IotaVector)
     type_ = ir.VectorType(I64, op.lanes)
@@ -76,6 +82,7 @@ VECTOR: Table = {
     loop.ExtractLane: _extract_lane,
     loop.FusedMultiplyAdd: _fma,
     loop.IotaVector: _iota,
+    loop.Shuffle: _shuffle,
     loop.SliceVector: _slice_vector,
     loop.TailMask: _tail_mask,
 }
