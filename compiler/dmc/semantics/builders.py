@@ -129,7 +129,7 @@ def _declare(
                 info.start_node, info.stop_node = start, stop
                 info.start, info.stop = low, high
                 infos.append(info)
-            case ast.Binder(name=name, iterable=iterable):
+            case ast.Binder(name=name, iterable=iterable) if not isinstance(iterable, ast.Range):
                 info, element = _element(context, name, iterable, node)
                 infos.append(info)
                 elements.append(element)
@@ -179,7 +179,8 @@ def _finish(context: Context, info: IndexInfo) -> IndexRange:
         info.start, info.stop = Size.of(0), _agreed(context, info)
         info.start_node = typed.SizeValue(number, info.node.span, info.start)
         info.stop_node = typed.SizeValue(number, info.node.span, info.stop)
-    assert info.start_node is not None and info.stop_node is not None
+    assert info.start_node is not None
+    assert info.stop_node is not None
     count: Size | None = None
     if info.start is not None and info.stop is not None:
         count = info.stop if info.start.constant == 0 else info.stop - info.start

@@ -358,7 +358,8 @@ def _concat(
                 str(type_), [(values[0].span, str(first))],
             )  # fmt: skip
         length = type_.shape[axis]
-        assert isinstance(total, Size) and isinstance(length, Size)
+        assert isinstance(total, Size)
+        assert isinstance(length, Size)
         total = total + length
     shape: Shape = (*first.shape[:axis], total, *first.shape[axis + 1 :])
     return typed.Builtin(

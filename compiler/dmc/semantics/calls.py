@@ -43,8 +43,8 @@ from dmc.semantics.types import (
 from dmc.syntax import ast
 
 __all__ = [
-    "DerivedHandle", "Handle", "LambdaHandle", "PreludeHandle", "TypedHandle", "UserHandle", "call_handle",
-    "check_call", "check_lambda", "check_pipe", "function_value", "resolve_function",
+    "DerivedHandle", "Handle", "LambdaHandle", "PreludeHandle", "TypedHandle", "UserHandle",
+    "call_handle", "check_call", "check_lambda", "check_pipe", "function_value", "resolve_function",
     "shape_items", "spend",
 ]  # fmt: skip
 
@@ -358,7 +358,8 @@ def _call_lambda(
     function = check_lambda(context, handle.node, hint)
     assert isinstance(function, typed.FunctionValue)
     type_ = pruned(function.type)
-    assert isinstance(type_, FunctionType) and len(names) == len(values)
+    assert isinstance(type_, FunctionType)
+    assert len(names) == len(values)
     for value, wanted in zip(values, type_.parameters, strict=True):
         expect(context, value, wanted, value.span)
         spend(context, value)
@@ -385,9 +386,10 @@ def _arrange(
     for argument in arguments:
         if argument.name is None:
             if position >= len(names):
+                takes = _count(len(names))
                 raise context.fail(
                     "call.count",
-                    f"`{declaration.name}` takes {_count(len(names))}, and {len(arguments)} are given",
+                    f"`{declaration.name}` takes {takes}, and {len(arguments)} are given",
                     argument.span,
                     "one too many",
                     [(declaration.span, f"`{declaration.name}` is declared here")],

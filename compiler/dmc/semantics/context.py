@@ -1,4 +1,4 @@
-"""What the checker of one function body knows: scopes, facts, numbers still open, diagnostics so far."""
+"""The state of checking one body: scopes, facts, open numbers, diagnostics so far."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ class IndexInfo:
     stop: Size | None = None
     start_node: typed.Node | None = None
     stop_node: typed.Node | None = None
-    evidence: list[Evidence] = field(default_factory=lambda: list[Evidence]())
+    evidence: list[Evidence] = field(default_factory=list[Evidence])
 
 
 @dataclass(slots=True)

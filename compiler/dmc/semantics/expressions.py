@@ -1,4 +1,4 @@
-"""Expressions: literals, names, operators, tuples, fields, branches. Dispatches to the other files."""
+"""Expressions: literals, names, operators, fields, branches; the other files do the rest."""
 
 from __future__ import annotations
 

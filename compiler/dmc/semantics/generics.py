@@ -44,9 +44,7 @@ class Matcher:
 
     context: Context
     values: dict[str, GenericValue] = field(default_factory=dict[str, GenericValue])
-    equations: list[tuple[Size, Size, Span]] = field(
-        default_factory=lambda: list[tuple[Size, Size, Span]]()
-    )
+    equations: list[tuple[Size, Size, Span]] = field(default_factory=list[tuple[Size, Size, Span]])
 
     def substitution(self) -> Substitution:
         result = Substitution()

@@ -37,6 +37,7 @@ def leaf_element(record: str) -> ElementName:
 
 
 def is_leaf_element(element: Element) -> bool:
+    """Whether this is the element type of an unknown leaf."""
     element = resolved(element)
     return isinstance(element, ElementName) and element.name.endswith(".*")
 
@@ -107,12 +108,14 @@ def require_float(element: Element) -> Element | None:
 
 
 def same_shape(facts: Facts, left: Shape, right: Shape) -> bool:
+    """Whether two shapes are equal, axis by axis."""
     if len(left) != len(right):
         return False
     return all(same_axis(facts, a, b) for a, b in zip(left, right, strict=True))
 
 
 def same_axis(facts: Facts, left: object, right: object) -> bool:
+    """Whether two axes are always of one size."""
     match left, right:
         case Size(), Size():
             return bool(facts.equal(left, right))

@@ -23,7 +23,8 @@ def check_matmul(context: Context, node: ast.Binary) -> typed.Node:
                 help=["scalars multiply with `*`"],
             )  # fmt: skip
         needs_number(context, "@", operand, place.span)
-    assert isinstance(a, TensorType) and isinstance(b, TensorType)
+    assert isinstance(a, TensorType)
+    assert isinstance(b, TensorType)
     element = join(a.element, b.element)
     if element is None:
         from dmc.semantics.operators import apply
@@ -37,29 +38,28 @@ def check_matmul(context: Context, node: ast.Binary) -> typed.Node:
 
 
 def _contract(context: Context, left: Shape, right: Shape) -> Shape | None:
-    inner = right[-2] if len(right) > 1 else right[0]
-    if not same_axis(context.facts, left[-1], inner):
+    if not same_shape(context.facts, left[-1:], right[-2:][:1]):
         return None
     if len(right) == 1:
         return left[:-1]
     batch = right[:-2]
     if not batch:
-        return (*left[:-1], right[-1])
+        return (*left[:-1], *right[-1:])
     if len(left) > 1 and same_shape(context.facts, left[:-2], batch):
-        return (*left[:-1], right[-1])
+        return (*left[:-1], *right[-1:])
     return None
 
 
 def _no_contraction(context: Context, node: ast.Binary, a: TensorType, b: TensorType) -> Exception:
-    inner = b.shape[-2] if len(b.shape) > 1 else b.shape[0]
+    (last,), (inner,) = a.shape[-1:], b.shape[-2:][:1]
     left, right = context.quote(node.left), context.quote(node.right)
     help_: list[str] = []
     if len(b.shape) > 1 and _fits(context, a, _transposed(b.shape)):
-        help_ = [f"contract the {a.shape[-1]} axes: `{left} @ {_grouped(right)}.T`"]
+        help_ = [f"contract the {last} axes: `{left} @ {_grouped(right)}.T`"]
     elif len(a.shape) > 1 and _fits(context, TensorType(a.element, _transposed(a.shape)), b.shape):
-        help_ = [f"contract the {a.shape[-2]} axes: `{_grouped(left)}.T @ {right}`"]
-    title = f"`@` contracts {a.shape[-1]} with {inner}"
-    if same_axis(context.facts, a.shape[-1], inner):
+        help_ = [f"contract the {a.shape[-2:][0]} axes: `{_grouped(left)}.T @ {right}`"]
+    title = f"`@` contracts {last} with {inner}"
+    if same_axis(context.facts, last, inner):
         title = "the leading axes of `@` differ"
     return context.fail(
         "shape.matmul", title, node.span, f"{left} is {a}, {right} is {b}", help=help_
@@ -71,7 +71,7 @@ def _fits(context: Context, left: TensorType, right: Shape) -> bool:
 
 
 def _transposed(shape: Shape) -> Shape:
-    return (*shape[:-2], shape[-1], shape[-2])
+    return (*shape[:-2], *shape[-1:], *shape[-2:-1])
 
 
 def _grouped(text: str) -> str:

@@ -233,6 +233,7 @@ def needs_float(context: Context, function: str, operand: typed.Node, span: Span
 
 
 def needs_number(context: Context, function: str, operand: typed.Node, span: Span) -> None:
+    """Operands of arithmetic are not bool."""
     for element in _elements(operand.type):
         if resolved(element) is DType.BOOL:
             raise context.fail(
@@ -242,6 +243,7 @@ def needs_number(context: Context, function: str, operand: typed.Node, span: Spa
 
 
 def needs_bool(context: Context, what: str, operand: typed.Node, span: Span) -> None:
+    """Conditions and operands of `and`, `or`, `not` are bool."""
     type_ = pruned(operand.type)
     if not isinstance(type_, TensorType) or resolved(type_.element) is not DType.BOOL:
         raise context.fail("type.bool", f"{what} needs bool, not {type_}", span, str(type_))

@@ -66,7 +66,7 @@ class FieldEntity:
 
 @dataclass(eq=False, slots=True)
 class Constant:
-    """A top-level `let`: its expression is checked anew at each use, so its literals adapt there."""
+    """A top-level `let`, checked anew at each use so that its literals adapt there."""
 
     node: ast.ConstDecl
     module: SourceModule

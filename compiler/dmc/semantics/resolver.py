@@ -210,7 +210,8 @@ def resolve_clause(context: Context, node: ast.Expr) -> list[Requirement]:
     for size, side in ((left, node.left), (right, node.right)):
         if size is None:
             raise _not_a_size(context, side)
-    assert left is not None and right is not None
+    assert left is not None
+    assert right is not None
     return [Requirement(left, _RELATIONS[node.op], right, context.quote(node), node.span)]
 
 
@@ -279,7 +280,8 @@ def _named(
 def _entity(context: Context, parts: tuple[str, ...], span: Span) -> object:
     entity = context.lookup(parts[0])
     if entity is None:
-        known = [n for n in context.scope.visible()] + [
+        known = [
+            *context.scope.visible(),
             *context.module.names,
             *DTYPES,
             "Key",

@@ -221,10 +221,9 @@ def _agree(context: Context, place: typed.Place, actual: Type, span: Span) -> No
             "type.mismatch", f"{new} is assigned to {old}", span, str(new), [(place.span, str(old))]
         )
     if symbol.loop_depth < context.loop_depth:
-        what = "shape" if isinstance(old, TensorType) and isinstance(new, TensorType) else "type"
+        what = "type"
         if isinstance(old, TensorType) and isinstance(new, TensorType):
-            if join(old.element, new.element) is None:
-                what = "type"
+            what = "shape" if join(old.element, new.element) is not None else "type"
         raise context.fail(
             "loop.type",
             f"`{symbol.name}` changes {what} from one iteration to the next",

@@ -1,8 +1,9 @@
 """The typed tree: what the checker makes of a function body and lowering reads.
 
-Names are resolved, brackets have their meaning, generic arguments and index ranges are known, literals
-have types. Sizes are still symbolic; lowering substitutes a value for each. Types may contain numbers
-and holes that later statements filled in: read them through `resolved` and `pruned`.
+Names are resolved, brackets have their meaning, generic arguments and index ranges are known,
+literals have types. Sizes are still symbolic; lowering substitutes a value for each. Types may
+contain numbers and holes that later statements filled in: read them through `resolved` and
+`pruned`.
 """
 
 from __future__ import annotations
@@ -162,7 +163,7 @@ class Convert(Node):
 
 @dataclass(eq=False, slots=True)
 class Builtin(Node):
-    """Any other function of the prelude; `axes` are static, counted from the front if not negative."""
+    """Any other function of the prelude; `axes` are static."""
 
     function: str
     operands: tuple[Node, ...]
@@ -325,8 +326,8 @@ class If(Node):
 class For(Node):
     """`for`: over a range (`index`) or over the leading axis of `scanned` values.
 
-    `count` is the number of iterations as a size where it is one; the type is the stack of the body's.
-    `checkpoint`: 0 keeps everything, -1 about every square root, k > 0 every k-th step.
+    `count` is the number of iterations as a size where it is one; the type is the stack of the
+    body's. `checkpoint`: 0 keeps everything, -1 about every square root, k > 0 every k-th step.
     """
 
     pattern: BindPattern
@@ -485,7 +486,7 @@ class FoldKey(Node):
 
 
 def walk(root: object) -> Iterator[Node]:
-    """Every typed node at or below `root`, parents first; function bodies called are not entered."""
+    """Every typed node at or below `root`, parents first; called functions are not entered."""
     pending: list[object] = [root]
     while pending:
         item = pending.pop()

@@ -13,7 +13,7 @@ from dmc.semantics.lower.body import Body, register
 from dmc.semantics.lower.values import Array, Lowered, Record, Static, flatten, rebuild
 from dmc.syntax.errors import CompilerBug
 
-__all__ = ["access", "update"]
+__all__ = ["update"]
 
 
 def _access(body: Body, node: typed.Access) -> Lowered:

@@ -130,14 +130,16 @@ def _one_hot(body: Body, node: typed.Builtin) -> Lowered:
 
 def _arange(body: Body, node: typed.Builtin) -> Lowered:
     type_ = body.type(node)
-    assert isinstance(type_, Tensor) and isinstance(type_.shape[0], Size)
+    assert isinstance(type_, Tensor)
+    assert isinstance(type_.shape[0], Size)
     count = body.size(type_.shape[0], node.span)
     return Array(tensor.arange(body.builder, count, body.dtype(type_.element)))
 
 
 def _eye(body: Body, node: typed.Builtin) -> Lowered:
     type_ = body.type(node)
-    assert isinstance(type_, Tensor) and isinstance(type_.shape[0], Size)
+    assert isinstance(type_, Tensor)
+    assert isinstance(type_.shape[0], Size)
     count = body.size(type_.shape[0], node.span)
     index = TensorType((count, count), DType.I64)
     rows, columns = (tensor.iota(body.builder, index, axis) for axis in (0, 1))

@@ -135,39 +135,72 @@ def _has_more(value: Record | Tuple) -> bool:
 # ---- numbers ----------------------------------------------------------------------------------
 
 
-def _fold(function: str, numbers: Sequence[bool | int | float]) -> bool | int | float | None:
+Number = bool | int | float
+
+
+def _fold(function: str, numbers: Sequence[Number]) -> Number | None:
     """The value at compile time; None where the run must give it (1 / 0, log of -1)."""
-    compute = _NUMBERS.get(function)
-    if compute is None:
-        return None
     try:
-        result = compute(*numbers)
+        match numbers:
+            case [x] if function in _OF_ONE:
+                return _OF_ONE[function](x)
+            case [x]:
+                return {"negate": -x, "abs": abs(x), "not": not x}.get(function)
+            case [x, y]:
+                return _fold_pair(function, x, y)
+            case _:
+                return None
     except (ArithmeticError, ValueError):
         return None
-    return None if isinstance(result, complex) else result
 
 
-_NUMBERS: dict[str, Callable[..., bool | int | float]] = {
-    "+": lambda a, b: a + b,
-    "-": lambda a, b: a - b,
-    "*": lambda a, b: a * b,
-    "/": lambda a, b: a / b,
-    "//": lambda a, b: a // b,
-    "%": lambda a, b: a % b,
-    "**": lambda a, b: a**b,
-    "negate": lambda a: -a,
-    "abs": abs,
-    "maximum": max,
-    "minimum": min,
-    "==": lambda a, b: a == b,
-    "!=": lambda a, b: a != b,
-    "<": lambda a, b: a < b,
-    "<=": lambda a, b: a <= b,
-    ">": lambda a, b: a > b,
-    ">=": lambda a, b: a >= b,
-    "and": lambda a, b: a and b,
-    "or": lambda a, b: a or b,
-    "not": lambda a: not a,
+def _fold_pair(function: str, x: Number, y: Number) -> Number | None:
+    match function:
+        case "+":
+            return x + y
+        case "-":
+            return x - y
+        case "*":
+            return x * y
+        case "/":
+            return x / y
+        case "//":
+            return x // y
+        case "%":
+            return x % y
+        case "**" if x >= 0 or isinstance(y, int):
+            return pymath.pow(x, y) if isinstance(x, float) or y < 0 else x**y
+        case "maximum":
+            return max(x, y)
+        case "minimum":
+            return min(x, y)
+        case "and":
+            return bool(x) and bool(y)
+        case "or":
+            return bool(x) or bool(y)
+        case _:
+            return _compare_numbers(function, x, y)
+
+
+def _compare_numbers(function: str, x: Number, y: Number) -> bool | None:
+    match function:
+        case "==":
+            return x == y
+        case "!=":
+            return x != y
+        case "<":
+            return x < y
+        case "<=":
+            return x <= y
+        case ">":
+            return x > y
+        case ">=":
+            return x >= y
+        case _:
+            return None
+
+
+_OF_ONE: dict[str, Callable[[float], float]] = {
     "exp": pymath.exp,
     "expm1": pymath.expm1,
     "log": pymath.log,

@@ -205,7 +205,8 @@ def inline(
         scope.environment[declaration.self_symbol] = receiver
     for symbol, value in zip(declaration.symbols, arguments, strict=True):
         scope.environment[symbol] = value
-    assert declaration.body is not None and declaration.result is not None
+    assert declaration.body is not None
+    assert declaration.result is not None
     value = scope.lower(declaration.body)
     value = scope.materialize(value, substitution.type(declaration.result))
     if declaration.node.mutable and declaration.self_symbol is not None:

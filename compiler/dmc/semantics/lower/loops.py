@@ -119,7 +119,8 @@ def _for(body: Body, node: typed.For) -> Lowered:
         trips: int | None = body.size(node.count, node.span)
         count = arith.index(body.builder, trips or 0)
     else:
-        assert node.start is not None and node.stop is not None
+        assert node.start is not None
+        assert node.stop is not None
         offset, stop = body.lower(node.start), body.lower(node.stop)
         trips, count = _trip_count(body, offset, stop)
     types: list[IRType] = [value.type for value in inits]

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import dmc.semantics.lower.access
-import dmc.semantics.lower.builtins
-import dmc.semantics.lower.loops
-import dmc.semantics.lower.reductions  # noqa: F401  (each registers the nodes it lowers)
 from dmc.dialects import func
 from dmc.ir import Builder, Location, Module, TensorType
 from dmc.ir import DType as IRDType
 from dmc.semantics import typed
+from dmc.semantics.lower import access, builtins, derivatives, loops, reductions
 from dmc.semantics.lower.body import Body
 from dmc.semantics.lower.functions import inline
 from dmc.semantics.lower.initial import build_model
@@ -32,6 +29,9 @@ from dmc.semantics.types import (
 from dmc.syntax.errors import CompilerBug
 
 __all__ = ["Lowering", "leaf_type", "lower_function"]
+
+FAMILIES = (access, builtins, derivatives, loops, reductions)
+"""The files that say how their kinds of nodes are lowered; importing them registers it."""
 
 
 def lower_function(program: Program, instance: Instance) -> Module:

@@ -130,7 +130,8 @@ def build_map(
     sizes: list[int] = []
     for entry in indexes:
         start, stop = body.lower(entry.start), body.lower(entry.stop)
-        assert isinstance(start, Static) and isinstance(stop, Static)
+        assert isinstance(start, Static)
+        assert isinstance(stop, Static)
         starts.append(int(start.value))
         sizes.append(max(int(stop.value) - int(start.value), 0))
     block = Block([control.INDEX] * len(sizes), [e.symbol.name for e in indexes])

@@ -1,4 +1,4 @@
-"""What an expression is while it is lowered: compile-time numbers, IR values, structures of them."""
+"""What an expression is during lowering: numbers, IR values, structures of them."""
 
 from __future__ import annotations
 
