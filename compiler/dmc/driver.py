@@ -14,16 +14,18 @@ from dmc.autodiff import differentiate
 from dmc.autodiff.activity import is_differentiable
 from dmc.autodiff.errors import NotDifferentiable
 from dmc.dialects import autodiff, func
-from dmc.ir import Module, PassFailure, TensorType
-from dmc.ir.parser import parse_module
+from dmc.ir import Module, PassFailure, TensorType, VerifyError
+from dmc.ir.parser import IRSyntaxError, parse
 from dmc.ir.passes import Pass, PassManager, parse_pipeline
 from dmc.ir.printer import print_module
+from dmc.ir.verifier import verify
 from dmc.jit.engine import Engine, default_engine
 from dmc.jit.entry import Executable
 from dmc.jit.program import LLVMProgram, load, to_llvm
 from dmc.lowering.to_loops import LoopProgram, lower_to_loops
 from dmc.syntax.diagnostics import Diagnostic, Label
 from dmc.syntax.errors import CompilerBug, error
+from dmc.syntax.source import SourceFile, remember
 from dmc.transforms import pipeline
 
 
@@ -186,13 +188,38 @@ def _tensors(types: Sequence[object]) -> list[TensorType]:
     return [type_ for type_ in types if isinstance(type_, TensorType)]
 
 
-def run_textual(text: str, passes: str, on_print: Print | None = None) -> str:
+def run_textual(
+    text: str,
+    passes: str,
+    *,
+    file: str = "<ir>",
+    generic: bool = False,
+    on_print: Print | None = None,
+) -> str:
     """`dmc opt`: read IR at any level, run the pipeline `passes`, print the outcome.
 
-    Raises IRSyntaxError, PipelineError or CompilerBug.
+    `on_print` is given the IR after every pass. Raises Error (`ir.*`) for IR that is wrong as it
+    came, PipelineError, or CompilerBug.
     """
-    module = parse_module(text)
-    manager = PassManager(parse_pipeline(passes), on_print=on_print)
+    pipeline = parse_pipeline(passes)
+    module = _read_ir(text, file)
+    every = frozenset({"*"}) if on_print is not None else frozenset[str]()
+    manager = PassManager(pipeline, print_after=every, on_print=on_print)
     with _Refusals():
         manager.run(module)
-    return print_module(module)
+    return print_module(module, generic=generic)
+
+
+def _read_ir(text: str, file: str) -> Module:
+    remember(SourceFile(file, text))
+    try:
+        parsed = parse(text, file)
+        try:
+            verify(parsed.module)
+        except VerifyError as failure:
+            place = parsed.spans.get(failure.op)
+            label = None if place is None else Label(place)
+            raise error(Diagnostic("ir.invalid", str(failure), label)) from None
+    except IRSyntaxError as failure:
+        raise error(Diagnostic("ir.syntax", failure.message, Label(failure.span))) from None
+    return parsed.module

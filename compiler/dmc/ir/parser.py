@@ -38,20 +38,34 @@ class IRSyntaxError(ValueError):
         self.line = line
 
 
+@dataclass(frozen=True, slots=True)
+class ParsedIR:
+    """A module and where in its text each operation is named."""
+
+    module: Module
+    spans: dict[Operation, Span]
+
+
 def parse_module(text: str, file: str = "<ir>") -> Module:
     """The module that `text` describes; functions on their own are put into one.
 
     The result is not verified beyond what making each operation checks. Raises IRSyntaxError.
     """
+    return parse(text, file).module
+
+
+def parse(text: str, file: str = "<ir>") -> ParsedIR:
+    """As `parse_module`, with the places that messages about the IR need."""
     source = _Source(text, file)
     operations = _parse(source)
     block = Block()
-    _Maker(source).body(operations, block)
+    maker = _Maker(source)
+    maker.body(operations, block)
     first = block.first
     if isinstance(first, Module) and first.next is None:
         first.detach()
-        return first
-    return Module(regions=[Region(block)])
+        return ParsedIR(first, maker.spans)
+    return ParsedIR(Module(regions=[Region(block)]), maker.spans)
 
 
 # Syntax tree
@@ -91,6 +105,10 @@ class _Source:
         lines = self.text.split("\n")
         quoted = lines[line - 1] if 1 <= line <= len(lines) else ""
         return IRSyntaxError(message, Span(self.file, line, column, line, column + width), quoted)
+
+    def span(self, token: lark.Token) -> Span:
+        line, column = token.line or 1, token.column or 1
+        return Span(self.file, line, column, token.end_line or line, token.end_column or column)
 
     def error_at(self, token: lark.Token, message: str) -> IRSyntaxError:
         return self.error(message, token.line or 1, token.column or 1, len(token))
@@ -372,6 +390,7 @@ class _Maker:
     """Makes operations from their syntax, with the values that are visible at each place."""
 
     def __init__(self, source: _Source) -> None:
+        self.spans: dict[Operation, Span] = {}
         self._source = source
         self._visible: dict[str, Value] = {}
         # For each region around this place the names to forget at its end.
@@ -393,6 +412,7 @@ class _Maker:
             op = cls(operands, syntax.attributes, regions, result_types, syntax.location, hints)
         except VerifyError as error:
             raise self._source.error_at(syntax.name, str(error)) from None
+        self.spans[op] = self._source.span(syntax.name)
         for token, value in zip(syntax.results, op.results, strict=True):
             self._define(token, value)
         return op

@@ -38,7 +38,7 @@ class Error(Exception):
 
 
 class ParseError(Error, ValueError):
-    """Text that is not dm (`syntax.*`)."""
+    """Text that is not dm, or not IR (`syntax.*`, `ir.*`)."""
 
     __module__ = "dmc"
 
@@ -125,6 +125,7 @@ _BY_CODE: dict[str, type[Error]] = {"file.missing": MissingFileError}
 
 _BY_FAMILY: dict[str, type[Error]] = {
     "syntax": ParseError,
+    "ir": ParseError,
     "name": NamingError,
     "type": DTypeError,
     "shape": ShapeError,

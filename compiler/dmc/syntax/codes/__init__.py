@@ -15,6 +15,7 @@ from dmc.syntax.codes import (
     file,
     grad,
     index,
+    ir,
     key,
     loop,
     name,
@@ -43,6 +44,7 @@ FAMILIES: dict[str, tuple[Code, ...]] = {
     "feature": feature.CODES,
     "call": call.CODES,
     "file": file.CODES,
+    "ir": ir.CODES,
     "checkpoint": checkpoint.CODES,
     "train": train.CODES,
 }
