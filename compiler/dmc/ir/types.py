@@ -78,12 +78,15 @@ _NUMPY: dict[DType, np.dtype[np.generic]] = {
 _FROM_NUMPY = {dtype: element for element, dtype in _NUMPY.items()}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Type:
     """Base of all types; `str` gives the textual form."""
 
+    def __repr__(self) -> str:
+        return str(self)
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True, slots=True, repr=False)
 class ScalarType(Type):
     """One element held in a register: `f32`."""
 
@@ -93,7 +96,7 @@ class ScalarType(Type):
         return self.dtype.value
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class ShapedType(Type):
     """Elements of one type over a static shape."""
 
@@ -117,7 +120,7 @@ class ShapedType(Type):
         return "".join(f"{n}x" for n in self.shape) + self.dtype.value
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class TensorType(ShapedType):
     """An immutable array value: `tensor<2x3xf32>`; `tensor<f32>` is a scalar at tensor level."""
 
@@ -125,7 +128,7 @@ class TensorType(ShapedType):
         return f"tensor<{self._dimensions()}>"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class VectorType(ShapedType):
     """A SIMD value: `vector<16xf32>`."""
 
@@ -133,7 +136,7 @@ class VectorType(ShapedType):
         return f"vector<{self._dimensions()}>"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class MemRefType(ShapedType):
     """A buffer in memory. `strides` (in elements) is None for the contiguous row-major layout."""
 
@@ -146,7 +149,7 @@ class MemRefType(ShapedType):
         return f"memref<{self._dimensions()}, strided<[{strides}]>>"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class FunctionType(Type):
     """`(inputs) -> (results)`."""
 
