@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 
@@ -19,13 +19,30 @@ from dmc_runtime.records import Leaf, Tree, TreeDef, tree_flatten, tree_paths, t
 class GradientCheck:
     """One leaf: the largest difference between the gradient and central differences.
 
-    `error` is relative to the largest component of the leaf's gradient.
+    `error` is relative to the largest component of the leaf's gradient, or to 1 if that is less;
+    `norm` is that of the leaf's gradient.
     """
 
     path: str
     count: int
+    norm: float
     error: float
     passed: bool
+
+
+@dataclass(frozen=True)
+class Tolerances:
+    """Step of the differences and largest errors; None takes what suits the element type."""
+
+    step: float | None = None
+    difference: float | None = None
+
+    def of(self, dtype: np.dtype[Any]) -> tuple[float, float]:
+        """Step and largest error for leaves of `dtype`."""
+        single = dtype.itemsize < 8
+        return self.step or (1e-2 if single else 1e-6), self.difference or (
+            2e-2 if single else 1e-6
+        )
 
 
 def check_grads(
@@ -42,28 +59,8 @@ def check_grads(
     At most `samples` components of each leaf are perturbed, chosen by `seed`. The defaults of
     `step` and `tolerance` suit the element type. Raises dmc.Error naming the leaves that fail.
     """
-    _, gradient = value_and_grad(f, wrt)(*arguments)
-    position, path = _position(f, wrt)
-    leaves, treedef = tree_flatten(gradient)
-    names = tree_paths(gradient)
-    target = _at(arguments[position], path)
-    rng = np.random.default_rng(seed)
-    checks: list[GradientCheck] = []
-    for name, leaf in zip(names, leaves, strict=True):
-        bar = np.asarray(leaf)
-        single = bar.dtype == np.float32
-        h = step or (1e-2 if single else 1e-6)
-        limit = tolerance or (2e-2 if single else 1e-6)
-        picked = rng.permutation(bar.size)[:samples]
-        worst = 0.0
-        for flat in picked:
-            high = _value(f, arguments, position, path, _moved(target, name, int(flat), h))
-            low = _value(f, arguments, position, path, _moved(target, name, int(flat), -h))
-            worst = max(worst, abs((high - low) / (2 * h) - float(bar.reshape(-1)[flat])))
-        scale = max(1.0, float(np.max(np.abs(bar), initial=0.0)))
-        where = ".".join(filter(None, (f.checked.parameters[position].name, path, name)))
-        checks.append(GradientCheck(where, bar.size, worst / scale, worst / scale <= limit))
-    checks.append(_modes_agree(f, arguments, wrt, leaves, treedef, rng))
+    tolerances = Tolerances(step, tolerance)
+    checks = compare_gradients(f, arguments, wrt, tolerances, samples, seed)
     failed = [check for check in checks if not check.passed]
     if failed:
         table = ", ".join(f"`{check.path}` by {check.error:.1e}" for check in failed)
@@ -72,10 +69,65 @@ def check_grads(
     return checks
 
 
+def compare_gradients(
+    f: Function,
+    arguments: tuple[PythonValue, ...],
+    wrt: Wrt = None,
+    tolerances: Tolerances | None = None,
+    samples: int = 32,
+    seed: int = 0,
+) -> list[GradientCheck]:
+    """What `check_grads` finds, leaf by leaf and then mode against mode, passed or not."""
+    tolerances = tolerances or Tolerances()
+    rng = np.random.default_rng(seed)
+    paths = (
+        (f.checked.parameters[0].name,) if wrt is None else (wrt,) if isinstance(wrt, str) else wrt
+    )
+    checks: list[GradientCheck] = []
+    for path in paths:
+        checks += _compare(f, arguments, path, tolerances, samples, rng)
+    return checks
+
+
+def _compare(
+    f: Function,
+    arguments: tuple[PythonValue, ...],
+    wrt: str,
+    tolerances: Tolerances,
+    samples: int,
+    rng: np.random.Generator,
+) -> list[GradientCheck]:
+    _, gradient = value_and_grad(f, wrt)(*arguments)
+    position, path = _position(f, wrt)
+    leaves, treedef = tree_flatten(gradient)
+    names = tree_paths(gradient)
+    target = _at(arguments[position], path)
+    checks: list[GradientCheck] = []
+    for name, leaf in zip(names, leaves, strict=True):
+        bar = np.asarray(leaf)
+        h, limit = tolerances.of(bar.dtype)
+        picked = rng.permutation(bar.size)[:samples]
+        worst = 0.0
+        for flat in picked:
+            high = _value(f, arguments, position, path, _moved(target, name, int(flat), h))
+            low = _value(f, arguments, position, path, _moved(target, name, int(flat), -h))
+            slope = (high - low) / (2 * h)
+            # `nan` must not look like agreement, which `max` would let it.
+            difference = abs(slope - float(bar.reshape(-1)[flat]))
+            worst = difference if not difference <= worst else worst
+        scale = max(1.0, float(np.max(np.abs(bar), initial=0.0)))
+        where = ".".join(filter(None, (f.checked.parameters[position].name, path, name)))
+        norm = float(np.linalg.norm(bar.astype(np.float64)))
+        relative = worst / scale
+        checks.append(GradientCheck(where, bar.size, norm, relative, relative <= limit))
+    checks.append(_modes_agree(f, arguments, wrt, leaves, treedef, rng))
+    return checks
+
+
 def _modes_agree(
     f: Function,
     arguments: tuple[PythonValue, ...],
-    wrt: Wrt,
+    wrt: str,
     leaves: list[Leaf],
     treedef: TreeDef,
     rng: np.random.Generator,
@@ -90,14 +142,12 @@ def _modes_agree(
     size = sum(float(np.sum(np.abs(term))) for term in terms)
     single = any(a.dtype == np.float32 for a in arrays)
     difference = abs(float(pushed) - product) / max(size, 1e-30)
-    return GradientCheck("forward mode", 1, difference, difference <= (1e-4 if single else 1e-10))
+    limit = 1e-4 if single else 1e-10
+    path = f"{wrt} (forward mode)"
+    return GradientCheck(path, 1, abs(product), difference, difference <= limit)
 
 
-def _position(f: Function, wrt: Wrt) -> tuple[int, str]:
-    if wrt is None:
-        return 0, ""
-    if isinstance(wrt, tuple):
-        raise TypeError("check one parameter at a time: `wrt` is a name or a dotted path here")
+def _position(f: Function, wrt: str) -> tuple[int, str]:
     name, _, path = wrt.partition(".")
     return [p.name for p in f.checked.parameters].index(name), path
 

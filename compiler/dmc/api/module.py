@@ -23,7 +23,7 @@ from dmc.semantics.types import (
     Type,
     children,
 )
-from dmc_runtime.records import Check, Constant, Tree
+from dmc_runtime.records import Check, Constant, Record, Tree
 
 
 class Module:
@@ -57,6 +57,10 @@ class Module:
                 hint = f"did you mean `{close[0]}`?" if close else f"it has {', '.join(known)}"
                 message = f"`{self.__name__}` has no function or record `{name}`: {hint}"
                 raise AttributeError(message)
+
+    def class_of(self, declaration: RecordDeclaration) -> type[Record]:
+        """The class of a record of the program, imported or not."""
+        return self._loaded.classes[declaration]
 
     def __dir__(self) -> list[str]:
         kinds = (FunctionDeclaration, RecordDeclaration, SourceModule)

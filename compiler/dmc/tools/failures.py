@@ -18,6 +18,10 @@ class UsageError(Exception):
     """An invocation that makes no sense; the message says what would."""
 
 
+class InputError(Exception):
+    """An input that is wrong and has no error code; the message says how."""
+
+
 def wants_color(stream: object) -> bool:
     """Colour is for terminals, and for people who have not refused it (https://no-color.org)."""
     is_terminal = getattr(stream, "isatty", lambda: False)()
@@ -34,6 +38,9 @@ def report(failure: Exception) -> int:
     if isinstance(failure, UsageError):
         print(f"dmc: {failure}", file=sys.stderr)
         return USAGE
+    if isinstance(failure, InputError):
+        print(f"dmc: {failure}", file=sys.stderr)
+        return MISTAKE
     if isinstance(failure, OSError) and failure.filename is not None:
         reason = (failure.strerror or str(failure)).lower()
         print(f"dmc: `{failure.filename}`: {reason}", file=sys.stderr)

@@ -1,0 +1,160 @@
+"""Finding the function that a command is about, and sizes for it."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import re
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+
+from dmc.api.conversion import PythonValue
+from dmc.api.function import Function
+from dmc.api.loading import load
+from dmc.api.module import Module
+from dmc.api.placeholders import bare_sizes, placeholders
+from dmc.semantics.signature import Signature
+from dmc.semantics.sizes import Size
+from dmc.semantics.types import GenericKind, TensorType, leaves
+from dmc.syntax.errors import Error
+from dmc.tools.failures import UsageError
+from dmc_runtime.records import Record, constants_of, tree_leaves
+
+Sizes = dict[str, int]
+_NAME = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
+
+
+def add_function(parser: argparse.ArgumentParser) -> None:
+    """Declare the positional arguments FILE and FUNCTION, and `--sizes`."""
+    parser.add_argument("file", metavar="FILE", help="a .dm file")
+    parser.add_argument("function", metavar="FUNCTION", help="a function, or MODEL.METHOD")
+    parser.add_argument(
+        "--sizes",
+        type=parse_sizes,
+        default={},
+        metavar="NAME=N,…",
+        help="sizes by name; `net.I` is the size I of a parameter `net: MLP`",
+    )
+
+
+def parse_sizes(text: str) -> Sizes:
+    """`B=32,net.I=64` as a mapping; argparse shows what is wrong with it."""
+    sizes: Sizes = {}
+    for item in filter(None, (part.strip() for part in text.split(","))):
+        name, separator, value = (part.strip() for part in item.partition("="))
+        digits = value.replace("_", "")
+        if not separator or not _NAME.fullmatch(name) or not digits.isdecimal():
+            raise argparse.ArgumentTypeError(f"`{item}` is not a size: write NAME=NUMBER")
+        if name in sizes:
+            raise argparse.ArgumentTypeError(f"`{name}` is given twice")
+        if len(digits) > 18:
+            raise argparse.ArgumentTypeError(f"`{name}` is too large")
+        sizes[name] = int(digits)
+    return sizes
+
+
+def find(file: str, name: str) -> tuple[Module, Function]:
+    """The function or method `name` of a program. Raises dmc.Error or UsageError."""
+    module = load(file)
+    found: object = module
+    for part in name.split("."):
+        found = getattr(found, part, None)
+    if isinstance(found, Function):
+        return module, found
+    known = list(functions_of(module))
+    if isinstance(found, type):
+        methods = [k for k in known if k.startswith(f"{name}.")]
+        such = f", such as `{methods[0]}`" if methods else ""
+        raise UsageError(f"`{name}` is a record; name a function{such}")
+    close = difflib.get_close_matches(name, known, n=1)
+    listed = ", ".join(known) or "no functions"
+    hint = f"did you mean `{close[0]}`?" if close else f"it has {listed}"
+    raise UsageError(f"`{file}` has no function `{name}`: {hint}")
+
+
+def functions_of(module: Module) -> Iterator[str]:
+    """The names of all functions and methods of a module."""
+    for name in dir(module):
+        entity: object = getattr(module, name)
+        if isinstance(entity, Function):
+            yield name
+        elif isinstance(entity, type):
+            for member in vars(entity):
+                if isinstance(getattr(entity, member, None), Function):
+                    yield f"{name}.{member}"
+
+
+def size_names(signature: Signature) -> list[str]:
+    """Every size of a function: its own, and those of bare records."""
+    own = [g.name for g in signature.generics if g.kind is GenericKind.SIZE]
+    return own + sorted(bare_sizes(signature))
+
+
+def require_known(signature: Signature, sizes: Mapping[str, int]) -> None:
+    """Raise UsageError for a size that the function does not have."""
+    names = size_names(signature)
+    for name in sizes:
+        if name not in names:
+            close = difflib.get_close_matches(name, names, n=1)
+            listed = ", ".join(names) or "none"
+            hint = f"did you mean `{close[0]}`?" if close else f"its sizes are: {listed}"
+            raise UsageError(f"`{signature.name}` has no size `{name}`: {hint}")
+
+
+def complete_sizes(
+    signature: Signature, sizes: Mapping[str, int], values: Mapping[str, PythonValue]
+) -> Sizes:
+    """`sizes` with those that `values` have, and small ones for the rest, said on stderr."""
+    require_known(signature, sizes)
+    known = {**sizes_in(signature, values), **sizes}
+    missing = [name for name in size_names(signature) if name not in known]
+    if not missing:
+        return known
+    chosen = _first_that_fits(signature, known, missing)
+    listed = ",".join(f"{name}={chosen[name]}" for name in missing)
+    print(f"dmc: sizes chosen: {listed} (others with --sizes)", file=sys.stderr)
+    return known | chosen
+
+
+def _first_that_fits(
+    signature: Signature, known: Mapping[str, int], missing: Sequence[str]
+) -> Sizes:
+    """Small sizes, different ones if possible, under which the declaration makes sense."""
+    proposals = [
+        {name: 3 + i for i, name in enumerate(missing)},
+        *(dict.fromkeys(missing, n) for n in (4, 8, 12, 16, 28, 32, 64)),
+    ]
+    own = {g.name for g in signature.generics}
+    for proposal in proposals:
+        sizes = {**known, **proposal}
+        try:
+            given = placeholders(signature, {}, {}, sizes)
+            signature.bind(given, (), {n: v for n, v in sizes.items() if n in own})
+        except Error:
+            continue
+        return proposal
+    return proposals[0]
+
+
+def sizes_in(signature: Signature, values: Mapping[str, PythonValue]) -> Sizes:
+    """The sizes that can be read off values: axes that are declared as a size alone."""
+    found: Sizes = {}
+    for parameter in signature.parameters:
+        if parameter.name not in values:
+            continue
+        value = values[parameter.name]
+        if isinstance(value, Record):
+            for name, constant in constants_of(value).items():
+                found[f"{parameter.name}.{name}"] = int(constant)
+        declared = [leaf for leaf in leaves(parameter.type) if leaf.role.value != "hyperparameter"]
+        given = tree_leaves(value)
+        if len(declared) != len(given):
+            continue
+        for leaf, array in zip(declared, given, strict=True):
+            shape: tuple[int, ...] = getattr(array, "shape", ())
+            if isinstance(leaf.type, TensorType) and len(shape) == len(leaf.type.shape):
+                for axis, extent in zip(leaf.type.shape, shape, strict=True):
+                    if isinstance(axis, Size) and axis.names() == frozenset({str(axis)}):
+                        found.setdefault(str(axis), extent)
+    names = set(size_names(signature))
+    return {name: size for name, size in found.items() if name in names}
