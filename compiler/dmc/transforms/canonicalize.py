@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from dmc.dialects import arith, control, tensor
 from dmc.ir import Builder, Module, Operation, Trait, Value
 from dmc.ir.passes import Pass
-from dmc.ir.rewriter import rewrite
+from dmc.ir.rewriter import Pattern, rewrite
 from dmc.transforms.common import constant_scalar, inline_block, materialize
 
 
@@ -19,8 +19,7 @@ class Canonicalize(Pass):
     name = "canonicalize"
 
     def run(self, module: Module) -> None:
-        own = (_fold, _canonicalize, _constant_last, _known_branch, _known_count)
-        rewrite(module, [*own, *tensor.PATTERNS])
+        rewrite(module, PATTERNS)
 
 
 def _fold(op: Operation, builder: Builder) -> Sequence[Value] | None:
@@ -74,3 +73,14 @@ def _known_count(op: Operation, builder: Builder) -> Sequence[Value] | None:
     if count > 1 or op.scanned:
         return None
     return inline_block(op.body, [arith.index(builder, 0), *op.inits], builder)
+
+
+PATTERNS: tuple[Pattern, ...] = (
+    _fold,
+    _canonicalize,
+    _constant_last,
+    _known_branch,
+    _known_count,
+    *tensor.PATTERNS,
+)
+"""All canonical forms, for passes whose own rewrites profit from them."""

@@ -16,6 +16,7 @@ from dmc.transforms.cse import Cse
 from dmc.transforms.dce import Dce
 from dmc.transforms.hoist import Hoist
 from dmc.transforms.inline import Inline
+from dmc.transforms.recognize_contractions import RecognizeContractions
 from dmc.transforms.split_checkpoints import SplitCheckpoints
 
 
@@ -39,7 +40,8 @@ class ExpandAutodiff(Pass):
 def _prepare() -> list[Pass]:
     """Simple programs have simple derivatives; whole tensors simpler ones than maps."""
     clean = [Canonicalize(), Cse(), Dce()]
-    return [Inline(), Dce(), *clean, Hoist(), BatchMaps(), *clean, SplitCheckpoints()]
+    whole = [Hoist(), BatchMaps(), *clean, RecognizeContractions(), *clean]
+    return [Inline(), Dce(), *clean, *whole, SplitCheckpoints()]
 
 
 def _requests(root: Operation) -> Iterator[autodiff.Jvp | autodiff.Vjp]:

@@ -142,7 +142,7 @@ class _Fusion:
 
     def _join_sibling(self, op: kernel.Generic) -> kernel.Generic | None:
         """Compute in one pass what reads the same tensor over the same space."""
-        if op.contraction() is not None:
+        if _is_product(op):
             return None
         shared = {Read(v, m) for v, m in zip(op.operands, op.operand_maps, strict=True)}
         nearby = dict.fromkeys(
@@ -157,7 +157,7 @@ class _Fusion:
             reads = {Read(v, m) for v, m in zip(other.operands, other.operand_maps, strict=True)}
             overlap = any(is_tensor(read.value) for read in reads & shared)
             independent = all(value.defining_op is not op for value in reads_of(other))
-            if not overlap or not independent or other.contraction() is not None:
+            if not overlap or not independent or _is_product(other):
                 continue
             if _fits_together(op, other) and bring_together(op, other):
                 return merged(op, other)
@@ -175,6 +175,15 @@ class _Fusion:
 
 Rule = Callable[[kernel.Generic], kernel.Generic | None]
 """Changes a kernel and returns the one to look at next, or None when there is nothing to do."""
+
+
+def _is_product(op: kernel.Generic) -> bool:
+    """Whether `op` is a contraction with reuse of both operands: a product of matrices.
+
+    Other contractions are no more than reductions.
+    """
+    roles = op.contraction()
+    return roles is not None and bool(roles.m) and bool(roles.n)
 
 
 def _erase_unused(ops: Sequence[Operation | None]) -> None:
@@ -223,7 +232,7 @@ def _may_compute_in(op: kernel.Generic, producer: kernel.Generic) -> bool:
     if any(value.owner is producer for value in _loaded(op)):
         return False
     for i in _uses(op, producer):
-        if i < op.body_count and (op.contraction() is not None or op.points > producer.points):
+        if i < op.body_count and (_is_product(op) or op.points > producer.points):
             return False
         if i >= op.body_count and prod(op.parallel_sizes) > producer.points:
             return False
@@ -242,7 +251,7 @@ def _loaded(op: kernel.Generic) -> list[Value]:
 
 def _may_move_into(op: kernel.Generic, index: int, producer: kernel.Generic) -> bool:
     """Whether operand `index` may be read past the movement `producer`."""
-    if index >= op.body_count or op.contraction() is None:
+    if index >= op.body_count or not _is_product(op):
         return True
     value = op.operands[index]
     passed = producer.body.terminator.operands[value.index]
@@ -255,7 +264,7 @@ def _may_move_into(op: kernel.Generic, index: int, producer: kernel.Generic) -> 
 
 def _keeps_form(op: kernel.Generic, index: int, read: Read) -> bool:
     """Whether a contraction stays one when operand `index` is read in another way."""
-    if index >= op.body_count or op.contraction() is None:
+    if index >= op.body_count or not _is_product(op):
         return True
     picked = read.map.picked()
     return picked is not None and set(picked) == set(op.operand_maps[index].picked() or ())
