@@ -9,3 +9,5 @@ import hypothesis
 hypothesis.settings.register_profile("local", deadline=None)
 hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "local")
+
+os.environ.setdefault("DMC_VERIFY_EACH", "1")

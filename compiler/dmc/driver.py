@@ -7,6 +7,7 @@ native code with Python values, is in `api`.
 from __future__ import annotations
 
 import enum
+import os
 from collections.abc import Callable, Sequence
 from functools import cached_property
 
@@ -27,6 +28,10 @@ from dmc.syntax.diagnostics import Diagnostic, Label
 from dmc.syntax.errors import CompilerBug, error
 from dmc.syntax.source import SourceFile, remember
 from dmc.transforms import pipeline
+
+
+VERIFY_EACH = "DMC_VERIFY_EACH"
+"""Environment variable: set, the IR is checked after every pass instead of after every stage."""
 
 
 class Stage(enum.Enum):
@@ -153,16 +158,15 @@ class Compilation:
         return self._run(module, pipeline.clean())
 
     def _run(self, module: Module, passes: Sequence[Pass]) -> Module:
-        copy = module.clone({})
-        assert isinstance(copy, Module)
+        copy = module.copy()
         manager = PassManager(
             passes,
-            verify_each=__debug__,
+            verify_each=VERIFY_EACH in os.environ,
             print_after=self._print_after,
             on_print=self._on_print,
         )
         with _Refusals():
-            manager.run(copy)
+            manager.run(copy, module)
         self.seconds += manager.seconds
         return copy
 

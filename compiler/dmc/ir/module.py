@@ -53,6 +53,12 @@ class Module(Operation):
             candidate = f"{base}_{count}"
         return candidate
 
+    def copy(self) -> Module:
+        """A deep copy."""
+        new = self.clone({})
+        assert isinstance(new, Module)
+        return new
+
     def append(self, op: Operation) -> None:
         """Add an operation whose `sym_name` is still free."""
         self.body.insert(op)

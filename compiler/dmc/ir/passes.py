@@ -99,7 +99,7 @@ def _parse_option(name: str, key: str, text: str, kind: type) -> bool | int | fl
 class PassManager:
     """Runs passes in order.
 
-    `verify_each` checks the IR after every pass; `on_print` receives a title and the IR around
+    `verify_each` checks the IR after every pass and not only after the last; `on_print` receives a title and the IR around
     the passes named in `print_before`/`print_after` ("*" is all of them); `seconds` collects the
     time of each pass. A failing pass raises PassFailure naming a file with the IR it was given.
     """
@@ -112,19 +112,20 @@ class PassManager:
     reproducers: Path | None = None
     seconds: list[tuple[str, float]] = field(default_factory=list[tuple[str, float]])
 
-    def run(self, module: Module) -> None:
-        for item in self.passes:
+    def run(self, module: Module, original: Module | None = None) -> None:
+        """Run the passes on `module`; `original` is a copy of it, if the caller has one."""
+        original = original or module.copy()
+        for position, item in enumerate(self.passes):
             self._show("before", item, module, self.print_before)
-            snapshot = module.clone({})
             start = time.perf_counter()
             try:
                 item.run(module)
-                if self.verify_each:
+                if self.verify_each or position == len(self.passes) - 1:
                     verify(module)
             except PassFailure:
                 raise
             except Exception as cause:
-                path = self._reproducer(item, snapshot)
+                path = self._reproducer(position, original)
                 raise PassFailure(item.name, cause, path) from cause
             self.seconds.append((str(item), time.perf_counter() - start))
             self._show("after", item, module, self.print_after)
@@ -133,16 +134,19 @@ class PassManager:
         if self.on_print is not None and (item.name in wanted or "*" in wanted):
             self.on_print(f"{when} {item}", print_module(module))
 
-    def _reproducer(self, item: Pass, snapshot: object) -> Path | None:
-        if not isinstance(snapshot, Module):
-            return None
+    def _reproducer(self, position: int, original: Module) -> Path | None:
+        """Write what the pass at `position` was given, by running those before it once more."""
+        given = original.copy()
+        for earlier in self.passes[:position]:
+            earlier.run(given)
+        item = self.passes[position]
         folder = self.reproducers or Path(tempfile.gettempdir())
         try:
             folder.mkdir(parents=True, exist_ok=True)
             with tempfile.NamedTemporaryFile(
                 "w", prefix=f"dmc-{item.name}-", suffix=".mlir", dir=folder, delete=False
             ) as file:
-                file.write(f"// dmc opt --passes '{item}'\n{print_module(snapshot)}")
+                file.write(f"// dmc opt --passes '{item}'\n{print_module(given)}")
         except OSError:
             return None
         return Path(file.name)
