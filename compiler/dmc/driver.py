@@ -29,7 +29,6 @@ from dmc.syntax.errors import CompilerBug, error
 from dmc.syntax.source import SourceFile, remember
 from dmc.transforms import pipeline
 
-
 VERIFY_EACH = "DMC_VERIFY_EACH"
 """Environment variable: set, the IR is checked after every pass instead of after every stage."""
 

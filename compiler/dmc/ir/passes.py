@@ -99,9 +99,10 @@ def _parse_option(name: str, key: str, text: str, kind: type) -> bool | int | fl
 class PassManager:
     """Runs passes in order.
 
-    `verify_each` checks the IR after every pass and not only after the last; `on_print` receives a title and the IR around
-    the passes named in `print_before`/`print_after` ("*" is all of them); `seconds` collects the
-    time of each pass. A failing pass raises PassFailure naming a file with the IR it was given.
+    `verify_each` checks the IR after every pass and not only after the last; `on_print` receives a
+    title and the IR around the passes named in `print_before`/`print_after` ("*" is all of them);
+    `seconds` collects the time of each pass. A failing pass raises PassFailure naming a file with
+    the IR it was given.
     """
 
     passes: Sequence[Pass]
