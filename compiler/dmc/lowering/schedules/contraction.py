@@ -21,91 +21,21 @@ from dmc.ir.types import DType, VectorType
 from dmc.lowering.loop_builder import Linear, LoopBuilder, Subscript, register_type
 from dmc.lowering.machine import Machine
 from dmc.lowering.schedules.body import Body, Frame, Lanes, address, store
+from dmc.lowering.schedules.contraction_plan import (
+    LONGEST_PANEL,
+    PARALLEL_NANOSECONDS,
+    PART,
+    Contraction,
+    Plan,
+    as_contraction,
+    make_plan,
+    nanoseconds,
+)
 from dmc.lowering.schedules.elementwise import part_before
-from dmc.lowering.schedules.nest import Access, Nest
-
-LONGEST_PANEL = 2048
-"""Sums over more elements go through memory in parts: a panel should stay in the second cache."""
-
-PART = 1024
-FLOPS_PER_NANOSECOND = 100.0
-TASK_NANOSECONDS = 100_000
-PARALLEL_NANOSECONDS = 30_000
-MOST_TASKS = 32
+from dmc.lowering.schedules.nest import Nest
 
 HEAVY = 6
 """An epilogue of more operations is a loop over the rows of a tile."""
-
-
-@dataclass(frozen=True)
-class Tile:
-    """Rows and vectors of columns of the result held in registers."""
-
-    rows: int
-    vectors: int
-
-
-@dataclass(frozen=True)
-class Contraction:
-    """`C[outer, m, n] = Σ_k A[outer, m, k] · B[outer, k, n]` as dimensions of `nest`.
-
-    `m` may be None (one row). `n` runs along the lanes. `a` and `b` are the accesses.
-    """
-
-    nest: Nest
-    a: Access
-    b: Access
-    m: int | None
-    n: int
-    k: int
-    outer: tuple[int, ...]
-
-    @property
-    def rows(self) -> int:
-        return 1 if self.m is None else self.nest.sizes[self.m]
-
-    @property
-    def columns(self) -> int:
-        return self.nest.sizes[self.n]
-
-    @property
-    def length(self) -> int:
-        return self.nest.sizes[self.k]
-
-    @property
-    def row_stride(self) -> int:
-        """Distance of rows in A."""
-        return 0 if self.m is None else self.a.strides[self.m]
-
-
-def as_contraction(nest: Nest) -> Contraction | None:
-    """The roles of dimensions, or None for what is left to the general reduction."""
-    if nest.combiners != ("add",) or len(nest.inputs) != 2 or not _is_product(nest):
-        return None
-    if not all(access.in_memory for access in nest.inputs) or 0 in nest.sizes:
-        return None
-    nest = nest.sorted().fused()
-    if len(nest.reduction_dims) != 1 or not nest.outputs:
-        return None
-    out = nest.outputs[0].strides
-    left, right = nest.inputs
-    for a, b in ((left, right), (right, left)):
-        n = [d for d in nest.parallel_dims if b.strides[d] and not a.strides[d] and out[d] == 1]
-        m = [d for d in nest.parallel_dims if a.strides[d] and not b.strides[d]]
-        if n:
-            row = max(m, key=lambda d: nest.sizes[d], default=None)
-            outer = tuple(d for d in nest.parallel_dims if d not in (row, n[0]))
-            return Contraction(nest, a, b, row, n[0], nest.reduction_dims[0], outer)
-    return None
-
-
-def _is_product(nest: Nest) -> bool:
-    """Whether the body is one floating product of its two arguments."""
-    product = nest.body.terminator.operands[0].defining_op
-    if not isinstance(product, arith.Multiply) or nest.body.first is not product:
-        return False
-    both = {*product.operands} == {*nest.body.args}
-    return both and nest.inputs[0].dtype in (DType.F32, DType.F64)
 
 
 def emit_contraction(b: LoopBuilder, machine: Machine, nest: Nest, parallel: bool) -> bool:
@@ -120,69 +50,15 @@ def emit_contraction(b: LoopBuilder, machine: Machine, nest: Nest, parallel: boo
     contiguous = shape.b.strides[shape.n] == 1
     if not contiguous and shape.rows < 6:
         return False
-    _Emitter(b, machine, shape, _plan(machine, shape, lanes, contiguous), parallel).emit()
+    _Emitter(b, machine, shape, make_plan(machine, shape, lanes, contiguous), parallel).emit()
     return True
-
-
-@dataclass(frozen=True)
-class _Plan:
-    """Tile, whether the right operand is packed, and how the result is divided among tasks.
-
-    A task takes `panels` panels of `tile.vectors` vectors and `rows` rows.
-    """
-
-    lanes: int
-    tile: Tile
-    pack: bool
-    panels: int
-    rows: int
-
-    @property
-    def width(self) -> int:
-        """Columns of a panel."""
-        return self.tile.vectors * self.lanes
-
-
-def _plan(machine: Machine, shape: Contraction, lanes: int, contiguous: bool) -> _Plan:
-    tile = _tile(machine, shape, lanes)
-    size = shape.a.dtype.bytes
-    worth = shape.rows >= 3 * tile.rows and shape.length * shape.columns * size > 16 * 1024
-    columns = -(-shape.columns // (tile.vectors * lanes))
-    outer = math.prod(shape.nest.sizes[d] for d in shape.outer)
-    wanted = max(1, min(MOST_TASKS, int(_nanoseconds(shape) // TASK_NANOSECONDS)))
-    panels = min(4, columns)
-    while panels > 1 and outer * -(-columns // panels) < min(wanted, 8):
-        panels //= 2
-    # Dividing rows repeats the packing, which is dearer when it transposes.
-    tiles = -(-shape.rows // tile.rows)
-    fewest = 8 if contiguous else 32
-    parts = max(1, min(wanted // (outer * -(-columns // panels)), tiles // fewest))
-    rows = -(-tiles // parts) * tile.rows
-    return _Plan(lanes, tile, worth or not contiguous, panels, rows)
-
-
-def _tile(machine: Machine, shape: Contraction, lanes: int) -> Tile:
-    """The register tile: as large as registers allow, and dividing the rows well."""
-    sums = 24 if machine.vector_registers >= 32 else 12 if machine.has_fma else 8
-    wide = 4 if machine.vector_registers >= 32 else 2
-    vectors = -(-shape.columns // lanes)
-    if shape.rows <= sums // wide // 2:
-        return Tile(shape.rows, max(1, min(vectors, sums // max(2, shape.rows), 8)))
-    wide = min(wide, vectors)
-    most = min(sums // wide, 12)
-
-    def cost(rows: int) -> float:
-        return -(-shape.rows // rows) * (rows + 0.7)
-
-    best = min(range(max(2, most * 2 // 3), most + 1), key=lambda r: (cost(r), -r))
-    return Tile(min(best, shape.rows), wide)
 
 
 class _Emitter:
     """Emits one contraction."""
 
     def __init__(
-        self, b: LoopBuilder, machine: Machine, shape: Contraction, plan: _Plan, parallel: bool
+        self, b: LoopBuilder, machine: Machine, shape: Contraction, plan: Plan, parallel: bool
     ) -> None:
         self.b = b
         self.machine = machine
@@ -214,7 +90,7 @@ class _Emitter:
             known = {d: Linear.of(i) for d, i in zip(shape.outer, outer, strict=True)}
             self._task(known, columns, rows)
 
-        if self.parallel and total > 1 and _nanoseconds(shape) >= PARALLEL_NANOSECONDS:
+        if self.parallel and total > 1 and nanoseconds(shape) >= PARALLEL_NANOSECONDS:
             # Private memory is the task's.
             self.b.parallel(total, lambda task: self._with_memory(lambda: run(task)))
             return
@@ -537,10 +413,6 @@ class _Panel:
     vectors: int
     columns: int
     mask: Value | None
-
-
-def _nanoseconds(shape: Contraction) -> float:
-    return 2.0 * shape.nest.points / FLOPS_PER_NANOSECOND
 
 
 def _static(bound: Subscript) -> Subscript:
