@@ -19,6 +19,7 @@ from dmc.transforms.hoist import Hoist
 from dmc.transforms.inline import Inline
 from dmc.transforms.kernelize import Kernelize
 from dmc.transforms.recognize_contractions import RecognizeContractions
+from dmc.transforms.scalarize import Scalarize
 
 REQUIRED = frozenset(
     {ExpandAutodiff.name, Inline.name, ExpandDraws.name, ExpandPhilox.name, Kernelize.name}
@@ -38,8 +39,8 @@ def derivatives(without: Iterable[str] = ()) -> list[Pass]:
 
 def optimize(without: Iterable[str] = ()) -> list[Pass]:
     """Tensor level."""
-    passes = [Hoist(), BatchMaps(), *clean(), RecognizeContractions(), *clean()]
-    return _chosen(passes, without)
+    whole = [Hoist(), BatchMaps(), *clean(), RecognizeContractions(), Cse(), Dce()]
+    return _chosen([*whole, Scalarize(), *clean(), Hoist()], without)
 
 
 def to_kernels(without: Iterable[str] = ()) -> list[Pass]:

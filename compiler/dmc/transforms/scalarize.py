@@ -1,0 +1,433 @@
+"""Small tensors in loops become scalars, which live in registers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from math import prod
+
+import numpy as np
+
+from dmc.dialects import arith, control, tensor
+from dmc.dialects.elementwise import constant_array
+from dmc.ir import (
+    Array,
+    Block,
+    Builder,
+    DType,
+    Interpreter,
+    Module,
+    Operation,
+    TensorType,
+    Trait,
+    Value,
+    dtype_of,
+    shape_of,
+)
+from dmc.ir.passes import Pass
+from dmc.ir.rewriter import replace_op
+
+
+@dataclass(frozen=True)
+class Scalarize(Pass):
+    """Replace tensors of at most `most_elements` elements by their elements inside loops.
+
+    Only loops that compute on nothing larger are rewritten, so that what feeds large kernels stays
+    whole. Elements are extracted where a tensor comes in and joined where one is needed.
+    `most_operations` bounds the scalar code of one loop.
+    """
+
+    name = "scalarize"
+    most_elements: int = 16
+    most_operations: int = 4096
+
+    def run(self, module: Module) -> None:
+        loops = [op for op in module.walk() if isinstance(op, control.For | control.While)]
+        for loop in loops:
+            if loop.parent is not None and not self._is_inside_done(loop) and self._fits(loop):
+                builder = Builder.ahead_of(loop)
+                builder.location = loop.location.by(self.name)
+                _Scalarizer(self.most_elements).replace(builder, loop)
+
+    def _is_inside_done(self, loop: Operation) -> bool:
+        """Whether `loop` was left behind, detached, when one around it was rewritten."""
+        at: Operation | None = loop
+        while at is not None and not isinstance(at, Module):
+            at = at.parent_op
+        return at is None
+
+    def _fits(self, loop: Operation) -> bool:
+        """Whether there is small work in `loop`, and no large work."""
+        operations = 0
+        for op in loop.walk():
+            if op is loop or isinstance(op, MEMORY) or op.has(Trait.TERMINATOR):
+                continue
+            if op.regions or op.has(Trait.CONSTANT):
+                continue
+            size = max((_size(value) for value in op.results), default=0)
+            if size > self.most_elements:
+                return False
+            operations += size * _unrolled(op)
+        return operations <= self.most_operations
+
+
+MEMORY = (
+    tensor.DynamicSlice,
+    tensor.DynamicUpdateSlice,
+    tensor.Extract,
+    tensor.Gather,
+    tensor.Scatter,
+    tensor.Slice,
+)
+"""Reading and writing parts of large tensors is no work on them."""
+
+
+def _size(value: Value) -> int:
+    return prod(shape_of(value.type))
+
+
+def _unrolled(op: Operation) -> int:
+    """Scalar operations for one element of the result."""
+    match op:
+        case tensor.Reduce():
+            return _size(op.operand) // max(_size(op.result), 1)
+        case tensor.DotGeneral():
+            shape = shape_of(op.lhs.type)
+            return 2 * prod(shape[d] for d in op.lhs_contracting_dimensions)
+        case _:
+            return 1
+
+
+@dataclass
+class _Scalarizer:
+    """Rebuilds operations with small tensors as lists of their elements, in row-major order."""
+
+    most_elements: int
+    elements: dict[Value, list[Value]] = field(default_factory=dict[Value, "list[Value]"])
+    whole: dict[Value, Value] = field(default_factory=dict[Value, Value])
+
+    def replace(self, builder: Builder, op: Operation) -> None:
+        self._rebuild(builder, op)
+        replace_op(op, [self.tensor(builder, value) for value in op.results])
+
+    # Values in both forms
+
+    def is_small(self, value: Value) -> bool:
+        type_ = value.type
+        return isinstance(type_, TensorType) and 0 < type_.size <= self.most_elements
+
+    def scalars(self, builder: Builder, value: Value) -> list[Value]:
+        """The elements of `value`."""
+        known = self.elements.get(value)
+        if known is not None:
+            return known
+        dtype = dtype_of(value.type)
+        array = constant_array(value)
+        if array is not None:
+            return [arith.scalar(builder, x, dtype) for x in array.reshape(-1).tolist()]
+        whole = self.whole.get(value, value)
+        shape = shape_of(value.type)
+        if not shape:
+            return [whole]
+        points = np.ndindex(*shape)
+        return [
+            tensor.extract(builder, whole, [arith.index(builder, i) for i in point])
+            for point in points
+        ]
+
+    def tensor(self, builder: Builder, value: Value) -> Value:
+        """`value` as one tensor."""
+        known = self.elements.get(value)
+        if known is None:
+            return self.whole.get(value, value)
+        shape = shape_of(value.type)
+        if not shape:
+            return known[0]
+        joined = tensor.from_elements(builder, known)
+        joined.name = value.name
+        return tensor.reshape(builder, joined, shape)
+
+    def _name(self, value: Value, elements: Sequence[Value]) -> None:
+        """Elements are named after their tensor."""
+        for i, element in enumerate(elements):
+            if value.name and not element.name:
+                element.name = f"{value.name}_{i}" if len(elements) > 1 else value.name
+
+    # Operations
+
+    def _rebuild(self, builder: Builder, op: Operation) -> None:
+        with builder.at(op.location):
+            match op:
+                case control.For():
+                    self._for(builder, op)
+                case control.While():
+                    self._while(builder, op)
+                case control.If():
+                    self._if(builder, op)
+                case _ if op.regions or op.has(Trait.CONSTANT):
+                    self._keep(builder, op)
+                case _:
+                    self._plain(builder, op)
+
+    def _plain(self, builder: Builder, op: Operation) -> None:
+        small = all(self.is_small(v) for v in op.results)
+        rule = RULES.get(type(op))
+        if rule is None and op.has(Trait.ELEMENTWISE):
+            rule = _elementwise
+        found = rule(self, builder, op) if small and rule is not None else None
+        if found is None:
+            self._keep(builder, op)
+            return
+        for value, elements in zip(op.results, found, strict=True):
+            self._name(value, elements)
+            self.elements[value] = list(elements)
+
+    def _keep(self, builder: Builder, op: Operation) -> None:
+        """Copy an operation on whole tensors."""
+        outside = [v for inner in op.regions for v in inner.captures()]
+        mapping = {v: self.tensor(builder, v) for v in (*op.operands, *outside)}
+        builder.insert(op.clone(mapping))
+        self.whole.update((value, mapping[value]) for value in op.results)
+
+    def _run(self, block: Block, builder: Builder) -> tuple[Value, ...]:
+        for op in block:
+            if op.has(Trait.TERMINATOR):
+                return op.operands
+            self._rebuild(builder, op)
+        raise ValueError("the block has no terminator")
+
+    def _pass(self, builder: Builder, values: Sequence[Value]) -> list[Value]:
+        """Small values by their elements, others whole."""
+        passed: list[Value] = []
+        for value in values:
+            if self.is_small(value):
+                passed += self.scalars(builder, value)
+            else:
+                passed.append(self.tensor(builder, value))
+        return passed
+
+    def _bind(self, block: Block, args: Sequence[Value]) -> None:
+        """New block arguments for what `_pass` passes."""
+        for arg in args:
+            if not self.is_small(arg):
+                self.whole[arg] = block.add_arg(arg.type, arg.name)
+                continue
+            scalar = TensorType((), dtype_of(arg.type))
+            new = [block.add_arg(scalar) for _ in range(_size(arg))]
+            self._name(arg, new)
+            self.elements[arg] = new
+
+    def _receive(self, results: Sequence[Value], passed: Sequence[Value]) -> None:
+        """Results from what came out, as `_pass` would pass them."""
+        rest = list(passed)
+        for value in results:
+            if self.is_small(value):
+                count = _size(value)
+                self._name(value, rest[:count])
+                self.elements[value], rest = rest[:count], rest[count:]
+            else:
+                self.whole[value] = rest.pop(0)
+
+    def _for(self, builder: Builder, op: control.For) -> None:
+        inits = self._pass(builder, op.inits)
+        block = Block()
+        self.whole[op.index] = block.add_arg(control.INDEX, op.index.name)
+        self._bind(block, op.carried_args)
+        for arg in op.scanned_args:
+            self.whole[arg] = block.add_arg(arg.type, arg.name)
+        inner = Builder(block, location=builder.location)
+        yielded = self._run(op.body, inner)
+        nexts = self._pass(inner, yielded[: op.carried])
+        stacked = [self.tensor(inner, value) for value in yielded[op.carried :]]
+        control.make_yield(inner, [*nexts, *stacked])
+        scanned = [self.tensor(builder, value) for value in op.scanned]
+        count = self.tensor(builder, op.count)
+        new = control.make_for(
+            builder, count, inits, scanned, block, op.trip_count, op.reverse, op.checkpoint
+        )
+        self._receive(op.finals, new.finals)
+        self.whole.update(zip(op.stacks, new.stacks, strict=True))
+
+    def _while(self, builder: Builder, op: control.While) -> None:
+        inits = self._pass(builder, op.inits)
+        blocks = [Block(), Block()]
+        for old, new in zip((op.condition, op.body), blocks, strict=True):
+            self._bind(new, old.args)
+            inner = Builder(new, location=builder.location)
+            control.make_yield(inner, self._pass(inner, self._run(old, inner)))
+        loop = control.make_while(builder, inits, *blocks)
+        self._receive(op.results, loop.results)
+
+    def _if(self, builder: Builder, op: control.If) -> None:
+        blocks = [Block(), Block()]
+        for old, new in zip((op.on_true, op.on_false), blocks, strict=True):
+            inner = Builder(new, location=builder.location)
+            control.make_yield(inner, self._pass(inner, self._run(old, inner)))
+        condition = self.tensor(builder, op.condition)
+        branch = control.make_if(builder, condition, *blocks)
+        self._receive(op.results, branch.results)
+
+
+Rule = Callable[[_Scalarizer, Builder, Operation], "Sequence[Sequence[Value]] | None"]
+"""The elements of each result, or None to keep the operation whole."""
+
+
+def _elementwise(s: _Scalarizer, builder: Builder, op: Operation) -> list[list[Value]]:
+    columns = [s.scalars(builder, value) for value in op.operands]
+    types = [TensorType((), dtype_of(value.type)) for value in op.results]
+    rows = [
+        builder.insert(type(op)(row, op.attributes, (), types, op.location)).results
+        for row in zip(*columns, strict=True)
+    ]
+    return [[row[i] for row in rows] for i in range(len(op.results))]
+
+
+def _movement(s: _Scalarizer, builder: Builder, op: Operation) -> list[list[Value]] | None:
+    """What only moves elements moves their numbers."""
+    if not all(s.is_small(value) for value in op.operands):
+        return _part(s, builder, op) if isinstance(op, tensor.Slice) else None
+    numbers: list[Array] = []
+    flat: list[Value] = []
+    for value in op.operands:
+        shape = shape_of(value.type)
+        numbers.append(np.arange(len(flat), len(flat) + prod(shape)).reshape(shape))
+        flat += s.scalars(builder, value)
+    (moved,) = op.evaluate(numbers, Interpreter())
+    return [[flat[i] for i in moved.reshape(-1).tolist()]]
+
+
+def _part(s: _Scalarizer, builder: Builder, op: tensor.Slice) -> list[list[Value]]:
+    """A few elements of a large tensor."""
+    whole = s.tensor(builder, op.operand)
+    sizes = shape_of(op.result.type)
+    places = list(zip(op.start_indices, op.strides, strict=True))
+    return [
+        [
+            tensor.extract(
+                builder,
+                whole,
+                [
+                    arith.index(builder, start + i * stride)
+                    for i, (start, stride) in zip(point, places, strict=True)
+                ],
+            )
+            for point in np.ndindex(*sizes)
+        ]
+    ]
+
+
+def _window(s: _Scalarizer, builder: Builder, op: Operation) -> list[list[Value]]:
+    """A few elements at a run-time position, which is clamped as a whole."""
+    assert isinstance(op, tensor.DynamicSlice)
+    whole = s.tensor(builder, op.operand)
+    starts: list[Value] = []
+    for value, size, n in zip(
+        op.start_indices, op.slice_sizes, shape_of(op.operand.type), strict=True
+    ):
+        start = arith.convert(builder, s.tensor(builder, value), DType.I64)
+        low, high = arith.index(builder, 0), arith.index(builder, n - size)
+        starts.append(arith.minimum(builder, arith.maximum(builder, start, low), high))
+    return [
+        [
+            tensor.extract(
+                builder,
+                whole,
+                [
+                    arith.add(builder, start, arith.index(builder, i)) if i else start
+                    for start, i in zip(starts, point, strict=True)
+                ],
+            )
+            for point in np.ndindex(*op.slice_sizes)
+        ]
+    ]
+
+
+def _from_elements(s: _Scalarizer, builder: Builder, op: Operation) -> list[list[Value]]:
+    return [[s.tensor(builder, value) for value in op.operands]]
+
+
+def _extract(s: _Scalarizer, builder: Builder, op: Operation) -> list[list[Value]] | None:
+    """A known element of a small tensor."""
+    assert isinstance(op, tensor.Extract)
+    if op.operand not in s.elements:
+        return None
+    at: list[int] = []
+    for value, n in zip(op.indices, shape_of(op.operand.type), strict=True):
+        index = constant_array(s.whole.get(value, value))
+        if index is None:
+            return None
+        at.append(min(max(int(index), 0), n - 1))
+    position = int(np.ravel_multi_index(tuple(at), shape_of(op.operand.type))) if at else 0
+    return [[s.elements[op.operand][position]]]
+
+
+_COMBINE: dict[tensor.Kind, Callable[[Builder, Value, Value], Value]] = {
+    tensor.Kind.SUM: arith.add,
+    tensor.Kind.PROD: arith.multiply,
+    tensor.Kind.MAX: arith.maximum,
+    tensor.Kind.MIN: arith.minimum,
+    tensor.Kind.ANY: arith.logical_or,
+    tensor.Kind.ALL: arith.logical_and,
+}
+
+
+def _reduce(s: _Scalarizer, builder: Builder, op: Operation) -> list[list[Value]] | None:
+    assert isinstance(op, tensor.Reduce)
+    narrow = dtype_of(op.operand.type) in (DType.F16, DType.BF16)
+    if narrow or not s.is_small(op.operand):
+        return None
+    shape = shape_of(op.operand.type)
+    flat = s.scalars(builder, op.operand)
+    numbers = np.arange(len(flat)).reshape(shape).transpose((*op.kept, *op.dimensions))
+    rows = numbers.reshape(_size(op.result), -1).tolist()
+    return [[_fold(builder, op.kind, [flat[i] for i in row]) for row in rows]]
+
+
+def _fold(builder: Builder, kind: tensor.Kind, values: Sequence[Value]) -> Value:
+    total, *rest = values
+    for value in rest:
+        total = _COMBINE[kind](builder, total, value)
+    return total
+
+
+def _dot(s: _Scalarizer, builder: Builder, op: Operation) -> list[list[Value]] | None:
+    assert isinstance(op, tensor.DotGeneral)
+    narrow = dtype_of(op.lhs.type) in (DType.F16, DType.BF16)
+    if narrow or not (s.is_small(op.lhs) and s.is_small(op.rhs)):
+        return None
+    if not op.lhs_contracting_dimensions:
+        return None
+    left, right = s.scalars(builder, op.lhs), s.scalars(builder, op.rhs)
+    lhs = _numbers(op.lhs, op.lhs_batching_dimensions, op.lhs_free, op.lhs_contracting_dimensions)
+    rhs = _numbers(op.rhs, op.rhs_batching_dimensions, op.rhs_free, op.rhs_contracting_dimensions)
+    sums = [
+        [arith.multiply(builder, left[i], right[j]) for i, j in zip(a, b, strict=True)]
+        for rows, columns in zip(lhs, rhs, strict=True)
+        for a in rows
+        for b in columns
+    ]
+    return [[_fold(builder, tensor.Kind.SUM, each) for each in sums]]
+
+
+def _numbers(value: Value, *groups: Sequence[int]) -> list[list[list[int]]]:
+    """Numbers of the elements with three groups of axes merged into one each."""
+    shape = shape_of(value.type)
+    sizes = [prod(shape[d] for d in group) for group in groups]
+    order = [d for group in groups for d in group]
+    return np.arange(prod(shape)).reshape(shape).transpose(order).reshape(sizes).tolist()
+
+
+RULES: dict[type[Operation], Rule] = {
+    tensor.BroadcastInDim: _movement,
+    tensor.Concatenate: _movement,
+    tensor.DotGeneral: _dot,
+    tensor.DynamicSlice: _window,
+    tensor.Extract: _extract,
+    tensor.FromElements: _from_elements,
+    tensor.Pad: _movement,
+    tensor.Reduce: _reduce,
+    tensor.Reshape: _movement,
+    tensor.Reverse: _movement,
+    tensor.Slice: _movement,
+    tensor.Transpose: _movement,
+}
