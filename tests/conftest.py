@@ -1,6 +1,7 @@
 """Settings shared by all tests."""
 
 import os
+from pathlib import Path
 
 import hypothesis
 
@@ -11,3 +12,7 @@ hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, prin
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "local")
 
 os.environ.setdefault("DMC_VERIFY_EACH", "1")
+
+# Compiled code is kept between runs, as for users, but here and not in the user's own cache.
+_CACHE = Path(__file__).parent.parent / ".pytest_cache" / "dmc"
+os.environ.setdefault("DMC_CACHE_DIR", str(_CACHE))

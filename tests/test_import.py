@@ -48,4 +48,4 @@ def test_every_public_name_resolves() -> None:
 
 def test_unknown_names_are_refused_as_python_does() -> None:
     with pytest.raises(AttributeError, match="module 'dmc' has no attribute 'laod'"):
-        dmc.laod  # noqa: B018  # pyright: ignore[reportAttributeAccessIssue]
+        _ = dmc.laod  # pyright: ignore[reportAttributeAccessIssue]
