@@ -60,9 +60,10 @@ def _print_table(checks: list[GradientCheck]) -> None:
     print(f"{'parameter':<{width}}  {'elements':>8}  {'gradient':>9}  {'error':>8}")
     for check in checks:
         verdict = "ok" if check.passed else "FAILED"
+        kinks = f" ({check.kinks} left out at kinks)" if check.kinks else ""
         if color:
             verdict = f"\x1b[{32 if check.passed else 31}m{verdict}\x1b[0m"
         print(
             f"{check.path:<{width}}  {check.count:>8}  {check.norm:>9.2e}  "
-            f"{check.error:>8.1e}  {verdict}"
+            f"{check.error:>8.1e}  {verdict}{kinks}"
         )
