@@ -15,7 +15,7 @@ from dmc.autodiff import differentiate
 from dmc.autodiff.activity import is_differentiable
 from dmc.autodiff.errors import NotDifferentiable
 from dmc.dialects import autodiff, func
-from dmc.ir import Module, PassFailure, TensorType, VerifyError
+from dmc.ir import Module, PassFailure, RuleMissing, TensorType, VerifyError
 from dmc.ir.parser import IRSyntaxError, parse
 from dmc.ir.passes import Pass, PassManager, parse_pipeline
 from dmc.ir.printer import print_module
@@ -178,6 +178,13 @@ class _Refusals:
 
     def __exit__(self, kind: object, failure: BaseException | None, trace: object) -> None:
         cause = failure.__cause__ if isinstance(failure, PassFailure) else failure
+        if isinstance(cause, RuleMissing):
+            cause = NotDifferentiable(
+                "grad.order",
+                "a derivative of this order is not supported yet",
+                cause.op.location,
+                "declare it: `derivative f(x) -> y { jvp(dx) = … }`",
+            )
         if isinstance(cause, NotDifferentiable):
             span = cause.location.span
             label = Label(span) if span is not None else None

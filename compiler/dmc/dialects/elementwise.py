@@ -22,6 +22,7 @@ from dmc.ir import (
     DenseElements,
     Interpreter,
     Operation,
+    RuleMissing,
     ShapedType,
     TensorType,
     Trait,
@@ -143,7 +144,7 @@ class Elementwise(Operation):
     """Base of elementwise operations on scalars, vectors and tensors alike.
 
     Subclasses give `numpy` (reference semantics) and `terms`, one per operand (None: the result
-    does not depend on it differentiably). `batch` expects operands aligned to the same map axes.
+    does not depend on it differentiably); no terms at all means that no derivative is known. `batch` expects operands aligned to the same map axes.
     """
 
     traits = frozenset({Trait.ELEMENTWISE})
@@ -184,6 +185,8 @@ class Elementwise(Operation):
         return None
 
     def tangent(self, builder: Builder, tangents: Sequence[Value | None]) -> Sequence[Value | None]:
+        if not self.terms:
+            raise RuleMissing(self, "derivative")
         total: Value | None = None
         dtype = self.results[0].type
         for term, tangent in zip(self.terms, tangents, strict=True):
@@ -207,6 +210,8 @@ class Elementwise(Operation):
         """
         if cotangent is None:
             return [None] * len(self.operands)
+        if not self.terms:
+            raise RuleMissing(self, "derivative")
         return [
             None
             if term is None
