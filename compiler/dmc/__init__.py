@@ -64,13 +64,16 @@ __all__ = [
 ]  # fmt: skip
 
 
-def __getattr__(name: str) -> object:
-    """Load a public name on first use (PEP 562)."""
-    if name not in __all__:
-        raise AttributeError(f"module 'dmc' has no attribute {name!r}")
-    value = getattr(importlib.import_module("dmc.api"), name)
-    globals()[name] = value
-    return value
+# Hidden from type checkers, for which the names above are all there are.
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> object:
+        """Load a public name on first use (PEP 562)."""
+        if name not in __all__:
+            raise AttributeError(f"module 'dmc' has no attribute {name!r}")
+        value = getattr(importlib.import_module("dmc.api"), name)
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:
