@@ -8,17 +8,17 @@ from dmc.ir.location import Span
 from dmc.ir.types import DType
 from dmc.semantics import typed
 from dmc.semantics.agreement import expect
-from dmc.semantics.calls import (
+from dmc.semantics.callees import resolve_function
+from dmc.semantics.calls import call_handle
+from dmc.semantics.context import Context
+from dmc.semantics.handles import (
     DerivedHandle,
     Handle,
     LambdaHandle,
     PreludeHandle,
     TypedHandle,
     UserHandle,
-    call_handle,
-    resolve_function,
 )
-from dmc.semantics.context import Context
 from dmc.semantics.inference import is_float_like
 from dmc.semantics.sizes import Size
 from dmc.semantics.typed import Operator

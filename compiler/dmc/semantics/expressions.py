@@ -6,7 +6,8 @@ from dmc.ir.location import Span
 from dmc.ir.types import DType
 from dmc.semantics import prelude, typed
 from dmc.semantics.builders import check_builder
-from dmc.semantics.calls import check_call, check_lambda, check_pipe, function_value
+from dmc.semantics.callees import check_lambda, function_value
+from dmc.semantics.calls import check_call, check_pipe
 from dmc.semantics.context import Context, Poison, Scope, Stop
 from dmc.semantics.indexing import check_index
 from dmc.semantics.inference import unify
@@ -18,7 +19,7 @@ from dmc.semantics.program import (
     SizeEntity,
     SourceModule,
 )
-from dmc.semantics.resolver import resolve_type, try_size
+from dmc.semantics.resolver import DTYPES, resolve_type, try_size
 from dmc.semantics.sizes import Size
 from dmc.semantics.statements import check_block, check_for, check_while
 from dmc.semantics.typed import Symbol, SymbolKind
@@ -180,6 +181,11 @@ def _prelude_name(context: Context, node: ast.Name, expected: Type | None) -> ty
         return typed.Fill(hole, node.span, prelude.FILLS[name])
     if prelude.is_function(name):
         return function_value(context, node, expected)
+    if name in DTYPES:
+        raise context.fail(
+            "type.value", f"`{name}` is a type, not a value", node.span,
+            help=[f"to convert: `{name}(x)`"],
+        )  # fmt: skip
     raise context.unknown(name, node.span)
 
 

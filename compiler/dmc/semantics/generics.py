@@ -6,13 +6,17 @@ from dataclasses import dataclass, field
 
 from dmc.ir.location import Span
 from dmc.semantics.context import Context
+from dmc.semantics.handles import UserHandle
 from dmc.semantics.inference import join
-from dmc.semantics.sizes import Size, solve
+from dmc.semantics.program import FunctionDeclaration
+from dmc.semantics.resolver import argument_value
+from dmc.semantics.sizes import Size, is_whole, solve
 from dmc.semantics.types import (
     DType,
     Element,
     ElementName,
     FunctionType,
+    GenericKind,
     GenericValue,
     Hole,
     Number,
@@ -31,7 +35,9 @@ from dmc.semantics.types import (
     resolved,
 )
 
-__all__ = ["Matcher", "free_sizes"]
+__all__ = [
+    "Matcher", "default_elements", "explicit_generics", "free_sizes", "require_values",
+]  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -169,19 +175,12 @@ class Matcher:
         solution = solve(expression, actual, unknown)
         if solution is None:
             return False
-        facts = self.context.facts
-        if any("?" in found for found in solution.names()) or not _is_whole(facts, solution):
+        if any("?" in found for found in solution.names()) or not is_whole(solution):
             return False
         if declared == Size.named(name):
             solution = actual
         self.values[name] = solution
         return True
-
-
-def _is_whole(facts: object, size: Size) -> bool:
-    from dmc.semantics.sizes import is_whole
-
-    return bool(is_whole(size))
 
 
 def free_sizes(type_: Type) -> frozenset[str]:
@@ -204,3 +203,51 @@ def free_sizes(type_: Type) -> frozenset[str]:
             return free_sizes(result).union(*(free_sizes(p) for p in parameters))
         case _:
             return frozenset()
+
+
+# ---- arguments as written ---------------------------------------------------------------------
+
+
+def explicit_generics(context: Context, handle: UserHandle) -> dict[str, GenericValue]:
+    """The generic arguments that brackets give, from the first."""
+    values: dict[str, GenericValue] = {}
+    if handle.bracket is None:
+        return values
+    generics = handle.declaration.generics
+    items = handle.bracket.items
+    if len(items) > len(generics):
+        wanted = ", ".join(g.name for g in generics)
+        raise context.fail(
+            "type.arguments",
+            f"`{handle.declaration.name}` takes [{wanted}], and {len(items)} were given",
+            handle.bracket.span,
+        )
+    for generic, item in zip(generics, items, strict=False):
+        values[generic.name] = argument_value(context, generic, item)
+    return values
+
+
+def default_elements(context: Context, declaration: FunctionDeclaration, matcher: Matcher) -> None:
+    """Element types that nothing fixed take their default."""
+    for generic in declaration.generics:
+        if generic.name not in matcher.values and generic.default is not None:
+            matcher.values[generic.name] = generic.default
+
+
+def require_values(
+    context: Context, declaration: FunctionDeclaration, matcher: Matcher, span: Span
+) -> None:
+    """Report a generic parameter that neither brackets nor arguments fix."""
+    for generic in declaration.generics:
+        if generic.name in matcher.values:
+            continue
+        names = ", ".join(g.name for g in declaration.generics)
+        what = f"*{generic.name}" if generic.kind is GenericKind.PACK else generic.name
+        raise context.fail(
+            "call.generic",
+            f"{what} of `{declaration.name}` is not known from the arguments",
+            span,
+            "",
+            [(generic.span, "declared here")],
+            [f"give it in brackets: `{declaration.name}[{names}](…)`"],
+        )

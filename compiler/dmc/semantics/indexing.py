@@ -7,7 +7,7 @@ from dmc.ir.types import DType
 from dmc.semantics import prelude, typed
 from dmc.semantics.context import BoundsCheck, Context, Evidence
 from dmc.semantics.program import FunctionDeclaration, SourceModule
-from dmc.semantics.resolver import try_size
+from dmc.semantics.resolver import shape_items, try_size
 from dmc.semantics.sizes import Division, Size, Verdict, divide
 from dmc.semantics.typed import Symbol, SymbolKind
 from dmc.semantics.types import (
@@ -33,7 +33,7 @@ __all__ = ["affine_value", "check_index", "check_items", "is_run_time"]
 
 def check_index(context: Context, node: ast.Index, expected: Type | None) -> typed.Node:
     """`base[items]`: an access, a shaped fill, or a function with its generic arguments."""
-    from dmc.semantics.calls import function_value, shape_items
+    from dmc.semantics.callees import function_value
 
     if isinstance(node.base, ast.Name):
         name = node.base.text

@@ -25,6 +25,7 @@ from dmc.semantics.types import (
     RecordDeclaration,
     RecordName,
     RecordType,
+    Shape,
     StackType,
     TensorType,
     TupleType,
@@ -35,7 +36,15 @@ from dmc.semantics.types import (
 )
 from dmc.syntax import ast
 
-__all__ = ["DTYPES", "dtype_named", "resolve_clause", "resolve_size", "resolve_type", "try_size"]
+__all__ = [
+    "DTYPES",
+    "dtype_named",
+    "resolve_clause",
+    "resolve_size",
+    "resolve_type",
+    "shape_items",
+    "try_size",
+]
 
 DTYPES = {
     "f16": DType.F16,
@@ -213,6 +222,20 @@ def resolve_clause(context: Context, node: ast.Expr) -> list[Requirement]:
     assert left is not None
     assert right is not None
     return [Requirement(left, _RELATIONS[node.op], right, context.quote(node), node.span)]
+
+
+def shape_items(context: Context, bracket: ast.Bracket) -> Shape:
+    """Brackets that hold a shape: `zeros[B, H]`, `bernoulli[*S]`."""
+    axes: list[Axis] = []
+    for item in bracket.items:
+        match item:
+            case ast.Splat(name=name):
+                axes.append(pack_named(context, name))
+            case ast.Binder() | ast.Slice() | ast.Ellipsis() | ast.NewAxis():
+                raise context.fail("type.axis", "a shape is made of sizes", item.span)
+            case _:
+                axes.append(resolve_size(context, item))
+    return tuple(axes)
 
 
 # ---- types ------------------------------------------------------------------------------------

@@ -1,0 +1,116 @@
+"""Axes chosen in brackets: by number, by size, a whole pack."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from dmc.semantics import typed
+from dmc.semantics.context import Context
+from dmc.semantics.inference import same_axis
+from dmc.semantics.resolver import resolve_size
+from dmc.semantics.sizes import Size
+from dmc.semantics.typed import AxisChoice
+from dmc.semantics.types import (
+    Pack,
+    Shape,
+    TensorType,
+    pruned,
+)
+from dmc.syntax import ast
+
+__all__ = ["choose_axes", "one_axis", "take_arguments", "tensor_operand"]
+
+
+def choose_axes(
+    context: Context, bracket: ast.Bracket, type_: TensorType, name: str
+) -> tuple[AxisChoice, Shape]:
+    """The axes that brackets choose, and the shape without them."""
+    positions: list[int] = []
+    pack_start: int | None = None
+    shape = type_.shape
+    for item in bracket.items:
+        if isinstance(item, ast.Splat):
+            found = [
+                i for i, a in enumerate(shape) if isinstance(a, Pack) and a.name == item.name.text
+            ]
+            if not found:
+                raise context.fail("call.axis", f"{type_} has no *{item.name.text}", item.span)
+            pack_start = found[0]
+            positions.append(found[0])
+            continue
+        positions.append(_axis(context, item, type_, name))
+    if len(set(positions)) < len(positions):
+        raise context.fail("call.axis", "an axis is named twice", bracket.span)
+    kept = tuple(axis for i, axis in enumerate(shape) if i not in positions)
+    packs = [i for i, axis in enumerate(shape) if isinstance(axis, Pack)]
+    fixed = tuple(
+        p - len(shape) if packs and p > packs[0] else p for p in positions if p != pack_start
+    )
+    return AxisChoice(fixed, pack_start), kept
+
+
+def _axis(context: Context, item: ast.Item, type_: TensorType, name: str) -> int:
+    shape = type_.shape
+    number = item
+    sign = 1
+    if isinstance(item, ast.Unary) and item.op is ast.UnaryOp.NEGATE:
+        number, sign = item.operand, -1
+    if isinstance(number, ast.IntLit):
+        value = sign * number.value
+        if not -len(shape) <= value < len(shape):
+            raise context.fail("call.axis", f"{type_} has no axis {value}", item.span)
+        index = value % len(shape)
+        packs = [i for i, axis in enumerate(shape) if isinstance(axis, Pack)]
+        if packs and (index == packs[0] or (value > 0) == (index > packs[0])):
+            raise context.fail(
+                "call.axis", f"axis {value} of {type_} is not one axis", item.span,
+                help=[f"`{name}[*S]` reduces the axes of a pack"],
+            )  # fmt: skip
+        return index
+    if isinstance(item, ast.Binder | ast.Slice | ast.Ellipsis | ast.NewAxis | ast.Splat):
+        raise context.fail("call.axis", "an axis is a size or a number", item.span)
+    size = resolve_size(context, item)
+    found = [
+        i for i, axis in enumerate(shape)
+        if isinstance(axis, Size) and same_axis(context.facts, axis, size)
+    ]  # fmt: skip
+    if not found:
+        raise context.fail("call.axis", f"{type_} has no axis {size}", item.span)
+    if len(found) > 1:
+        raise context.fail(
+            "call.axis", f"{size} occurs {len(found)} times in {type_}", item.span,
+            help=[f"give the number: `{name}[{found[-1]}](…)`"],
+        )  # fmt: skip
+    return found[0]
+
+
+def one_axis(
+    context: Context, name: str, bracket: ast.Bracket | None, type_: TensorType, node: ast.Call
+) -> int:
+    """The single axis that brackets choose, counted from the front."""
+    if bracket is None or len(bracket.items) != 1:
+        raise context.fail(
+            "call.axis", f"`{name}` needs one axis", node.span, help=[f"`{name}[-1](…)`"]
+        )
+    return _axis(context, bracket.items[0], type_, name)
+
+
+def tensor_operand(context: Context, name: str, value: typed.Node) -> TensorType:
+    """The type of an operand that must be an array or a number."""
+    type_ = pruned(value.type)
+    if not isinstance(type_, TensorType):
+        raise context.fail(
+            "type.operand", f"`{name}` does not take {type_}", value.span, str(type_)
+        )
+    return type_
+
+
+def take_arguments(
+    context: Context, name: str, values: Sequence[typed.Node], count: int, node: ast.Call
+) -> None:
+    """Report another number of arguments than `count`."""
+    if len(values) != count:
+        plural = "argument" if count == 1 else "arguments"
+        raise context.fail(
+            "call.count", f"`{name}` takes {count} {plural}, and {len(values)} are given", node.span
+        )

@@ -1,0 +1,251 @@
+"""Which function an expression denotes; functions as values."""
+
+from __future__ import annotations
+
+from dmc.ir.location import Span
+from dmc.semantics import prelude, typed
+from dmc.semantics.context import Context, Poison, Stop
+from dmc.semantics.generics import (
+    Matcher,
+    default_elements,
+    explicit_generics,
+    free_sizes,
+    require_values,
+)
+from dmc.semantics.handles import (
+    DerivedHandle,
+    Handle,
+    LambdaHandle,
+    PreludeHandle,
+    TypedHandle,
+    UserHandle,
+)
+from dmc.semantics.program import FunctionDeclaration, SourceModule
+from dmc.semantics.resolver import (
+    DTYPES,
+    resolve_type,
+)
+from dmc.semantics.typed import Symbol, SymbolKind
+from dmc.semantics.types import (
+    FunctionType,
+    NumberKind,
+    RecordType,
+    TensorType,
+    Type,
+    children,
+    pruned,
+)
+from dmc.syntax import ast
+
+__all__ = ["check_lambda", "function_value", "resolve_function"]
+
+
+# ---- which function ----------------------------------------------------------------------------
+
+
+def resolve_function(
+    context: Context, node: ast.Expr, expected: FunctionType | None = None
+) -> Handle:
+    """The function that an expression denotes.
+
+    Raises Stop when it does not denote one.
+    """
+    base, bracket = (node.base, node.bracket) if isinstance(node, ast.Index) else (node, None)
+    match base:
+        case ast.Name(text=text):
+            entity = context.lookup(text)
+            if isinstance(entity, FunctionDeclaration):
+                return UserHandle(entity, bracket, _own_receiver(context, entity, node), node.span)
+            if isinstance(entity, Poison):
+                raise Stop
+            if entity is None and text in prelude.ELEMENTWISE and bracket is None:
+                return PreludeHandle(text, node.span)
+            if entity is None and prelude.is_function(text):
+                raise context.fail(
+                    "call.value",
+                    f"`{text}` is called at once; it is not a value",
+                    node.span,
+                    help=[f"wrap it in a function: `fn(x) => {context.quote(node)}(x)`"],
+                )
+            if entity is None and text not in DTYPES:
+                raise context.unknown(text, base.span)
+        case ast.Member(base=inner, name=name):
+            module = context.lookup(inner.text) if isinstance(inner, ast.Name) else None
+            if isinstance(module, SourceModule):
+                entity = module.names.get(name.text)
+                if isinstance(entity, FunctionDeclaration):
+                    return UserHandle(entity, bracket, None, node.span)
+            else:
+                found = _method(context, inner, name, bracket, node.span)
+                if found is not None:
+                    return found
+        case ast.Call(function=ast.Name(text=text)) if (
+            text in prelude.OPERATORS and context.lookup(text) is None
+        ):
+            from dmc.semantics.differentiation import derived_handle
+
+            return derived_handle(context, typed.Operator(text), base)
+        case ast.Lambda() if expected is None:
+            return LambdaHandle(base, node.span)
+        case ast.Lambda():
+            value = check_lambda(context, base, expected)
+            assert isinstance(value, typed.FunctionValue)
+            type_ = pruned(value.type)
+            assert isinstance(type_, FunctionType)
+            names = tuple(p.name.text for p in base.parameters)
+            return TypedHandle(value.callee, type_, names, node.span)
+        case _:
+            pass
+    return _handle_of_value(context, node)
+
+
+def _handle_of_value(context: Context, node: ast.Expr) -> Handle:
+    value = context.check(node)
+    type_ = pruned(value.type)
+    if isinstance(type_, FunctionType):
+        if isinstance(value, typed.FunctionValue):
+            return TypedHandle(value.callee, type_, (), node.span)
+        if isinstance(value, typed.Local):
+            return TypedHandle(typed.LocalFunction(value.symbol), type_, (), node.span)
+    if isinstance(type_, RecordType) and type_.declaration.is_model:
+        forward = _find_method(context, type_, "forward")
+        if forward is None:
+            raise context.fail(
+                "call.forward", f"`{type_.declaration.name}` has no `forward`", node.span
+            )
+        return UserHandle(forward, None, value, node.span)
+    raise context.fail("call.value", f"{type_} cannot be called", node.span, str(type_))
+
+
+def _own_receiver(
+    context: Context, declaration: FunctionDeclaration, node: ast.Expr
+) -> typed.Node | None:
+    if declaration.owner is None:
+        return None
+    if context.self_symbol is None:
+        raise context.fail("name.field", f"`{declaration.name}` is not known here", node.span)
+    return typed.Local(context.self_symbol.type, node.span, context.self_symbol)
+
+
+def _method(
+    context: Context, base: ast.Expr, name: ast.Identifier, bracket: ast.Bracket | None, span: Span
+) -> Handle | None:
+    receiver = context.check(base)
+    type_ = pruned(receiver.type)
+    if not isinstance(type_, RecordType):
+        return None
+    method = _find_method(context, type_, name.text)
+    if method is None:
+        if name.text not in {part for part, _, _ in children(type_)}:
+            known = [part for part, _, _ in children(type_)]
+            raise context.fail(
+                "name.field",
+                f"{type_} has no field or function `{name.text}`",
+                name.span,
+                "",
+                [(receiver.span, str(type_))],
+                context.suggestion(name.text, known),
+            )
+        return None
+    return UserHandle(method, bracket, receiver, span)
+
+
+def _find_method(context: Context, type_: RecordType, name: str) -> FunctionDeclaration | None:
+    model = context.models(type_.declaration)
+    return model.methods.get(name) if model is not None else None
+
+
+# ---- lambdas -----------------------------------------------------------------------------------
+
+
+def check_lambda(context: Context, node: ast.Lambda, expected: Type | None) -> typed.Node:
+    """`fn(x) => body`: parameter types are written or come from where it is passed."""
+    wanted = pruned(expected) if expected is not None else None
+    hints: list[Type | None] = [None] * len(node.parameters)
+    if isinstance(wanted, FunctionType):
+        if len(wanted.parameters) != len(node.parameters):
+            raise context.fail(
+                "call.count",
+                f"this function takes {len(node.parameters)} parameters, {wanted} is wanted",
+                node.span,
+            )
+        hints = list(wanted.parameters)
+    outer = context.barrier
+    context.barrier += 1
+    try:
+        with context.nested():
+            symbols: list[Symbol] = []
+            for parameter, hint in zip(node.parameters, hints, strict=True):
+                type_ = (
+                    resolve_type(context, parameter.type) if parameter.type is not None else hint
+                )
+                if type_ is None:
+                    raise context.fail(
+                        "type.parameter",
+                        f"the type of `{parameter.name.text}` is not known here",
+                        parameter.span,
+                        help=[f"write it: `fn({parameter.name.text}: f64) => …`"],
+                    )
+                symbols.append(context.local(parameter.name, SymbolKind.PARAMETER, type_))
+            result_hint = wanted.result if isinstance(wanted, FunctionType) else None
+            body = context.check(node.body, result_hint if _is_closed(result_hint) else None)
+    finally:
+        context.barrier = outer
+    type_ = FunctionType(tuple(symbol.type for symbol in symbols), body.type)
+    return typed.FunctionValue(type_, node.span, typed.Lambda(tuple(symbols), body))
+
+
+def _is_closed(type_: Type | None) -> bool:
+    return isinstance(type_, TensorType) and not free_sizes(type_)
+
+
+# ---- values ------------------------------------------------------------------------------------
+
+
+def function_value(context: Context, node: ast.Expr, expected: Type | None) -> typed.Node:
+    """A named function where a value is wanted; generic ones need a type from context."""
+    wanted = pruned(expected) if expected is not None else None
+    handle = resolve_function(context, node)
+    match handle:
+        case TypedHandle(callee=callee, type=type_):
+            return typed.FunctionValue(type_, node.span, callee)
+        case PreludeHandle(name=name):
+            if not isinstance(wanted, FunctionType):
+                element = TensorType(context.number(NumberKind.FLOAT))
+                arity = prelude.ELEMENTWISE[name].arity
+                wanted = FunctionType((element,) * arity, element)
+            return typed.FunctionValue(wanted, node.span, typed.PreludeFunction(name))
+        case UserHandle(declaration=declaration):
+            return _user_value(context, handle, declaration, wanted, node.span)
+        case DerivedHandle() | LambdaHandle():
+            raise context.unsupported("passing a derivative as a value", node.span)
+
+
+def _user_value(
+    context: Context,
+    handle: UserHandle,
+    declaration: FunctionDeclaration,
+    wanted: Type | None,
+    span: Span,
+) -> typed.Node:
+    if not declaration.is_sound or declaration.result is None:
+        raise Stop
+    if declaration.node.mutable:
+        raise context.unsupported("passing a `mut fn` as a value", span)
+    if context.function is not None:
+        context.function.calls.append((declaration, span))
+    matcher = Matcher(context, explicit_generics(context, handle))
+    if handle.receiver is not None and declaration.self_symbol is not None:
+        matcher.match(declaration.self_symbol.type, handle.receiver.type, span)
+    if isinstance(wanted, FunctionType):
+        for parameter, actual in zip(declaration.parameters, wanted.parameters, strict=False):
+            matcher.match(parameter.type, actual, span)
+    default_elements(context, declaration, matcher)
+    require_values(context, declaration, matcher, span)
+    substitution = matcher.substitution()
+    type_ = FunctionType(
+        tuple(substitution.type(p.type) for p in declaration.parameters),
+        substitution.type(declaration.result),
+    )
+    callee = typed.UserFunction(declaration, matcher.values, handle.receiver)
+    return typed.FunctionValue(type_, span, callee)

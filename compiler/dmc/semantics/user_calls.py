@@ -1,0 +1,217 @@
+"""Calls of declared functions: arguments, generics, requirements, updated state."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from dmc.ir.location import Span
+from dmc.semantics import typed
+from dmc.semantics.agreement import expect
+from dmc.semantics.context import Context, Stop
+from dmc.semantics.generics import (
+    Matcher,
+    default_elements,
+    explicit_generics,
+    free_sizes,
+    require_values,
+)
+from dmc.semantics.handles import (
+    UserHandle,
+    argument_count,
+)
+from dmc.semantics.keys import spend
+from dmc.semantics.program import FunctionDeclaration
+from dmc.semantics.requirements import prove
+from dmc.semantics.typed import SymbolKind
+from dmc.semantics.types import (
+    ElementName,
+    FunctionType,
+    Pack,
+    RecordName,
+    Substitution,
+    TensorType,
+    Type,
+    leaves,
+    pruned,
+    resolved,
+)
+from dmc.syntax import ast
+
+__all__ = ["call_user"]
+
+
+def _arrange(
+    context: Context,
+    declaration: FunctionDeclaration,
+    arguments: Sequence[ast.Argument],
+    span: Span,
+) -> list[ast.Expr | None]:
+    """The expression for each parameter; None for those left to their defaults."""
+    names = [p.name for p in declaration.parameters]
+    given: list[ast.Expr | None] = [None] * len(names)
+    position = 0
+    for argument in arguments:
+        if argument.name is None:
+            if position >= len(names):
+                takes = argument_count(len(names))
+                raise context.fail(
+                    "call.count",
+                    f"`{declaration.name}` takes {takes}, and {len(arguments)} are given",
+                    argument.span,
+                    "one too many",
+                    [(declaration.span, f"`{declaration.name}` is declared here")],
+                )
+            given[position] = argument.value
+            position += 1
+            continue
+        if argument.name.text not in names:
+            raise context.fail(
+                "call.keyword",
+                f"`{declaration.name}` has no parameter `{argument.name.text}`",
+                argument.name.span,
+                "",
+                [(declaration.span, f"`{declaration.name}` is declared here")],
+                context.suggestion(argument.name.text, names),
+            )
+        index = names.index(argument.name.text)
+        if given[index] is not None:
+            raise context.fail(
+                "call.twice", f"`{argument.name.text}` is given twice", argument.span
+            )
+        given[index] = argument.value
+    for parameter, value in zip(declaration.parameters, given, strict=True):
+        if value is None and parameter.default is None:
+            raise context.fail(
+                "call.missing",
+                f"`{declaration.name}` needs `{parameter.name}`",
+                span,
+                f"`{parameter.name}: {parameter.type}` is missing",
+                [(declaration.span, f"`{declaration.name}` is declared here")],
+            )
+    return given
+
+
+def call_user(
+    context: Context, handle: UserHandle, arguments: Sequence[ast.Argument], span: Span
+) -> typed.Node:
+    """A call of a declared function or method."""
+    declaration = handle.declaration
+    if not declaration.is_sound or declaration.result is None:
+        raise Stop
+    if context.function is not None:
+        context.function.calls.append((declaration, span))
+    given = _arrange(context, declaration, arguments, span)
+    matcher = Matcher(context, explicit_generics(context, handle))
+    if handle.receiver is not None and declaration.self_symbol is not None:
+        matcher.match(declaration.self_symbol.type, handle.receiver.type, handle.receiver.span)
+    values: list[typed.Node | None] = [None] * len(given)
+    for late in (False, True):
+        for index, (parameter, node) in enumerate(zip(declaration.parameters, given, strict=True)):
+            is_function = isinstance(parameter.type, FunctionType)
+            if node is None or is_function != late:
+                continue
+            wanted = matcher.substitution().type(parameter.type)
+            value = context.check(node, wanted if _is_known(wanted, matcher) else None)
+            matcher.match(parameter.type, value.type, node.span)
+            values[index] = value
+    default_elements(context, declaration, matcher)
+    require_values(context, declaration, matcher, handle.span)
+    substitution = matcher.substitution()
+    for parameter, node, value in zip(declaration.parameters, given, values, strict=True):
+        if node is not None and value is not None:
+            what = f"`{parameter.name}` of `{declaration.name}`"
+            expect(context, value, substitution.type(parameter.type), node.span, what)
+            spend(context, value)
+    _prove_requirements(context, declaration, substitution, span)
+    callee = typed.UserFunction(declaration, matcher.values, handle.receiver)
+    updates = None
+    if declaration.node.mutable and handle.receiver is not None:
+        updates = _updated_place(context, declaration, handle.receiver, span)
+    result = substitution.type(declaration.result)
+    return typed.Call(result, span, callee, tuple(values), updates)
+
+
+def _updated_place(
+    context: Context, declaration: FunctionDeclaration, receiver: typed.Node, span: Span
+) -> typed.Place:
+    """Where the new state of a `mut fn`'s receiver goes: a `var`, or a field of a `mut fn`."""
+    path: list[str | tuple[typed.At, ...]] = []
+    root = receiver
+    while isinstance(root, typed.FieldOf | typed.Access):
+        if isinstance(root, typed.FieldOf):
+            path.insert(0, root.name)
+            root = root.record
+        else:
+            path.insert(0, root.items)
+            root = root.base
+    if isinstance(root, typed.Local) and root.symbol.is_mutable:
+        if root.symbol.barrier == context.barrier:
+            return typed.Place(root.symbol, tuple(path), receiver.type, span)
+        raise context.fail(
+            "loop.builder",
+            f"the state of `{context.quote(receiver.span)}` cannot be updated here",
+            span,
+            "elements of a builder and calls of a function are independent",
+        )
+    text = f"`{declaration.name}` is a `mut fn`"
+    if not isinstance(root, typed.Local):
+        raise context.fail(
+            "state.immutable", "this call may update state that nothing keeps", span, text
+        )
+    symbol = root.symbol
+    if symbol.kind is SymbolKind.SELF and context.function is not None:
+        raise context.fail(
+            "state.immutable",
+            f"this call may update the state of `{context.quote(receiver.span)}`",
+            span,
+            text,
+            [(context.function.span, "not a `mut fn`")],
+            [f"declare it `mut fn {context.function.name}`"],
+        )
+    help_ = [f"keep the new state: `var {symbol.name} = …`"]
+    if symbol.kind is SymbolKind.PARAMETER and context.function is not None:
+        copy = f"var {symbol.name}: {symbol.type}"
+        help_ = [f"take a private copy: `fn {context.function.name}({copy}, ...)`"]
+    raise context.fail(
+        "state.immutable",
+        f"this call may update the state of `{symbol.name}`",
+        span,
+        text,
+        [(symbol.span, "not a `var`")],
+        help_,
+    )
+
+
+def _is_known(type_: Type, matcher: Matcher) -> bool:
+    """Whether the expected type is in the caller's terms entirely."""
+    type_ = pruned(type_)
+    if isinstance(type_, FunctionType):
+        return True
+    if isinstance(type_, RecordName) or any("?" in name for name in free_sizes(type_)):
+        return False
+    for leaf in leaves(type_):
+        if isinstance(leaf.type, TensorType):
+            if any(isinstance(axis, Pack) for axis in leaf.type.shape):
+                return False
+            if isinstance(resolved(leaf.type.element), ElementName):
+                return False
+    return False if not isinstance(type_, TensorType) else not free_sizes(type_)
+
+
+def _prove_requirements(
+    context: Context, declaration: FunctionDeclaration, substitution: Substitution, span: Span
+) -> None:
+    for clause in declaration.requirements:
+        asked = clause.substitute(substitution.sizes)
+        answer = prove(context.facts, asked)
+        if answer:
+            continue
+        shown = ", ".join(f"{n} = {v}" for n, v in (answer.counterexample or {}).items())
+        raise context.fail(
+            "shape.requires",
+            f"cannot prove that `{declaration.name}` gets what it requires: {asked.text}",
+            span,
+            f"false when {shown}" if shown else "",
+            [(clause.span, "required here")],
+            [f"make it the caller's duty: `requires {asked.text}`"],
+        )
