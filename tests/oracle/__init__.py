@@ -1,0 +1,1 @@
+"""Comparison with independent systems: JAX, PyTorch, SciPy, mpmath and MLIR's parser."""

@@ -1,0 +1,309 @@
+"""What every operation of `arith`, `math` and `tensor` means, said in JAX.
+
+`evaluate` runs straight-line IR by these meanings, so JAX can differentiate it on its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from dmc.dialects import arith, tensor
+from dmc.dialects.tensor import Combiner, Kind
+from dmc.ir import Block, DenseElements, Operation, Value, dtype_of, shape_of
+from tests.oracle.peers import jax, jnp, lax
+
+Meaning = Callable[..., Any]
+MEANINGS: dict[str, Meaning] = {}
+"""By name of the operation: a function of the operation and its operands."""
+
+
+def evaluate(block: Block, arguments: Sequence[Any], outputs: Sequence[Value]) -> list[Any]:
+    """The `outputs` of a block whose arguments are bound."""
+    values: dict[Value, Any] = dict(zip(block.args, arguments, strict=True))
+    for op in block:
+        out = MEANINGS[op.name](op, *(values[value] for value in op.operands))
+        results = out if isinstance(out, tuple) else (out,)
+        values.update(zip(op.results, results, strict=True))
+    return [values[value] for value in outputs]
+
+
+def meaning(name: str) -> Callable[[Meaning], Meaning]:
+    def register(function: Meaning) -> Meaning:
+        MEANINGS[name] = function
+        return function
+
+    return register
+
+
+def elementwise(function: Callable[..., Any]) -> Meaning:
+    return lambda _, *operands: function(*operands)
+
+
+def is_float(x: Any) -> bool:
+    return jnp.issubdtype(x.dtype, jnp.floating)
+
+
+# arith
+
+
+def truncated_quotient(x: Any, y: Any) -> Any:
+    if is_float(x):
+        return x / y
+    return jnp.where(y == 0, 0, lax.div(x, jnp.where(y == 0, 1, y)))
+
+
+def floored_quotient(x: Any, y: Any) -> Any:
+    if is_float(x):
+        return jnp.floor(x / y)
+    return jnp.where(y == 0, 0, jnp.floor_divide(x, jnp.where(y == 0, 1, y)))
+
+
+def remainder(x: Any, y: Any) -> Any:
+    if is_float(x):
+        return jnp.remainder(x, y)
+    return jnp.where(y == 0, 0, jnp.remainder(x, jnp.where(y == 0, 1, y)))
+
+
+MEANINGS |= {
+    f"arith.{name}": elementwise(function)
+    for name, function in {
+        "add": jnp.add,
+        "subtract": jnp.subtract,
+        "multiply": jnp.multiply,
+        "divide": truncated_quotient,
+        "floor_divide": floored_quotient,
+        "remainder": remainder,
+        "negate": jnp.negative,
+        "maximum": jnp.maximum,
+        "minimum": jnp.minimum,
+        "relu": jax.nn.relu,
+        "abs": jnp.abs,
+        "sign": jnp.sign,
+        "select": jnp.where,
+        "and": jnp.bitwise_and,
+        "or": jnp.bitwise_or,
+        "xor": jnp.bitwise_xor,
+        "not": jnp.bitwise_not,
+        "shift_left": lax.shift_left,
+        "shift_right_logical": lax.shift_right_logical,
+    }.items()
+}
+
+
+@meaning("arith.constant")
+def _constant(op: arith.Constant) -> Any:
+    value = op.attributes["value"]
+    array = value.array if isinstance(value, DenseElements) else value
+    return jnp.asarray(array, dtype_of(op.result.type).numpy)
+
+
+@meaning("arith.compare")
+def _compare(op: arith.Compare, x: Any, y: Any) -> Any:
+    named = {"EQ": "equal", "NE": "not_equal", "LT": "less", "LE": "less_equal"}
+    named |= {"GT": "greater", "GE": "greater_equal"}
+    return getattr(jnp, named[op.direction.value])(x, y)
+
+
+@meaning("arith.convert")
+def _convert(op: arith.Convert, x: Any) -> Any:
+    return x.astype(dtype_of(op.result.type).numpy)
+
+
+# math
+
+
+def log_or_zero(x: Any) -> Any:
+    return jnp.where(x > 0, jnp.log(jnp.where(x > 0, x, 1)), 0)
+
+
+MEANINGS |= {
+    f"math.{name}": elementwise(function)
+    for name, function in {
+        "exp": jnp.exp,
+        "expm1": jnp.expm1,
+        "log": jnp.log,
+        "log1p": jnp.log1p,
+        "sqrt": jnp.sqrt,
+        "rsqrt": lax.rsqrt,
+        "sin": jnp.sin,
+        "cos": jnp.cos,
+        "tan": jnp.tan,
+        "asin": jnp.arcsin,
+        "acos": jnp.arccos,
+        "atan": jnp.arctan,
+        "sinh": jnp.sinh,
+        "cosh": jnp.cosh,
+        "tanh": jnp.tanh,
+        "logistic": jax.nn.sigmoid,
+        "erf": lax.erf,
+        "lgamma": lax.lgamma,
+        "digamma": lax.digamma,
+        "trigamma": lambda x: lax.polygamma(jnp.ones_like(x), x),
+        "floor": jnp.floor,
+        "ceil": jnp.ceil,
+        "round": jnp.round,
+        "power": jnp.power,
+        "log_or_zero": log_or_zero,
+        "atan2": jnp.arctan2,
+    }.items()
+}
+
+
+# tensor: shape and movement
+
+
+@meaning("tensor.broadcast_in_dim")
+def _broadcast(op: tensor.BroadcastInDim, x: Any) -> Any:
+    order = sorted(range(x.ndim), key=lambda d: op.broadcast_dimensions[d])
+    dims = [op.broadcast_dimensions[d] for d in order]
+    return lax.broadcast_in_dim(x.transpose(order), op.shape, dims)
+
+
+@meaning("tensor.reshape")
+def _reshape(op: tensor.Reshape, x: Any) -> Any:
+    return x.reshape(op.shape)
+
+
+@meaning("tensor.transpose")
+def _transpose(op: tensor.Transpose, x: Any) -> Any:
+    return x.transpose(op.permutation)
+
+
+@meaning("tensor.slice")
+def _slice(op: tensor.Slice, x: Any) -> Any:
+    return lax.slice(x, op.start_indices, op.limit_indices, op.strides)
+
+
+@meaning("tensor.pad")
+def _pad(op: tensor.Pad, x: Any, value: Any) -> Any:
+    edges = zip(op.edge_padding_low, op.edge_padding_high, op.interior_padding, strict=True)
+    return lax.pad(x, value, list(edges))
+
+
+@meaning("tensor.concatenate")
+def _concatenate(op: tensor.Concatenate, *parts: Any) -> Any:
+    return jnp.concatenate(parts, op.dimension)
+
+
+@meaning("tensor.reverse")
+def _reverse(op: tensor.Reverse, x: Any) -> Any:
+    return jnp.flip(x, op.dimensions)
+
+
+@meaning("tensor.iota")
+def _iota(op: tensor.Iota) -> Any:
+    type_ = op.result.type
+    return lax.broadcasted_iota(dtype_of(type_).numpy, shape_of(type_), op.iota_dimension)
+
+
+@meaning("tensor.from_elements")
+def _from_elements(_: Operation, *elements: Any) -> Any:
+    return jnp.stack(elements)
+
+
+# tensor: indexing
+
+
+def not_from_the_end(starts: Sequence[Any]) -> list[Any]:
+    """Starts below 0 raised to it; to JAX they would count from the end."""
+    return [jnp.maximum(start, 0).astype(jnp.int64) for start in starts]
+
+
+@meaning("tensor.extract")
+def _extract(_: Operation, x: Any, *indices: Any) -> Any:
+    return lax.dynamic_slice(x, not_from_the_end(indices), (1,) * x.ndim).reshape(())
+
+
+@meaning("tensor.dynamic_slice")
+def _dynamic_slice(op: tensor.DynamicSlice, x: Any, *starts: Any) -> Any:
+    return lax.dynamic_slice(x, not_from_the_end(starts), op.slice_sizes)
+
+
+@meaning("tensor.dynamic_update_slice")
+def _dynamic_update_slice(_: Operation, x: Any, update: Any, *starts: Any) -> Any:
+    return lax.dynamic_update_slice(x, update, not_from_the_end(starts))
+
+
+def places(op: tensor.Gather | tensor.Scatter, x: Any, indices: Sequence[Any]) -> Any:
+    """Subscripts of the axes indexed and batched, and these axes."""
+    axes = op.start_index_map
+    at = [jnp.clip(i, 0, x.shape[d] - 1) for i, d in zip(indices, axes, strict=True)]
+    grid = jnp.indices(indices[0].shape)
+    at += [grid[d] for d in op.start_indices_batching_dims]
+    return tuple(at), (*axes, *op.operand_batching_dims)
+
+
+@meaning("tensor.gather")
+def _gather(op: tensor.Gather, x: Any, *indices: Any) -> Any:
+    at, axes = places(op, x, indices)
+    return jnp.moveaxis(x, axes, range(len(axes)))[at]
+
+
+@meaning("tensor.scatter")
+def _scatter(op: tensor.Scatter, x: Any, updates: Any, *indices: Any) -> Any:
+    at, axes = places(op, x, indices)
+    target = jnp.moveaxis(x, axes, range(len(axes))).at[at]
+    out = target.add(updates) if op.combiner is Combiner.ADD else target.set(updates)
+    return jnp.moveaxis(out, range(len(axes)), axes)
+
+
+# tensor: reductions, contractions, order
+
+_REDUCTIONS = {
+    Kind.SUM: jnp.sum,
+    Kind.PROD: jnp.prod,
+    Kind.MAX: jnp.max,
+    Kind.MIN: jnp.min,
+    Kind.ANY: jnp.any,
+    Kind.ALL: jnp.all,
+}
+
+
+@meaning("tensor.reduce")
+def _reduce(op: tensor.Reduce, x: Any) -> Any:
+    return _REDUCTIONS[op.kind](x, op.dimensions)
+
+
+@meaning("tensor.arg_reduce")
+def _arg_reduce(op: tensor.ArgReduce, x: Any) -> Any:
+    position = jnp.argmax if op.kind is Kind.MAX else jnp.argmin
+    return position(x, op.dimension).astype(jnp.int32)
+
+
+@meaning("tensor.dot_general")
+def _dot_general(op: tensor.DotGeneral, x: Any, y: Any) -> Any:
+    contracting = op.lhs_contracting_dimensions, op.rhs_contracting_dimensions
+    batching = op.lhs_batching_dimensions, op.rhs_batching_dimensions
+    return lax.dot_general(x, y, (contracting, batching))
+
+
+def scan(function: Any, neutral: int) -> Meaning:
+    def run(op: tensor.CumSum | tensor.CumProd, x: Any) -> Any:
+        if op.exclusive:
+            keep = slice(1, None) if op.reverse else slice(None, -1)
+            kept = x[(slice(None),) * op.axis + (keep,)]
+            edge = [(0, 0)] * x.ndim
+            edge[op.axis] = (0, 1) if op.reverse else (1, 0)
+            x = jnp.pad(kept, edge, constant_values=neutral)
+        return function(x, op.axis, reverse=op.reverse)
+
+    return run
+
+
+MEANINGS |= {"tensor.cumsum": scan(lax.cumsum, 0), "tensor.cumprod": scan(lax.cumprod, 1)}
+
+
+@meaning("tensor.sort")
+def _sort(op: tensor.Sort, x: Any) -> Any:
+    return jnp.sort(x, descending=op.descending)
+
+
+@meaning("tensor.argsort")
+def _argsort(op: tensor.ArgSort, x: Any) -> Any:
+    return jnp.argsort(x, stable=True, descending=op.descending).astype(jnp.int32)
+
+
+@meaning("tensor.top_k")
+def _top_k(op: tensor.TopK, x: Any) -> Any:
+    return tuple(lax.top_k(x, op.k))
