@@ -18,7 +18,7 @@ help:
 	@echo "make format   rewrite sources in the project's format"
 	@echo "make docs     rewrite the generated pages of the documentation"
 	@echo "make oracle   tests against JAX, PyTorch and MLIR (large downloads)"
-	@echo "make bench    benchmarks"
+	@echo "make bench    benchmarks, beside JAX and PyTorch"
 
 $(VENV)/installed: pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "dmc needs Python 3.11 or newer")'
@@ -57,8 +57,9 @@ docs: $(VENV)/installed
 oracle: $(ORACLE)/installed
 	$(ORACLE)/bin/pytest -m oracle
 
-bench: $(VENV)/installed
-	$(BIN)/python -m benchmarks
+# The peers that dmc is timed beside are in the oracles' environment.
+bench: $(ORACLE)/installed
+	$(ORACLE)/bin/python -m benchmarks
 
 clean:
 	rm -rf $(VENV) $(ORACLE) build dist
