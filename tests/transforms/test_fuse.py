@@ -320,6 +320,18 @@ def test_locations_survive() -> None:
     assert isinstance(func.lookup(module, "main"), func.Func)
 
 
+def test_batched_products_store_whole_matrices() -> None:
+    def code(b: Builder, args: list[Value]) -> list[Value]:
+        x, y, z = args
+        dot = tensor.dot_general(b, x, y, ([0], [0]), ([2], [2]))
+        turned = tensor.transpose(b, dot, (1, 2, 0))
+        return [tensor.reduce_sum(b, arith.multiply(b, turned, z), (1,))]
+
+    module = fused(program([t(2, 3, 4), t(2, 5, 4), t(3, 5, 2)], code))
+    dot, _ = generics(module)
+    assert dot.result_maps[0].picked() == (0, 1, 2)
+
+
 def mlp(b: Builder, args: list[Value]) -> list[Value]:
     """Two layers with relu and squared error, and the gradient, written out."""
     x, y, w1, b1, w2, b2 = args

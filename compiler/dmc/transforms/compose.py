@@ -10,7 +10,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from dmc.dialects import kernel
-from dmc.ir import AffineExpr, AffineMap, Block, Builder, TensorType, Value, dtype_of
+from dmc.ir import (
+    AffineExpr,
+    AffineMap,
+    ArrayAttr,
+    Block,
+    Builder,
+    Operation,
+    TensorType,
+    Value,
+    dtype_of,
+)
 from dmc.ir.rewriter import replace_op
 from dmc.transforms.cse import merge_equal
 from dmc.transforms.generics import Read, affine_value, assemble, number, term
@@ -339,3 +349,50 @@ def without_results(op: kernel.Generic, kept: Sequence[int]) -> kernel.Generic:
         op.results[i].replace_all_uses_with(value)
     op.erase()
     return new
+
+
+def stored_in_order(op: kernel.Generic) -> kernel.Generic | None:
+    """`op` with its only result laid out along its dimensions, and its readers adapted.
+
+    None when something reads the result other than through a map.
+    """
+    result, picked = op.results[0], op.result_maps[0].picked() or ()
+    readers = result.users
+    for reader in readers:
+        if not isinstance(reader, kernel.Generic | kernel.Scatter):
+            return None
+        if isinstance(reader, kernel.Scatter) and reader.target is result:
+            return None
+    if len(op.results) > 1 or picked == tuple(op.parallel):
+        return None
+    maps = (*op.operand_maps, AffineMap.select(len(op.space), op.parallel))
+    attributes = {**op.attributes, "maps": ArrayAttr(maps)}
+    regions = [inner.clone({}) for inner in op.regions]
+    new = kernel.Generic(op.operands, attributes, regions, None, op.location, [result.name])
+    Builder.ahead_of(op).insert(new)
+    for reader in readers:
+        _reread(reader, result, new.results[0], picked)
+    op.erase()
+    return new
+
+
+def _reread(reader: Operation, old: Value, new: Value, picked: Sequence[int]) -> None:
+    """Let `reader` map `new`, whose axis `picked[i]` is axis i of `old`."""
+
+    def turned(map_: AffineMap) -> AffineMap:
+        places = {p: axis for axis, p in enumerate(picked)}
+        return AffineMap(
+            map_.dimensions, tuple(map_.results[places[d]] for d in range(len(picked)))
+        )
+
+    if isinstance(reader, kernel.Generic):
+        pairs = enumerate(zip(reader.operands, reader.operand_maps, strict=True))
+        reading(reader, {i: Read(new, turned(m)) for i, (v, m) in pairs if v is old})
+        return
+    assert isinstance(reader, kernel.Scatter)
+    maps = list(reader.affine_maps)
+    for i, value in enumerate(reader.mapped):
+        if value is old:
+            maps[i] = turned(maps[i])
+            reader.set_operand(1 + i, new)
+    reader.attributes["maps"] = ArrayAttr(tuple(maps))

@@ -28,6 +28,7 @@ from dmc.transforms.compose import (
     merged,
     producer_dimensions,
     reading,
+    stored_in_order,
     substitute_map,
     without_results,
 )
@@ -74,6 +75,7 @@ class _Fusion:
             changed |= self._sweep(self._join_reader)
         if self.siblings:
             self._sweep(self._join_sibling)
+        self._sweep(self._untranspose)
         self._drop_unused()
 
     def _sweep(self, rule: Rule) -> bool:
@@ -162,6 +164,14 @@ class _Fusion:
             if _fits_together(op, other) and bring_together(op, other):
                 return merged(op, other)
         return None
+
+    def _untranspose(self, op: kernel.Generic) -> kernel.Generic | None:
+        """Store the matrices of a batched product whole, if all readers can read them so."""
+        roles = op.contraction()
+        order = op.result_maps[0].picked() or ()
+        if len(op.results) > 1 or roles is None or not order or order[-1] not in roles.batch:
+            return None
+        return stored_in_order(op)
 
     def _drop_unused(self) -> None:
         """Erase results that nothing reads, and kernels left without any."""

@@ -37,7 +37,9 @@ class RecognizeContractions(Pass):
                 erase_between(op.parent, start, op)
             return found
 
-        rewrite(module, [*PATTERNS, pattern, _sum_of_contraction])
+        # Whether a contraction is only summed shows when what else read it is gone.
+        while rewrite(module, [*PATTERNS, pattern, _sum_of_contraction]):
+            pass
 
 
 @dataclass(frozen=True, slots=True)
