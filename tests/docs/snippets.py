@@ -2,8 +2,8 @@
 
 Fenced blocks are run in order, page by page, in one folder and one Python namespace a page:
 
-- `dm` is checked; `dm file=NAME` is also written to NAME for the blocks after it; `dm error=CODE`
-  must be refused with CODE.
+- `file=NAME` after the language writes the block to NAME for the blocks after it.
+- `dm` is checked; `dm error=CODE` must be refused with CODE.
 - `python` is executed.
 - `console` runs what follows `$ ` and compares what is below it.
 - `mlir` is read by the IR's parser.
@@ -98,6 +98,8 @@ class Page:
                 parse_module(snippet.text)
             case "text" if before is not None:
                 compare(before, snippet.text)
+            case _ if "file" in snippet.options:
+                (self.folder / snippet.options["file"]).write_text(snippet.text, encoding="utf-8")
             case _:
                 pass
 
