@@ -23,6 +23,7 @@ from dmc.semantics.program import (
     SourceModule,
 )
 from dmc.semantics.requirements import assume
+from dmc.semantics.rules import check_rules
 from dmc.semantics.sizes import Facts
 from dmc.semantics.typed import Node, Symbol, SymbolKind
 from dmc.semantics.types import (
@@ -71,11 +72,7 @@ def check_module(module: SourceModule, diagnostics: Diagnostics, models: Models)
             _check_function(fresh(), method, model)
     for node in module.file.declarations:
         if isinstance(node, ast.DerivativeDecl):
-            diagnostics.report(
-                "feature.unsupported",
-                "`derivative` is not supported yet",
-                node.span,
-            )
+            check_rules(fresh(), node)
     _refuse_recursion(module, diagnostics)
     for request in requests:
         check_zero(request, diagnostics)

@@ -10,14 +10,15 @@ from dmc.ir.location import Span
 from dmc.semantics.requirements import Requirement
 from dmc.semantics.signature import FunctionReference, Parameter, Signature
 from dmc.semantics.sizes import Facts, Size
-from dmc.semantics.typed import Node, Symbol
+from dmc.semantics.typed import BindPattern, Node, Symbol
 from dmc.semantics.types import FieldDeclaration, Generic, RecordDeclaration, TupleType, Type
 from dmc.syntax import ast
 from dmc.syntax.source import SourceFile
 
 __all__ = [
-    "Constant", "ElementEntity", "Entity", "FieldEntity", "FunctionDeclaration", "Initializer",
-    "ModelBody", "PackEntity", "Program", "RecordEntity", "SizeEntity", "SourceModule",
+    "Constant", "DerivativeRule", "ElementEntity", "Entity", "FieldEntity", "FunctionDeclaration",
+    "Initializer", "ModelBody", "PackEntity", "Program", "RecordEntity", "SizeEntity",
+    "SourceModule",
 ]  # fmt: skip
 
 
@@ -77,6 +78,17 @@ class Constant:
 
 
 @dataclass(eq=False, slots=True)
+class DerivativeRule:
+    """A `jvp` or `vjp` of a `derivative`: the names it sees and its value, of type `result`."""
+
+    inputs: tuple[Symbol, ...]
+    output: BindPattern
+    vectors: tuple[Symbol, ...]
+    body: Node
+    result: Type
+
+
+@dataclass(eq=False, slots=True)
 class FunctionDeclaration:
     """A function or method. `body` and `defaults` are filled in when its body is checked.
 
@@ -100,6 +112,7 @@ class FunctionDeclaration:
     defaults: tuple[Node | None, ...] = ()
     body: Node | None = None
     is_sound: bool = False
+    rules: dict[str, DerivativeRule] = field(default_factory=dict[str, DerivativeRule])
     calls: list[tuple[FunctionDeclaration, Span]] = field(
         default_factory=list[tuple["FunctionDeclaration", Span]]
     )

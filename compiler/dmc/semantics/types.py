@@ -21,8 +21,8 @@ __all__ = [
     "GenericKind", "GenericValue", "Hole", "KeyType", "Leaf", "Number", "NumberKind", "Pack",
     "PackValue", "RecordDeclaration", "RecordName", "RecordType", "Role", "Shape", "StackType",
     "Stretch", "Substitution", "TensorType", "TupleType", "Type", "UNIT", "children",
-    "gradient_type", "element_text", "is_concrete", "leaves", "pruned", "resolved", "scalar",
-    "shape_text", "stack",
+    "gradient_type", "element_text", "has_gradient", "is_concrete", "leaves", "pruned",
+    "resolved", "scalar", "shape_text", "stack",
 ]  # fmt: skip
 
 
@@ -490,23 +490,24 @@ def _is_all_trained(type_: Type) -> bool:
             return False
 
 
-def _has_gradient(type_: Type) -> bool:
+def has_gradient(type_: Type) -> bool:
+    """Whether a value of the type holds anything that derivatives are taken in."""
     match type_:
         case TensorType(element):
             element = resolved(element)
             return not isinstance(element, DType) or element.is_float
         case RecordType():
-            return any(_has_gradient(part) for _, part, _ in children(gradient_type(type_)))
+            return any(has_gradient(part) for _, part, _ in children(gradient_type(type_)))
         case RecordName():
             return True
         case StackType(_, item):
-            return _has_gradient(item)
+            return has_gradient(item)
         case TupleType(items):
-            return any(map(_has_gradient, items))
+            return any(map(has_gradient, items))
         case KeyType() | FunctionType():
             return False
         case Hole(_, target):
-            return target is None or _has_gradient(target)
+            return target is None or has_gradient(target)
 
 
 def children(type_: Type) -> Iterator[tuple[str, Type, Role]]:
@@ -520,7 +521,7 @@ def children(type_: Type) -> Iterator[tuple[str, Type, Role]]:
             for entry in declaration.fields:
                 part = generics.type(entry.type)
                 if is_grad:
-                    if not entry.role.is_trained or not _has_gradient(part):
+                    if not entry.role.is_trained or not has_gradient(part):
                         continue
                     part = gradient_type(part)
                 yield entry.name, part, entry.role

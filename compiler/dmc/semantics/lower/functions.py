@@ -232,7 +232,8 @@ def outline(
         generics = concrete(substitution, dict(callee.generics))
         receiver = scope.value(callee.receiver) if callee.receiver is not None else None
         given = complete(scope, declaration, generics, arguments, receiver)
-        if not any(isinstance(value, Function) for value in given):
+        # A rule belongs to calls of its function: it is differentiated through a wrapper.
+        if not declaration.rules and not any(isinstance(value, Function) for value in given):
             captured = flatten(receiver) if receiver is not None else []
             return body.lowering.instance(declaration, generics), captured, given
     else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dmc.dialects import func
-from dmc.ir import Builder, Location, Module, TensorType
+from dmc.ir import Builder, Location, Module, SymbolRef, TensorType
 from dmc.ir import DType as IRDType
 from dmc.semantics import typed
 from dmc.semantics.lower import access, builtins, derivatives, loops, reductions
@@ -11,7 +11,7 @@ from dmc.semantics.lower.body import Body
 from dmc.semantics.lower.functions import inline
 from dmc.semantics.lower.initial import build_model
 from dmc.semantics.lower.values import Array, Function, Lowered, flatten, rebuild
-from dmc.semantics.program import FunctionDeclaration, Program
+from dmc.semantics.program import DerivativeRule, FunctionDeclaration, Program
 from dmc.semantics.signature import FunctionReference, Instance
 from dmc.semantics.sizes import Size
 from dmc.semantics.types import (
@@ -148,8 +148,49 @@ class Lowering:
                 value = body.materialize(body.lower(default), substitution.type(parameter.type))
             body.environment[symbol] = value
             given.append(value)
+        if declaration.rules and not function.is_private:
+            # A rule belongs to calls of its function; the entry may itself be differentiated.
+            instance = self.instance(declaration, substitution)
+            leaves_ = [leaf for value in given for leaf in flatten(value)]
+            func.finish(function, builder, func.call(builder, instance, leaves_))
+            return
         result = inline(body, declaration, substitution, given, receiver)
         func.finish(function, builder, flatten(result))
+        for name, rule in declaration.rules.items():
+            lowered = self._rule(declaration, name, rule, substitution, function)
+            function.attributes[f"{name}_rule"] = SymbolRef(lowered.sym_name)
+
+    def _rule(
+        self,
+        declaration: FunctionDeclaration,
+        name: str,
+        rule: DerivativeRule,
+        substitution: Substitution,
+        function: func.Func,
+    ) -> func.Func:
+        """The function of a declared rule: inputs, results and vectors to vectors."""
+        assert declaration.result is not None
+        parts = [substitution.type(symbol.type) for symbol in rule.inputs]
+        result = substitution.type(declaration.result)
+        sides = [substitution.type(symbol.type) for symbol in rule.vectors]
+        found = [leaf for type_ in (*parts, result, *sides) for leaf in leaves(type_)]
+        lowered, builder = func.function(
+            self.module,
+            f"{function.sym_name}_{name}",
+            [leaf_type(leaf) for leaf in found],
+            [],
+            Location(rule.body.span),
+            private=True,
+        )
+        arguments = iter(lowered.body.args)
+        body = Body(self, builder, substitution, {})
+        for symbol, type_ in zip(rule.inputs, parts, strict=True):
+            body.assign(symbol, rebuild(type_, arguments))
+        body.bind(rule.output, rebuild(result, arguments))
+        for symbol, type_ in zip(rule.vectors, sides, strict=True):
+            body.assign(symbol, rebuild(type_, arguments))
+        value = body.materialize(body.lower(rule.body), substitution.type(rule.result))
+        return func.finish(lowered, builder, flatten(value))
 
     def _function(
         self,
