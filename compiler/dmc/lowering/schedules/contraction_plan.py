@@ -1,0 +1,161 @@
+"""What a contraction is made of, and how it is tiled and divided."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from dmc.dialects import arith
+from dmc.ir.types import DType
+from dmc.lowering.machine import Machine
+from dmc.lowering.schedules.nest import Access, Nest
+
+LONGEST_PANEL = 2048
+"""Sums over more elements go through memory in parts: a panel should stay in the second cache."""
+
+PART = 1024
+FLOPS_PER_NANOSECOND = 100.0
+SHORTEST_SCATTERED = 16
+"""Results whose columns are apart in memory are worth it for sums of at least so many terms."""
+
+PARALLEL_NANOSECONDS = 30_000
+"""A shorter contraction runs on one thread."""
+
+
+@dataclass(frozen=True)
+class Tile:
+    """Rows and vectors of columns of the result held in registers."""
+
+    rows: int
+    vectors: int
+
+
+@dataclass(frozen=True)
+class Contraction:
+    """`C[outer, m, n] = Σ_k A[outer, m, k] · B[outer, k, n]` as dimensions of `nest`.
+
+    `m` may be None (one row). `n` runs along the lanes. `a` and `b` are the accesses.
+    """
+
+    nest: Nest
+    a: Access
+    b: Access
+    m: int | None
+    n: int
+    k: int
+    outer: tuple[int, ...]
+
+    @property
+    def rows(self) -> int:
+        return 1 if self.m is None else self.nest.sizes[self.m]
+
+    @property
+    def columns(self) -> int:
+        return self.nest.sizes[self.n]
+
+    @property
+    def length(self) -> int:
+        return self.nest.sizes[self.k]
+
+
+def as_contraction(nest: Nest) -> Contraction | None:
+    """The roles of dimensions, or None for what is left to the general reduction."""
+    if nest.combiners != ("add",) or len(nest.inputs) != 2 or not _is_product(nest):
+        return None
+    if not all(access.in_memory for access in nest.inputs) or 0 in nest.sizes:
+        return None
+    nest = nest.sorted().fused()
+    if len(nest.reduction_dims) != 1 or not nest.outputs:
+        return None
+    out = nest.outputs[0].strides
+    left, right = nest.inputs
+    best: tuple[float, Contraction] | None = None
+    for a, b in ((left, right), (right, left)):
+        m = [d for d in nest.parallel_dims if a.strides[d] and not b.strides[d]]
+        row = max(m, key=lambda d: nest.sizes[d], default=None)
+        for n in nest.parallel_dims:
+            if b.strides[n] and not a.strides[n]:
+                # Writing neighbours matters most where sums are short.
+                scattered = out[n] != 1
+                if scattered and nest.sizes[-1] < SHORTEST_SCATTERED:
+                    continue
+                score = 4.0 * (not scattered) + 2.0 * (b.strides[n] == 1) + (nest.sizes[n] >= 16)
+                outer = tuple(d for d in nest.parallel_dims if d not in (row, n))
+                found = Contraction(nest, a, b, row, n, nest.reduction_dims[0], outer)
+                if best is None or score > best[0]:
+                    best = score, found
+    return None if best is None else best[1]
+
+
+def _is_product(nest: Nest) -> bool:
+    """Whether the body is one floating product of its two arguments."""
+    product = nest.body.terminator.operands[0].defining_op
+    if not isinstance(product, arith.Multiply) or nest.body.first is not product:
+        return False
+    both = {*product.operands} == {*nest.body.args}
+    return both and nest.inputs[0].dtype in (DType.F32, DType.F64)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Tile, whether the right operand is packed, and how the result is divided among tasks.
+
+    A task takes `panels` panels of `tile.vectors` vectors and `rows` rows.
+    """
+
+    lanes: int
+    tile: Tile
+    pack: bool
+    panels: int
+    rows: int
+
+    @property
+    def width(self) -> int:
+        """Columns of a panel."""
+        return self.tile.vectors * self.lanes
+
+
+def make_plan(machine: Machine, shape: Contraction, lanes: int, contiguous: bool) -> Plan:
+    """How to compute a contraction; `contiguous`: columns of B are neighbours in memory."""
+    tile = _tile(machine, shape, lanes)
+    size = shape.a.dtype.bytes
+    worth = shape.rows >= 3 * tile.rows and shape.length * shape.columns * size > 16 * 1024
+    columns = -(-shape.columns // (tile.vectors * lanes))
+    outer = math.prod(shape.nest.sizes[d] for d in shape.outer)
+    wanted = _wanted_tasks(nanoseconds(shape))
+    panels = min(4, columns)
+    while panels > 1 and outer * -(-columns // panels) < min(wanted, 8):
+        panels //= 2
+    # Dividing rows repeats the packing, which is dearer when it transposes.
+    tiles = -(-shape.rows // tile.rows)
+    fewest = 4 if contiguous else 16
+    parts = max(1, min(wanted // (outer * -(-columns // panels)), tiles // fewest))
+    rows = -(-tiles // parts) * tile.rows
+    return Plan(lanes, tile, worth or not contiguous, panels, rows)
+
+
+def _wanted_tasks(time: float) -> int:
+    """Enough to keep some cores busy when there is little work, many when there is much."""
+    return max(1, min(16, int(time // 40_000)), min(64, int(time // 300_000)))
+
+
+def _tile(machine: Machine, shape: Contraction, lanes: int) -> Tile:
+    """The register tile: as large as registers allow, and dividing the rows well."""
+    sums = 24 if machine.vector_registers >= 32 else 12 if machine.has_fma else 8
+    wide = 4 if machine.vector_registers >= 32 else 2
+    vectors = -(-shape.columns // lanes)
+    if shape.rows <= sums // wide // 2:
+        return Tile(shape.rows, max(1, min(vectors, sums // max(2, shape.rows), 8)))
+    wide = min(wide, vectors)
+    most = min(sums // wide, 12)
+
+    def cost(rows: int) -> float:
+        return -(-shape.rows // rows) * (rows + 0.7)
+
+    best = min(range(max(2, most * 2 // 3), most + 1), key=lambda r: (cost(r), -r))
+    return Tile(min(best, shape.rows), wide)
+
+
+def nanoseconds(shape: Contraction) -> float:
+    """About how long one core takes."""
+    return 2.0 * shape.nest.points / FLOPS_PER_NANOSECOND
