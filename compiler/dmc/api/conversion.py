@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from dmc.api.records import declaration_of
+from dmc.api.records import declaration_of, record_in
 from dmc.ir.location import Span
 from dmc.ir.types import Array, DType
 from dmc.semantics.signature import (
@@ -23,6 +23,9 @@ from dmc.semantics.signature import (
 )
 from dmc.semantics.types import (
     FieldDeclaration,
+    FunctionType,
+    KeyType,
+    RecordDeclaration,
     RecordName,
     RecordType,
     Role,
@@ -74,8 +77,14 @@ class Describer:
         reference = getattr(value, "reference", None)
         if isinstance(reference, FunctionReference):
             return GivenFunction(reference)
+        if isinstance(value, np.ma.MaskedArray):
+            hint = f"fill it: `{where}.filled(…)`"
+            raise refuse("call.value", f"{self.caller}: {where} is a masked array", span, hint)
         if isinstance(value, np.ndarray | np.generic):
             return self._give_array(np.asarray(cast("Array", value)), where, span)
+        if isinstance(declared, KeyType) and isinstance(value, int):
+            hint = f"make a key of it: `dmc.key({value if abs(value) < 10**6 else 'seed'})`"
+            raise refuse("call.value", f"{self.caller}: {where} is a number, not a key", span, hint)
         if isinstance(value, bool):
             return GivenNumber(NumberClass.BOOL)
         if isinstance(value, int):
@@ -87,7 +96,7 @@ class Describer:
         if isinstance(value, tuple):
             items = cast("tuple[PythonValue, ...]", value)
             return self._give_tuple(items, declared, where, span)
-        raise refuse_kind(value, str(declared), f"{self.caller}: {where}", span)
+        raise refuse_kind(value, declared, f"{self.caller}: {where}", span)
 
     def _give_tuple(
         self, items: tuple[PythonValue, ...], declared: Type, where: str, span: Span
@@ -124,21 +133,17 @@ class Describer:
         is_grad = isinstance(wanted, RecordType | RecordName) and wanted.is_grad
         if isinstance(wanted, RecordType) and wanted.declaration is not declaration:
             self._refuse_other_record(wanted, type(value), where, span)
+        is_grad = is_grad or _lacks_leaves(value, declaration)
         fields = dict(zip(spec_of(value).names, values_of(value), strict=True))
         values: Mapping[str, PythonValue] = {**constants_of(value), **fields}
         entries: list[tuple[FieldDeclaration, PythonValue]] = []
         for entry in declaration.fields:
             item = values.get(entry.name)
-            if item is None:
-                # A gradient has no values for what carries none.
-                is_grad = True
-            elif entry.role.is_trained or not is_grad:
+            if item is not None and (entry.role.is_trained or not is_grad):
                 entries.append((entry, item))
         count = stack_of(value)
         listed: list[tuple[str, Given]] = []
         for entry, item in entries:
-            if is_grad and not entry.role.is_trained:
-                continue
             inner = _as_gradient(entry.type) if is_grad else entry.type
             given = self.give(item, inner, f"{where}.{entry.name}", span)
             if count and entry.role is Role.HYPER and isinstance(given, GivenNumber):
@@ -170,10 +175,34 @@ def _as_gradient(type_: Type) -> Type:
             return type_
 
 
-def refuse_kind(value: PythonValue, wanted: str, where: str, span: Span) -> Error:
-    """The error for a Python value of a kind that nothing takes."""
+def _lacks_leaves(record: Record, declaration: RecordDeclaration) -> bool:
+    """Whether this is a gradient, which has no values for what carries none."""
+    fields = dict(zip(spec_of(record).names, values_of(record), strict=True))
+    for entry in declaration.fields:
+        item = fields.get(entry.name)
+        held = record_in(entry.type)
+        if item is None and entry.role is not Role.HYPER:
+            return True
+        if held is not None and isinstance(item, Record) and _lacks_leaves(item, held):
+            return True
+    return False
+
+
+def refuse_kind(value: PythonValue, wanted: Type, where: str, span: Span) -> Error:
+    """The error for a Python value of a kind that `wanted` never takes."""
     kind = "None" if value is None else f"a {type(value).__name__}"
-    hint = "pass a NumPy array"
-    if isinstance(value, list):
-        hint = f"make it an array: `np.array({where.rpartition(' ')[2]}, …)`"
+    name = where.rpartition(" ")[2]
+    match wanted:
+        case RecordType(declaration) if declaration.is_model:
+            hint = f"make one: `{declaration.name}.init(key, …)`"
+        case RecordType(declaration):
+            hint = f"make one: `{declaration.name}({declaration.fields[0].name}=…, …)`"
+        case FunctionType():
+            hint = "pass a function of the loaded program"
+        case TupleType(items):
+            hint = f"pass a tuple of {len(items)}"
+        case _ if isinstance(value, list):
+            hint = f"make it an array: `np.array({name}, …)`"
+        case _:
+            hint = "pass a NumPy array"
     return refuse("call.value", f"{where} is {kind}, not {wanted}", span, hint)

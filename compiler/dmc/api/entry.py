@@ -21,6 +21,7 @@ from dmc.semantics.types import (
     stack,
 )
 from dmc.semantics.types import TensorType as DmTensorType
+from dmc.syntax.errors import Error
 
 
 @dataclass(frozen=True)
@@ -36,11 +37,16 @@ class Entry:
     parameters: tuple[tuple[str, Type], ...]
     result: Type
     has_auxiliary: bool
+    name: str
     span: Span
 
     @property
     def arguments(self) -> tuple[Leaf, ...]:
         return tuple(leaf for name, type_ in self.parameters for leaf in leaves(type_, (name,)))
+
+    def refuse(self, code: str, message: str, help_: str = "") -> Error:
+        """The error for a derivative that does not exist."""
+        return refuse(code, f"{self.name}: {message}", self.span, help_)
 
     @property
     def primary(self) -> Type:
@@ -81,7 +87,7 @@ def find_target(entry: Entry, wrt: Wrt) -> Target:
     """
     if wrt is None:
         if not entry.parameters:
-            raise refuse("grad.wrt", "there is no parameter to differentiate in", entry.span)
+            raise entry.refuse("grad.wrt", "there is no parameter to differentiate in")
         wrt = entry.parameters[0][0]
     paths = (wrt,) if isinstance(wrt, str) else wrt
     types: list[Type] = []
@@ -96,10 +102,10 @@ def find_target(entry: Entry, wrt: Wrt) -> Target:
         ]
         if not here:
             hint = "integers, keys, frozen and state fields carry no gradient"
-            raise refuse("grad.wrt", f"`{path}` has nothing to differentiate in", entry.span, hint)
+            raise entry.refuse("grad.wrt", f"`{path}` has nothing to differentiate in", hint)
         indexes += here
     if len(set(indexes)) < len(indexes):
-        raise refuse("grad.wrt", f"`wrt` names a part twice: {', '.join(paths)}", entry.span)
+        raise entry.refuse("grad.wrt", f"`wrt` names a part twice: {', '.join(paths)}")
     return Target(tuple(indexes), types[0] if isinstance(wrt, str) else TupleType(tuple(types)))
 
 
@@ -110,7 +116,7 @@ def _type_at(entry: Entry, steps: tuple[str, ...]) -> Type:
         if step not in known:
             where = ".".join(steps[: position + 1])
             there = ", ".join(f"`{name}`" for name in known) or "nothing"
-            raise refuse("grad.wrt", f"there is no `{where}`; there is {there}", entry.span)
+            raise entry.refuse("grad.wrt", f"there is no `{where}`; there is {there}")
         at = known[step]
         known = {name: part for name, part, _ in children(at)}
     assert at is not None
@@ -186,7 +192,7 @@ def _jacobian(operator: Jacobian, entry: Entry) -> Entry:
     output = entry.function.function_type.results[0]
     if not isinstance(entry.primary, DmTensorType) or not isinstance(output, TensorType):
         message = f"the result is {entry.primary}, not an array"
-        raise refuse("grad.jacobian", message, entry.span)
+        raise entry.refuse("grad.jacobian", message)
     _require_float(entry)
     wrapper = _Wrapper(entry, "jacobian")
     block = Block([control.INDEX] * output.rank)
@@ -277,12 +283,12 @@ def _require_scalar(entry: Entry) -> None:
     is_scalar = isinstance(primary, DmTensorType) and not primary.shape
     if not is_scalar or not next(iter(leaves(primary))).is_trained:
         hint = "use `dmc.vjp` or `dmc.jacobian`, or reduce it: `mean(…)`"
-        raise refuse("grad.scalar", f"the result is {primary}, not a float", entry.span, hint)
+        raise entry.refuse("grad.scalar", f"the result is {primary}, not a float", hint)
 
 
 def _require_float(entry: Entry) -> None:
     if not any(leaf.is_trained for leaf in leaves(entry.primary)):
-        raise refuse("grad.integer", f"{entry.primary} carries no derivative", entry.span)
+        raise entry.refuse("grad.integer", f"{entry.primary} carries no derivative")
 
 
 def fresh(name: str, taken: Sequence[str]) -> str:

@@ -10,10 +10,10 @@ from dmc.api.compiled import Compiled
 from dmc.api.conversion import Describer, PythonValue, fingerprint, refuse
 from dmc.api.entry import apply
 from dmc.api.operators import Operator
-from dmc.api.placeholders import bare_sizes, placeholders
+from dmc.api.placeholders import bare_sizes, describe, placeholders
 from dmc.ir.types import DType
-from dmc.semantics.signature import FunctionReference, Given, Signature
-from dmc.semantics.types import GenericKind
+from dmc.semantics.signature import FunctionReference, Given, Parameter, Signature
+from dmc.semantics.types import FunctionType, GenericKind
 
 if TYPE_CHECKING:
     from dmc.api.module import LoadedProgram
@@ -99,7 +99,7 @@ class Function:
         values, sizes = self._named(arguments, named)
         given = placeholders(self.checked, self._given(values), values, sizes)
         generics = {g.name for g in self.checked.generics if g.kind is GenericKind.SIZE}
-        return self._compile(given, {n: v for n, v in sizes.items() if n in generics})[0]
+        return self._compile(given, {n: v for n, v in sizes.items() if n in generics}, values)[0]
 
     def ir(self, stage: str = "tensor", *arguments: PythonValue, **named: PythonValue) -> str:
         """The IR at a stage (see `Compiled.ir`); arguments and sizes as for `compile`."""
@@ -116,12 +116,15 @@ class Function:
         self, arguments: tuple[PythonValue, ...], named: Mapping[str, PythonValue]
     ) -> tuple[Compiled, tuple[str, ...]]:
         values, sizes = self._named(arguments, named)
-        return self._compile(self._given(values), sizes)
+        return self._compile(self._given(values), sizes, values)
 
     def _compile(
-        self, given: Mapping[str, Given], sizes: Mapping[str, int]
+        self, given: Mapping[str, Given], sizes: Mapping[str, int], values: Values
     ) -> tuple[Compiled, tuple[str, ...]]:
         binding = self.checked.bind(given, self._brackets, sizes)
+        for parameter in binding.parameters:
+            if isinstance(parameter.type, FunctionType):
+                self._require_function(parameter, parameter.type, values[parameter.name])
         key = binding.instance
         known = self._compiled.get(key)
         if known is None:
@@ -130,6 +133,25 @@ class Function:
                 entry = apply(operator, entry)
             known = self._compiled[key] = Compiled(self.__name__, entry, self._program.classes)
         return known, tuple(p.name for p in binding.parameters)
+
+    def _require_function(
+        self, parameter: Parameter, declared: FunctionType, value: Function
+    ) -> None:
+        """Refuse a function whose result is not the declared one."""
+        names = [p.name for p in value.checked.parameters]
+        if len(names) < len(declared.parameters):
+            given = value.signature
+        else:
+            arguments = {
+                name: describe(type_, self.checked, parameter.name, parameter.span)
+                for name, type_ in zip(names, declared.parameters, strict=False)
+            }
+            result = value.checked.bind(arguments).result
+            if str(result) == str(declared.result):
+                return
+            given = f"one that gives {result}"
+        message = f"{self.__name__}: {parameter.name} must be {declared}, and {given} was given"
+        raise refuse("call.argument", message, parameter.span)
 
     def _named(
         self, arguments: tuple[PythonValue, ...], named: Mapping[str, PythonValue]

@@ -81,7 +81,7 @@ class Marshal:
 
         def take_record(value: PythonValue, out: list[Array]) -> None:
             if type(value) is not cls:
-                raise refuse_kind(value, str(type_), where, span)
+                raise refuse_kind(value, type_, where, span)
             if hypers:
                 constants = constants_of(value)
                 for name, part in hypers:
@@ -122,7 +122,7 @@ class Marshal:
             for index, name, part in parts:
                 value = part(arrays)
                 if index is None:
-                    constants[name] = np.asarray(value).reshape(-1)[0].item()
+                    constants[name] = _number(np.asarray(value))
                 else:
                     values[index] = value
             return build(cls, values, constants, stack)
@@ -147,7 +147,7 @@ def _array_taker(dtype: DType, type_: Type, where: str, span: Span) -> Take:
                 message = f"{where} is {_shortened(value)}, which {type_} does not hold"
                 raise refuse("call.value", message, span) from None
         else:
-            raise refuse_kind(value, str(type_), where, span)
+            raise refuse_kind(value, type_, where, span)
 
     return take
 
@@ -163,7 +163,7 @@ def _shortened(value: float) -> str:
 def _tuple_taker(parts: Sequence[Take], type_: Type, where: str, span: Span) -> Take:
     def take(value: PythonValue, out: list[Array]) -> None:
         if not isinstance(value, tuple):
-            raise refuse_kind(value, str(type_), where, span)
+            raise refuse_kind(value, type_, where, span)
         items = cast("tuple[PythonValue, ...]", value)
         if len(items) != len(parts):
             message = f"{where} has {len(items)} parts, not {len(parts)}: {type_}"
@@ -186,6 +186,12 @@ def _spread(take: Take, type_: Type) -> Take:
         out[-1] = np.broadcast_to(out[-1], extents)
 
     return spread
+
+
+def _number(value: Array) -> Constant:
+    """As Python writes it: 0.1 for the f32 next to 0.1, which that becomes again."""
+    number = value.reshape(-1)[0]
+    return float(str(number)) if value.dtype.kind == "f" else number.item()
 
 
 def _make_scalar(arrays: Iterator[Array]) -> PythonValue:

@@ -10,20 +10,24 @@ from dmc.api.entry import Entry, is_several
 from dmc.api.function import Function, Method
 from dmc.api.marshal import Marshal, Take, sizes_of
 from dmc.api.records import Classes, record_in
-from dmc.ir.types import Array
+from dmc.ir.types import Array, DType
 from dmc.semantics.binding import record_of
 from dmc.semantics.program import FunctionDeclaration, Program, SourceModule
-from dmc.semantics.signature import Binding
+from dmc.semantics.signature import Binding, GivenArray
 from dmc.semantics.types import (
+    FieldDeclaration,
     RecordDeclaration,
     RecordType,
     Role,
     StackType,
+    TensorType,
     TupleType,
     Type,
     children,
+    resolved,
 )
-from dmc_runtime.records import Check, Constant, Record, Tree
+from dmc_runtime import keys
+from dmc_runtime.records import Check, Constant, Record, Tree, constants_of
 
 
 class Module:
@@ -90,8 +94,10 @@ class LoadedProgram:
         module = lower(self.program, binding)
         entry = next(f for f in func.functions(module) if not f.is_private)
         parameters = tuple((p.name, p.type) for p in binding.parameters)
-        result, span = binding.result, binding.signature.span
-        return Entry(module, entry, parameters, result, is_several(result), span)
+        result, signature = binding.result, binding.signature
+        return Entry(
+            module, entry, parameters, result, is_several(result), signature.name, signature.span
+        )
 
     def _make_class(self, declaration: RecordDeclaration) -> None:
         if declaration in self.classes:
@@ -108,15 +114,19 @@ class LoadedProgram:
                 members[name] = Method(Function(self, method.signature))
             if "forward" in members:
                 members["__call__"] = _call_forward
-        self.classes.make(declaration, _checker(declaration, self.classes), members)
+        check = _checker(declaration, self.classes, members.get("init"))
+        self.classes.make(declaration, check, members)
 
 
 def _call_forward(record: Any, *arguments: PythonValue, **named: PythonValue) -> PythonValue:
     return record.forward(*arguments, **named)
 
 
-def _checker(declaration: RecordDeclaration, classes: Classes) -> Check:
-    """Converts what is passed to the constructor of a record class and infers its sizes."""
+def _checker(declaration: RecordDeclaration, classes: Classes, init: Function | None) -> Check:
+    """Converts what is passed to the constructor of a record class and infers its sizes.
+
+    `init` makes a model; hyperparameters that are left out are those it has by default.
+    """
     known = [entry.name for entry in declaration.fields]
     describer = Describer(declaration.name)
     marshal = Marshal(classes)
@@ -125,21 +135,19 @@ def _checker(declaration: RecordDeclaration, classes: Classes) -> Check:
         fields: dict[str, Tree], constants: dict[str, Constant]
     ) -> tuple[dict[str, Tree], dict[str, Constant]]:
         given: dict[str, PythonValue] = {**fields, **constants}
-        missing = [
-            entry.name
-            for entry in declaration.fields
-            if entry.name not in given and not (entry.role is Role.HYPER and entry.has_default)
-        ]
-        if missing:
-            message = f"{declaration.name}: the field `{missing[0]}` is missing"
-            hint = f"its fields are {', '.join(known)}"
-            raise refuse("call.field", message, declaration.span, hint)
+        missing = [entry for entry in declaration.fields if entry.name not in given]
+        for entry in missing:
+            if entry.role is not Role.HYPER or not entry.has_default or init is None:
+                message = f"{declaration.name}: the field `{entry.name}` is missing"
+                hint = f"its fields are {', '.join(known)}"
+                raise refuse("call.field", message, declaration.span, hint)
         entries = {
             entry.name: describer.give(given[entry.name], entry.type, entry.name, entry.span)
             for entry in declaration.fields
             if entry.name in given
         }
-        type_ = record_of(declaration, entries)
+        stand_ins = {entry.name: _scalar(entry) for entry in missing}
+        type_ = record_of(declaration, {**entries, **stand_ins})
         converted: dict[str, Tree] = {}
         for name, part, role in children(type_):
             if role is not Role.HYPER:
@@ -151,9 +159,21 @@ def _checker(declaration: RecordDeclaration, classes: Classes) -> Check:
             if name in sizes and sizes[name] != value:
                 message = f"{declaration.name}: {name} = {value} but the fields have {sizes[name]}"
                 raise refuse("shape.argument", message, declaration.span)
+        if missing and init is not None:
+            hypers = {entry.name for entry in declaration.fields if entry.role is Role.HYPER}
+            chosen = {name: constants[name] for name in hypers & constants.keys()}
+            generics = {g.name: sizes[g.name] for g in declaration.generics}
+            template = constants_of(init(keys.key(0), **generics, **chosen))
+            constants = constants | {entry.name: template[entry.name] for entry in missing}
         return converted, {**constants, **sizes}
 
     return check
+
+
+def _scalar(entry: FieldDeclaration) -> GivenArray:
+    """A hyperparameter whose value is not known yet."""
+    element = resolved(entry.type.element) if isinstance(entry.type, TensorType) else None
+    return GivenArray(element if isinstance(element, DType) else DType.F64, ())
 
 
 def _converted(value: PythonValue, type_: Type, take: Take) -> Tree:

@@ -77,10 +77,13 @@ class Solver:
     equations: list[_Equation] = field(default_factory=list[_Equation])
     numbers: list[tuple[str, NumberClass]] = field(default_factory=list[tuple[str, NumberClass]])
 
-    def fail(self, code: str, message: str, span: Span | None = None) -> Error:
+    def fail(
+        self, code: str, message: str, span: Span | None = None, help_: tuple[str, ...] = ()
+    ) -> Error:
         """The error for a call that does not fit; `span` is the declaration that was not met."""
         label = Label(span or self.span)
-        return error(Diagnostic(code, f"{self.name}: {message}", label, at_call=True))
+        title = f"{self.name}: {message}"
+        return error(Diagnostic(code, title, label, help=help_, at_call=True))
 
     # -- generic arguments given explicitly
 
@@ -181,6 +184,7 @@ class Solver:
                 "type.argument",
                 f"{where} is {_dtype_text(dtype)} but must be {element_text(element)}",
                 self.span,
+                _conversion(where, element),
             )
 
     def _match_number(self, declared: TensorType, number: NumberClass, where: str) -> None:
@@ -254,7 +258,7 @@ class Solver:
             raise self.fail("call.argument", message)
         for name in values:
             part = parts[name]
-            self.match(part, values[name], f"{where}.{name}")
+            self.match(part, values[name], f"{where}.{name}" if where else name)
 
     def _match_record_name(self, name: str, is_grad: bool, given: Given, where: str) -> None:
         actual = self._type_of(given, where)
@@ -381,6 +385,12 @@ def _adapts(number: NumberClass, element: Element) -> bool:
             return element.is_float
 
 
+def _conversion(where: str, element: Element) -> tuple[str, ...]:
+    if not isinstance(element, DType) or element is DType.BF16:
+        return ()
+    return (f"convert it: `{where}.astype(np.{element.numpy.name})`",)
+
+
 def _dtype_text(dtype: DType) -> str:
     return element_text(dtype)
 
@@ -466,7 +476,7 @@ def record_of(
     solver = Solver(declaration.name, declaration.span)
     itself = replace(declaration.itself(), is_grad=is_grad)
     entries = tuple(fields.items())
-    solver.match(itself, GivenRecord(declaration, entries, is_grad), declaration.name)
+    solver.match(itself, GivenRecord(declaration, entries, is_grad), "")
     solver.finish()
     solver.adapt_numbers()
     values: list[GenericValue] = []
