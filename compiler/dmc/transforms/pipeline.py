@@ -18,6 +18,7 @@ from dmc.transforms.fuse import Fuse
 from dmc.transforms.hoist import Hoist
 from dmc.transforms.inline import Inline
 from dmc.transforms.kernelize import Kernelize
+from dmc.transforms.plan_memory import PlanMemory
 from dmc.transforms.recognize_contractions import RecognizeContractions
 from dmc.transforms.scalarize import Scalarize
 
@@ -44,8 +45,9 @@ def optimize(without: Iterable[str] = ()) -> list[Pass]:
 
 
 def to_kernels(without: Iterable[str] = ()) -> list[Pass]:
-    """From tensor to kernel level."""
-    return _chosen([ExpandDraws(), Kernelize(), Fuse(), ExpandPhilox(), *clean()], without)
+    """From tensor to kernel level, and where everything lies."""
+    passes = [ExpandDraws(), Kernelize(), Fuse(), ExpandPhilox(), *clean(), PlanMemory()]
+    return _chosen(passes, without)
 
 
 def _chosen(passes: list[Pass], without: Iterable[str]) -> list[Pass]:
