@@ -169,7 +169,9 @@ fn predict(net: Counter, x: f32[net.K]) -> f32[net.K] =
 """
     with pytest.raises(Error) as caught:
         check_text(source, folder=tmp_path)
-    assert str(caught.value) == """\
+    assert (
+        str(caught.value)
+        == """\
 error[state.immutable]: this call may update the state of `net`
  --> m.dm:4:5
  3 | fn predict(net: Counter, x: f32[net.K]) -> f32[net.K] =
@@ -177,3 +179,4 @@ error[state.immutable]: this call may update the state of `net`
  4 |     net(x)
    |     ^^^^^^ `forward` is a `mut fn`
 help: take a private copy: `fn predict(var net: Counter, ...)`"""
+    )

@@ -194,6 +194,8 @@ def _evaluate_atom(atom: Atom, sizes: Mapping[str, int]) -> Fraction:
         raise SizeError(f"{atom} divides by zero")
     match atom.operator:
         case Division.EXACT:
+            if numerator % denominator:
+                raise SizeError(f"{atom} is not a whole number")
             return Fraction(numerator, denominator)
         case Division.FLOOR:
             return Fraction(numerator // denominator)
@@ -204,6 +206,8 @@ def _evaluate_atom(atom: Atom, sizes: Mapping[str, int]) -> Fraction:
 def _print_terms(terms: tuple[tuple[Monomial, Fraction], ...]) -> str:
     if not terms:
         return "0"
+    if len(terms) == 1 and len(terms[0][0]) == 1 and terms[0][1] == 1:
+        return str(terms[0][0][0])
     denominator = lcm(*(c.denominator for _, c in terms))
     # A positive term first, so that `N - M` never prints as `-M + N`.
     ordered = sorted(terms, key=lambda term: (-len(term[0]), term[1] < 0))
@@ -428,13 +432,14 @@ class Facts:
         return UNKNOWN
 
     def _allows(self, sizes: Mapping[str, int]) -> bool:
-        """Whether an assignment agrees with every fact; facts about unnamed sizes are ignored."""
+        """Whether an assignment agrees with every fact; facts about unnamed sizes are ignored.
+
+        Raises SizeError when a division that a fact makes whole is not.
+        """
         for name, definition in self.definitions.items():
-            if name in sizes and definition.names() <= sizes.keys():
-                if definition.rational(sizes) != sizes[name]:
-                    return False
-                if definition.rational(sizes).denominator != 1:
-                    return False
+            known = name in sizes and definition.names() <= sizes.keys()
+            if known and definition.evaluate(sizes) != sizes[name]:
+                return False
         return all(
             fact.evaluate(sizes) >= 0 for fact in self.nonnegative if fact.names() <= sizes.keys()
         )
