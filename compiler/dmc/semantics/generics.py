@@ -175,7 +175,12 @@ class Matcher:
         solution = solve(expression, actual, unknown)
         if solution is None:
             return False
-        if any("?" in found for found in solution.names()) or not is_whole(solution):
+        facts = self.context.facts
+        if any("?" in found for found in solution.names()):
+            return False
+        if not is_whole(facts.normal(solution)):
+            return False
+        if not facts.equal(expression.substitute({unknown: solution}), actual):
             return False
         if declared == Size.named(name):
             solution = actual

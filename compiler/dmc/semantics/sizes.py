@@ -338,11 +338,12 @@ class Facts:
     """What is known about the sizes in scope. Immutable; `assume_*` returns extended facts.
 
     `definitions` maps a name to what it equals (`requires D % H == 0` gives D = H * (D / H));
-    `nonnegative` lists polynomials known to be at least zero.
+    `nonnegative` lists polynomials known to be at least zero, `divisions` divisors with multiples.
     """
 
     definitions: Mapping[str, Size] = field(default_factory=dict[str, Size])
     nonnegative: tuple[Size, ...] = ()
+    divisions: tuple[tuple[Size, Size], ...] = ()
 
     def normal(self, size: Size) -> Size:
         """Substitute definitions until none applies."""
@@ -359,8 +360,11 @@ class Facts:
         divisor, multiple = self.normal(divisor), self.normal(multiple)
         if self.divides(divisor, multiple):
             return self
-        quotient = Size.atom(Quotient(Division.EXACT, multiple, divisor))
-        return self.assume_equal(multiple, divisor * quotient)
+        quotient = Quotient(Division.EXACT, multiple, divisor)
+        # By a constant the quotient is a polynomial already; a name of its own makes it whole.
+        atom = str(quotient) if divisor.constant is not None else quotient
+        known = replace(self, divisions=(*self.divisions, (divisor, multiple)))
+        return known.assume_equal(multiple, divisor * Size.atom(atom))
 
     def assume_equal(self, left: Size, right: Size) -> Facts:
         """`left == right`, kept as the definition of one name that occurs linearly."""
@@ -440,6 +444,11 @@ class Facts:
             known = name in sizes and definition.names() <= sizes.keys()
             if known and definition.evaluate(sizes) != sizes[name]:
                 return False
+        for divisor, multiple in self.divisions:
+            if divisor.names() | multiple.names() <= sizes.keys():
+                bottom = divisor.evaluate(sizes)
+                if bottom == 0 or multiple.evaluate(sizes) % bottom:
+                    return False
         return all(
             fact.evaluate(sizes) >= 0 for fact in self.nonnegative if fact.names() <= sizes.keys()
         )
