@@ -188,18 +188,38 @@ _OTHERS = {
     "where": "`where(c, a, b)`: elements of `a` where `c` holds, else of `b`",
     "pick": "`pick[-1](x, ids)`: one element along an axis for each id",
     "map": "`map(fn(p) => …, record)`: a function applied to every leaf",
-    "cast": "`cast[f32](x)`: another element type, for arrays and records",
+    "cast": "`cast[f32](x)`: another element type",
     "rank": "`rank(x)`: the number of axes",
     "reshape": "`reshape[B, D](x)`: the same elements in another shape of the same size",
     "concat": "`concat[0](x, y)`: arrays one after another along an axis",
     "cross": "`cross(a, b)`: the vector product",
     "stop_gradient": "`stop_gradient(x)`: `x`, and a constant to derivatives",
     "one_hot": "`one_hot[N](ids)`: a 1 at each id, 0 elsewhere",
-    "arange": "`arange[N]`: 0, 1, … N - 1",
-    "eye": "`eye[N]`: the identity matrix",
+    "arange": "`arange[N]()`: 0, 1, … N - 1",
+    "eye": "`eye[N]()`: the identity matrix",
     "cumsum": "`cumsum[0](x)`: running sums along an axis",
     "flip": "`flip[0](x)`: the opposite order along an axis",
 }
+
+
+_OTHERS_AT_WORK = """\
+struct Pair {
+    a: f64[2]
+    b: f64[2, 2]
+}
+
+fn positive(x: f64[3]) -> f64[3] = where(x > 0.0, x, 0.0)
+fn chosen[B, K](x: f64[B, K], ids: i32[B]) -> f64[B] = pick[-1](x, ids)
+fn matrices(p: Pair) -> Pair = map(fn(x) => if rank(x) > 1 { x } else { 0.0 * x }, p)
+fn narrow[N](x: f64[N]) -> f32[N] = cast[f32](x)
+fn flat[N, M](x: f64[N, M]) -> f64[N * M] = reshape[N * M](x)
+fn twice[N](x: f64[N]) -> f64[2 * N] = concat[0](x, x)
+fn normal_to(a: f64[3], b: f64[3]) -> f64[3] = cross(a, b)
+fn fixed(x: f64) -> f64 = x * stop_gradient(x)
+fn labels[B](ids: i32[B]) -> f64[B, 10] = one_hot[10](ids)
+fn positions[N](x: f64[N]) -> i64[N] = arange[N]()
+fn shifted[N](x: f64[N, N]) -> f64[N, N] = x + 0.1 * eye[N]()
+fn totals[N](x: f64[N]) -> f64[N] = cumsum[0](flip[0](x))"""
 
 
 def _prelude() -> str:
@@ -220,6 +240,7 @@ def _prelude() -> str:
         parts.append(f"## {title}\n\n{_names(names)}\n")
     parts.append("## Others\n")
     parts += [f"- {_OTHERS[name]}" for name in prelude.OTHERS]
+    parts.append(f"\n```dm\n{_OTHERS_AT_WORK}\n```")
     if prelude.PLANNED:
         parts.append(f"\n## Not supported yet\n\n{_names(prelude.PLANNED)}")
     return "\n".join(parts) + "\n"
