@@ -91,6 +91,25 @@ def test_transposing_strided_and_shifted_reads(target: Target) -> None:
     run([tensor(F64, 21, 9), tensor(F64, 22, 18)], write, target)
 
 
+@on_targets
+@pytest.mark.parametrize("shape", [(3, 37, 41), (16, 32), (1, 17, 100), (40, 4)])
+def test_transposed_reads_go_by_blocks(shape: tuple[int, ...], target: Target) -> None:
+    rank = len(shape)
+    turned = picks(rank, *range(rank - 2), rank - 1, rank - 2)
+
+    def write(b: Builder, args: list[Value]) -> Sequence[Value]:
+        reads = [Read(args[0], turned), Read(args[1], AffineMap.identity(rank))]
+
+        def code(inner: Builder, a: list[Value]) -> list[Value]:
+            row = inner.insert(kernel.Index([], {"dim": rank - 2})).output
+            return [arith.add(inner, a[0], a[1]), row]
+
+        return make_generic(b, shape, reads, code, [AffineMap.identity(rank)] * 2).results
+
+    types = [tensor(F32, *shape[:-2], shape[-1], shape[-2]), tensor(F32, *shape)]
+    run(types, write, target)
+
+
 def test_reads_against_the_order_of_memory() -> None:
     def write(b: Builder, args: list[Value]) -> Sequence[Value]:
         backwards = AffineMap(1, (AffineExpr((-1,), 36),))

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from dmc.ir.operation import Value
+from dmc.ir.types import MemRefType
 from dmc.lowering.loop_builder import Linear, LoopBuilder, Subscript, known_index
 from dmc.lowering.machine import Machine
-from dmc.lowering.schedules.body import Body, Frame, Lanes, store
-from dmc.lowering.schedules.nest import Nest
+from dmc.lowering.schedules.body import Body, Frame, Lanes, address, store
+from dmc.lowering.schedules.nest import Access, Nest
 from dmc.lowering.schedules.plan import (
     Split,
     lanes_for,
@@ -28,12 +30,17 @@ def emit_map(b: LoopBuilder, machine: Machine, nest: Nest, parallel: bool) -> No
     if not machine.has_masks:
         lanes = _shorter(nest, lanes)
     vector, lanes = _vector_dimension(nest, lanes)
+    turned: tuple[Access, ...] = ()
     if vector is not None:
-        nest = nest.rearranged([*(d for d in nest.parallel_dims if d != vector), vector])
+        across = _turned(nest, vector, lanes)
+        inner = [vector] if across is None else [across, vector]
+        nest = nest.rearranged([*(d for d in nest.parallel_dims if d not in inner), *inner])
+        turned = () if across is None else tuple(filter(_is_turned, nest.inputs))
     last = len(nest.sizes) - 1
     time = nanoseconds(nest, lanes)
-    division = split(nest.sizes, nest.parallel_dims, time, {last: lanes}) if parallel else None
-    _Map(b, machine, nest, lanes, division).emit()
+    units = {last: lanes, last - 1: lanes} if turned else {last: lanes}
+    division = split(nest.sizes, nest.parallel_dims, time, units) if parallel else None
+    _Map(b, machine, nest, lanes, division, turned).emit()
 
 
 def _shorter(nest: Nest, lanes: int) -> int:
@@ -52,10 +59,40 @@ def _vector_dimension(nest: Nest, lanes: int) -> tuple[int | None, int]:
     return min(reversed(costs), key=lambda d: costs[d]), lanes
 
 
+def _turned(nest: Nest, vector: int, lanes: int) -> int | None:
+    """A dimension along which inputs lie in memory that the lanes would read one by one."""
+    if nest.sizes[vector] < lanes:
+        return None
+    for d in nest.parallel_dims:
+        moved = [*(e for e in nest.parallel_dims if e not in (d, vector)), d, vector]
+        inputs = nest.rearranged(moved).inputs if d != vector else ()
+        if nest.sizes[d] >= lanes and any(_is_turned(a) for a in inputs):
+            return d
+    return None
+
+
+def _is_turned(access: Access) -> bool:
+    """Whether neighbours in memory differ in the last dimension but one, not in the last."""
+    apart = access.in_memory and access.strides[-1] not in (0, 1)
+    return apart and access.strides[-2] == 1 and access.dtype.bytes >= 4
+
+
 class _Map:
+    """Emits a map whose last dimension runs along the lanes.
+
+    The inputs `turned` are read by blocks of as many rows as lanes, and transposed in registers.
+    """
+
     def __init__(
-        self, b: LoopBuilder, machine: Machine, nest: Nest, lanes: int, division: Split | None
+        self,
+        b: LoopBuilder,
+        machine: Machine,
+        nest: Nest,
+        lanes: int,
+        division: Split | None,
+        turned: Sequence[Access],
     ) -> None:
+        self.turned = turned
         self.b = b
         self.machine = machine
         self.nest = nest
@@ -66,14 +103,21 @@ class _Map:
     def emit(self) -> None:
         frame = self.body.enter(Frame(), {})
         if self.division is None:
+            self._allocate_tiles()
             self._loops(frame, 0, {})
             return
         division = self.division
 
         def run(task: Value) -> None:
+            self._allocate_tiles()
             self._loops(frame, 0, {division.dimension: division.bounds(self.b, task)})
 
         self.b.parallel(division.tasks, run)
+
+    def _allocate_tiles(self) -> None:
+        """Memory of a task for the blocks it transposes."""
+        shape = (self.lanes, self.lanes)
+        self.tiles = {a: self.b.alloca(shape, a.dtype) for a in self.turned}
 
     def _loops(
         self, frame: Frame, dimension: int, bounds: dict[int, tuple[Subscript, Subscript]]
@@ -82,15 +126,84 @@ class _Map:
             self._point(frame)
             return
         lower, upper = bounds.get(dimension, (0, self.nest.sizes[dimension]))
-        if dimension == len(self.nest.sizes) - 1 and self.lanes > 1:
+        last = len(self.nest.sizes) - 1
+        if dimension == last and self.lanes > 1:
             self._vectors(frame, dimension, lower, upper)
             return
+        if self.turned and dimension == last - 1:
+            self._blocks(frame, (lower, upper), bounds.get(last, (0, self.nest.sizes[last])))
+            return
+        self._rows(frame, dimension, lower, upper, bounds)
+
+    def _rows(
+        self,
+        frame: Frame,
+        dimension: int,
+        lower: Subscript,
+        upper: Subscript,
+        bounds: dict[int, tuple[Subscript, Subscript]],
+    ) -> None:
+        """A loop over one dimension around those that follow."""
 
         def step(i: Value, _: list[Value]) -> list[Value]:
             self._loops(self.body.enter(frame, {dimension: i}), dimension + 1, bounds)
             return []
 
         self.b.for_(lower, upper, step)
+
+    def _blocks(
+        self,
+        frame: Frame,
+        across: tuple[Subscript, Subscript],
+        along: tuple[Subscript, Subscript],
+    ) -> None:
+        """Square blocks of the last two dimensions; what they leave over goes row by row."""
+        b, lanes = self.b, self.lanes
+        last = len(self.nest.sizes) - 1
+        middle = part_before(b, across[1], self.nest.sizes[last - 1], lanes)
+        right = part_before(b, along[1], self.nest.sizes[last], lanes)
+
+        def block(i: Value, j: Value) -> None:
+            known = {**frame.positions, last - 1: Linear.of(i)}
+            moved: list[Access] = []
+            for access in self.nest.inputs:
+                tile = self.tiles.get(access)
+                if tile is None:
+                    moved.append(access)
+                    continue
+                rows = [
+                    b.vector_load(
+                        access.buffer, [address(access, {**known, last: Linear.of(j) + k})], lanes
+                    )
+                    for k in range(lanes)
+                ]
+                for k, column in enumerate(b.transpose(rows)):
+                    b.vector_store(column, tile, [k, 0])
+                moved.append(_in_tile(b, tile, last, Linear.of(i), Linear.of(j)))
+            body = Body(b, replace(self.nest, inputs=tuple(moved)), self.nest.body, moved)
+            base = Frame(frame.positions, dict(frame.values))
+
+            def row(k: Value, _: list[Value]) -> list[Value]:
+                at = {last - 1: Linear.of(i) + k, last: Linear.of(j)}
+                self._store(body, body.enter(base, at, Lanes(last, lanes)))
+                return []
+
+            b.for_(0, lanes, row)
+
+        def strip(i: Value, _: list[Value]) -> list[Value]:
+            def step(j: Value, __: list[Value]) -> list[Value]:
+                block(i, j)
+                return []
+
+            b.for_(along[0], right, step, step=lanes)
+            if self.nest.sizes[last] % lanes:
+                after = b.index(Linear.of(i) + lanes)
+                self._rows(frame, last - 1, i, after, {last: (right, along[1])})
+            return []
+
+        b.for_(across[0], middle, strip, step=lanes)
+        if self.nest.sizes[last - 1] % lanes:
+            self._rows(frame, last - 1, middle, across[1], {last: along})
 
     def _vectors(self, frame: Frame, dimension: int, lower: Subscript, upper: Subscript) -> None:
         def block(i: Subscript, lanes: Lanes) -> None:
@@ -100,8 +213,19 @@ class _Map:
         vector_blocks(self.b, self.machine, dimension, size, self.lanes, (lower, upper), block)
 
     def _point(self, frame: Frame) -> None:
-        for value, access in zip(self.body.outputs(frame), self.nest.outputs, strict=True):
+        self._store(self.body, frame)
+
+    def _store(self, body: Body, frame: Frame) -> None:
+        for value, access in zip(body.outputs(frame), self.nest.outputs, strict=True):
             store(self.b, value, access, frame)
+
+
+def _in_tile(b: LoopBuilder, tile: Value, last: int, i: Linear, j: Linear) -> Access:
+    """What a tile holds, addressed as the whole: it begins at (i, j) of the last dimensions."""
+    assert isinstance(tile.type, MemRefType)
+    lanes = tile.type.shape[1]
+    strides = (*(0 for _ in range(last - 1)), lanes, 1)
+    return Access(b.flat(tile), strides, i * -lanes + j * -1)
 
 
 def part_before(b: LoopBuilder, upper: Subscript, size: int, unit: int) -> Subscript:

@@ -19,6 +19,9 @@ TASK_NANOSECONDS = 10_000
 BYTES_PER_NANOSECOND = 12
 OPERATIONS_PER_NANOSECOND = 3
 
+_TRANSPOSED = 4.0
+"""What a vector costs whose elements are read as part of a block, in vector loads."""
+
 _STRIDED = 1.5
 """What one lane of a gather or scatter costs, in vector loads."""
 
@@ -30,7 +33,7 @@ def lanes_for(machine: Machine, nest: Nest) -> int:
     return min(machine.lanes(dtype) for dtype in widest)
 
 
-def access_cost(access: Access, dimension: int, lanes: int) -> float:
+def access_cost(nest: Nest, access: Access, dimension: int, lanes: int) -> float:
     """Cost of reading or writing one vector, in vector loads."""
     match access.strides[dimension]:
         case 0:
@@ -38,7 +41,17 @@ def access_cost(access: Access, dimension: int, lanes: int) -> float:
         case 1:
             return 1.0
         case _:
-            return _STRIDED * lanes
+            return (
+                _TRANSPOSED if is_transposable(nest, access, dimension, lanes) else _STRIDED * lanes
+            )
+
+
+def is_transposable(nest: Nest, access: Access, dimension: int, lanes: int) -> bool:
+    """Whether blocks of a map's input lie along another dimension, to be turned in registers."""
+    if nest.combiners or access not in nest.inputs or access.dtype.bytes < 4:
+        return False
+    along = [d for d in nest.parallel_dims if access.strides[d] == 1 and nest.sizes[d] >= lanes]
+    return bool(along) and nest.sizes[dimension] >= lanes
 
 
 def flops_of(nest: Nest) -> int:
@@ -55,7 +68,7 @@ def flops_of(nest: Nest) -> int:
 def vector_cost(nest: Nest, accesses: Sequence[Access], dimension: int, lanes: int) -> float:
     """Cost of all points when `dimension` runs along the lanes."""
     blocks = -(-nest.sizes[dimension] // lanes) * (nest.points // nest.sizes[dimension])
-    return blocks * (flops_of(nest) + sum(access_cost(a, dimension, lanes) for a in accesses))
+    return blocks * (flops_of(nest) + sum(access_cost(nest, a, dimension, lanes) for a in accesses))
 
 
 def scalar_cost(nest: Nest, accesses: Sequence[Access]) -> float:
