@@ -72,3 +72,7 @@ model Tower[D, L] {
 }
 
 fn stacked[D, L](net: Tower[D, L], x: f32[D]) -> f32 = sum(net(x))
+
+fn moved(line: Line) -> Line = line.with(offset = line.offset + 1.0)
+
+fn fourth(x: f64) -> f64 = x ** 4

@@ -87,7 +87,7 @@ class Compiled:
 
         stages = [known.value for known in Stage]
         if stage not in stages:
-            message = f"there is no stage `{stage}`; there are {', '.join(stages)}"
+            message = f"{self.name}: there is no stage `{stage}`; there are {', '.join(stages)}"
             raise refuse("call.stage", message, self.entry.span)
         return self.compilation.ir(Stage(stage), generic=generic)
 

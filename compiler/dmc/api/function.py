@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, SupportsIndex, cast
+
+import numpy as np
 
 from dmc.api.compiled import Compiled
 from dmc.api.conversion import Describer, PythonValue, fingerprint, refuse
 from dmc.api.entry import apply
 from dmc.api.operators import Operator
-from dmc.api.placeholders import bare_sizes, describe, placeholders
+from dmc.api.placeholders import describe, placeholders, size_names
 from dmc.ir.types import DType
 from dmc.semantics.signature import FunctionReference, Given, Parameter, Signature
 from dmc.semantics.types import FunctionType, GenericKind
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     from dmc.api.module import LoadedProgram
 
 Values = dict[str, PythonValue]
+Bracket = SupportsIndex | type[np.generic] | np.dtype[Any]
+"""What stands in brackets: a size or an element type."""
 
 
 class Function:
@@ -58,9 +62,21 @@ class Function:
         """What this is as an argument of another function; None for a derivative."""
         return None if self.operators else self.checked.reference
 
-    def __getitem__(self, brackets: int | DType | tuple[int | DType, ...]) -> Function:
+    def __getitem__(self, brackets: Bracket | tuple[Bracket, ...]) -> Function:
         given = brackets if isinstance(brackets, tuple) else (brackets,)
-        return Function(self._program, self.checked, self.operators, self._extras, given)
+        values = tuple(map(self._bracket, given))
+        return Function(self._program, self.checked, self.operators, self._extras, values)
+
+    def _bracket(self, value: PythonValue) -> int | DType:
+        """A size, or an element type given as a NumPy type: `f[np.float32]`."""
+        try:
+            if hasattr(value, "__index__") and not isinstance(value, bool):
+                return int(value)
+            kind = cast("type[np.generic]", value) if isinstance(value, type | np.dtype) else object
+            return DType.of(np.dtype(kind))
+        except (TypeError, KeyError):
+            message = f"{self.__name__}: {value!r} in brackets is neither a size nor a dtype"
+            raise refuse("call.argument", message, self.checked.span) from None
 
     def derived(self, operator: Operator, *extras: PythonValue) -> Function:
         """This function under one more differentiation operator and the values it takes."""
@@ -179,8 +195,7 @@ class Function:
         return values, sizes
 
     def _size_names(self) -> list[str]:
-        generics = [g.name for g in self.checked.generics if g.kind is GenericKind.SIZE]
-        return generics + sorted(bare_sizes(self.checked))
+        return size_names(self.checked)
 
     def _size(self, name: str, value: PythonValue) -> int:
         if isinstance(value, bool) or not hasattr(value, "__index__"):
@@ -222,7 +237,7 @@ class BoundMethod:
     def __call__(self, *arguments: PythonValue, **named: PythonValue) -> PythonValue:
         return self.function(self.receiver, *arguments, **named)
 
-    def __getitem__(self, brackets: int | DType | tuple[int | DType, ...]) -> BoundMethod:
+    def __getitem__(self, brackets: Bracket | tuple[Bracket, ...]) -> BoundMethod:
         return BoundMethod(self.function[brackets], self.receiver)
 
     def compile(self, *arguments: PythonValue, **named: PythonValue) -> Compiled:

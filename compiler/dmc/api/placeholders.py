@@ -11,8 +11,10 @@ from dmc.ir.types import DType
 from dmc.semantics.signature import Given, GivenArray, GivenRecord, GivenTuple, Signature
 from dmc.semantics.sizes import Size, SizeError
 from dmc.semantics.types import (
+    GenericKind,
     KeyType,
     RecordType,
+    Role,
     StackType,
     TensorType,
     TupleType,
@@ -21,7 +23,7 @@ from dmc.semantics.types import (
     leaves,
     resolved,
 )
-from dmc_runtime.records import Record, constants_of
+from dmc_runtime.records import Record, constants_of, tree_leaves
 
 
 def bare_sizes(signature: Signature) -> set[str]:
@@ -37,6 +39,36 @@ def bare_sizes(signature: Signature) -> set[str]:
     return {name for axis in axes for name in axis.names() if "." in name}
 
 
+def sizes_in(signature: Signature, values: Mapping[str, PythonValue]) -> dict[str, int]:
+    """The sizes that can be read off values: axes that are declared as a size alone."""
+    found: dict[str, int] = {}
+    for parameter in signature.parameters:
+        if parameter.name not in values:
+            continue
+        value = values[parameter.name]
+        if isinstance(value, Record):
+            constants = constants_of(value).items()
+            found.update({f"{parameter.name}.{name}": int(size) for name, size in constants})
+        declared = [leaf for leaf in leaves(parameter.type) if leaf.role is not Role.HYPER]
+        given = tree_leaves(value)
+        if len(declared) != len(given):
+            continue
+        for leaf, array in zip(declared, given, strict=True):
+            shape: tuple[int, ...] = getattr(array, "shape", ())
+            if isinstance(leaf.type, TensorType) and len(shape) == len(leaf.type.shape):
+                for axis, extent in zip(leaf.type.shape, shape, strict=True):
+                    if isinstance(axis, Size) and axis.names() == frozenset({str(axis)}):
+                        found.setdefault(str(axis), extent)
+    names = set(size_names(signature))
+    return {name: size for name, size in found.items() if name in names}
+
+
+def size_names(signature: Signature) -> list[str]:
+    """Every size of a function: its own, and those of bare records."""
+    own = [g.name for g in signature.generics if g.kind is GenericKind.SIZE]
+    return own + sorted(bare_sizes(signature))
+
+
 def placeholders(
     signature: Signature,
     given: Mapping[str, Given],
@@ -48,11 +80,7 @@ def placeholders(
     Sizes come from `sizes` (by name, `net.D` for the size of a bare record) and from the records
     among `values`. Raises dmc.Error naming a size that is not determined.
     """
-    known = dict(sizes)
-    for name, value in values.items():
-        if isinstance(value, Record):
-            constants = constants_of(value).items()
-            known.update({f"{name}.{key}": int(size) for key, size in constants})
+    known = {**sizes_in(signature, values), **sizes}
     out = dict(given)
     for parameter in signature.parameters:
         if parameter.name not in out and parameter.default is None:

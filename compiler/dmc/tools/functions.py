@@ -12,13 +12,10 @@ from dmc.api.conversion import PythonValue
 from dmc.api.function import Function
 from dmc.api.loading import load
 from dmc.api.module import Module
-from dmc.api.placeholders import bare_sizes, placeholders
+from dmc.api.placeholders import placeholders, size_names, sizes_in
 from dmc.semantics.signature import Signature
-from dmc.semantics.sizes import Size
-from dmc.semantics.types import GenericKind, TensorType, leaves
 from dmc.syntax.errors import Error
 from dmc.tools.failures import UsageError
-from dmc_runtime.records import Record, constants_of, tree_leaves
 
 Sizes = dict[str, int]
 _NAME = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
@@ -84,12 +81,6 @@ def functions_of(module: Module) -> Iterator[str]:
                     yield f"{name}.{member}"
 
 
-def size_names(signature: Signature) -> list[str]:
-    """Every size of a function: its own, and those of bare records."""
-    own = [g.name for g in signature.generics if g.kind is GenericKind.SIZE]
-    return own + sorted(bare_sizes(signature))
-
-
 def require_known(signature: Signature, sizes: Mapping[str, int]) -> None:
     """Raise UsageError for a size that the function does not have."""
     names = size_names(signature)
@@ -134,27 +125,3 @@ def _first_that_fits(
             continue
         return proposal
     return proposals[0]
-
-
-def sizes_in(signature: Signature, values: Mapping[str, PythonValue]) -> Sizes:
-    """The sizes that can be read off values: axes that are declared as a size alone."""
-    found: Sizes = {}
-    for parameter in signature.parameters:
-        if parameter.name not in values:
-            continue
-        value = values[parameter.name]
-        if isinstance(value, Record):
-            for name, constant in constants_of(value).items():
-                found[f"{parameter.name}.{name}"] = int(constant)
-        declared = [leaf for leaf in leaves(parameter.type) if leaf.role.value != "hyperparameter"]
-        given = tree_leaves(value)
-        if len(declared) != len(given):
-            continue
-        for leaf, array in zip(declared, given, strict=True):
-            shape: tuple[int, ...] = getattr(array, "shape", ())
-            if isinstance(leaf.type, TensorType) and len(shape) == len(leaf.type.shape):
-                for axis, extent in zip(leaf.type.shape, shape, strict=True):
-                    if isinstance(axis, Size) and axis.names() == frozenset({str(axis)}):
-                        found.setdefault(str(axis), extent)
-    names = set(size_names(signature))
-    return {name: size for name, size in found.items() if name in names}
