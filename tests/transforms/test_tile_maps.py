@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dmc.dialects import arith, control, tensor
+from dmc.dialects import arith, control, math, tensor
 from dmc.ir import Block, Builder, DType, TensorType, Value
 from dmc.ir import tensor as tensor_type
 from dmc.transforms.batch_maps import BatchMaps
@@ -75,3 +75,52 @@ def test_loops_in_branches_end_although_others_run() -> None:
     module = program([t(6)], code)
     check(module, BatchMaps(), TileMaps(lanes=4), arguments=[x])
     assert counts(module)["control.while"] == 1
+
+
+def test_abandoned_attempts_leave_no_uses() -> None:
+    """Whether what was tried in vain is gone shows when what it used is erased."""
+
+    def code(b: Builder, args: list[Value]) -> list[Value]:
+        def element(b: Builder, point: list[Value]) -> list[Value]:
+            x = tensor.extract(b, args[0], point)
+            types = [t(), t()]
+            condition, body = Block(types), Block(types)
+            at = Builder(condition)
+            control.make_yield(at, [arith.compare(at, arith.Direction.GT, *condition.args)])
+            at = Builder(body)
+            y, z = body.args
+            control.make_yield(at, [arith.multiply(at, y, half), arith.add(at, z, half)])
+            zero = arith.scalar(b, 0.0, F64)
+            return [control.make_while(b, [x, zero], condition, body).results[0]]
+
+        half = arith.scalar(b, 0.5, F64)
+        return build(b, [6], element)
+
+    module = program([t(6)], code)
+    check(module, BatchMaps())
+    outside = set(module.walk())
+    for value in (v for op in outside for v in op.results):
+        assert set(value.users) <= outside
+    check(module, TileMaps(lanes=4))
+    outside = set(module.walk())
+    for value in (v for op in outside for v in op.results):
+        assert set(value.users) <= outside
+
+
+def test_loops_over_scalars_run_in_lanes_too() -> None:
+    def code(b: Builder, args: list[Value]) -> list[Value]:
+        def element(b: Builder, point: list[Value]) -> list[Value]:
+            start = tensor.extract(b, args[0], point)
+            block = Block([control.INDEX, t()])
+            at = Builder(block)
+            control.make_yield(at, [math.sin(at, block.args[1])])
+            return [control.make_for(b, arith.index(b, 5), [start], [], block, 5).results[0]]
+
+        return build(b, [9], element)
+
+    module = program([t(9)], code)
+    check(module, BatchMaps(small_loops=False))
+    assert counts(module)["control.map"] == 1
+    check(module, TileMaps(lanes=4))
+    (loop,) = (op for op in module.walk() if isinstance(op, control.For))
+    assert loop.results[0].type == t(4)

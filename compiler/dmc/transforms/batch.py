@@ -30,6 +30,7 @@ from dmc.ir import (
     shape_of,
 )
 from dmc.transforms.order import reads_of
+from dmc.transforms.scalarize import is_small_work
 
 
 class Unbatchable(Exception):
@@ -40,17 +41,32 @@ class Unbatchable(Exception):
 class Batcher:
     """Batches over axes of `sizes`; values of more than `most_bytes` are refused.
 
-    `divergent`: also loops that run differently at different points.
+    `divergent`: also loops that run differently at different points. `small_loops`: also loops
+    that compute on a few elements at each point.
     """
 
     sizes: Sequence[int]
     divergent: bool = False
+    small_loops: bool = True
     most_bytes: int = 1 << 28
     values: dict[Value, Batched] = field(default_factory=dict[Value, Batched])
+    blocks: list[Block] = field(default_factory=list[Block])
+    """Those begun so far."""
 
     def get(self, value: Value) -> Batched:
         """What `value` became; a value from outside is the same at all points."""
         return self.values.get(value, Batched(value))
+
+    def begin(self, block: Block) -> Block:
+        """Note a block that is going to be filled."""
+        self.blocks.append(block)
+        return block
+
+    def abandon(self) -> None:
+        """Drop the code in blocks that were not finished, so that it no longer uses anything."""
+        for block in self.blocks:
+            if block.parent is None:
+                block.drop_all()
 
     def align(self, builder: Builder, item: Batched, axes: Sequence[int]) -> Value:
         """The whole tensor with all of `axes` leading."""
@@ -87,6 +103,8 @@ class Batcher:
         match op:
             case control.If():
                 return self._if(op, builder, mask)
+            case control.For() | control.While() if not self.small_loops and is_small_work(op):
+                raise Unbatchable("a loop is better run point by point")
             case control.For():
                 return self._for(op, builder, mask)
             case control.While():
@@ -113,7 +131,7 @@ class Batcher:
         if condition.axes:
             return self._select(op, builder, condition, mask)
         ends: list[list[Batched]] = []
-        blocks = [Block(), Block()]
+        blocks = [self.begin(Block()), self.begin(Block())]
         for old, new in zip((op.on_true, op.on_false), blocks, strict=True):
             ends.append(self.run(old, Builder(new, location=builder.location), mask))
         axes = [union(pair) for pair in zip(*ends, strict=True)]
@@ -163,7 +181,7 @@ class Batcher:
         scanned = [self._scan_first(builder, self.get(value)) for value in op.scanned]
         axes = [self.get(value).axes for value in op.inits]
         while True:
-            block = Block([control.INDEX], [op.index.name])
+            block = self.begin(Block([control.INDEX], [op.index.name]))
             self.values[op.index] = Batched(block.args[0])
             self._carry(block, op.carried_args, axes)
             for arg, item in zip(op.scanned_args, scanned, strict=True):
@@ -233,7 +251,7 @@ class Batcher:
         longest = tensor.reduce(builder, count.value, tensor.Kind.MAX, every)
         axes = [self.get(value).axes for value in op.inits]
         while True:
-            block = Block([control.INDEX], [op.index.name])
+            block = self.begin(Block([control.INDEX], [op.index.name]))
             index = block.args[0]
             self.values[op.index] = Batched(index)
             held = self._carry(block, op.carried_args, axes)
@@ -276,7 +294,7 @@ class Batcher:
         first = self._and(builder, mask, self.run(op.condition, builder, mask)[0])
         if first.axes and not self.divergent:
             raise Unbatchable("a loop condition differs from point to point")
-        body = Block()
+        body = self.begin(Block())
         held = self._carry(body, op.body.args, axes)
         flag = Batched(body.add_arg(first.value.type, "active"), first.axes)
         inner = Builder(body, location=builder.location)
@@ -285,7 +303,8 @@ class Batcher:
         nexts = [self._choose(inner, flag, new, old) if flag.axes else new for new, old in pairs]
         grown = _grown(axes, nexts)
         if grown != axes:
-            self._undo(builder, start)
+            body.drop_all()
+            erase_between(builder.block, start, builder.before)
             return grown
         whole = [self.align(inner, item, a) for item, a in zip(nexts, axes, strict=True)]
         for arg, value, a in zip(op.condition.args, whole, axes, strict=True):
@@ -298,10 +317,6 @@ class Batcher:
         every = range(len(first.axes))
         control.make_yield(at, [tensor.reduce(at, test.args[-1], tensor.Kind.ANY, every)])
         return control.make_while(builder, [*inits, first.value], test, body)
-
-    def _undo(self, builder: Builder, after: Operation | None) -> None:
-        """Erase what was built behind `after`."""
-        erase_between(builder.block, after, builder.before)
 
 
 def erase_between(block: Block, after: Operation | None, before: Operation | None) -> None:

@@ -16,25 +16,28 @@ class BatchMaps(Pass):
     """Rewrite each `control.map`, inner before outer, by batching its body.
 
     A map stays when its body holds loops that run differently from point to point, or values that
-    would take more than `most_mebibytes` for all points together.
+    would take more than `most_mebibytes` for all points together. Without `small_loops` it also
+    stays when it holds a loop over a few elements, whose values all points together would send
+    through memory at each iteration (a derivative of a map needs more memory than that).
     """
 
     name = "batch-maps"
     most_mebibytes: int = 256
+    small_loops: bool = True
 
     def run(self, module: Module) -> None:
         for op in reversed(list(module.walk())):
             if isinstance(op, control.Map):
-                batch_map(op, self.most_mebibytes << 20)
+                batch_map(op, self.most_mebibytes << 20, self.small_loops)
 
 
-def batch_map(op: control.Map, most_bytes: int) -> bool:
+def batch_map(op: control.Map, most_bytes: int, small_loops: bool = True) -> bool:
     """Replace `op` by whole-tensor operations; False when it must stay as it is."""
     assert op.parent is not None
     builder = Builder.ahead_of(op)
     builder.location = op.location.by(BatchMaps.name)
     start = op.previous
-    batcher = Batcher(op.sizes, most_bytes=most_bytes)
+    batcher = Batcher(op.sizes, most_bytes=most_bytes, small_loops=small_loops)
     try:
         for axis, (arg, size) in enumerate(zip(op.body.args, op.sizes, strict=True)):
             index = tensor.iota(builder, TensorType((size,), DType.I64))
@@ -42,6 +45,7 @@ def batch_map(op: control.Map, most_bytes: int) -> bool:
             batcher.values[arg] = Batched(index, (axis,))
         elements = batcher.run(op.body, builder, None)
     except (Unbatchable, RuleMissing):
+        batcher.abandon()
         erase_between(op.parent, start, op)
         return False
     axes = range(len(op.sizes))

@@ -21,6 +21,7 @@ from dmc.transforms.kernelize import Kernelize
 from dmc.transforms.plan_memory import PlanMemory
 from dmc.transforms.recognize_contractions import RecognizeContractions
 from dmc.transforms.scalarize import Scalarize
+from dmc.transforms.tile_maps import TileMaps
 
 REQUIRED = frozenset(
     {ExpandAutodiff.name, Inline.name, ExpandDraws.name, ExpandPhilox.name, Kernelize.name}
@@ -40,8 +41,10 @@ def derivatives(without: Iterable[str] = ()) -> list[Pass]:
 
 def optimize(without: Iterable[str] = ()) -> list[Pass]:
     """Tensor level."""
-    whole = [Hoist(), BatchMaps(), *clean(), RecognizeContractions(), Cse(), Dce()]
-    return _chosen([*whole, Scalarize(), *clean(), Hoist()], without)
+    batched = [Hoist(), BatchMaps(small_loops=False), *clean()]
+    contracted = [RecognizeContractions(), Cse(), Dce()]
+    small = [Scalarize(), *clean(), TileMaps(), *clean(), Hoist()]
+    return _chosen([*batched, *contracted, *small], without)
 
 
 def to_kernels(without: Iterable[str] = ()) -> list[Pass]:

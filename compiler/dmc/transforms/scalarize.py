@@ -27,6 +27,9 @@ from dmc.ir import (
 from dmc.ir.passes import Pass
 from dmc.ir.rewriter import replace_op
 
+MOST_ELEMENTS = 16
+MOST_OPERATIONS = 4096
+
 
 @dataclass(frozen=True)
 class Scalarize(Pass):
@@ -38,13 +41,14 @@ class Scalarize(Pass):
     """
 
     name = "scalarize"
-    most_elements: int = 16
-    most_operations: int = 4096
+    most_elements: int = MOST_ELEMENTS
+    most_operations: int = MOST_OPERATIONS
 
     def run(self, module: Module) -> None:
         loops = [op for op in module.walk() if isinstance(op, control.For | control.While)]
         for loop in loops:
-            if loop.parent is not None and not self._is_inside_done(loop) and self._fits(loop):
+            small = is_small_work(loop, self.most_elements, self.most_operations)
+            if small and not self._is_inside_done(loop):
                 builder = Builder.ahead_of(loop)
                 builder.location = loop.location.by(self.name)
                 _Scalarizer(self.most_elements).replace(builder, loop)
@@ -56,19 +60,24 @@ class Scalarize(Pass):
             at = at.parent_op
         return at is None
 
-    def _fits(self, loop: Operation) -> bool:
-        """Whether there is small work in `loop`, and no large work."""
-        operations = 0
-        for op in loop.walk():
-            if op is loop or isinstance(op, MEMORY) or op.has(Trait.TERMINATOR):
-                continue
-            if op.regions or op.has(Trait.CONSTANT):
-                continue
-            size = max((_size(value) for value in op.results), default=0)
-            if size > self.most_elements:
-                return False
-            operations += size * _unrolled(op)
-        return operations <= self.most_operations
+
+def is_small_work(
+    loop: Operation,
+    most_elements: int = MOST_ELEMENTS,
+    most_operations: int = MOST_OPERATIONS,
+) -> bool:
+    """Whether `loop` computes on tensors of a few elements only, and not too often."""
+    operations = 0
+    for op in loop.walk():
+        if op is loop or isinstance(op, MEMORY) or op.has(Trait.TERMINATOR):
+            continue
+        if op.regions or op.has(Trait.CONSTANT):
+            continue
+        size = max((_size(value) for value in op.results), default=0)
+        if size > most_elements:
+            return False
+        operations += size * _unrolled(op)
+    return operations <= most_operations
 
 
 MEMORY = (

@@ -33,7 +33,7 @@ class TileMaps(Pass):
     """
 
     name = "tile-maps"
-    lanes: int = 32
+    lanes: int = 16
 
     def run(self, module: Module) -> None:
         for op in list(module.walk()):
@@ -68,6 +68,8 @@ def _tile(op: control.Map, most_lanes: int) -> None:
     try:
         elements = batcher.run(op.body, inner, None)
     except (Unbatchable, RuleMissing):
+        batcher.abandon()
+        block.drop_all()
         erase_between(op.parent, start, op)
         return
     control.make_yield(inner, [batcher.align(inner, item, (0,)) for item in elements])
