@@ -75,8 +75,14 @@ def compile_native(module: Module, target: Target | None = None, planned: bool =
     results = [tensor_type(v) for v in function.body.terminator.operands]
     executable = Executable(
         code["main"],
-        tuple(ArgumentSpec(t.dtype, t.shape) for t in arguments),
-        tuple(ResultSpec(t.dtype, t.shape) for t in results),
+        tuple(
+            ArgumentSpec(t.dtype, t.shape, donated=i in loops.donated)
+            for i, t in enumerate(arguments)
+        ),
+        tuple(
+            ResultSpec(t.dtype, t.shape, source)
+            for t, source in zip(results, loops.overwrites, strict=True)
+        ),
         lowered.arena_bytes,
         lowered.scratch_bytes,
         code,

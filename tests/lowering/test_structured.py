@@ -194,3 +194,19 @@ def test_map_runs_its_points_as_tasks() -> None:
 
     module = program([tensor(F64, 5, 4), tensor(F64, 3)], write)
     check(module, inputs(module))
+
+
+def test_results_are_left_in_donated_arguments() -> None:
+    def write(b: Builder, args: list[Value]) -> list[Value]:
+        return [add(b, args[0], args[1]), args[1]]
+
+    module = program([tensor(F64, 6), tensor(F64, 6)], write)
+    module.lookup("main").attributes["donated"] = (0,)
+    compiled = compile_native(module, planned=True)
+    assert compiled.loops.overwrites == (0, None)
+    x, y = inputs(module)
+    expected = x + y
+    total, same = compiled(x, y)
+    assert total is x
+    np.testing.assert_array_equal(total, expected)
+    np.testing.assert_array_equal(same, y)

@@ -18,13 +18,16 @@ from dmc.lowering.to_loops import LoopProgram
 class LLVMProgram:
     """Textual LLVM IR with the function `entry`, and the memory that it works in.
 
-    The arena holds `arena_bytes` and behind them `scratch_bytes` for each thread.
+    The arena holds `arena_bytes` and behind them `scratch_bytes` for each thread. `overwrites` and
+    `donated` are those of the loop-level program.
     """
 
     text: str
     entry: str
     arena_bytes: int
     scratch_bytes: int
+    overwrites: tuple[int | None, ...]
+    donated: tuple[int, ...]
 
 
 def to_llvm(program: LoopProgram, engine: Engine) -> LLVMProgram:
@@ -32,7 +35,14 @@ def to_llvm(program: LoopProgram, engine: Engine) -> LLVMProgram:
     lowered = lower_module(program.module, engine.target.machine)
     lowered.module.triple = engine.target.triple
     text = str(lowered.module)
-    return LLVMProgram(text, program.entry, lowered.arena_bytes, lowered.scratch_bytes)
+    return LLVMProgram(
+        text,
+        program.entry,
+        lowered.arena_bytes,
+        lowered.scratch_bytes,
+        program.overwrites,
+        program.donated,
+    )
 
 
 def load(
@@ -46,8 +56,14 @@ def load(
     code = engine.load([program.text], [program.entry], symbols)
     return Executable(
         code[program.entry],
-        tuple(ArgumentSpec(type_.dtype, type_.shape) for type_ in arguments),
-        tuple(ResultSpec(type_.dtype, type_.shape) for type_ in results),
+        tuple(
+            ArgumentSpec(type_.dtype, type_.shape, donated=index in program.donated)
+            for index, type_ in enumerate(arguments)
+        ),
+        tuple(
+            ResultSpec(type_.dtype, type_.shape, overwrites)
+            for type_, overwrites in zip(results, program.overwrites, strict=True)
+        ),
         program.arena_bytes,
         program.scratch_bytes,
         keep=code,

@@ -27,13 +27,14 @@ class LoopProgram:
 
     The entry takes the buffers of all arguments, then of all results, then the arena of
     `arena_bytes` bytes. `overwrites` has for each result the donated argument in whose buffer it is
-    left, or None: such a result must be given that buffer.
+    left, or None: such a result must be given that buffer. Arguments in `donated` may be overwritten.
     """
 
     module: Module
     entry: str
     arena_bytes: int
     overwrites: tuple[int | None, ...]
+    donated: tuple[int, ...]
 
 
 def buffer_type(type_: Type) -> MemRefType:
@@ -68,4 +69,6 @@ def lower_to_loops(module: Module, name: str, machine: Machine) -> LoopProgram:
     overwrites = statements.run_function(source, arguments, results)
     entry.body.args[-1].type = MemRefType((buffers.arena_bytes,), DType.I8)
     out.append(b.finish())
-    return LoopProgram(out, name, buffers.arena_bytes, tuple(overwrites))
+    donated = source.attributes.get("donated", ())
+    assert isinstance(donated, tuple)
+    return LoopProgram(out, name, buffers.arena_bytes, tuple(overwrites), donated)
