@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from weakref import WeakValueDictionary
 
 from dmc.semantics.types import RecordDeclaration, RecordType, StackType, Type
 from dmc.semantics.types import Role as DeclaredRole
@@ -18,6 +19,9 @@ _ROLES = {
 }
 _DECLARATION = "__declaration__"
 
+_loaded: WeakValueDictionary[RecordDeclaration, type[Record]] = WeakValueDictionary()
+"""The classes of all programs: a record may be passed to, and come back from, another program."""
+
 
 class Classes:
     """The record classes of one program, by declaration."""
@@ -26,7 +30,8 @@ class Classes:
         self._classes: dict[RecordDeclaration, type[Record]] = {}
 
     def __getitem__(self, declaration: RecordDeclaration) -> type[Record]:
-        return self._classes[declaration]
+        own = self._classes.get(declaration)
+        return _loaded[declaration] if own is None else own
 
     def __contains__(self, declaration: RecordDeclaration) -> bool:
         return declaration in self._classes
@@ -44,7 +49,7 @@ class Classes:
             for entry in declaration.fields
             if entry.role is not DeclaredRole.HYPER
         ]
-        self._classes[declaration] = make_record(
+        made = self._classes[declaration] = make_record(
             declaration.name,
             fields,
             sizes=[generic.name for generic in declaration.generics] + list(declaration.dims),
@@ -54,6 +59,7 @@ class Classes:
             check=check,
             namespace={**members, _DECLARATION: declaration},
         )
+        _loaded[declaration] = made
 
     def _record_in(self, type_: Type) -> type[Record] | None:
         held = record_in(type_)

@@ -409,42 +409,31 @@ def _describe(given: Given) -> str:
             return f"the function {reference.name}"
 
 
-def _first_leaf(given: Given) -> tuple[int, ...] | None:
-    match given:
-        case GivenArray(_, shape):
-            return shape
-        case GivenRecord(_, fields):
-            return next((s for _, v in fields if (s := _first_leaf(v)) is not None), None)
-        case GivenTuple(items):
-            return next((s for v in items if (s := _first_leaf(v)) is not None), None)
-        case GivenNumber() | GivenFunction():
-            return None
-
-
 def _stack_count(
     declaration: RecordDeclaration, fields: Mapping[str, Given], is_grad: bool
 ) -> int | None:
-    """The leading axis when the record is a stack: its first leaf has more axes than declared."""
+    """The leading axis when the record is a stack: a leaf has more axes than declared."""
     itself = replace(declaration.itself(), is_grad=is_grad)
-    for name, part, _ in children(itself):
-        declared = _axes(part)
-        shape = _first_leaf(fields[name]) if name in fields else None
-        if declared is not None and shape is not None:
-            return shape[0] if len(shape) > declared else None
-    return None
+    found = _first_leaf(itself, GivenRecord(declaration, tuple(fields.items()), is_grad))
+    if found is None:
+        return None
+    declared, shape = found
+    return shape[0] if len(shape) > declared else None
 
 
-def _axes(type_: Type) -> int | None:
-    """The number of axes of the first leaf, unless a pack hides it."""
-    match type_:
-        case TensorType(_, shape):
-            return None if _has_pack(shape) else len(shape)
-        case KeyType():
-            return 0
+def _first_leaf(declared: Type, given: Given) -> tuple[int, tuple[int, ...]] | None:
+    """Declared axes and given shape of the first leaf that has both, unless a pack hides it."""
+    match declared, given:
+        case TensorType(_, shape), GivenArray():
+            return None if _has_pack(shape) else (len(shape), given.shape)
+        case KeyType(), GivenArray():
+            return 0, given.shape
+        case _, GivenRecord(fields=entries):
+            values = dict(entries)
+            parts = ((part, values[name]) for name, part, _ in children(declared) if name in values)
+            return next((leaf for pair in parts if (leaf := _first_leaf(*pair)) is not None), None)
         case _:
-            return next(
-                (n for _, part, _ in children(type_) if (n := _axes(part)) is not None), None
-            )
+            return None
 
 
 def _has_pack(shape: Shape) -> bool:
