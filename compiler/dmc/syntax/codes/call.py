@@ -1,4 +1,4 @@
-"""Error codes of the family `call`: calls from Python."""
+"""Error codes of the family `call`: calls, in programs and from Python."""
 
 from __future__ import annotations
 
@@ -69,5 +69,73 @@ CODES: tuple[Code, ...] = (
         "DMC_NUM_THREADS=many dmc run model.dm loss\n",
         "DMC_NUM_THREADS=2 dmc run model.dm loss\n",
         Language.SHELL,
+    ),
+    Code(
+        "call.count",
+        "a call has too many or too few arguments",
+        "Arguments are given by position or by name; `map`, `split` and the rest of the "
+        "prelude say how many they take.",
+        "fn f(x: f64) -> f64 = x\n\nfn g(x: f64) -> f64 = f(x, x)\n",
+        "fn f(x: f64) -> f64 = x\n\nfn g(x: f64) -> f64 = f(x)\n",
+    ),
+    Code(
+        "call.keyword",
+        "an argument is named that the function does not have, or named twice",
+        "Names are those of the declaration. Functions of the prelude and function values "
+        "take arguments by position only.",
+        "fn f(rate: f64) -> f64 = rate\n\nfn g(x: f64) -> f64 = f(rat = x)\n",
+        "fn f(rate: f64) -> f64 = rate\n\nfn g(x: f64) -> f64 = f(rate = x)\n",
+    ),
+    Code(
+        "call.missing",
+        "an argument or field without default is not given",
+        "Everything without a default is given: arguments of a function, fields of a "
+        "struct, hyperparameters of a sub-model.",
+        "fn f(a: f64, b: f64) -> f64 = a * b\n\nfn g(x: f64) -> f64 = f(x)\n",
+        "fn f(a: f64, b: f64) -> f64 = a * b\n\nfn g(x: f64) -> f64 = f(x, x)\n",
+    ),
+    Code(
+        "call.generic",
+        "a generic parameter is not known from the arguments",
+        "Arguments fix generic parameters through their types. What they do not mention "
+        "is given in brackets, from the first.",
+        "fn pad[K](x: f64) -> f64[K] = [i in 0..K] => x\n\nfn f[K](x: f64) -> f64[K] = pad(x)\n",
+        "fn pad[K](x: f64) -> f64[K] = [i in 0..K] => x\n\nfn f[K](x: f64) -> f64[K] = pad[K](x)\n",
+    ),
+    Code(
+        "call.stage",
+        "there is no such stage of compilation",
+        "A function is seen as tensor, tangent, adjoint, optimized, kernel, loop, llvm or asm.",
+        "mod.loss.ir('tensors', N=3)\n",
+        "mod.loss.ir('tensor', N=3)\n",
+        Language.PYTHON,
+    ),
+    Code(
+        "call.count",
+        "a call has too many or too few arguments",
+        "The message names how many there are to be.",
+        "fn f(x: f64) -> f64 = hypot(x)\n",
+        "fn f(x: f64) -> f64 = hypot(x, 1.0)\n",
+    ),
+    Code(
+        "call.missing",
+        "a call lacks an argument that has no default",
+        "Parameters and fields without a default are always given.",
+        "fn area(w: f64, h: f64) -> f64 = w * h\n\nfn f(x: f64) -> f64 = area(x)\n",
+        "fn area(w: f64, h: f64 = 1.0) -> f64 = w * h\n\nfn f(x: f64) -> f64 = area(x)\n",
+    ),
+    Code(
+        "call.keyword",
+        "an argument is named that the function does not have",
+        "Names are those of the declaration; functions of the prelude take theirs by position.",
+        "fn f(x: f64) -> f64 = exp(x = x)\n",
+        "fn f(x: f64) -> f64 = exp(x)\n",
+    ),
+    Code(
+        "call.generic",
+        "a size or type of the called function is not known",
+        "Sizes follow from the shapes of the arguments; what does not is given in brackets.",
+        "fn steps[T](x: f64) -> f64 = x * T\n\nfn f(x: f64) -> f64 = steps(x)\n",
+        "fn steps[T](x: f64) -> f64 = x * T\n\nfn f(x: f64) -> f64 = steps[3](x)\n",
     ),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dmc.syntax.codes.code import Code
+from dmc.syntax.codes.code import Code, Language
 
 CODES: tuple[Code, ...] = (
     Code(
@@ -18,5 +18,208 @@ CODES: tuple[Code, ...] = (
         "fn score[B, K](w: f32[K], x: f32[B, K]) -> f32 = mean(logsumexp[K](x * w))\n"
         "\n"
         "fn slope[B, K](w: f32[K], x: f32[B, K]) -> f32[K] = grad(score)(w, x)\n",
+    ),
+    Code(
+        "grad.scalar",
+        "`grad` of a function that does not give one float",
+        "A gradient belongs to one number. Of an array take `jacobian` or `vjp`, or "
+        "differentiate its sum. Of a tuple the first component counts.",
+        "fn f[N](x: f64[N]) -> f64[N] = x * x\n\nfn g[N](x: f64[N]) -> f64[N] = grad(f)(x)\n",
+        "fn f[N](x: f64[N]) -> f64 = sum(x * x)\n\nfn g[N](x: f64[N]) -> f64[N] = grad(f)(x)\n",
+    ),
+    Code(
+        "grad.integer",
+        "a derivative in or of something that carries none",
+        "Integers, truth values and keys carry no derivative; `wrt` chooses another parameter.",
+        "fn f(n: i64, x: f64) -> f64 = x ** n\n\nfn g(n: i64, x: f64) -> f64 = grad(f)(n, x)\n",
+        "fn f(n: i64, x: f64) -> f64 = x ** n\n"
+        "\n"
+        "fn g(n: i64, x: f64) -> f64 = grad(f, wrt = x)(n, x)\n",
+    ),
+    Code(
+        "grad.wrt",
+        "`wrt` does not name a parameter that is given",
+        "`wrt` names parameters of the function, fields of them, or a tuple of such.",
+        "fn f(x: f64, y: f64) -> f64 = x * y\n"
+        "\n"
+        "fn g(a: f64, b: f64) -> f64 = grad(f, wrt = b)(a, b)\n",
+        "fn f(x: f64, y: f64) -> f64 = x * y\n"
+        "\n"
+        "fn g(a: f64, b: f64) -> f64 = grad(f, wrt = y)(a, b)\n",
+    ),
+    Code(
+        "grad.uncalled",
+        "a differentiation operator without arguments",
+        "Operators give functions, and functions are called or passed on; they are not stored.",
+        "fn f(x: f64) -> f64 = x * x\n\nfn g(x: f64) -> f64 {\n    let d = grad(f)\n    d(x)\n}\n",
+        "fn f(x: f64) -> f64 = x * x\n\nfn g(x: f64) -> f64 = grad(f)(x)\n",
+    ),
+    Code(
+        "grad.rule",
+        "a `derivative` declaration does not fit its function",
+        "A rule is `jvp`, with one tangent for each input that carries derivatives, or "
+        "`vjp`, with one cotangent. It sees the inputs and the result.",
+        "fn f(x: f64) -> f64 = x * x\n"
+        "\n"
+        "derivative f(x) -> y {\n"
+        "    jvp(dx, dy) = 2.0 * x * dx\n"
+        "}\n",
+        "fn f(x: f64) -> f64 = x * x\n\nderivative f(x) -> y {\n    jvp(dx) = 2.0 * x * dx\n}\n",
+    ),
+    Code(
+        "grad.linear",
+        "a rule is not linear in its vectors",
+        "A derivative is a linear map, and reverse mode transposes it: vectors are added "
+        "to each other and multiplied by what does not depend on them.",
+        "fn f(x: f64) -> f64 = x * x\n"
+        "\n"
+        "derivative f(x) -> y {\n"
+        "    jvp(dx) = 2.0 * x * dx * dx\n"
+        "}\n",
+        "fn f(x: f64) -> f64 = x * x\n\nderivative f(x) -> y {\n    jvp(dx) = 2.0 * x * dx\n}\n",
+    ),
+    Code(
+        "grad.scalar",
+        "a gradient is asked for where the result is not one float",
+        "`grad`, `value_and_grad`, `hessian` and `hvp` differentiate a float; of a tuple, its "
+        "first component. Reduce an array first, take its `jacobian`, or pull one cotangent back "
+        "with `vjp`.",
+        "fn squares[N](x: f64[N]) -> f64[N] = x * x\n"
+        "\n"
+        "fn slope[N](x: f64[N]) -> f64[N] = grad(squares)(x)\n",
+        "fn squares[N](x: f64[N]) -> f64 = sum(x * x)\n"
+        "\n"
+        "fn slope[N](x: f64[N]) -> f64[N] = grad(squares)(x)\n",
+    ),
+    Code(
+        "grad.integer",
+        "a derivative is asked for where there are no floats",
+        "Integers, flags, keys, and frozen or state fields carry no derivative.",
+        "fn twice(n: i64) -> f64 = 2.0 * f64(n)\n\nfn slope(n: i64) -> f64 = grad(twice)(n)\n",
+        "fn twice(x: f64) -> f64 = 2.0 * x\n\nfn slope(x: f64) -> f64 = grad(twice)(x)\n",
+    ),
+    Code(
+        "grad.wrt",
+        "`wrt` names nothing that can be differentiated in",
+        "`wrt` names a parameter, a dotted path into one, or a tuple of these. From Python they "
+        'are strings: `wrt="net.head"`, `wrt=("w", "b")`.',
+        "fn area(w: f64, h: f64) -> f64 = w * h\n"
+        "\n"
+        "fn slope(w: f64, h: f64) -> f64 = grad(area, wrt = width)(w, h)\n",
+        "fn area(w: f64, h: f64) -> f64 = w * h\n"
+        "\n"
+        "fn slope(w: f64, h: f64) -> f64 = grad(area, wrt = w)(w, h)\n",
+    ),
+    Code(
+        "grad.uncalled",
+        "a derivative is used as a value",
+        "Functions are specialised away when a program is compiled, so a derivative is called "
+        "where it is made, or inside a function that is passed on.",
+        "fn square(x: f64) -> f64 = x * x\n\nfn slope(x: f64) -> f64 = grad(square)\n",
+        "fn square(x: f64) -> f64 = x * x\n\nfn slope(x: f64) -> f64 = grad(square)(x)\n",
+    ),
+    Code(
+        "grad.jacobian",
+        "a Jacobian is asked for of something that is not an array",
+        "Each element of the result has a gradient, which a record cannot stack. Take the "
+        "Jacobian of one of its fields, or products with it: `dmc.jvp`, `dmc.vjp`.",
+        "dmc.jacobian(mod.function_giving_a_record)(x)\n",
+        "dmc.jvp(mod.function_giving_a_record, along=dx)(x)\n",
+        Language.PYTHON,
+    ),
+    Code(
+        "grad.check",
+        "a gradient and finite differences disagree",
+        "The message names the arrays. Either a `derivative` declaration is wrong, or the function "
+        "is not smooth on the way of the differences, or it is not finite there.",
+        "dmc check-grad model.dm loss x=-1.0\n",
+        "dmc check-grad model.dm loss x=1.0\n",
+        Language.SHELL,
+    ),
+    Code(
+        "grad.rule",
+        "a `derivative` declaration does not fit its function",
+        "It names the inputs and the result of a function of the same file, and gives `jvp`, "
+        "`vjp` or both. Forward mode needs `jvp`; reverse mode takes `vjp`, or transposes `jvp`.",
+        "fn cube(x: f64) -> f64 = x ** 3\n"
+        "\n"
+        "derivative cube(x, n) -> y {\n"
+        "    jvp(dx) = 3.0 * x ** 2 * dx\n"
+        "}\n",
+        "fn cube(x: f64) -> f64 = x ** 3\n"
+        "\n"
+        "derivative cube(x) -> y {\n"
+        "    jvp(dx) = 3.0 * x ** 2 * dx\n"
+        "}\n",
+    ),
+    Code(
+        "grad.linear",
+        "a derivative rule is not linear in its vectors",
+        "A `jvp` maps a small change of the inputs to the change of the result: twice the one "
+        "gives twice the other. So tangents are added, and multiplied by what does not depend on "
+        "them.",
+        "fn cube(x: f64) -> f64 = x ** 3\n"
+        "\n"
+        "derivative cube(x) -> y {\n"
+        "    jvp(dx) = 3.0 * x ** 2 * dx * dx\n"
+        "}\n",
+        "fn cube(x: f64) -> f64 = x ** 3\n"
+        "\n"
+        "derivative cube(x) -> y {\n"
+        "    jvp(dx) = 3.0 * x ** 2 * dx\n"
+        "}\n",
+    ),
+    Code(
+        "grad.order",
+        "an operation has no derivative of this order yet",
+        "Differentiating again needs the derivative of a derivative. Declare that of the function "
+        "around it: `derivative f(x) -> y { jvp(dx) = … }`.",
+        "",
+        "",
+    ),
+    Code(
+        "grad.while",
+        "reverse mode meets a `while` loop",
+        "How many iterations there will be is not known, and so neither is what to keep of them. "
+        "Count the steps with `for`, use forward mode (`jvp`), or declare the derivative of the "
+        "result, which for a solver needs no iterations at all.",
+        "fn root(a: f64) -> f64 {\n"
+        "    var x = a\n"
+        "    while abs(x * x - a) > 1e-12 { x = 0.5 * (x + a / x) }\n"
+        "    x\n"
+        "}\n"
+        "\n"
+        "fn slope(a: f64) -> f64 = grad(root)(a)\n",
+        "fn root(a: f64) -> f64 {\n"
+        "    var x = a\n"
+        "    while abs(x * x - a) > 1e-12 { x = 0.5 * (x + a / x) }\n"
+        "    x\n"
+        "}\n"
+        "\n"
+        "derivative root(a) -> x {\n"
+        "    jvp(da) = 0.5 * da / x\n"
+        "}\n"
+        "\n"
+        "fn slope(a: f64) -> f64 = grad(root)(a)\n",
+    ),
+    Code(
+        "grad.dynamic_loop",
+        "reverse mode meets a `for` loop whose count is a run-time value",
+        "What the reverse pass keeps of each iteration is laid out when the program is compiled, "
+        "so the count must be a size. Sizes are given in brackets: `f[100](x)`.",
+        "fn grown(x: f64, steps: i64) -> f64 {\n"
+        "    var y = x\n"
+        "    for _ in 0..steps { y = y * y }\n"
+        "    y\n"
+        "}\n"
+        "\n"
+        "fn slope(x: f64, steps: i64) -> f64 = grad(grown)(x, steps)\n",
+        "fn grown[T](x: f64) -> f64 {\n"
+        "    var y = x\n"
+        "    for _ in 0..T { y = y * y }\n"
+        "    y\n"
+        "}\n"
+        "\n"
+        "fn slope[T](x: f64) -> f64 = grad(grown[T])(x)\n",
     ),
 )
