@@ -120,10 +120,12 @@ def index(builder: Builder, dim: int) -> Value:
 def load(
     builder: Builder, source: Value, subscripts: Sequence[Value], in_bounds: bool = False
 ) -> Value:
-    """One element at dynamic subscripts; of a repeated constant just that."""
+    """One element at dynamic subscripts; of a repeated constant or a scalar just that."""
     splat = splat_of(source)
     if splat is not None:
         return arith.scalar(builder, splat, dtype_of(source.type))
+    if not subscripts:
+        return source
     op = kernel.Load([source, *subscripts], {"in_bounds": in_bounds})
     return builder.insert(op).output
 
