@@ -33,7 +33,7 @@ def _reshape(
     take_arguments(context, "reshape", values, 1, node)
     type_ = tensor_operand(context, "reshape", values[0])
     if bracket is None:
-        raise context.fail("call.axis", "`reshape` needs a shape: `reshape[B, D](x)`", node.span)
+        raise context.fail("shape.axis", "`reshape` needs a shape: `reshape[B, D](x)`", node.span)
     shape = shape_items(context, bracket)
     old, new = _volume(type_.shape), _volume(shape)
     if old is None or new is None or old[1] != new[1]:
@@ -84,7 +84,7 @@ def _concat(
         )
         if not ok or not unify(context.facts, scalar(first.element), scalar(type_.element)):
             raise context.fail(
-                "shape.concat", f"{first} and {type_} do not join along axis {axis}", value.span,
+                "shape.mismatch", f"{first} and {type_} do not join along axis {axis}", value.span,
                 str(type_), [(values[0].span, str(first))],
             )  # fmt: skip
         length = type_.shape[axis]
@@ -158,7 +158,7 @@ def _one_hot(
     take_arguments(context, "one_hot", values, 1, node)
     ids = tensor_operand(context, "one_hot", values[0])
     if bracket is None or len(bracket.items) != 1:
-        raise context.fail("call.axis", "`one_hot` needs its size: `one_hot[K](y)`", node.span)
+        raise context.fail("shape.axis", "`one_hot` needs its size: `one_hot[K](y)`", node.span)
     axes = shape_items(context, bracket)
     element = context.number(NumberKind.FLOAT)
     return typed.Builtin(
@@ -176,7 +176,7 @@ def _made(name: str, count: int, kind: NumberKind):
         take_arguments(context, name, values, 0, node)
         shape: tuple[Axis, ...] = shape_items(context, bracket) if bracket is not None else ()
         if len(shape) != 1:
-            raise context.fail("call.axis", f"`{name}` needs its size: `{name}[N]()`", node.span)
+            raise context.fail("shape.axis", f"`{name}` needs its size: `{name}[N]()`", node.span)
         type_ = TensorType(context.number(kind), shape * count)
         return typed.Builtin(type_, node.span, name, (), shape=shape)
 
@@ -189,7 +189,7 @@ def _cast(
     take_arguments(context, "cast", values, 1, node)
     item = bracket.items[0] if bracket is not None and len(bracket.items) == 1 else None
     if not isinstance(item, ast.Name) or item.text not in DTYPES:
-        raise context.fail("call.axis", "`cast` needs its type: `cast[f32](x)`", node.span)
+        raise context.fail("shape.axis", "`cast` needs its type: `cast[f32](x)`", node.span)
     dtype = dtype_named(context, item.text, item.span)
     assert dtype is not None
     type_ = pruned(values[0].type)

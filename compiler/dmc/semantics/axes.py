@@ -34,13 +34,13 @@ def choose_axes(
                 i for i, a in enumerate(shape) if isinstance(a, Pack) and a.name == item.name.text
             ]
             if not found:
-                raise context.fail("call.axis", f"{type_} has no *{item.name.text}", item.span)
+                raise context.fail("shape.axis", f"{type_} has no *{item.name.text}", item.span)
             pack_start = found[0]
             positions.append(found[0])
             continue
         positions.append(_axis(context, item, type_, name))
     if len(set(positions)) < len(positions):
-        raise context.fail("call.axis", "an axis is named twice", bracket.span)
+        raise context.fail("shape.axis", "an axis is named twice", bracket.span)
     kept = tuple(axis for i, axis in enumerate(shape) if i not in positions)
     packs = [i for i, axis in enumerate(shape) if isinstance(axis, Pack)]
     fixed = tuple(
@@ -58,27 +58,27 @@ def _axis(context: Context, item: ast.Item, type_: TensorType, name: str) -> int
     if isinstance(number, ast.IntLit):
         value = sign * number.value
         if not -len(shape) <= value < len(shape):
-            raise context.fail("call.axis", f"{type_} has no axis {value}", item.span)
+            raise context.fail("shape.axis", f"{type_} has no axis {value}", item.span)
         index = value % len(shape)
         packs = [i for i, axis in enumerate(shape) if isinstance(axis, Pack)]
         if packs and (index == packs[0] or (value > 0) == (index > packs[0])):
             raise context.fail(
-                "call.axis", f"axis {value} of {type_} is not one axis", item.span,
+                "shape.axis", f"axis {value} of {type_} is not one axis", item.span,
                 help=[f"`{name}[*S]` reduces the axes of a pack"],
             )  # fmt: skip
         return index
     if isinstance(item, ast.Binder | ast.Slice | ast.Ellipsis | ast.NewAxis | ast.Splat):
-        raise context.fail("call.axis", "an axis is a size or a number", item.span)
+        raise context.fail("shape.axis", "an axis is a size or a number", item.span)
     size = resolve_size(context, item)
     found = [
         i for i, axis in enumerate(shape)
         if isinstance(axis, Size) and same_axis(context.facts, axis, size)
     ]  # fmt: skip
     if not found:
-        raise context.fail("call.axis", f"{type_} has no axis {size}", item.span)
+        raise context.fail("shape.axis", f"{type_} has no axis {size}", item.span)
     if len(found) > 1:
         raise context.fail(
-            "call.axis", f"{size} occurs {len(found)} times in {type_}", item.span,
+            "shape.axis", f"{size} occurs {len(found)} times in {type_}", item.span,
             help=[f"give the number: `{name}[{found[-1]}](…)`"],
         )  # fmt: skip
     return found[0]
@@ -90,7 +90,7 @@ def one_axis(
     """The single axis that brackets choose, counted from the front."""
     if bracket is None or len(bracket.items) != 1:
         raise context.fail(
-            "call.axis", f"`{name}` needs one axis", node.span, help=[f"`{name}[-1](…)`"]
+            "shape.axis", f"`{name}` needs one axis", node.span, help=[f"`{name}[-1](…)`"]
         )
     return _axis(context, bracket.items[0], type_, name)
 

@@ -52,7 +52,7 @@ def check_builder(context: Context, node: ast.Builder) -> typed.Node:
     if isinstance(inner, Hole):
         inner.target = inner = TensorType(inner.element)
     if isinstance(inner, KeyType | FunctionType) or inner == UNIT:
-        raise context.fail("type.builder", f"a builder cannot hold {inner}", node.body.span)
+        raise context.fail("type.array", f"a builder cannot hold {inner}", node.body.span)
     type_: Type = inner
     for entry, info in zip(reversed(ranges), reversed(infos), strict=True):
         if entry.count is None:
@@ -72,7 +72,7 @@ def check_index_reduction(
     """`sum[k](body)`: ranges may be known only at run time."""
     if reduction not in _OVER_INDEXES:
         raise context.fail(
-            "index.reduction", f"`{reduction.value}` reduces axes, not indexes", node.span
+            "index.type", f"`{reduction.value}` reduces axes, not indexes", node.span
         )
     outer = context.barrier
     context.barrier += 1
@@ -134,7 +134,7 @@ def _declare(
                 infos.append(info)
                 elements.append(element)
             case _:
-                raise context.fail("index.item", "an index is a name, or `i in 0..N`", item.span)
+                raise context.fail("index.type", "an index is a name, or `i in 0..N`", item.span)
     return infos, elements
 
 

@@ -173,7 +173,7 @@ def _reduction(
     if bracket is None:
         if reduction is Reduction.SOFTMAX:
             raise context.fail(
-                "call.axis", "`softmax` needs its axis", node.span, help=["`softmax[-1](x)`"]
+                "shape.axis", "`softmax` needs its axis", node.span, help=["`softmax[-1](x)`"]
             )
         axes, shape = AxisChoice(everything=True), ()
     else:
@@ -182,7 +182,7 @@ def _reduction(
     if reduction in (Reduction.ARGMAX, Reduction.ARGMIN):
         element = DType.I32
         if len(axes.positions) > 1 or axes.pack_start is not None:
-            raise context.fail("call.axis", f"`{reduction.value}` takes one axis", node.span)
+            raise context.fail("shape.axis", f"`{reduction.value}` takes one axis", node.span)
     if reduction is Reduction.SOFTMAX:
         shape = type_.shape
     return typed.Reduce(TensorType(element, shape), node.span, reduction, axes, operand)
@@ -205,7 +205,7 @@ def _record_element(context: Context, type_: Type) -> Element:
 def _map(context: Context, arguments: Sequence[ast.Expr], node: ast.Call) -> typed.Node:
     if len(arguments) < 2 or not isinstance(arguments[0], ast.Lambda):
         raise context.fail(
-            "call.arguments", "`map` takes a function and records: `map(fn(p) => …, net)`",
+            "call.count", "`map` takes a function and records: `map(fn(p) => …, net)`",
             node.span,
         )  # fmt: skip
     trees = [context.check(argument) for argument in arguments[1:]]

@@ -62,7 +62,7 @@ def resolve_function(
                 return PreludeHandle(text, node.span)
             if entity is None and prelude.is_function(text):
                 raise context.fail(
-                    "call.value",
+                    "type.call",
                     f"`{text}` is called at once; it is not a value",
                     node.span,
                     help=[f"wrap it in a function: `fn(x) => {context.quote(node)}(x)`"],
@@ -111,10 +111,10 @@ def _handle_of_value(context: Context, node: ast.Expr) -> Handle:
         forward = _find_method(context, type_, "forward")
         if forward is None:
             raise context.fail(
-                "call.forward", f"`{type_.declaration.name}` has no `forward`", node.span
+                "type.call", f"`{type_.declaration.name}` has no `forward`", node.span
             )
         return UserHandle(forward, None, value, node.span)
-    raise context.fail("call.value", f"{type_} cannot be called", node.span, str(type_))
+    raise context.fail("type.call", f"{type_} cannot be called", node.span, str(type_))
 
 
 def _own_receiver(

@@ -90,7 +90,7 @@ def _conversion(context: Context, name: ast.Name, node: ast.Call) -> typed.Node:
     dtype = dtype_named(context, name.text, name.span)
     assert dtype is not None
     if len(node.arguments) != 1 or node.arguments[0].name is not None:
-        raise context.fail("call.arguments", f"`{name.text}` converts one value", node.span)
+        raise context.fail("call.count", f"`{name.text}` converts one value", node.span)
     operand = context.check(node.arguments[0].value)
     type_ = pruned(operand.type)
     match type_:
@@ -112,7 +112,7 @@ def _pull(context: Context, symbol: Symbol, node: ast.Call) -> typed.Node | None
     if not isinstance(type_, FunctionType) or not type_.is_pull:
         return None
     if len(node.arguments) != 1:
-        raise context.fail("call.arguments", f"`{symbol.name}` takes one cotangent", node.span)
+        raise context.fail("call.count", f"`{symbol.name}` takes one cotangent", node.span)
     argument = node.arguments[0].value
     value = context.check(argument, type_.parameters[0])
     expect(context, value, type_.parameters[0], argument.span)

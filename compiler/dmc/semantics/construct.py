@@ -59,7 +59,7 @@ def construct(
                     help=context.suggestion(name, names),
                 )
         if name in given:
-            raise context.fail("call.twice", f"`{name}` is given twice", argument.span)
+            raise context.fail("call.keyword", f"`{name}` is given twice", argument.span)
         given[name] = argument.value
     missing = [name for name in names if name not in given]
     if missing:

@@ -119,13 +119,13 @@ def _generic(context: Context, node: ast.GenericParam) -> Generic:
         return Generic(name, GenericKind.PACK, span)
     if node.kind is None:
         if node.default is not None:
-            raise context.fail("type.generic", "a size has no default", node.default.span)
+            raise context.fail("type.arguments", "a size has no default", node.default.span)
         return Generic(name, GenericKind.SIZE, span)
     if node.kind.text == "record":
         return Generic(name, GenericKind.RECORD, span)
     if node.kind.text != "float":
         raise context.fail(
-            "type.generic",
+            "type.arguments",
             f"`{node.kind.text}` is not a kind of parameter",
             node.kind.span,
             help=["there are `F: float` and `M: record`; a size has no kind: `N`"],
@@ -134,7 +134,7 @@ def _generic(context: Context, node: ast.GenericParam) -> Generic:
     if node.default is not None:
         default = DTYPES.get(node.default.text)
         if default is None or not default.is_float:
-            raise context.fail("type.generic", "a float type is expected", node.default.span)
+            raise context.fail("type.arguments", "a float type is expected", node.default.span)
     return Generic(name, GenericKind.ELEMENT, span, default)
 
 

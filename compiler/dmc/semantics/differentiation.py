@@ -140,7 +140,7 @@ def _inner_call(
         return typed.Call(
             node.type, span, typed.PreludeFunction(node.function), tuple(node.operands)
         )
-    raise context.fail("grad.function", "this is not a function to differentiate", handle.span)
+    raise context.fail("type.call", "this is not a function to differentiate", handle.span)
 
 
 def _paths(context: Context, handle: DerivedHandle, call: typed.Call) -> tuple[list[Path], bool]:

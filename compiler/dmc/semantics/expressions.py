@@ -54,8 +54,6 @@ def check_expression(context: Context, node: ast.Expr, expected: Type | None) ->
     """
     match node:
         case ast.IntLit(value=value):
-            if abs(value) > 2**63 - 1:
-                raise context.fail("type.literal", f"{value} does not fit an i64", node.span)
             return typed.Literal(context.untyped(NumberKind.NUMBER), node.span, value)
         case ast.FloatLit(value=value):
             return typed.Literal(context.untyped(NumberKind.FLOAT), node.span, value)
@@ -276,7 +274,7 @@ def _array(context: Context, node: ast.ArrayLit) -> typed.Node:
     items: list[typed.Node] = []
     for item in node.bracket.items:
         if isinstance(item, ast.Binder | ast.Slice | ast.Ellipsis | ast.Splat | ast.NewAxis):
-            raise context.fail("syntax.array", "an array literal holds values", item.span)
+            raise context.fail("type.array", "an array literal holds values", item.span)
         items.append(context.check(item))
     first = items[0]
     for item in items[1:]:
@@ -416,14 +414,14 @@ def _value_span(node: typed.Node) -> Span:
 def _checkpoint(context: Context, node: ast.Checkpoint, expected: Type | None) -> typed.Node:
     if isinstance(node.body, ast.Block):
         if node.every is not None:
-            raise context.fail("syntax.checkpoint", "`checkpoint[k]` is for loops", node.every.span)
+            raise context.fail("loop.checkpoint", "`checkpoint[k]` is for loops", node.every.span)
         return check_block(context, node.body, expected)
     every = -1
     if node.every is not None:
         item = node.every.items[0]
         if len(node.every.items) != 1 or not isinstance(item, ast.IntLit) or item.value < 1:
             raise context.fail(
-                "syntax.checkpoint", "`checkpoint[k]` takes one positive number", node.every.span
+                "loop.checkpoint", "`checkpoint[k]` takes one positive number", node.every.span
             )
         every = item.value
     return check_for(context, node.body, every)

@@ -126,7 +126,7 @@ def _select(
         axis = rest.pop(0)
         if isinstance(axis, Pack):
             raise context.fail(
-                "index.pack", f"the axes of {axis} cannot be indexed one by one", item.span,
+                "index.count", f"the axes of {axis} cannot be indexed one by one", item.span,
                 help=["count from the end: `x[..., i]`"],
             )  # fmt: skip
         if isinstance(axis, Stretch):
@@ -135,7 +135,7 @@ def _select(
         if isinstance(at, typed.AtIndex) and axes:
             if gathered is not None:
                 raise context.fail(
-                    "index.gather", "one axis at a time is gathered", item.span, "",
+                    "index.count", "one axis at a time is gathered", item.span, "",
                     [(gathered, "the first")], ["write a builder: `[p] => x[a[p], b[p]]`"],
                 )  # fmt: skip
             gathered = item.span
@@ -151,7 +151,7 @@ def _item(
         case ast.Slice():
             return _slice(context, item, axis)
         case ast.Splat() | ast.Binder():
-            raise context.fail("index.item", "this is not an index", item.span)
+            raise context.fail("index.type", "this is not an index", item.span)
         case ast.Ellipsis() | ast.NewAxis():
             raise TypeError("handled by the caller")
         case _:

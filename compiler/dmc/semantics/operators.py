@@ -224,7 +224,7 @@ def needs_float(context: Context, function: str, operand: typed.Node, span: Span
         if require_float(element) is None:
             text = element_text(element)
             raise context.fail(
-                "type.float",
+                "type.operand",
                 f"`{function}` needs floats, not {text}",
                 span,
                 str(pruned(operand.type)),

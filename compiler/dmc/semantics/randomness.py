@@ -47,7 +47,7 @@ def check_split(context: Context, arguments: Sequence[ast.Expr], node: ast.Call)
         constant = size.constant if size is not None else None
         if constant is None or constant < 1 or len(arguments) > 2:
             raise context.fail(
-                "call.arguments", "`split(key, n)` takes a literal count", arguments[1].span,
+                "call.count", "`split(key, n)` takes a literal count", arguments[1].span,
                 help=["for many keys fold the index in: `fold(key, i)`"],
             )  # fmt: skip
         count = constant

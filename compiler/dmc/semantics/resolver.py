@@ -137,7 +137,7 @@ def resolve_size(context: Context, node: ast.Expr) -> Size:
     _prove_divisions(context, node)
     constant = size.constant
     if constant is not None and constant < 0:
-        raise context.fail("shape.negative", f"a size cannot be {constant}", node.span)
+        raise context.fail("shape.size", f"a size cannot be {constant}", node.span)
     if isinstance(node, ast.Name | ast.IntLit):
         return size
     return size.spelled(context.quote(node))
@@ -232,7 +232,7 @@ def shape_items(context: Context, bracket: ast.Bracket) -> Shape:
             case ast.Splat(name=name):
                 axes.append(pack_named(context, name))
             case ast.Binder() | ast.Slice() | ast.Ellipsis() | ast.NewAxis():
-                raise context.fail("type.axis", "a shape is made of sizes", item.span)
+                raise context.fail("shape.value", "a shape is made of sizes", item.span)
             case _:
                 axes.append(resolve_size(context, item))
     return tuple(axes)
@@ -256,7 +256,7 @@ def resolve_type(context: Context, node: ast.TypeExpr, bare_name: str | None = N
             size = resolve_size(context, count)
             item = resolve_type(context, element, bare_name)
             if isinstance(item, KeyType | FunctionType):
-                raise context.fail("type.stack", f"a {item} cannot be stacked", node.span)
+                raise context.fail("type.array", f"a {item} cannot be stacked", node.span)
             return stack(size, item)
         case ast.NamedType(name=name, arguments=arguments):
             parts = tuple(part.text for part in name.parts)
@@ -345,7 +345,7 @@ def _axes(context: Context, items: Sequence[ast.Item] | None) -> tuple[Axis, ...
             case ast.Splat(name=name):
                 axes.append(pack_named(context, name))
             case ast.Binder() | ast.Slice() | ast.Ellipsis() | ast.NewAxis():
-                raise context.fail("type.axis", "an axis of a type is a size", item.span)
+                raise context.fail("shape.value", "an axis of a type is a size", item.span)
             case _:
                 axes.append(resolve_size(context, item))
     return tuple(axes)
@@ -357,7 +357,7 @@ def pack_named(context: Context, name: ast.Identifier) -> Pack:
         raise context.unknown(name.text, name.span)
     if not isinstance(entity, PackEntity):
         raise context.fail(
-            "type.axis", f"`{name.text}` is not a shape parameter", name.span,
+            "shape.value", f"`{name.text}` is not a shape parameter", name.span,
             help=[f"declare it as `*{name.text}`"],
         )  # fmt: skip
     return Pack(entity.name)

@@ -166,7 +166,7 @@ def bind_pattern(
             if name.text == "_":
                 return None
             if kind is SymbolKind.VAR and isinstance(pruned(type_), FunctionType):
-                raise context.fail("type.function", "a `var` cannot hold a function", name.span)
+                raise context.fail("type.value", "a `var` cannot hold a function", name.span)
             return context.local(name, kind, type_, statement, affine)
         case ast.TuplePattern(elements=elements):
             inner = pruned(type_)
@@ -264,7 +264,7 @@ def _augmented(
     from dmc.semantics.expressions import binary
 
     if isinstance(target, ast.Tuple):
-        raise context.fail("syntax.target", "one target at a time", target.span)
+        raise context.fail("value.immutable", "one target at a time", target.span)
     place = _place(context, target)
     current = _read(context, place, target.span)
     change = context.check(value)
@@ -337,7 +337,7 @@ def _place(context: Context, target: ast.Expr) -> typed.Place:
             items, type_ = check_items(context, current, bracket, target.span)
             return typed.Place(place.symbol, (*place.path, items), type_, target.span)
         case _:
-            raise context.fail("syntax.target", "this cannot be assigned", target.span)
+            raise context.fail("value.immutable", "this cannot be assigned", target.span)
 
 
 def _state_place(context: Context, entity: FieldEntity, span: Span) -> typed.Place:

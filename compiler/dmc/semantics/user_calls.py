@@ -76,7 +76,7 @@ def _arrange(
         index = names.index(argument.name.text)
         if given[index] is not None:
             raise context.fail(
-                "call.twice", f"`{argument.name.text}` is given twice", argument.span
+                "call.keyword", f"`{argument.name.text}` is given twice", argument.span
             )
         given[index] = argument.value
     for parameter, value in zip(declaration.parameters, given, strict=True):

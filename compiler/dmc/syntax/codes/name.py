@@ -36,4 +36,26 @@ CODES: tuple[Code, ...] = (
         "struct P {\n    x: f64\n}\n\nfn f(p: P) -> f64 = p.y\n",
         "struct P {\n    x: f64\n}\n\nfn f(p: P) -> f64 = p.x\n",
     ),
+    Code(
+        "name.module",
+        "an imported module is not there",
+        "`import a.b` is `a/b.dm` beside the file, or in the standard library.",
+        "import neural\n\nfn f(x: f64) -> f64 = x\n",
+        "import nn\n\nfn f(x: f64) -> f64 = x\n",
+    ),
+    Code(
+        "name.cycle",
+        "modules import each other",
+        "Each module is checked after those it imports. Move what both need into a third.",
+        "",
+        "",
+    ),
+    Code(
+        "name.recursive",
+        "a function calls itself",
+        "Loops suffice for numerical work, and without recursion the memory of reverse "
+        "mode stays bounded. Use `for` or `while`.",
+        "fn f(n: i64) -> i64 = if n > 0 { n * f(n - 1) } else { 1 }\n",
+        "fn f(n: i64) -> i64 {\n    var t = 1\n    for i in 0..n { t = t * (i + 1) }\n    t\n}\n",
+    ),
 )

@@ -31,4 +31,44 @@ CODES: tuple[Code, ...] = (
         "\n"
         "fn f(var net: Count, x: f64) -> f64 = net(x)\n",
     ),
+    Code(
+        "state.field",
+        "an assignment to a field that is not `state`",
+        "Parameters change by training, hyperparameters not at all. What a function of "
+        "the model may assign is declared `state`.",
+        "model M[N] {\n"
+        "    param w: f32[N] = ones\n"
+        "    mut fn forward(x: f32[N]) -> f32[N] {\n"
+        "        w = x\n"
+        "        x\n"
+        "    }\n"
+        "}\n",
+        "model M[N] {\n"
+        "    state w: f32[N] = ones\n"
+        "    mut fn forward(x: f32[N]) -> f32[N] {\n"
+        "        w = x\n"
+        "        x\n"
+        "    }\n"
+        "}\n",
+    ),
+    Code(
+        "state.function",
+        "state assigned outside a `mut fn`",
+        "A function that assigns state says so with `mut`; it then needs a receiver that "
+        "is a `var`.",
+        "model M {\n"
+        "    state seen: i64 = 0\n"
+        "    fn forward(x: f32) -> f32 {\n"
+        "        seen += 1\n"
+        "        x\n"
+        "    }\n"
+        "}\n",
+        "model M {\n"
+        "    state seen: i64 = 0\n"
+        "    mut fn forward(x: f32) -> f32 {\n"
+        "        seen += 1\n"
+        "        x\n"
+        "    }\n"
+        "}\n",
+    ),
 )

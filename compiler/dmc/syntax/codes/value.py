@@ -22,4 +22,11 @@ CODES: tuple[Code, ...] = (
         "fn f(x: f64) -> f64 {\n    let s = x\n    s += 1.0\n    s\n}\n",
         "fn f(x: f64) -> f64 {\n    var s = x\n    s += 1.0\n    s\n}\n",
     ),
+    Code(
+        "value.none",
+        "there is no value to bind",
+        "Loops that only assign and blocks that end in a statement have no value.",
+        "fn f(x: f64) -> f64 {\n    var y = x\n    let z = for i in 0..3 { y = y * x }\n    y\n}\n",
+        "fn f(x: f64) -> f64 {\n    var y = x\n    for i in 0..3 { y = y * x }\n    y\n}\n",
+    ),
 )
