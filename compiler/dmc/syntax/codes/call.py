@@ -110,32 +110,4 @@ CODES: tuple[Code, ...] = (
         "mod.loss.ir('tensor', N=3)\n",
         Language.PYTHON,
     ),
-    Code(
-        "call.count",
-        "a call has too many or too few arguments",
-        "The message names how many there are to be.",
-        "fn f(x: f64) -> f64 = hypot(x)\n",
-        "fn f(x: f64) -> f64 = hypot(x, 1.0)\n",
-    ),
-    Code(
-        "call.missing",
-        "a call lacks an argument that has no default",
-        "Parameters and fields without a default are always given.",
-        "fn area(w: f64, h: f64) -> f64 = w * h\n\nfn f(x: f64) -> f64 = area(x)\n",
-        "fn area(w: f64, h: f64 = 1.0) -> f64 = w * h\n\nfn f(x: f64) -> f64 = area(x)\n",
-    ),
-    Code(
-        "call.keyword",
-        "an argument is named that the function does not have",
-        "Names are those of the declaration; functions of the prelude take theirs by position.",
-        "fn f(x: f64) -> f64 = exp(x = x)\n",
-        "fn f(x: f64) -> f64 = exp(x)\n",
-    ),
-    Code(
-        "call.generic",
-        "a size or type of the called function is not known",
-        "Sizes follow from the shapes of the arguments; what does not is given in brackets.",
-        "fn steps[T](x: f64) -> f64 = x * T\n\nfn f(x: f64) -> f64 = steps(x)\n",
-        "fn steps[T](x: f64) -> f64 = x * T\n\nfn f(x: f64) -> f64 = steps[3](x)\n",
-    ),
 )

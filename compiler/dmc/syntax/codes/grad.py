@@ -79,46 +79,6 @@ CODES: tuple[Code, ...] = (
         "fn f(x: f64) -> f64 = x * x\n\nderivative f(x) -> y {\n    jvp(dx) = 2.0 * x * dx\n}\n",
     ),
     Code(
-        "grad.scalar",
-        "a gradient is asked for where the result is not one float",
-        "`grad`, `value_and_grad`, `hessian` and `hvp` differentiate a float; of a tuple, its "
-        "first component. Reduce an array first, take its `jacobian`, or pull one cotangent back "
-        "with `vjp`.",
-        "fn squares[N](x: f64[N]) -> f64[N] = x * x\n"
-        "\n"
-        "fn slope[N](x: f64[N]) -> f64[N] = grad(squares)(x)\n",
-        "fn squares[N](x: f64[N]) -> f64 = sum(x * x)\n"
-        "\n"
-        "fn slope[N](x: f64[N]) -> f64[N] = grad(squares)(x)\n",
-    ),
-    Code(
-        "grad.integer",
-        "a derivative is asked for where there are no floats",
-        "Integers, flags, keys, and frozen or state fields carry no derivative.",
-        "fn twice(n: i64) -> f64 = 2.0 * f64(n)\n\nfn slope(n: i64) -> f64 = grad(twice)(n)\n",
-        "fn twice(x: f64) -> f64 = 2.0 * x\n\nfn slope(x: f64) -> f64 = grad(twice)(x)\n",
-    ),
-    Code(
-        "grad.wrt",
-        "`wrt` names nothing that can be differentiated in",
-        "`wrt` names a parameter, a dotted path into one, or a tuple of these. From Python they "
-        'are strings: `wrt="net.head"`, `wrt=("w", "b")`.',
-        "fn area(w: f64, h: f64) -> f64 = w * h\n"
-        "\n"
-        "fn slope(w: f64, h: f64) -> f64 = grad(area, wrt = width)(w, h)\n",
-        "fn area(w: f64, h: f64) -> f64 = w * h\n"
-        "\n"
-        "fn slope(w: f64, h: f64) -> f64 = grad(area, wrt = w)(w, h)\n",
-    ),
-    Code(
-        "grad.uncalled",
-        "a derivative is used as a value",
-        "Functions are specialised away when a program is compiled, so a derivative is called "
-        "where it is made, or inside a function that is passed on.",
-        "fn square(x: f64) -> f64 = x * x\n\nfn slope(x: f64) -> f64 = grad(square)\n",
-        "fn square(x: f64) -> f64 = x * x\n\nfn slope(x: f64) -> f64 = grad(square)(x)\n",
-    ),
-    Code(
         "grad.jacobian",
         "a Jacobian is asked for of something that is not an array",
         "Each element of the result has a gradient, which a record cannot stack. Take the "
@@ -135,39 +95,6 @@ CODES: tuple[Code, ...] = (
         "dmc check-grad model.dm loss x=-1.0\n",
         "dmc check-grad model.dm loss x=1.0\n",
         Language.SHELL,
-    ),
-    Code(
-        "grad.rule",
-        "a `derivative` declaration does not fit its function",
-        "It names the inputs and the result of a function of the same file, and gives `jvp`, "
-        "`vjp` or both. Forward mode needs `jvp`; reverse mode takes `vjp`, or transposes `jvp`.",
-        "fn cube(x: f64) -> f64 = x ** 3\n"
-        "\n"
-        "derivative cube(x, n) -> y {\n"
-        "    jvp(dx) = 3.0 * x ** 2 * dx\n"
-        "}\n",
-        "fn cube(x: f64) -> f64 = x ** 3\n"
-        "\n"
-        "derivative cube(x) -> y {\n"
-        "    jvp(dx) = 3.0 * x ** 2 * dx\n"
-        "}\n",
-    ),
-    Code(
-        "grad.linear",
-        "a derivative rule is not linear in its vectors",
-        "A `jvp` maps a small change of the inputs to the change of the result: twice the one "
-        "gives twice the other. So tangents are added, and multiplied by what does not depend on "
-        "them.",
-        "fn cube(x: f64) -> f64 = x ** 3\n"
-        "\n"
-        "derivative cube(x) -> y {\n"
-        "    jvp(dx) = 3.0 * x ** 2 * dx * dx\n"
-        "}\n",
-        "fn cube(x: f64) -> f64 = x ** 3\n"
-        "\n"
-        "derivative cube(x) -> y {\n"
-        "    jvp(dx) = 3.0 * x ** 2 * dx\n"
-        "}\n",
     ),
     Code(
         "grad.order",

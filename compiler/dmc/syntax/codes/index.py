@@ -44,7 +44,8 @@ CODES: tuple[Code, ...] = (
         "a slice without a static length",
         "Sizes never come from values, so both ends of a slice differ by a size.",
         "fn f[N](x: f64[N], n: i64) -> f64 = sum(x[:n])\n",
-        "fn f[N, K](x: f64[N], n: i64, w: f64[K]) -> f64 = sum(x[n : n + K] * w)\n",
+        "fn f[N, K](x: f64[N], n: i64, w: f64[K]) -> f64 requires K <= N =\n"
+        "    sum(x[n : n + K] * w)\n",
     ),
     Code(
         "index.size",

@@ -133,8 +133,8 @@ CODES: tuple[Code, ...] = (
         "the body of a function value follows `=>`",
         "`->` stands before the type of a result; `=>` stands before the body of a function value "
         "or of a builder.",
-        "fn f(x: f64) -> f64 {\n    let g = fn(y) -> y * y\n    g(x)\n}\n",
-        "fn f(x: f64) -> f64 {\n    let g = fn(y) => y * y\n    g(x)\n}\n",
+        "fn f(x: f64) -> f64 {\n    let g = fn(y: f64) -> y * y\n    g(x)\n}\n",
+        "fn f(x: f64) -> f64 {\n    let g = fn(y: f64) => y * y\n    g(x)\n}\n",
     ),
     Code(
         "syntax.record",
