@@ -39,8 +39,8 @@ def error(got: Any, wanted: Any, least: float = 0.0) -> float:
     return float(np.max(difference, initial=0.0)) / scale
 
 
-def close(got: Any, wanted: Any, tolerance: float, what: str = "value") -> None:
-    off = error(got, wanted)
+def close(got: Any, wanted: Any, tolerance: float, what: str = "value", least: float = 0.0) -> None:
+    off = error(got, wanted, least)
     assert off <= tolerance, f"{what} is off by {off:.2e}"
 
 
