@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, cast
 
 import numpy as np
@@ -38,6 +39,12 @@ def tensor_type(value: Value) -> TensorType:
     return value.type
 
 
+@cache
+def engine(target: Target) -> Engine:
+    """One engine for all tests of a target: starting LLVM's JIT takes longer than a test."""
+    return Engine(target)
+
+
 @dataclass
 class Compiled:
     """`main` at loop level and as machine code."""
@@ -69,7 +76,7 @@ def compile_native(module: Module, target: Target | None = None, planned: bool =
     lowered = lower_module(loops.module, target.machine)
     lowered.module.triple = target.triple
     symbols = {PARALLEL_FOR: pool().parallel_for}
-    code = Engine(target).load([str(lowered.module)], ["main"], symbols)
+    code = engine(target).load([str(lowered.module)], ["main"], symbols)
     function = func.lookup(module, "main")
     arguments = [tensor_type(v) for v in function.body.args]
     results = [tensor_type(v) for v in function.body.terminator.operands]
