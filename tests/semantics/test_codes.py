@@ -13,11 +13,16 @@ from dmc.syntax.errors import Error
 
 SOURCES = Path(__file__).parents[2] / "compiler" / "dmc" / "semantics"
 CHECKED = ("name", "type", "shape", "index", "grad", "state", "value", "loop", "key", "call")
+FORM = re.compile(rf'"((?:{"|".join((*CHECKED, "feature"))})\.[a-z_]+)"')
+REPORTED = {
+    code for path in SOURCES.rglob("*.py") for code in FORM.findall(path.read_text("utf-8"))
+}
+# Codes of these families that no later stage reports; those have their own tests.
 ROWS = [
     code
     for family in CHECKED
     for code in FAMILIES[family]
-    if code.language is Language.DM and code.failing
+    if code.language is Language.DM and code.failing and code.name in REPORTED
 ]
 
 
@@ -34,12 +39,8 @@ def test_row(code: Code) -> None:
 
 
 def test_every_code_that_is_reported_has_a_row() -> None:
-    form = re.compile(rf'"((?:{"|".join((*CHECKED, "feature"))})\.[a-z_]+)"')
-    used = {
-        found for path in SOURCES.rglob("*.py") for found in form.findall(path.read_text("utf-8"))
-    }
     rows = {code.name for family in (*CHECKED, "feature") for code in FAMILIES[family]}
-    assert used - rows == set()
+    assert REPORTED - rows == set()
 
 
 def test_modules_that_import_each_other(tmp_path: Path) -> None:
