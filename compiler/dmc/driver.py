@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import enum
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 
 from dmc.autodiff import differentiate
 from dmc.autodiff.activity import is_differentiable
 from dmc.autodiff.errors import NotDifferentiable
-from dmc.dialects import autodiff, func
-from dmc.ir import Module, PassFailure, RuleMissing, TensorType, VerifyError
+from dmc.dialects import arith, autodiff, func
+from dmc.ir import Builder, Module, PassFailure, RuleMissing, TensorType, VerifyError
 from dmc.ir.parser import IRSyntaxError, parse
 from dmc.ir.passes import Pass, PassManager, parse_pipeline
 from dmc.ir.printer import print_module
@@ -70,6 +70,25 @@ class Compilation:
         self._on_print = on_print
         self.seconds: list[tuple[str, float]] = []
         """The time of each pass that has run."""
+
+    def specialized(self, integers: Mapping[int, int]) -> Compilation:
+        """The same entry compiled for known values of some 0-d integer arguments, by position.
+
+        They remain arguments, and are not looked at.
+        """
+        module = self.tensor.copy()
+        block = func.lookup(module, self.entry).body
+        builder = Builder(block, block.first)
+        for index, value in integers.items():
+            argument = block.args[index]
+            argument.replace_all_uses_with(arith.constant(builder, value, argument.type))
+        return Compilation(
+            module,
+            self.entry,
+            engine=self._engine,
+            print_after=self._print_after,
+            on_print=self._on_print,
+        )
 
     @property
     def engine(self) -> Engine:

@@ -10,7 +10,7 @@ from dmc.api.entry import Entry
 from dmc.api.marshal import Marshal
 from dmc.api.records import Classes
 from dmc.ir.types import Array
-from dmc.syntax.errors import Error
+from dmc.syntax.errors import DerivativeError, Error
 
 if TYPE_CHECKING:
     from dmc.driver import Compilation
@@ -36,6 +36,9 @@ class Compiled:
         ]
         self._make = marshal.maker(entry.result)
         self._mismatch: type[ArgumentMismatch] = ArgumentMismatch
+        types = enumerate(self.compilation.argument_types)
+        self._integers = [i for i, t in types if t.dtype.is_integer and not t.shape]
+        self._by_integers: dict[tuple[int, ...], Compilation] | None = None
 
     @property
     def parameters(self) -> tuple[str, ...]:
@@ -59,10 +62,33 @@ class Compiled:
         for take, value in zip(self._takers, arguments, strict=True):
             take(value, arrays)
         try:
-            results = self.compilation.executable(*arrays)
+            results = self._compilation_for(arrays).executable(*arrays)
         except self._mismatch as failure:
             raise self._refusal(failure.index, arrays) from None
         return self._make(iter(results))
+
+    def _compilation_for(self, arrays: Sequence[Array]) -> Compilation:
+        """The program itself, or the one for these values of its integer arguments.
+
+        Reverse mode through a `for` needs the count at compile time. Where an integer argument
+        decides it, the program is compiled for each value that the argument takes.
+        """
+        if self._by_integers is None:
+            try:
+                _ = self.compilation.executable
+                return self.compilation
+            except DerivativeError as failure:
+                is_count = failure.diagnostics[0].code == "grad.dynamic_loop"
+                if not is_count or not self._integers:
+                    raise
+                self._by_integers = {}
+        values = tuple(int(arrays[index]) for index in self._integers)
+        known = self._by_integers.get(values)
+        if known is None:
+            known = self.compilation.specialized(dict(zip(self._integers, values, strict=True)))
+            _ = known.executable
+            self._by_integers[values] = known
+        return known
 
     def _refusal(self, index: int | None, arrays: Sequence[Array]) -> Error:
         assert index is not None

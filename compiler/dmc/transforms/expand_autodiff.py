@@ -16,6 +16,7 @@ from dmc.transforms.cse import Cse
 from dmc.transforms.dce import Dce
 from dmc.transforms.hoist import Hoist
 from dmc.transforms.inline import Inline
+from dmc.transforms.propagate_integers import PropagateIntegers
 from dmc.transforms.recognize_contractions import RecognizeContractions
 from dmc.transforms.split_checkpoints import SplitCheckpoints
 
@@ -41,7 +42,7 @@ def _prepare() -> list[Pass]:
     """Simple programs have simple derivatives; whole tensors simpler ones than maps."""
     clean = [Canonicalize(), Cse(), Dce()]
     whole = [Hoist(), BatchMaps(), *clean, RecognizeContractions(), *clean]
-    return [Inline(), Dce(), *clean, *whole, SplitCheckpoints()]
+    return [Inline(), Dce(), PropagateIntegers(), *clean, *whole, SplitCheckpoints()]
 
 
 def _requests(root: Operation) -> Iterator[autodiff.Jvp | autodiff.Vjp]:
