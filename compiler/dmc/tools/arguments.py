@@ -17,6 +17,7 @@ import numpy as np
 from dmc.api.conversion import PythonValue
 from dmc.api.function import Function
 from dmc.api.module import Module
+from dmc.api.placeholders import sizes_in
 from dmc.api.storage import restore
 from dmc.ir.types import Array, DType
 from dmc.semantics.signature import Parameter
@@ -58,6 +59,7 @@ class Call:
     function: Function
     values: dict[str, PythonValue]
     sizes: Sizes
+    """Those that do not follow from arguments that were given."""
 
     def named(self) -> dict[str, PythonValue]:
         """What the function is called with."""
@@ -103,7 +105,8 @@ def prepare(module: Module, function: Function, options: argparse.Namespace) -> 
     if drawer.drawn:
         listed = ", ".join(drawer.drawn)
         print(f"dmc: drawn with seed {options.seed}: {listed}", file=sys.stderr)
-    return Call(function, values, sizes)
+    inferred = sizes_in(signature, given)
+    return Call(function, values, {n: v for n, v in sizes.items() if n not in inferred})
 
 
 def _by_path(arguments: Sequence[str]) -> dict[str, str]:
@@ -210,9 +213,18 @@ class _Drawer:
     def _value(self, type_: Type, path: str) -> PythonValue:
         if path in self.texts:
             return _Reader(self.module).read(self.texts[path], type_)
+        fields = [text[len(path) + 1 :] for text in self.texts if text.startswith(f"{path}.")]
         match type_:
-            case RecordType() if _is_in(self.texts, path):
+            case RecordType(declaration) if fields:
+                known = [entry.name for entry in declaration.fields]
+                for name in fields:
+                    if name.partition(".")[0] not in known:
+                        listed = ", ".join(known)
+                        message = f"{declaration.name} has no field `{name}`: it has {listed}"
+                        raise UsageError(f"`{path}`: {message}")
                 return self._record(type_, path)
+            case _ if fields:
+                raise UsageError(f"`{path}` is {type_}, which has no field `{fields[0]}`")
             case TupleType(items):
                 return tuple(self._value(item, f"{path}[{i}]") for i, item in enumerate(items))
             case _:

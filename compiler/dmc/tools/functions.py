@@ -61,7 +61,7 @@ def find(file: str, name: str) -> tuple[Module, Function]:
     known = list(functions_of(module))
     if isinstance(found, type):
         methods = [k for k in known if k.startswith(f"{name}.")]
-        such = f", such as `{methods[0]}`" if methods else ""
+        such = f", such as `{methods[-1]}`" if methods else ""
         raise UsageError(f"`{name}` is a record; name a function{such}")
     close = difflib.get_close_matches(name, known, n=1)
     listed = ", ".join(known) or "no functions"

@@ -9,6 +9,7 @@ from pathlib import Path
 from dmc.api.entry import Entry
 from dmc.api.function import Function
 from dmc.driver import Compilation, Stage
+from dmc.ir.passes import Pass
 from dmc.jit.engine import default_engine, engine_for
 from dmc.jit.target import NAMES, named
 from dmc.syntax.dump import dump
@@ -72,9 +73,12 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _compilation(function: Function, options: argparse.Namespace) -> Compilation:
+    passes = {name.strip() for name in options.print_after.split(",") if name.strip()}
+    for name in sorted(passes - Pass.registry.keys()):
+        known = ", ".join(sorted(Pass.registry))
+        raise UsageError(f"there is no pass `{name}`; there are {known}")
     sizes = complete_sizes(function.checked, options.sizes, {})
     entry: Entry = function.specialize(**sizes).entry
-    passes = {name.strip() for name in options.print_after.split(",") if name.strip()}
     return Compilation(
         entry.module,
         entry.function.sym_name,
