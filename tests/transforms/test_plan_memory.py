@@ -312,3 +312,28 @@ def test_pass_records_the_sizes() -> None:
     module = program([t(6, 4), t(6, 3), t(4, 5), t(5), t(5, 3), t(3)], mlp)
     check(module, Kernelize(), Fuse(), PlanMemory())
     assert isinstance(func.lookup(module, "main").attributes["arena_bytes"], int)
+
+
+def test_epilogue_overwrites_what_it_alone_reads() -> None:
+    def code(b: Builder, args: list[Value]) -> list[Value]:
+        x, w = args
+        skip = math.exp(b, x)
+        other = math.sin(b, x)
+        return [arith.add(b, contract(b, other, w), skip), contract(b, w, w)]
+
+    def reading_it_twice(b: Builder, args: list[Value]) -> list[Value]:
+        x, w = args
+        skip = math.exp(b, x)
+        return [arith.add(b, contract(b, skip, w), skip)]
+
+    inputs = [t(4, 4), t(4, 4)]
+    module, _ = planned(program(inputs, code))
+    function = func.lookup(module, "main")
+    (skip,) = (
+        op.results[0]
+        for op in function.body
+        if any(isinstance(inner, math.Exp) for region in op.regions for inner in region.block)
+    )
+    assert str(place_of(skip)) == "result 0"
+    _, made = planned(program(inputs, reading_it_twice))
+    assert made.arena_bytes > 0

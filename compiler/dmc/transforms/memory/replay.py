@@ -261,7 +261,9 @@ def _point_by_point(op: Operation, index: int, result: Value) -> bool:
     """Whether each element of an operand is read just where its successor is written."""
     match op:
         case kernel.Generic():
-            return not op.reduction and op.operand_maps[index] == op.result_maps[result.index]
+            if op.reduction and index < op.body_count:
+                return False
+            return op.operand_maps[index] == op.result_maps[result.index]
         case kernel.Scatter() | kernel.UpdateWindow():
             return index == 0
         case kernel.Copy():

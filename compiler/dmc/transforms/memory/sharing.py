@@ -132,6 +132,8 @@ class Sharing:
             pairs = zip(op.operands, op.operand_maps, strict=True)
             if any(self.buffers.get(v) is buffer and m != write for v, m in pairs):
                 return True
+            if op.reduction and any(self.buffers.get(v) is buffer for v in op.body_inputs):
+                return True
         elif any(self.buffers.get(v) is buffer for v in op.operands[1:]):
             return True
         loads = op.loads() if isinstance(op, kernel.Structured) else []
@@ -173,12 +175,20 @@ class Sharing:
 
 
 def overwritable(op: Operation) -> Iterator[tuple[int, Value]]:
-    """Operands that `op` may overwrite with a result, as far as it alone is concerned."""
+    """Operands that `op` may overwrite with a result, as far as it alone is concerned.
+
+    A kernel may, where it reads each element just before it writes its successor: in the epilogue
+    when there is a reduction. What the body of a reduction reads it reads more often.
+    """
     match op:
-        case kernel.Generic() if not op.reduction:
-            for index, (value, map_) in enumerate(zip(op.operands, op.operand_maps, strict=True)):
+        case kernel.Generic():
+            inner = set(op.body_inputs) if op.reduction else set[Value]()
+            pairs = enumerate(zip(op.operands, op.operand_maps, strict=True))
+            for index, (value, map_) in pairs:
+                if value in inner or not is_tensor(value):
+                    continue
                 for result, write in zip(op.results, op.result_maps, strict=True):
-                    if map_ == write and _bytes(value) == _bytes(result) and is_tensor(value):
+                    if map_ == write and _bytes(value) == _bytes(result):
                         yield index, result
         case kernel.Scatter() | kernel.UpdateWindow() if is_tensor(op.target):
             yield 0, op.output
