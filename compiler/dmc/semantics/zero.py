@@ -84,7 +84,7 @@ def _quote(node: typed.Node) -> str:
 def _function(
     declaration: FunctionDeclaration, parameters: Mapping[Symbol, _Flow], depth: int
 ) -> _Flow:
-    if declaration.body is None or depth == 0:
+    if declaration.body is None or declaration.rules or depth == 0:
         return _SMOOTH
     return _Reader(dict(parameters), depth).read(declaration.body)
 
