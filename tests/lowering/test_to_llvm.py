@@ -19,6 +19,7 @@ from dmc.lowering.to_llvm.types import UnsupportedType
 from dmc.lowering.to_loops import lower_to_loops
 from dmc.syntax.errors import CompilerBug
 from dmc.transforms.generics import Read, make_generic
+from dmc.transforms.plan_memory import PlanMemory
 from tests.lowering.native import compile_native, program, random
 
 F32 = DType.F32
@@ -151,6 +152,7 @@ def test_equal_kernels_share_a_function() -> None:
         return [twice(twice(first, x, 0.5), y, 0.5), twice(first, x, -0.5)]
 
     module = program([tensor(F32, 4, 5)] * 2, write)
+    PlanMemory().run(module)
     loops = lower_to_loops(module, "main", host().machine).module
     assert sum(op.name == "loop.func" for op in loops.body) == 3
     assert sum(op.name == "loop.call" for op in loops.walk()) == 4

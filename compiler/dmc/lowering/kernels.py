@@ -20,6 +20,7 @@ from dmc.lowering.schedules.nest import nest_of
 from dmc.lowering.schedules.ordered import emit_scan, emit_sort
 from dmc.lowering.schedules.reduction import emit_reduction
 from dmc.lowering.schedules.scatter import emit_scatter
+from dmc.transforms.memory.place import ATTRIBUTE as PLACES
 
 Emit = Callable[[LoopBuilder, Machine, Operation, list[Value], Mapping[Value, Value], bool], None]
 """Emits a kernel given the values of its operands and results, of captured tensors, and whether
@@ -75,7 +76,7 @@ class KernelFunctions:
 
 
 def structure(op: Operation) -> Hashable:
-    """Equal for operations that differ only in names, locations and which values they use."""
+    """Equal for operations that differ only in names, places and which values they use."""
     numbers: dict[Value, int] = {}
 
     def number(value: Value) -> int:
@@ -90,7 +91,9 @@ def structure(op: Operation) -> Hashable:
         results = tuple((number(v), v.type) for v in inner.results)
         regions = tuple(block_key(r.block) for r in inner.regions)
         # `1` and `1.0` are equal to Python, as are `0.0` and `-0.0`.
-        attributes = tuple((k, repr(v), v) for k, v in sorted(inner.attributes.items()))
+        attributes = tuple(
+            (k, repr(v), v) for k, v in sorted(inner.attributes.items()) if k != PLACES
+        )
         return (inner.name, operands, results, attributes, regions)
 
     return (op_key(op), tuple(v.type for v in op.operands))
