@@ -322,6 +322,11 @@ def test_sums_and_products_of_nothing() -> None:
     assert run(source, "f", x=np.zeros(0)) == [0.0, 1.0]
 
 
+def test_builders_of_nothing() -> None:
+    source = "fn f[N](x: f64[N], ids: i32[N]) -> f64 = sum([i] => x[i] * x[ids[i]])\n"
+    assert run(source, "f", x=np.zeros(0), ids=np.zeros(0, np.int32)) == [0.0]
+
+
 def test_defaults_are_lowered_in_the_callee() -> None:
     source = "fn f[N](x: f64[N], scale: f64 = 1.0 / N) -> f64 = scale * sum(x)\n"
     program = check_text(source)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dmc.dialects import arith, tensor
-from dmc.ir import DType, Value, shape_of
+from dmc.ir import DType, Value, dtype_of, shape_of
 from dmc.ir.location import Span
 from dmc.semantics import typed
 from dmc.semantics.lower.body import Body, register
@@ -105,6 +105,7 @@ class _Plan:
         items = self.expand(len(shape))
         _check_bounds(body, items, shape, span)
         per_axis = [item for item in items if not isinstance(item, _New)]
+        x = _never_empty(body, x, per_axis)
         if (
             per_axis
             and len(items) == len(per_axis)
@@ -140,6 +141,16 @@ class _Plan:
                 case _:
                     final.append(sizes.pop(0))
         return tensor.reshape(builder, x, final), frozenset(stretch)
+
+
+def _never_empty(body: Body, x: Value, items: Sequence[_Item]) -> Value:
+    """An axis of no elements is read only where nothing runs; there a zero stands for it."""
+    read = [isinstance(item, _Element | _Gather) for item in items]
+    shape = shape_of(x.type)
+    if not any(r and size == 0 for r, size in zip(read, shape, strict=True)):
+        return x
+    filled = [1 if r and size == 0 else size for r, size in zip(read, shape, strict=True)]
+    return body.constant(0, dtype_of(x.type), *filled)
 
 
 def _item(body: Body, item: typed.At) -> _Item:
