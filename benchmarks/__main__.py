@@ -1,4 +1,4 @@
-"""`python -m benchmarks`: time dmc beside its peers and write `benchmarks/results/latest.json`.
+"""`python -m benchmarks`: time dmc beside its peers; write `benchmarks/results/latest.{json,png}`.
 
 Peers take part when they are installed in the environment that runs this (see `make bench`).
 Each thread count has a process of its own, in which all contestants take turns.
@@ -7,30 +7,44 @@ Each thread count has a process of its own, in which all contestants take turns.
 from __future__ import annotations
 
 import argparse
-import json
+import importlib.metadata
 import os
+import platform
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
 
-RESULTS = Path(__file__).parent / "results" / "latest.json"
-Row = dict[str, Any]
+from benchmarks.measure import Timing, measure
+from benchmarks.report import OURS, Machine, Report, Row, chart, read, table
+from benchmarks.roofline import Roofline, roofline
+from benchmarks.workload import Workload, peer
+from benchmarks.workloads import WORKLOADS
+from dmc.jit.engine import default_engine
+
+RESULTS = Path(__file__).parent / "results"
+PACKAGES = (OURS, "numpy", "llvmlite", "jax", "jaxlib", "torch")
 
 
 def main() -> None:
     arguments = _parser().parse_args()
     if arguments.child:
-        json.dump(_measure(arguments), sys.stdout)
+        print(_measure(arguments).json())
         return
-    rows: list[Row] = []
-    for threads in (int(t) for t in arguments.threads.split(",")):
-        rows += _in_child(arguments, threads)
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps(rows, indent=1) + "\n")
-    print(table(rows))
-    print(f"\nwritten to {RESULTS}")
+    reports = [_in_child(arguments, int(threads)) for threads in arguments.threads.split(",")]
+    report = Report(
+        reports[0].machine,
+        [roofline for part in reports for roofline in part.rooflines],
+        [row for part in reports for row in part.rows],
+    )
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / "latest.json").write_text(report.json())
+    print(table(report))
+    print(f"\nwritten to {RESULTS / 'latest.json'}")
+    try:
+        chart(report, RESULTS / "latest.png")
+    except ImportError:
+        print("no chart: matplotlib is not installed (`pip install 'dmc[plot]'`)")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -43,7 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _in_child(arguments: argparse.Namespace, threads: int) -> list[Row]:
+def _in_child(arguments: argparse.Namespace, threads: int) -> Report:
     environment = dict(os.environ)
     for name in ("OMP", "MKL", "OPENBLAS", "DMC"):
         environment[f"{name}_NUM_THREADS"] = str(threads)
@@ -60,66 +74,65 @@ def _in_child(arguments: argparse.Namespace, threads: int) -> list[Row]:
     with tempfile.TemporaryDirectory() as cache:
         environment["DMC_CACHE_DIR"] = cache
         done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True)
-    rows: list[Row] = json.loads(done.stdout.splitlines()[-1])
-    return rows
+    return read(done.stdout.decode())
 
 
-def _measure(arguments: argparse.Namespace) -> list[Row]:
-    from benchmarks.measure import measure
-    from benchmarks.roofline import roofline
-    from benchmarks.workloads import WORKLOADS
-
+def _measure(arguments: argparse.Namespace) -> Report:
     wanted = set(filter(None, arguments.only.split(",")))
-    chosen = [w for w in WORKLOADS if not wanted or w.name in wanted]
-    if "torch" in arguments.peers:
+    peers = set(arguments.peers.split(","))
+    if "torch" in peers:
         _limit_torch(arguments.child)
-    machine = roofline(arguments.child)
-    rows: list[Row] = []
-    for workload in chosen:
+    before = roofline(arguments.child)
+    measured: list[tuple[Workload, dict[str, Timing]]] = []
+    for workload in WORKLOADS:
+        if wanted and workload.name not in wanted:
+            continue
         print(f"{workload.name}, {arguments.child} threads …", file=sys.stderr, flush=True)
-        timings = measure(workload, set(arguments.peers.split(",")), arguments.rounds)
-        peak = machine.fma_f32 if workload.dtype == "f32" else machine.fma_f64
-        floor = max(workload.flops / peak, workload.bytes / machine.bandwidth)
-        rows.append(
-            {
-                "workload": workload.name,
-                "what": workload.what,
-                "threads": arguments.child,
-                "ms": {name: timing.best * 1e3 for name, timing in timings.items()},
-                "median_ms": {name: timing.median * 1e3 for name, timing in timings.items()},
-                "floor_ms": floor * 1e3,
-                "compile_s": {name: timing.first_call for name, timing in timings.items()},
-                "gflops": workload.flops / timings["dmc"].best / 1e9,
-                "peak_gflops": peak / 1e9,
-            }
-        )
-    return rows
+        measured.append((workload, measure(workload, peers, arguments.rounds)))
+    # Measured twice, because another process may disturb it.
+    limits = before.or_better(roofline(arguments.child))
+    rows = [_row(workload, limits, timings) for workload, timings in measured]
+    return Report(_machine(), [limits], rows)
+
+
+def _row(workload: Workload, limits: Roofline, timings: dict[str, Timing]) -> Row:
+    peak = limits.fma_f32 if workload.dtype == "f32" else limits.fma_f64
+    return Row(
+        workload=workload.name,
+        what=workload.what,
+        threads=limits.threads,
+        ms={name: timing.best * 1e3 for name, timing in timings.items()},
+        median_ms={name: timing.median * 1e3 for name, timing in timings.items()},
+        compile_s={name: timing.first_call for name, timing in timings.items()},
+        floor_ms=max(workload.flops / peak, workload.bytes / limits.bandwidth) * 1e3,
+        gflops=workload.flops / timings[OURS].best / 1e9,
+        peak_gflops=peak / 1e9,
+    )
 
 
 def _limit_torch(threads: int) -> None:
     try:
-        import torch
+        torch = peer("torch")
     except ImportError:
         return
     torch.set_num_threads(threads)
 
 
-def table(rows: list[Row]) -> str:
-    """The rows as text: best times in ms, the median in parentheses."""
-    lines = ["workload   threads   dmc ms           best peer ms       ratio   floor ms   % peak"]
-    for row in rows:
-        peers = {name: ms for name, ms in row["ms"].items() if name != "dmc"}
-        mine = f"{row['ms']['dmc']:.3f} ({row['median_ms']['dmc']:.3f})"
-        line = f"{row['workload']:10} {row['threads']:^7}   {mine:16}"
-        if peers:
-            best = min(peers, key=lambda name: peers[name])
-            theirs = f"{best} {peers[best]:.3f}"
-            line += f" {theirs:18} {peers[best] / row['ms']['dmc']:5.2f}"
-        else:
-            line += f" {'-':18} {'-':>5}"
-        line += f"   {row['floor_ms']:8.3f}   {100 * row['gflops'] / row['peak_gflops']:5.1f}"
-        lines.append(line)
-    return "\n".join(lines)
+def _machine() -> Machine:
+    target = default_engine().target
+    installed = {d.metadata["Name"] for d in importlib.metadata.distributions()}
+    versions = {p: importlib.metadata.version(p) for p in PACKAGES if p in installed}
+    return Machine(_cpu(), f"{target.cpu}, vectors of {target.vector_bits} bits", versions)
+
+
+def _cpu() -> str:
+    """The processor as Linux calls it, or what Python knows of it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    named = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return named[0] if named else platform.machine()
 
 
 if __name__ == "__main__":

@@ -27,17 +27,27 @@ class Roofline:
     fma_f64: float
     bandwidth: float
 
+    def or_better(self, other: Roofline) -> Roofline:
+        """The higher of each figure of two measurements."""
+        return Roofline(
+            self.threads,
+            max(self.fma_f32, other.fma_f32),
+            max(self.fma_f64, other.fma_f64),
+            max(self.bandwidth, other.bandwidth),
+        )
+
 
 def roofline(threads: int) -> Roofline:
     """Measure for about a second: fused multiply-adds in registers, and copies past the caches."""
     engine = default_engine()
     texts = [_fma_text(dtype, engine.target.lanes(dtype)) for dtype in (DType.F32, DType.F64)]
     code = engine.load([*texts, _copy_text()], ["fma_f32", "fma_f64", "copy"])
-    rates = []
-    for dtype in (DType.F32, DType.F64):
+
+    def fma_rate(dtype: DType) -> float:
         function = ctypes.CFUNCTYPE(ctypes.c_double, ctypes.c_int64)(code[f"fma_{dtype.value}"])
         work = _STEPS * _ACCUMULATORS * 2 * engine.target.lanes(dtype)
-        rates.append(work * threads / _fastest(threads, lambda _, f=function: f(_STEPS), 5))
+        return work * threads / _fastest(threads, lambda _: function(_STEPS), 5)
+
     part = _COPIED // threads // 64 * 64
     source, target = (np.ones(_COPIED + 64, np.uint8) for _ in range(2))
     copy = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64)(code["copy"])
@@ -46,7 +56,8 @@ def roofline(threads: int) -> Roofline:
         starts = [a.ctypes.data + -a.ctypes.data % 64 + thread * part for a in (target, source)]
         copy(*starts, part)
 
-    return Roofline(threads, *rates, 2 * part * threads / _fastest(threads, copy_part, 7))
+    bandwidth = 2 * part * threads / _fastest(threads, copy_part, 7)
+    return Roofline(threads, fma_rate(DType.F32), fma_rate(DType.F64), bandwidth)
 
 
 def _fastest(threads: int, work: Callable[[int], object], times: int) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +12,11 @@ import numpy as np
 
 PROGRAMS = Path(__file__).parent / "programs"
 Outputs = dict[str, np.ndarray]
+
+
+def peer(name: str) -> Any:
+    """A package of another system, of which the type checker knows nothing. Raises ImportError."""
+    return importlib.import_module(name)
 
 
 @dataclass(frozen=True)

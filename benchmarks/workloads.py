@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.workload import PROGRAMS, Contestant, Outputs, Workload
+from benchmarks.workload import PROGRAMS, Contestant, Outputs, Workload, peer
 
 Inputs = dict[str, np.ndarray]
 
@@ -18,7 +18,7 @@ def _arrays(value: Any, gradients: dict[str, Any]) -> Outputs:
 
 
 def _jax_value_and_grad(function: Any, params: Inputs, data: Inputs) -> Contestant:
-    import jax
+    jax = peer("jax")
 
     compiled = jax.jit(jax.value_and_grad(function))
     p, d = jax.device_put(params), jax.device_put(data)
@@ -28,7 +28,7 @@ def _jax_value_and_grad(function: Any, params: Inputs, data: Inputs) -> Contesta
 
 
 def _torch_value_and_grad(function: Any, params: Inputs, data: Inputs) -> Contestant:
-    import torch
+    torch = peer("torch")
 
     p = {k: torch.from_numpy(v.copy()).requires_grad_() for k, v in params.items()}
     d = {k: torch.from_numpy(v.copy()) for k, v in data.items()}
@@ -97,8 +97,7 @@ def _mlp_dmc() -> Contestant:
 
 
 def _mlp_loss_jax(p: Any, d: Any) -> Any:
-    import jax
-    import jax.numpy as jnp
+    jax, jnp = peer("jax"), peer("jax.numpy")
 
     h = jax.nn.relu(d["x"] @ p["w0"] + p["b0"])
     h = jax.nn.relu(h @ p["w1"] + p["b1"])
@@ -107,7 +106,7 @@ def _mlp_loss_jax(p: Any, d: Any) -> Any:
 
 
 def _mlp_loss_torch(p: Any, d: Any) -> Any:
-    import torch
+    torch = peer("torch")
 
     h = torch.relu(torch.addmm(p["b0"], d["x"], p["w0"]))
     h = torch.relu(torch.addmm(p["b1"], h, p["w1"]))
@@ -151,8 +150,7 @@ def _mlp_step_dmc() -> Contestant:
 
 
 def _mlp_step_jax() -> Contestant:
-    import jax
-    import optax
+    jax, optax = peer("jax"), peer("optax")
 
     params, data = mlp_inputs()
     optimizer = optax.adamw(
@@ -176,7 +174,7 @@ def _mlp_step_jax() -> Contestant:
 
 
 def _mlp_step_torch() -> Contestant:
-    import torch
+    torch = peer("torch")
 
     params, data = mlp_inputs()
     p = {k: torch.from_numpy(v.copy()).requires_grad_() for k, v in params.items()}
@@ -253,8 +251,7 @@ def _gmm_constant() -> float:
 
 
 def _gmm_jax() -> Contestant:
-    import jax
-    import jax.numpy as jnp
+    jax, jnp = peer("jax"), peer("jax.numpy")
 
     constant = _gmm_constant()
 
@@ -273,7 +270,7 @@ def _gmm_jax() -> Contestant:
 
 
 def _gmm_torch() -> Contestant:
-    import torch
+    torch = peer("torch")
 
     constant = _gmm_constant()
     packed = torch.as_tensor(_ROWS * D + _COLUMNS)
@@ -332,8 +329,7 @@ def _ode_dmc() -> Contestant:
 
 
 def _ode_jax() -> Contestant:
-    import jax
-    import jax.numpy as jnp
+    jax, jnp = peer("jax"), peer("jax.numpy")
 
     def field(s: Any, t: Any, th: Any) -> Any:
         c, k, a, om, mu, e = th
