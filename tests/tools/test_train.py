@@ -1,0 +1,123 @@
+"""`dmc train`: recipes, resuming, evaluating, Ctrl-C."""
+
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.tools.commands import dmc
+
+PROGRAM = Path(__file__).parent / "regression.dm"
+RECIPE = """
+program = "{program}"
+epochs = {epochs}
+
+[model]
+name = "Linear"
+sizes = {{ I = 3 }}
+
+[data]
+train = "data.npz"
+test = "data.npz"
+validation = 0.25
+inputs = {{ x = "x", y = "y" }}
+batch_size = 7
+
+[arguments]
+rate = {rate}
+
+[outputs]
+plot = false
+"""
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Path:
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((64, 3)).astype(np.float32)
+    np.savez(tmp_path / "data.npz", x=x, y=(x @ np.array([1, -2, 3]) + 0.5).astype(np.float32))
+    return write(tmp_path)
+
+
+def write(folder: Path, epochs: int = 20, rate: float = 0.03) -> Path:
+    path = folder / "recipe.toml"
+    path.write_text(RECIPE.format(program=PROGRAM, epochs=epochs, rate=rate))
+    return path
+
+
+def test_train_and_evaluate(capsys: pytest.CaptureFixture[str], recipe: Path) -> None:
+    outcome = dmc(capsys, "train", str(recipe))
+    assert outcome.status == 0
+    found = re.search(r"^test: (loss \S+)$", outcome.out, re.M)
+    assert found is not None
+    assert float(found[1].split()[1]) < 0.05
+    run = recipe.parent / "run"
+    assert outcome.out.splitlines()[-1] == f"checkpoint: {run}/best.safetensors"
+    again = dmc(capsys, "train", str(recipe), "--evaluate")
+    assert again.out == f"{run}/best.safetensors: {found[1]}\n"
+    last = dmc(capsys, "train", str(recipe), "--evaluate", f"{run}/last.safetensors")
+    assert last.status == 0
+
+
+def test_resuming_changes_nothing(capsys: pytest.CaptureFixture[str], recipe: Path) -> None:
+    last = recipe.parent / "run" / "last.safetensors"
+    dmc(capsys, "train", str(recipe))
+    whole = tensors(last)
+    assert dmc(capsys, "train", str(recipe), "--max-steps", "37").status == 0
+    assert tensors(last) != whole
+    assert dmc(capsys, "train", str(recipe), "--resume").status == 0
+    assert tensors(last) == whole
+
+
+def tensors(path: Path) -> bytes:
+    """What a checkpoint holds beside its header, which tells the time."""
+    data = path.read_bytes()
+    return data[8 + int.from_bytes(data[:8], "little") :]
+
+
+def test_another_recipe_does_not_resume(capsys: pytest.CaptureFixture[str], recipe: Path) -> None:
+    dmc(capsys, "train", str(recipe), "--max-steps", "5")
+    write(recipe.parent, rate=0.01)
+    outcome = dmc(capsys, "train", str(recipe), "--resume")
+    assert outcome.status == 1
+    assert "error[train.resume]" in outcome.err
+    assert "`arguments.rate` differs" in outcome.err
+
+
+def test_a_loss_that_is_not_finite(capsys: pytest.CaptureFixture[str], recipe: Path) -> None:
+    write(recipe.parent, rate=1e30)
+    outcome = dmc(capsys, "train", str(recipe))
+    assert outcome.status == 1
+    assert "error[train.nonfinite]" in outcome.err
+    assert (
+        dmc(
+            capsys, "train", str(recipe), "--evaluate", f"{recipe.parent}/run/last.safetensors"
+        ).status
+        == 0
+    )
+
+
+def test_ctrl_c_leaves_a_usable_checkpoint(
+    capsys: pytest.CaptureFixture[str], recipe: Path
+) -> None:
+    write(recipe.parent, epochs=1_000_000)
+    command = [sys.executable, "-m", "dmc.tools.cli", "train", str(recipe)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    metrics = recipe.parent / "run" / "metrics.csv"
+    for _ in range(200):
+        if metrics.exists() or process.poll() is not None:
+            break
+        try:
+            process.wait(0.1)
+        except subprocess.TimeoutExpired:
+            continue
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=30)
+    assert (process.returncode, err) == (130, "")
+    assert out.startswith("interrupted: ")
+    last = recipe.parent / "run" / "last.safetensors"
+    assert dmc(capsys, "train", str(recipe), "--evaluate", str(last)).status == 0
