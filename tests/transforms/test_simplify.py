@@ -7,8 +7,9 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from dmc.dialects import arith, control, func, math
-from dmc.ir import Block, Builder, DType, Interpreter, Module, SymbolRef, Value, tensor, verify
+from dmc.dialects import arith, control, func, math, tensor
+from dmc.ir import Block, Builder, DType, Interpreter, Module, SymbolRef, Value, verify
+from dmc.ir import tensor as tensor_type
 from dmc.ir.passes import Pass
 from dmc.transforms.canonicalize import Canonicalize
 from dmc.transforms.cse import Cse
@@ -18,7 +19,7 @@ from dmc.transforms.inline import Inline
 from tests.transforms.programs import add_function, check, counts, program
 
 F64, I64 = DType.F64, DType.I64
-S, V = tensor(F64), tensor(F64, 3)
+S, V = tensor_type(F64), tensor_type(F64, 3)
 
 
 Step = Callable[[Builder, Value, list[Value]], list[Value]]
@@ -226,11 +227,29 @@ def test_hoist_leaves_a_while_that_might_not_run() -> None:
         x, count = args
         return [loop(b, count, [x], lambda b, i, c: [endless(b, x)]).results[0]]
 
-    module = program([S, tensor(I64)], code)
+    module = program([S, tensor_type(I64)], code)
     Hoist().run(module)
     verify(module)
     out = Interpreter(module).call("main", [np.array(1.0), np.array(0)])
     assert out[0] == 1.0
+
+
+def test_sums_of_pads_are_concatenations() -> None:
+    def code(b: Builder, args: list[Value]) -> list[Value]:
+        zero = arith.scalar(b, 0.0, F64)
+        x, y, z, whole = args
+        first = tensor.pad(b, x, zero, (0, 0), (0, 3))
+        second = tensor.pad(b, y, zero, (0, 2), (0, 0))
+        third = tensor.pad(b, z, zero, (1, 0), (0, 0))
+        overlapping = tensor.pad(b, y, zero, (0, 1), (0, 1))
+        total = arith.add(b, arith.add(b, first, whole), arith.add(b, second, third))
+        return [arith.add(b, total, overlapping), total]
+
+    inputs = [tensor_type(F64, *s) for s in ((2, 1), (2, 2), (1, 4), (2, 4))]
+    found = counts(check(program(inputs, code), Canonicalize()))
+    assert found["tensor.concatenate"] == 1
+    # The one along the other axis, and the one that overlaps.
+    assert found["tensor.pad"] == 2
 
 
 def test_planted_difference_is_found() -> None:

@@ -10,6 +10,7 @@ from dmc.ir import Builder, Module, Operation, Trait, Value
 from dmc.ir.passes import Pass
 from dmc.ir.rewriter import Pattern, rewrite
 from dmc.transforms.common import constant_scalar, inline_block, materialize
+from dmc.transforms.pads import join_pads
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,7 @@ PATTERNS: tuple[Pattern, ...] = (
     _constant_last,
     _known_branch,
     _known_count,
+    join_pads,
     *tensor.PATTERNS,
 )
 """All canonical forms, for passes whose own rewrites profit from them."""
