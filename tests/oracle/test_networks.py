@@ -1,4 +1,4 @@
-"""Neural networks and their gradients against JAX."""
+"""Neural networks and their gradients against JAX; the convolutional one against PyTorch."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ import pytest
 
 import dmc
 from dmc_runtime.trees import tree_map
-from tests.oracle.peers import HERE, close, jax, jnp, lax, value_and_grad_close
+from tests.oracle.peers import HERE, close, jax, jnp, lax, torch, value_and_grad_close
 
 pytestmark = pytest.mark.oracle
 RNG = np.random.default_rng(1)
 KEY = dmc.key(0)
+F: Any = torch.nn.functional
 
 
 def narrow(*shape: int, scale: float = 1.0) -> Any:
@@ -133,3 +134,48 @@ def test_maml() -> None:
     data = narrow(4, 5, 1), narrow(4, 5, 1), narrow(4, 3, 1), narrow(4, 3, 1)
     got = dmc.value_and_grad(m.meta_loss[3])(net, *data, lr=0.1)
     value_and_grad_close(got, lambda p: meta_loss(p, *data, 0.1, 3), net, 2e-5)
+
+
+# A convolutional network with batch norm
+
+
+def lenet(p: Any, averages: Any, img: Any) -> Any:
+    """The logits of LeNet in training; updates the running `averages` as PyTorch does."""
+    x = img.permute(0, 3, 1, 2)
+    for i in (1, 2):
+        x = F.conv2d(x, p[f"c{i}.w"].permute(3, 2, 0, 1), p[f"c{i}.b"])
+        running = averages[f"n{i}.avg"], averages[f"n{i}.var2"]
+        x = F.batch_norm(x, *running, p[f"n{i}.gain"], p[f"n{i}.bias"], True, 0.1, 1e-5)
+        x = F.max_pool2d(F.relu(x), 2)
+    h = F.relu(x.permute(0, 2, 3, 1).reshape(len(img), -1) @ p["f1.w"] + p["f1.b"])
+    return h @ p["f2.w"] + p["f2.b"]
+
+
+def test_lenet() -> None:
+    """State that a `mut fn` updates comes out beside the gradient and has none."""
+    m = dmc.load(HERE / "lenet.dm")
+    net = disturbed(m.LeNet.init(KEY, K=10))
+    img, labels = narrow(3, 28, 28, 1), np.array([3, 7, 1], np.int32)
+    leaves = {k: torch.tensor(v) for k, v in net.items()}
+    averages = {k: leaves.pop(k) for k in list(leaves) if k.endswith((".avg", ".var2"))}
+    for leaf in leaves.values():
+        leaf.requires_grad_()
+    loss = F.cross_entropy(lenet(leaves, averages, torch.tensor(img)), torch.tensor(labels).long())
+    gradients = torch.autograd.grad(loss, list(leaves.values()))
+
+    (value, after), gradient = dmc.value_and_grad(m.loss)(net, img, labels)
+    close(value, loss.detach().numpy(), 1e-5)
+    wanted = {k: g.numpy() for k, g in zip(leaves, gradients, strict=True)}
+    got = dict(gradient.items())
+    assert got.keys() == wanted.keys()
+    for path, leaf in wanted.items():
+        # Batch norm takes away what the biases before it add.
+        exactly_zero = path in ("c1.b", "c2.b")
+        close(got[path], leaf, 1e-4, path, least=1.0 if exactly_zero else 0.0)
+    for i, count in ((1, 3 * 24 * 24), (2, 3 * 8 * 8)):
+        norm = getattr(after, f"n{i}")
+        before = dict(net.items())[f"n{i}.var2"]
+        close(norm.avg, averages[f"n{i}.avg"].numpy(), 1e-5)
+        # PyTorch's running variance has the correction of Bessel, which batch norm itself has not.
+        added = (averages[f"n{i}.var2"].numpy() - 0.9 * before) * (count - 1) / count
+        close(norm.var2, 0.9 * before + added, 1e-5)

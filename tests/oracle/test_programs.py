@@ -168,6 +168,16 @@ def test_newton_on_keplers_equation() -> None:
     close(dmc.jvp(m.kepler, along=1.0, wrt="m")(e, mean)[1], slope, 1e-10)
 
 
+def test_a_declared_derivative() -> None:
+    """In both modes; reverse is the transpose of the rule."""
+    m = dmc.load(HERE / "newton.dm")
+    e, mean = 0.3, 1.1
+    x = m.kepler_root(e, mean)
+    slope = 1 / (1 - e * np.cos(x))
+    close(dmc.grad(m.kepler_root, wrt=("e", "m"))(e, mean), (np.sin(x) * slope, slope), 1e-12)
+    close(dmc.jvp(m.kepler_root, along=1.0, wrt="m")(e, mean)[1], slope, 1e-12)
+
+
 def test_newton_of_a_function() -> None:
     m = dmc.load(HERE / "newton.dm")
     close(m.cube_root(27.0), 3.0, 1e-12)

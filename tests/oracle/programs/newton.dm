@@ -19,3 +19,10 @@ fn newton(f: (f64) -> f64, x0: f64) -> f64 {
 }
 
 fn cube_root(a: f64) -> f64 = newton(fn(x) => x ** 3 - a, 1.0 + abs(a) / 3.0)
+
+## The same root, differentiated by the implicit function theorem.
+fn kepler_root(e: f64, m: f64) -> f64 = kepler(e, m)
+
+derivative kepler_root(e, m) -> x {
+    jvp(de, dm) = (sin(x) * de + dm) / (1.0 - e * cos(x))
+}
