@@ -80,8 +80,13 @@ def check_builtin(
 def _positional(context: Context, name: str, node: ast.Call) -> list[ast.Expr]:
     for argument in node.arguments:
         if argument.name is not None:
+            about_axes = argument.name.text in ("axis", "axes", "dim", "keepdims")
+            help_ = ["axes stand in brackets: `sum[1](x)`, `sum[N](x)`"] if about_axes else []
             raise context.fail(
-                "call.keyword", f"parameters of `{name}` have no names", argument.name.span
+                "call.keyword",
+                f"parameters of `{name}` have no names",
+                argument.name.span,
+                help=help_,
             )
     return [argument.value for argument in node.arguments]
 

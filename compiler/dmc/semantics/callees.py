@@ -61,11 +61,15 @@ def resolve_function(
             if entity is None and text in prelude.ELEMENTWISE and bracket is None:
                 return PreludeHandle(text, node.span)
             if entity is None and prelude.is_function(text):
+                quoted = context.quote(node)
+                help_ = f"wrap it in a function: `fn(x) => {quoted}(x)`"
+                if text in ("arange", "eye"):
+                    help_ = f"call it: `{quoted}()`"
                 raise context.fail(
                     "type.call",
                     f"`{text}` is called at once; it is not a value",
                     node.span,
-                    help=[f"wrap it in a function: `fn(x) => {context.quote(node)}(x)`"],
+                    help=[help_],
                 )
             if entity is None and text not in DTYPES:
                 raise context.unknown(text, base.span)

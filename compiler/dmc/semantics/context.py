@@ -32,7 +32,7 @@ from dmc.semantics.types import (
     TensorType,
     Type,
 )
-from dmc.syntax import ast
+from dmc.syntax import ast, foreign
 from dmc.syntax.diagnostics import Diagnostic, Label
 
 if TYPE_CHECKING:
@@ -235,15 +235,17 @@ class Context:
         self.scope.names[name.text] = entity
 
     def suggestion(self, name: str, known: Sequence[str]) -> list[str]:
-        """`did you mean` help, when something is close."""
+        """`did you mean` help, when something is close or called otherwise elsewhere."""
+        if name in foreign.NAMES:
+            return [foreign.NAMES[name]]
         close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
         return [f"did you mean `{close[0]}`?"] if close else []
 
-    def unknown(self, name: str, span: Span) -> Stop:
+    def unknown(self, name: str, span: Span, otherwise: str = "") -> Stop:
+        """The error for a name that nothing has; `otherwise` helps when no name is close."""
         known = [*self.scope.visible(), *self.module.names, *self.prelude()]
-        return self.fail(
-            "name.unknown", f"unknown name `{name}`", span, "", (), self.suggestion(name, known)
-        )
+        help_ = self.suggestion(name, known) or ([otherwise] if otherwise else [])
+        return self.fail("name.unknown", f"unknown name `{name}`", span, "", (), help_)
 
     def local(
         self,

@@ -328,6 +328,8 @@ def field(context: Context, base: typed.Node, name: str, name_span: Span, span: 
     parts = {part: inner for part, inner, _ in children(type_)}
     if isinstance(type_, TupleType) or not parts:
         help_ = ["take it apart: `let (a, b) = …`"] if isinstance(type_, TupleType) else []
+        if prelude.is_function(name):
+            help_ = [f"it is a function: `{name}(…)`"]
         raise context.fail(
             "type.field", f"{type_} has no fields", name_span, "", [(base.span, str(type_))], help_
         )

@@ -148,7 +148,9 @@ def _not_a_size(context: Context, node: ast.Expr) -> Exception:
         if isinstance(part, ast.Name):
             entity = context.lookup(part.text)
             if entity is None:
-                return context.unknown(part.text, part.span)
+                return context.unknown(
+                    part.text, part.span, f"declare it behind the name: `fn f[{part.text}](…)`"
+                )
             if isinstance(entity, Symbol):
                 return context.fail(
                     "shape.value",

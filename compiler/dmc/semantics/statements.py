@@ -268,10 +268,15 @@ def _augmented(
     place = _place(context, target)
     current = _read(context, place, target.span)
     change = context.check(value)
-    if any(_gathers(part) for part in place.path):
-        raise context.unsupported("updating gathered elements", node.span)
     result = binary(context, op, current, change, node.span, target.span, value.span)
     _agree(context, place, result.type, node.span)
+    if any(_gathers(part) for part in place.path):
+        # An element that is named twice changes twice.
+        if op is ast.BinaryOp.SUBTRACT:
+            change = typed.Apply(change.type, value.span, "negate", (change,))
+        elif op is not ast.BinaryOp.ADD:
+            raise context.unsupported(f"`{op.value}=` of gathered elements", node.span)
+        return typed.Assign(UNIT, node.span, (place,), change, accumulate=True)
     return typed.Assign(UNIT, node.span, (place,), result)
 
 
@@ -303,7 +308,9 @@ def _place(context: Context, target: ast.Expr) -> typed.Place:
         case ast.Name(text=text):
             entity = context.lookup(text)
             if entity is None:
-                raise context.unknown(text, target.span)
+                stop = context.unknown(text, target.span, f"declare it: `let {text} = …`")
+                context.scope.names[text] = Poison(target.span)
+                raise stop
             if isinstance(entity, Poison):
                 raise Stop
             if isinstance(entity, FieldEntity):

@@ -41,19 +41,32 @@ INNER_WORDS: dict[str, Habit] = {
 }
 """Words of dm in places where only statements and members stand."""
 
+_ARRAYS = "functions of arrays stand alone: `sum(x)`, `exp(x)`"
+
 NAMES: dict[str, str] = {
-    "True": "true",
-    "False": "false",
-    "None": "()",
-    "float": "f64",
-    "double": "f64",
-    "int": "i64",
-    "float32": "f32",
-    "float64": "f64",
-    "int32": "i32",
-    "int64": "i64",
-    "range": "0..n",
-    "print": "the result, printed in Python",
+    "True": "write `true`",
+    "False": "write `false`",
+    "None": "write `()`, or leave it out",
+    "null": "write `()`, or leave it out",
+    "float": "write `f64`, or `f32`",
+    "double": "write `f64`",
+    "int": "write `i64`, or `i32`",
+    "float32": "write `f32`",
+    "float64": "write `f64`",
+    "int32": "write `i32`",
+    "int64": "write `i64`",
+    "Tensor": "name elements and shape: `f32[B, D]`",
+    "Array": "name elements and shape: `f32[B, D]`",
+    "range": "write `for i in 0..n`",
+    "len": "the size has a name: `N` for `x: f64[N]`",
+    "print": "return the value and print it in Python",
+    "np": _ARRAYS,
+    "jnp": _ARRAYS,
+    "numpy": _ARRAYS,
+    "math": _ARRAYS,
+    "torch": _ARRAYS,
+    "vmap": "write a builder: `[n] => f(x[n])`",
+    "einsum": "write the sum: `[i, j] => sum[k](a[i, k] * b[k, j])`",
 }
 """Names that someone may use for a thing of dm; for the checker's suggestions."""
 
