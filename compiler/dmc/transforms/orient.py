@@ -35,19 +35,15 @@ def _wanted_order(result: Value) -> tuple[int, ...] | None:
         return None
     orders: set[tuple[int, ...]] = set()
     for user, index in result.uses:
-        if not isinstance(user, kernel.Generic) or index >= len(user.operands):
+        if not isinstance(user, kernel.Generic):
             return None
         picked = user.operand_maps[index].picked()
         if picked is None or len(set(picked)) < len(picked):
             return None
-        orders.add(tuple(sorted(range(type_.rank), key=lambda axis: picked[axis])))
-    is_loaded = any(load.source is result for user, _ in result.uses for load in _loads(user))
+        by_dimension = sorted(zip(picked, range(type_.rank), strict=True))
+        orders.add(tuple(axis for _, axis in by_dimension))
     order = orders.pop()
-    return None if orders or is_loaded or list(order) == sorted(order) else order
-
-
-def _loads(op: object) -> list[kernel.Load]:
-    return op.loads() if isinstance(op, kernel.Structured) else []
+    return None if orders or list(order) == sorted(order) else order
 
 
 def _store_in(op: kernel.Generic, result: Value, order: tuple[int, ...]) -> None:

@@ -18,6 +18,7 @@ from dmc.transforms.fuse import Fuse
 from dmc.transforms.hoist import Hoist
 from dmc.transforms.inline import Inline
 from dmc.transforms.kernelize import Kernelize
+from dmc.transforms.orient import Orient
 from dmc.transforms.plan_memory import PlanMemory
 from dmc.transforms.recognize_contractions import RecognizeContractions
 from dmc.transforms.scalarize import Scalarize
@@ -49,8 +50,8 @@ def optimize(without: Iterable[str] = ()) -> list[Pass]:
 
 def to_kernels(without: Iterable[str] = ()) -> list[Pass]:
     """From tensor to kernel level, and where everything lies."""
-    passes = [ExpandDraws(), Kernelize(), Fuse(), ExpandPhilox(), *clean(), PlanMemory()]
-    return _chosen(passes, without)
+    grouped = [ExpandDraws(), Kernelize(), Fuse(), Orient(), ExpandPhilox(), *clean()]
+    return _chosen([*grouped, PlanMemory()], without)
 
 
 def _chosen(passes: list[Pass], without: Iterable[str]) -> list[Pass]:
