@@ -7,13 +7,23 @@ import pytest
 from dmc.dialects import arith, control, func, kernel, math, tensor
 from dmc.ir import ArrayAttr, Block, Builder, DType, Module, TensorType, Value
 from dmc.ir import tensor as tensor_type
+from dmc.ir.parser import parse_module
+from dmc.ir.printer import print_module
 from dmc.transforms.canonicalize import Canonicalize
 from dmc.transforms.cse import Cse
 from dmc.transforms.dce import Dce
 from dmc.transforms.fuse import Fuse
 from dmc.transforms.kernelize import Kernelize
-from dmc.transforms.memory import Kind, Place, PlanError, place_of, replay
-from dmc.transforms.plan_memory import MemoryPlan, PlanMemory, plan
+from dmc.transforms.memory import (
+    Kind,
+    MemoryPlan,
+    Place,
+    PlanError,
+    place_of,
+    replay,
+    report,
+)
+from dmc.transforms.plan_memory import PlanMemory, plan
 from tests.transforms.programs import Code, check, counts, inputs_of, outputs_of, program
 from tests.transforms.test_fuse import mlp
 
@@ -31,7 +41,8 @@ def planned(module: Module, fuse: bool = True) -> tuple[Module, MemoryPlan]:
     arguments = inputs_of(module)
     expected = outputs_of(module, arguments)
     function = func.lookup(module, "main")
-    made = plan(function)
+    plan(function)
+    made = report(function)
     check(module)
     for a, e in zip(outputs_of(module, arguments), expected, strict=True):
         assert (a == e).all()
@@ -93,7 +104,8 @@ def test_donated_argument_holds_the_result() -> None:
     check(module, Kernelize())
     function = func.lookup(module, "main")
     function.attributes["donated"] = (0,)
-    made = plan(function)
+    plan(function)
+    made = report(function)
     replay(function, made.arena_bytes)
     kinds = {str(place_of(v)) for v in function.body.terminator.operands}
     assert kinds == {"argument 0", "result 0"}
@@ -337,3 +349,15 @@ def test_epilogue_overwrites_what_it_alone_reads() -> None:
     assert str(place_of(skip)) == "result 0"
     _, made = planned(program(inputs, reading_it_twice))
     assert made.arena_bytes > 0
+
+
+def test_report_of_printed_ir_is_the_same() -> None:
+    function = _planned_mlp()
+    module = function.parent_op
+    assert isinstance(module, Module)
+    again = parse_module(print_module(module))
+    one, other = report(function), report(func.lookup(again, "main"))
+    assert (one.arena_bytes, one.least_bytes) == (other.arena_bytes, other.least_bytes)
+    rows = [[(e.type, e.offset, e.first, e.last) for e in r.entries] for r in (one, other)]
+    assert rows[0] == rows[1]
+    assert max(live for _, live in one.live_bytes()) == one.least_bytes <= one.arena_bytes

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dmc.dialects import arith, func, kernel
-from dmc.ir import Location, Module, Operation, Value
+from dmc.ir import Module, Operation, Value
 from dmc.ir.passes import Pass
 from dmc.transforms.generics import is_tensor
 from dmc.transforms.memory.copies import drop_needless, insert_copies
-from dmc.transforms.memory.layout import Placed, aligned, lay_out, least, peak
+from dmc.transforms.memory.layout import Placed, lay_out, peak
 from dmc.transforms.memory.liveness import is_loop
 from dmc.transforms.memory.place import ARENA_BYTES, PRIVATE_BYTES, Kind, Place, record
 from dmc.transforms.memory.sharing import Buffer, Sharing, map_around
@@ -33,32 +33,7 @@ class PlanMemory(Pass):
             plan(function)
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A buffer of the arena: what it holds first, and from when to when anything."""
-
-    name: str
-    location: Location
-    offset: int
-    bytes: int
-    first: int
-    last: int
-
-
-@dataclass(frozen=True, slots=True)
-class MemoryPlan:
-    """What the plan of a function takes, for reports.
-
-    `least_bytes` is the most that is live at once: no layout of these buffers takes less.
-    """
-
-    arena_bytes: int
-    private_bytes: int
-    least_bytes: int
-    entries: tuple[Entry, ...]
-
-
-def plan(function: func.Func) -> MemoryPlan:
+def plan(function: func.Func) -> None:
     """Plan one function in place."""
     insert_copies(function)
     sharing = Sharing(function)
@@ -80,8 +55,6 @@ def plan(function: func.Func) -> MemoryPlan:
             record(op, [_place(sharing, offsets, value) for value in op.results])
     function.attributes[ARENA_BYTES] = peak(arena)
     function.attributes[PRIVATE_BYTES] = peak(private)
-    entries = tuple(_entry(placed) for placed in arena)
-    return MemoryPlan(peak(arena), peak(private), least(arena), entries)
 
 
 def _place(sharing: Sharing, offsets: dict[Buffer, int], value: Value) -> Place:
@@ -106,18 +79,3 @@ def _depth(value: Value, buffer: Buffer) -> int:
         op = op.parent_op
         depth += op is not None and is_loop(op)
     return depth
-
-
-def _entry(placed: Placed) -> Entry:
-    first = min(placed.buffer.members, key=lambda value: value.index)
-    op = first.defining_op
-    location = op.location if op is not None else Location()
-    names = [value.name for value in placed.buffer.members if value.name]
-    return Entry(
-        names[0] if names else "",
-        location,
-        placed.offset,
-        aligned(placed.buffer.bytes),
-        placed.intervals[0][0],
-        placed.intervals[-1][1],
-    )

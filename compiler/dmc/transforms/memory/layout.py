@@ -76,17 +76,3 @@ def _meet(a: Sequence[Interval], b: Sequence[Interval]) -> bool:
 def peak(placed: Sequence[Placed]) -> int:
     """Bytes that the layout takes."""
     return max((each.end for each in placed), default=0)
-
-
-def least(placed: Sequence[Placed]) -> int:
-    """Bytes live at once, at the point where most are: no layout of these buffers takes fewer."""
-    points = {first for each in placed for first, _ in each.intervals}
-    totals = (
-        sum(
-            aligned(each.buffer.bytes)
-            for each in placed
-            if any(first <= point <= last for first, last in each.intervals)
-        )
-        for point in points
-    )
-    return max(totals, default=0)
