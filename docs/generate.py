@@ -199,6 +199,14 @@ _OTHERS = {
     "eye": "`eye[N]()`: the identity matrix",
     "cumsum": "`cumsum[0](x)`: running sums along an axis",
     "flip": "`flip[0](x)`: the opposite order along an axis",
+    "roll": "`roll[0](x, n)`: moved by `n` along an axis, round the end",
+    "cumprod": "`cumprod[0](x)`: running products along an axis",
+    "sort": "`sort[-1](x)`: in ascending order along an axis",
+    "argsort": "`argsort[-1](x)`: the places (i32) of the elements in ascending order",
+    "top_k": "`top_k[K](x)`: the K largest along the last axis, and their places (i32)",
+    "linspace": "`linspace[N](a, b)`: N numbers from `a` to `b` at equal distances",
+    "tril": "`tril(x)`: the lower triangle of matrices, 0 above it",
+    "triu": "`triu(x)`: the upper triangle of matrices, 0 below it",
 }
 
 
@@ -219,7 +227,13 @@ fn fixed(x: f64) -> f64 = x * stop_gradient(x)
 fn labels[B](ids: i32[B]) -> f64[B, 10] = one_hot[10](ids)
 fn positions[N](x: f64[N]) -> i64[N] = arange[N]()
 fn shifted[N](x: f64[N, N]) -> f64[N, N] = x + 0.1 * eye[N]()
-fn totals[N](x: f64[N]) -> f64[N] = cumsum[0](flip[0](x))"""
+fn totals[N](x: f64[N]) -> f64[N] = cumsum[0](flip[0](x))
+fn products[N](x: f64[N]) -> f64[N] = cumprod[0](roll[0](x, 1))
+fn median[N](x: f64[N]) -> f64 = sort[0](x)[N // 2]
+fn ranks[N](x: f64[N]) -> i32[N] = argsort[0](argsort[0](x))
+fn best[N](x: f64[N]) -> (f64[3], i32[3]) = top_k[3](x)
+fn grid(low: f64, high: f64) -> f64[11] = linspace[11](low, high)
+fn symmetric[N](x: f64[N, N]) -> f64[N, N] = tril(x) + triu(x.T)"""
 
 
 def _prelude() -> str:

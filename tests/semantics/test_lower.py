@@ -65,6 +65,13 @@ EXPRESSIONS: dict[str, tuple[str, str, Any]] = {
     "identity": ("f64[N, N]", "eye[N]()", np.eye(4)),
     "indexes as numbers": ("f64[N]", "f64(arange[N]()) * x", np.arange(4) * X),
     "cumulative sum": ("f64[N]", "cumsum[0](x)", np.cumsum(X)),
+    "cumulative product": ("f64[N]", "cumprod[-1](x)", np.cumprod(X)),
+    "roll": ("f64[N]", "roll[0](x, 1)", np.roll(X, 1)),
+    "roll back": ("f64[M, N]", "roll[1](a, -2)", np.roll(A, -2, 1)),
+    "sort": ("f64[M, N]", "sort[M](a)", np.sort(A, 0)),
+    "argsort": ("i32[N]", "argsort[0](x)", np.argsort(X)),
+    "triangles": ("f64[M, N]", "tril(a) - triu(a)", np.tril(A) - np.triu(A)),
+    "linspace": ("f64[5]", "linspace[5](x[0], y[0])", np.linspace(X[0], Y[0], 5)),
     "flip": ("f64[N]", "flip[0](x)", X[::-1]),
     "sizes are numbers": ("f64", "N * x[0] + M / 2", 4 * X[0] + 1.5),
     "pipe": ("f64", "x |> exp |> sum", np.exp(X).sum()),
@@ -91,6 +98,7 @@ def test_expression(type_: str, text: str, expected: Any) -> None:
     assert value.shape == np.shape(expected)
 
 
+TOP = (np.sort(X)[::-1] * np.argsort(-X))[:2].sum()
 STATEMENTS: dict[str, tuple[str, Any]] = {
     "fold": ("var t = 0.0\nfor v in x { t += v * v }\nt", (X**2).sum()),
     "scan": ("var t = 0.0\nlet s = for v in x {\nt += v\nt\n}\nsum(s)", np.cumsum(X).sum()),
@@ -106,6 +114,9 @@ STATEMENTS: dict[str, tuple[str, Any]] = {
     "element assignment": ("var z = x\nz[1] = 9.0\nsum(z)", X.sum() - X[1] + 9),
     "slice assignment": ("var z = x\nz[1:3] = y[:2]\nsum(z)", X[[0, 3]].sum() + Y[:2].sum()),
     "element update": ("var z = x\nfor i in 0..N { z[i] *= 2.0 }\nsum(z)", 2 * X.sum()),
+    "top k": ("let (v, i) = top_k[2](x)\nsum(v * f64(i))", TOP),
+    "gathered update": ("var z = x\nz[ids] += y\nsum(z * x)", None),
+    "gathered assignment": ("var z = x\nz[ids] = 1.0\nsum(z)", X[3] + 3),
     "closure": ("let k = x[0]\nlet g = fn(v: f64) => v * k\ng(y[0])", X[0] * Y[0]),
     "literals meet later": ("let one = 1\none * x[0] + one", X[0] + 1),
     "checkpoint": ("var t = x[0]\ncheckpoint for _ in 0..3 { t = sin(t) }\nt", None),
@@ -115,10 +126,12 @@ STATEMENTS: dict[str, tuple[str, Any]] = {
 @pytest.mark.parametrize(("text", "expected"), STATEMENTS.values(), ids=STATEMENTS.keys())
 def test_statements(text: str, expected: Any) -> None:
     if expected is None:
-        expected = np.sin(np.sin(np.sin(X[0])))
+        z = X.copy()
+        np.add.at(z, IDS, Y)
+        expected = z @ X if "ids" in text else np.sin(np.sin(np.sin(X[0])))
     body = "".join(f"    {line}\n" for line in text.split("\n"))
-    source = f"fn f[N](x: f64[N], y: f64[N], n: i64) -> f64 {{\n{body}}}\n"
-    (value,) = run(source, "f", x=X, y=Y, n=3)
+    source = f"fn f[N](x: f64[N], y: f64[N], ids: i32[N], n: i64) -> f64 {{\n{body}}}\n"
+    (value,) = run(source, "f", x=X, y=Y, ids=IDS, n=3)
     assert np.allclose(value, expected)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from dmc.ir.types import DType
 from dmc.semantics import typed
@@ -10,6 +10,7 @@ from dmc.semantics.agreement import expect
 from dmc.semantics.axes import one_axis, take_arguments, tensor_operand
 from dmc.semantics.context import Context
 from dmc.semantics.inference import same_axis, unify
+from dmc.semantics.operators import apply, needs_float
 from dmc.semantics.resolver import DTYPES, dtype_named, shape_items
 from dmc.semantics.sizes import Size
 from dmc.semantics.types import (
@@ -18,6 +19,7 @@ from dmc.semantics.types import (
     Pack,
     Shape,
     TensorType,
+    TupleType,
     pruned,
     resolved,
     scalar,
@@ -25,6 +27,9 @@ from dmc.semantics.types import (
 from dmc.syntax import ast
 
 __all__ = ["ARRAYS"]
+
+Check = Callable[[Context, ast.Bracket | None, Sequence[typed.Node], ast.Call], typed.Node]
+"""Checks a call from its brackets and checked arguments."""
 
 
 def _reshape(
@@ -135,21 +140,11 @@ def _rank(
     return typed.Builtin(type_, node.span, "rank", tuple(values))
 
 
-def _same(name: str):
-    def check(
-        context: Context,
-        bracket: ast.Bracket | None,
-        values: Sequence[typed.Node],
-        node: ast.Call,
-    ) -> typed.Node:
-        take_arguments(context, name, values, 1, node)
-        axes: tuple[int, ...] = ()
-        if name != "stop_gradient":
-            type_ = tensor_operand(context, name, values[0])
-            axes = (one_axis(context, name, bracket, type_, node) - len(type_.shape),)
-        return typed.Builtin(values[0].type, node.span, name, tuple(values), axes)
-
-    return check
+def _stop_gradient(
+    context: Context, bracket: ast.Bracket | None, values: Sequence[typed.Node], node: ast.Call
+) -> typed.Node:
+    take_arguments(context, "stop_gradient", values, 1, node)
+    return typed.Builtin(values[0].type, node.span, "stop_gradient", tuple(values))
 
 
 def _one_hot(
@@ -166,7 +161,7 @@ def _one_hot(
     )
 
 
-def _made(name: str, count: int, kind: NumberKind):
+def _made(name: str, count: int, kind: NumberKind) -> Check:
     def check(
         context: Context,
         bracket: ast.Bracket | None,
@@ -181,6 +176,85 @@ def _made(name: str, count: int, kind: NumberKind):
         return typed.Builtin(type_, node.span, name, (), shape=shape)
 
     return check
+
+
+def _along_axis(name: str, gives: DType | None = None) -> Check:
+    """A function of one array along one axis, of the array's shape."""
+
+    def check(
+        context: Context,
+        bracket: ast.Bracket | None,
+        values: Sequence[typed.Node],
+        node: ast.Call,
+    ) -> typed.Node:
+        take_arguments(context, name, values, 1, node)
+        type_ = tensor_operand(context, name, values[0])
+        axis = one_axis(context, name, bracket, type_, node) - len(type_.shape)
+        result = TensorType(gives or type_.element, type_.shape)
+        return typed.Builtin(result, node.span, name, tuple(values), (axis,))
+
+    return check
+
+
+def _triangle(name: str) -> Check:
+    def check(
+        context: Context,
+        bracket: ast.Bracket | None,
+        values: Sequence[typed.Node],
+        node: ast.Call,
+    ) -> typed.Node:
+        take_arguments(context, name, values, 1, node)
+        type_ = tensor_operand(context, name, values[0])
+        if len(type_.shape) < 2 or any(isinstance(axis, Pack) for axis in type_.shape[-2:]):
+            raise context.fail("shape.rank", f"`{name}` takes a matrix, not {type_}", node.span)
+        return typed.Builtin(type_, node.span, name, tuple(values))
+
+    return check
+
+
+def _top_k(
+    context: Context, bracket: ast.Bracket | None, values: Sequence[typed.Node], node: ast.Call
+) -> typed.Node:
+    take_arguments(context, "top_k", values, 1, node)
+    type_ = tensor_operand(context, "top_k", values[0])
+    shape = shape_items(context, bracket) if bracket is not None else ()
+    if len(shape) != 1 or not type_.shape:
+        raise context.fail("shape.axis", "`top_k` needs a count: `top_k[3](x)`", node.span)
+    kept = (*type_.shape[:-1], *shape)
+    result = TupleType((TensorType(type_.element, kept), TensorType(DType.I32, kept)))
+    return typed.Builtin(result, node.span, "top_k", tuple(values), shape=shape)
+
+
+def _linspace(
+    context: Context, bracket: ast.Bracket | None, values: Sequence[typed.Node], node: ast.Call
+) -> typed.Node:
+    take_arguments(context, "linspace", values, 2, node)
+    shape = shape_items(context, bracket) if bracket is not None else ()
+    if len(shape) != 1:
+        raise context.fail(
+            "shape.axis", "`linspace` needs its size: `linspace[N](a, b)`", node.span
+        )
+    for value in values:
+        needs_float(context, "linspace", value, value.span)
+    ends = apply(context, "linspace", values, node.span)
+    type_ = pruned(ends.type)
+    if not isinstance(type_, TensorType) or type_.shape:
+        raise context.fail(
+            "type.operand", f"`linspace` runs between numbers, not {type_}", node.span
+        )
+    return typed.Builtin(
+        TensorType(type_.element, shape), node.span, "linspace", tuple(values), shape=shape
+    )
+
+
+def _roll(
+    context: Context, bracket: ast.Bracket | None, values: Sequence[typed.Node], node: ast.Call
+) -> typed.Node:
+    take_arguments(context, "roll", values, 2, node)
+    type_ = tensor_operand(context, "roll", values[0])
+    axis = one_axis(context, "roll", bracket, type_, node) - len(type_.shape)
+    expect(context, values[1], scalar(DType.I64), values[1].span, "the shift of `roll`")
+    return typed.Builtin(type_, node.span, "roll", tuple(values), (axis,))
 
 
 def _cast(
@@ -198,16 +272,24 @@ def _cast(
     return typed.Convert(TensorType(dtype, type_.shape), node.span, dtype, values[0])
 
 
-ARRAYS = {
+ARRAYS: dict[str, Check] = {
     "pick": _pick,
     "cast": _cast,
     "rank": _rank,
     "reshape": _reshape,
     "concat": _concat,
     "cross": _cross,
-    "stop_gradient": _same("stop_gradient"),
-    "cumsum": _same("cumsum"),
-    "flip": _same("flip"),
+    "stop_gradient": _stop_gradient,
+    "cumsum": _along_axis("cumsum"),
+    "cumprod": _along_axis("cumprod"),
+    "flip": _along_axis("flip"),
+    "sort": _along_axis("sort"),
+    "argsort": _along_axis("argsort", DType.I32),
+    "top_k": _top_k,
+    "tril": _triangle("tril"),
+    "triu": _triangle("triu"),
+    "linspace": _linspace,
+    "roll": _roll,
     "one_hot": _one_hot,
     "arange": _made("arange", 1, NumberKind.INTEGER),
     "eye": _made("eye", 2, NumberKind.FLOAT),

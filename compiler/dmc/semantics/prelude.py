@@ -55,13 +55,11 @@ RANDOM = ("split", "fold", "normal", "uniform", "bernoulli")
 
 OTHERS = (
     "where", "pick", "map", "cast", "rank", "reshape", "concat", "cross", "stop_gradient",
-    "one_hot", "arange", "eye", "cumsum", "flip",
+    "one_hot", "arange", "linspace", "eye", "tril", "triu", "cumsum", "cumprod", "sort", "argsort",
+    "top_k", "flip", "roll",
 )  # fmt: skip
 
-PLANNED = (
-    "solve", "logdet", "cholesky", "cumprod", "sort", "argsort", "top_k", "linspace", "tril",
-    "triu", "roll", "pad", "repeat",
-)  # fmt: skip
+PLANNED = ("solve", "logdet", "cholesky", "pad", "repeat")
 """Names of the language that this version does not compile yet."""
 
 _FUNCTIONS = frozenset(

@@ -10,8 +10,8 @@ from dmc.semantics import typed
 from dmc.semantics.agreement import expect
 from dmc.semantics.context import Context, Poison, Stop
 from dmc.semantics.indexing import affine_value, check_items
-from dmc.semantics.inference import join, unify
-from dmc.semantics.operators import needs_bool
+from dmc.semantics.inference import join, same_shape, unify
+from dmc.semantics.operators import broadcast_shapes, needs_bool
 from dmc.semantics.program import FieldEntity
 from dmc.semantics.resolver import resolve_size, resolve_type, try_size
 from dmc.semantics.sizes import Size
@@ -211,7 +211,7 @@ def _assign(context: Context, node: ast.Assign, target: ast.Target, value: ast.E
 
 
 def _agree(context: Context, place: typed.Place, actual: Type, span: Span) -> None:
-    if unify(context.facts, place.type, actual):
+    if unify(context.facts, place.type, actual) or _spreads(context, place, actual):
         return
     symbol, new = place.symbol, pruned(actual)
     old = pruned(place.type)
@@ -240,6 +240,17 @@ def _agree(context: Context, place: typed.Place, actual: Type, span: Span) -> No
         [(declared, str(old))],
         ["a `var` keeps its type; bind the new value with `let`"],
     )
+
+
+def _spreads(context: Context, place: typed.Place, actual: Type) -> bool:
+    """Whether a value broadcasts to the part of an array that is assigned."""
+    wanted, given = pruned(place.type), pruned(actual)
+    if not place.path or not isinstance(wanted, TensorType) or not isinstance(given, TensorType):
+        return False
+    shape = broadcast_shapes(context, wanted.shape, given.shape)
+    if shape is None or not same_shape(context.facts, shape, wanted.shape):
+        return False
+    return join(wanted.element, given.element) is not None
 
 
 def _stacking_help(context: Context, span: Span, symbol: Symbol, old: Type) -> list[str]:

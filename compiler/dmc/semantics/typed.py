@@ -306,7 +306,10 @@ class Place:
 
 @dataclass(eq=False, slots=True)
 class Assign(Node):
-    """`target = value`; several targets take a tuple apart. `+=` is expanded, save on gathers."""
+    """`target = value`; several targets take a tuple apart.
+
+    `+=` is expanded, save on gathered elements: there `accumulate` adds each occurrence.
+    """
 
     targets: tuple[Place, ...]
     value: Node

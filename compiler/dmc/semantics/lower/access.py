@@ -249,20 +249,21 @@ def update(
     path: Sequence[str | tuple[typed.At, ...]],
     value: Lowered,
     span: Span,
+    accumulate: bool = False,
 ) -> Lowered:
-    """`current` with the part at `path` replaced."""
+    """`current` with the part at `path` replaced, or added to at gathered elements."""
     if not path:
         return value
     first, *rest = path
     if isinstance(first, str):
         assert isinstance(current, Record)
-        inner = update(body, current.fields[first], rest, value, span)
+        inner = update(body, current.fields[first], rest, value, span, accumulate)
         return Record(current.type, {**current.fields, first: inner})
     plan = _Plan.of(body, first)
     if rest:
         raise CompilerBug("an index ends the target of an assignment")
     leaves = [
-        _replace(body, plan, x, part, span)
+        _replace(body, plan, x, part, span, accumulate)
         for x, part in zip(flatten(current), flatten(value), strict=True)
     ]
     return _same_structure(current, leaves)
@@ -275,10 +276,29 @@ def _same_structure(current: Lowered, leaves: list[Value]) -> Lowered:
     return rebuild(current.type, iter(leaves))
 
 
-def _replace(body: Body, plan: _Plan, x: Value, part: Value, span: Span) -> Value:
+def _scatter(body: Body, x: Value, part: Value, axis: int, index: Value, accumulate: bool) -> Value:
+    """Write whole slices at the positions of an index tensor along one axis."""
+    shape, places = shape_of(x.type), shape_of(index.type)
+    wanted = (*shape[:axis], *places, *shape[axis + 1 :])
+    rank = len(shape_of(part.type))
+    kept = range(len(wanted) - rank, len(wanted))
+    part = tensor.broadcast_in_dim(body.builder, part, wanted, kept)
+    # The axes of the indices come first, as a gather would give them.
+    moved = range(axis, axis + len(places))
+    rest = [d for d in range(len(wanted)) if d not in moved]
+    part = tensor.transpose(body.builder, part, [*moved, *rest])
+    combiner = tensor.Combiner.ADD if accumulate else tensor.Combiner.SET
+    return tensor.scatter(body.builder, x, part, [index], [axis], combiner)
+
+
+def _replace(body: Body, plan: _Plan, x: Value, part: Value, span: Span, accumulate: bool) -> Value:
     builder, shape = body.builder, shape_of(x.type)
     items = plan.expand(len(shape))
     _check_bounds(body, items, shape, span)
+    for axis, item in enumerate(items):
+        others = (other for other in items if other is not item)
+        if isinstance(item, _Gather) and all(isinstance(other, _Rest) for other in others):
+            return _scatter(body, x, part, axis, item.index, accumulate)
     starts: list[Value] = []
     sizes: list[int] = []
     for item, size in zip(items, shape, strict=True):

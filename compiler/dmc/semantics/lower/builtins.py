@@ -9,7 +9,7 @@ from dmc.dialects.arith import Direction
 from dmc.ir import DType, TensorType, Value, dtype_of, shape_of
 from dmc.semantics import typed
 from dmc.semantics.lower.body import Body, register
-from dmc.semantics.lower.elementwise import broadcast, stop_gradient
+from dmc.semantics.lower.elementwise import apply, broadcast, stop_gradient
 from dmc.semantics.lower.values import Array, Lowered, Record, Static, Tuple
 from dmc.semantics.sizes import Size
 from dmc.semantics.types import TensorType as Tensor
@@ -117,6 +117,83 @@ def _flip(body: Body, node: typed.Builtin) -> Lowered:
     return Array(tensor.reverse(body.builder, x, [node.axes[0] % len(shape_of(x.type))]))
 
 
+def _cumprod(body: Body, node: typed.Builtin) -> Lowered:
+    x = body.array(node.operands[0])
+    return Array(tensor.cumprod(body.builder, x, node.axes[0] % len(shape_of(x.type))))
+
+
+def _last(body: Body, x: Value, axis: int) -> tuple[Value, list[int]]:
+    """`x` with an axis moved to the end, and the permutation that moves it back."""
+    rank = len(shape_of(x.type))
+    order = [d for d in range(rank) if d != axis % rank] + [axis % rank]
+    back = [order.index(d) for d in range(rank)]
+    return tensor.transpose(body.builder, x, order), back
+
+
+def _sort(body: Body, node: typed.Builtin) -> Lowered:
+    x, back = _last(body, body.array(node.operands[0]), node.axes[0])
+    return Array(tensor.transpose(body.builder, tensor.sort(body.builder, x), back))
+
+
+def _argsort(body: Body, node: typed.Builtin) -> Lowered:
+    x, back = _last(body, body.array(node.operands[0]), node.axes[0])
+    return Array(tensor.transpose(body.builder, tensor.argsort(body.builder, x), back))
+
+
+def _top_k(body: Body, node: typed.Builtin) -> Lowered:
+    x = body.array(node.operands[0])
+    (count,) = node.shape
+    assert isinstance(count, Size)
+    k, length = body.size(count, node.span), shape_of(x.type)[-1]
+    if k > length:
+        raise body.fail("index.bounds", f"the {k} largest of {length} elements", node.span)
+    largest, places = tensor.top_k(body.builder, x, k)
+    return Tuple((Array(largest), Array(places)))
+
+
+def _triangle(direction: Direction) -> Callable[[Body, typed.Builtin], Lowered]:
+    """Elements where row compares so with column; zero elsewhere."""
+
+    def lower(body: Body, node: typed.Builtin) -> Lowered:
+        x = body.array(node.operands[0])
+        shape = shape_of(x.type)
+        places = TensorType(shape, DType.I64)
+        rank = len(shape)
+        rows = tensor.iota(body.builder, places, rank - 2)
+        columns = tensor.iota(body.builder, places, rank - 1)
+        inside = arith.compare(body.builder, direction, rows, columns)
+        return Array(arith.select(body.builder, inside, x, arith.zeros(body.builder, x.type)))
+
+    return lower
+
+
+def _linspace(body: Body, node: typed.Builtin) -> Lowered:
+    type_ = body.type(node)
+    assert isinstance(type_, Tensor)
+    (count,) = node.shape
+    assert isinstance(count, Size)
+    n, dtype = body.size(count, node.span), body.dtype(type_.element)
+    first, last = (body.materialize(body.lower(o), Tensor(dtype)) for o in node.operands)
+    steps = tensor.iota(body.builder, TensorType((n,), dtype), 0)
+    share = arith.divide(body.builder, steps, body.constant(max(n - 1, 1), dtype, n))
+    span = apply(body, "-", [last, first])
+    return apply(body, "+", [first, apply(body, "*", [span, Array(share)])])
+
+
+def _roll(body: Body, node: typed.Builtin) -> Lowered:
+    """Element i comes from i - shift, round the end."""
+    x = body.array(node.operands[0])
+    axis = node.axes[0] % len(shape_of(x.type))
+    size = shape_of(x.type)[axis]
+    if size == 0:
+        return Array(x)
+    places = Array(tensor.arange(body.builder, size))
+    moved = apply(body, "-", [places, body.value(node.operands[1])])
+    wrapped = apply(body, "%", [moved, Static(size)])
+    assert isinstance(wrapped, Array)
+    return Array(tensor.take(body.builder, x, wrapped.value, axis))
+
+
 def _one_hot(body: Body, node: typed.Builtin) -> Lowered:
     ids = body.array(node.operands[0])
     type_ = body.type(node)
@@ -158,7 +235,15 @@ _LOWER: dict[str, Callable[[Body, typed.Builtin], Lowered]] = {
     "rank": _rank,
     "stop_gradient": _stop_gradient,
     "cumsum": _cumsum,
+    "cumprod": _cumprod,
     "flip": _flip,
+    "sort": _sort,
+    "argsort": _argsort,
+    "top_k": _top_k,
+    "tril": _triangle(Direction.GE),
+    "triu": _triangle(Direction.LE),
+    "linspace": _linspace,
+    "roll": _roll,
     "one_hot": _one_hot,
     "arange": _arange,
     "eye": _eye,

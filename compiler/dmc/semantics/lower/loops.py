@@ -29,7 +29,8 @@ def _assign(body: Body, node: typed.Assign) -> Lowered:
         current = body.environment[place.symbol]
         if place.path:
             current = body.materialize(current, _symbol_type(body, place.symbol))
-        body.assign(place.symbol, update(body, current, place.path, new, node.span))
+        changed = update(body, current, place.path, new, node.span, node.accumulate)
+        body.assign(place.symbol, changed)
     return UNIT
 
 
