@@ -6,18 +6,20 @@ a tight tolerance: operations are chosen to keep elements within a few units of 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
+from typing import TypeVar
 
 import numpy as np
 from hypothesis import strategies as st
 
 from dmc.dialects import arith, control, func, math, tensor
+from dmc.dialects.tensor.base import type_of
 from dmc.ir import Array, Block, Builder, DType, Module, TensorType, Value, shape_of, verify
 from dmc.ir.operation import Operation
 
 F64 = DType.F64
 SIZES = (1, 2, 3, 4, 8, 17)
-Draw = Callable[[st.SearchStrategy], object]
+T = TypeVar("T")
 
 UNARY = ("sin", "cos", "tanh", "logistic", "atan", "negate", "abs", "relu", "erf")
 BINARY = (arith.add, arith.subtract, arith.multiply, arith.maximum, arith.minimum)
@@ -26,13 +28,13 @@ BINARY = (arith.add, arith.subtract, arith.multiply, arith.maximum, arith.minimu
 class Generator:
     """Draws operations one after the other; `values` are those in scope."""
 
-    def __init__(self, draw: Draw, builder: Builder, values: list[Value], depth: int) -> None:
+    def __init__(self, draw: st.DrawFn, builder: Builder, values: list[Value], depth: int) -> None:
         self.draw = draw
         self.builder = builder
         self.values = values
         self.depth = depth
 
-    def pick(self, options: object) -> object:
+    def pick(self, options: Sequence[T]) -> T:
         return self.draw(st.sampled_from(options))
 
     def value(self) -> Value:
@@ -59,7 +61,7 @@ class Generator:
         if self.depth > 0:
             makers += [self.loop, self.branch, self.map]
         made = self.pick(makers)()
-        if made is not None and made.type.size <= 4096:
+        if made is not None and type_of(made).size <= 4096:
             self.values.append(made)
 
     def fitting(self, x: Value) -> Value:
@@ -68,9 +70,9 @@ class Generator:
         if same:
             return self.pick(same)
         y = self.value()
-        if y.type.shape != ():
-            y = tensor.reduce(self.builder, y, tensor.Kind.MAX, range(y.type.rank))
-        return tensor.broadcast(self.builder, y, x.type.shape)
+        if type_of(y).shape != ():
+            y = tensor.reduce(self.builder, y, tensor.Kind.MAX, range(type_of(y).rank))
+        return tensor.broadcast(self.builder, y, type_of(x).shape)
 
     def unary(self) -> Value:
         name = self.pick(UNARY)
@@ -83,37 +85,37 @@ class Generator:
 
     def reduce(self) -> Value | None:
         x = self.value()
-        if x.type.rank == 0 or 0 in x.type.shape:
+        if type_of(x).rank == 0 or 0 in type_of(x).shape:
             return None
-        axes = self.draw(st.sets(st.integers(0, x.type.rank - 1), min_size=1))
+        axes = self.draw(st.sets(st.integers(0, type_of(x).rank - 1), min_size=1))
         kind = self.pick((tensor.Kind.SUM, tensor.Kind.MAX, tensor.Kind.MIN, tensor.Kind.SUM))
         made = tensor.reduce(self.builder, x, kind, sorted(axes))
         if kind is tensor.Kind.SUM:
-            count = x.type.size // max(made.type.size, 1)
+            count = type_of(x).size // max(type_of(made).size, 1)
             scale = arith.constant(self.builder, 1.0 / count, made.type)
             made = arith.multiply(self.builder, made, scale)
         return made
 
     def transpose(self) -> Value:
         x = self.value()
-        return tensor.transpose(self.builder, x, self.draw(st.permutations(range(x.type.rank))))
+        return tensor.transpose(self.builder, x, self.draw(st.permutations(range(type_of(x).rank))))
 
     def broadcast(self) -> Value | None:
         x = self.value()
-        if x.type.rank > 2:
+        if type_of(x).rank > 2:
             return None
         size = self.pick(SIZES)
         if self.draw(st.booleans()):
-            return tensor.broadcast(self.builder, x, (size, *x.type.shape))
-        dims = tuple(range(x.type.rank))
-        return tensor.broadcast_in_dim(self.builder, x, (*x.type.shape, size), dims)
+            return tensor.broadcast(self.builder, x, (size, *type_of(x).shape))
+        dims = tuple(range(type_of(x).rank))
+        return tensor.broadcast_in_dim(self.builder, x, (*type_of(x).shape, size), dims)
 
     def slice(self) -> Value | None:
         x = self.value()
-        if x.type.rank == 0:
+        if type_of(x).rank == 0:
             return None
-        axis = self.draw(st.integers(0, x.type.rank - 1))
-        extent = x.type.shape[axis]
+        axis = self.draw(st.integers(0, type_of(x).rank - 1))
+        extent = type_of(x).shape[axis]
         start = self.draw(st.integers(0, extent - 1))
         limit = self.draw(st.integers(start + 1, extent))
         stride = self.draw(st.integers(1, 2))
@@ -121,9 +123,9 @@ class Generator:
 
     def pad(self) -> Value | None:
         x = self.value()
-        if x.type.rank == 0:
+        if type_of(x).rank == 0:
             return None
-        rank = x.type.rank
+        rank = type_of(x).rank
         low = [self.draw(st.integers(0, 2)) for _ in range(rank)]
         high = [self.draw(st.integers(0, 2)) for _ in range(rank)]
         zero = arith.scalar(self.builder, 0.0, F64)
@@ -131,20 +133,20 @@ class Generator:
 
     def concatenate(self) -> Value | None:
         x = self.value()
-        if x.type.rank == 0:
+        if type_of(x).rank == 0:
             return None
-        axis = self.draw(st.integers(0, x.type.rank - 1))
+        axis = self.draw(st.integers(0, type_of(x).rank - 1))
         return tensor.concatenate(self.builder, [x, self.fitting(x)], axis)
 
     def contract(self) -> Value | None:
         x = self.value()
-        if x.type.rank < 1 or x.type.rank > 2:
+        if type_of(x).rank < 1 or type_of(x).rank > 2:
             return None
-        size = x.type.shape[-1]
-        others = [v for v in self.values if v.type.rank == 2 and v.type.shape[0] == size]
+        size = type_of(x).shape[-1]
+        others = [v for v in self.values if type_of(v).rank == 2 and type_of(v).shape[0] == size]
         y = self.pick(others) if others else None
         if y is None:
-            if x.type.rank != 2:
+            if type_of(x).rank != 2:
                 return None
             y = tensor.transpose(self.builder, x, (1, 0))
         made = tensor.matmul(self.builder, x, y)
@@ -160,27 +162,27 @@ class Generator:
 
     def reshape(self) -> Value | None:
         x = self.value()
-        if x.type.rank == 2 and self.draw(st.booleans()):
-            return tensor.reshape(self.builder, x, (x.type.size,))
-        if x.type.rank == 1 and x.type.size % 2 == 0:
-            return tensor.reshape(self.builder, x, (2, x.type.size // 2))
+        if type_of(x).rank == 2 and self.draw(st.booleans()):
+            return tensor.reshape(self.builder, x, (type_of(x).size,))
+        if type_of(x).rank == 1 and type_of(x).size % 2 == 0:
+            return tensor.reshape(self.builder, x, (2, type_of(x).size // 2))
         return None
 
     def take(self) -> Value | None:
         x = self.value()
-        if x.type.rank == 0:
+        if type_of(x).rank == 0:
             return None
-        axis = self.draw(st.integers(0, x.type.rank - 1))
-        wanted = st.lists(st.integers(0, x.type.shape[axis] - 1), min_size=1, max_size=5)
+        axis = self.draw(st.integers(0, type_of(x).rank - 1))
+        wanted = st.lists(st.integers(0, type_of(x).shape[axis] - 1), min_size=1, max_size=5)
         indices = np.array(self.draw(wanted), np.int64)
         table = arith.constant(self.builder, indices, TensorType(indices.shape, DType.I64))
         return tensor.take(self.builder, x, table, axis)
 
     def extract(self) -> Value | None:
         x = self.value()
-        if x.type.rank == 0:
+        if type_of(x).rank == 0:
             return None
-        point = [self.draw(st.integers(0, n - 1)) for n in x.type.shape]
+        point = [self.draw(st.integers(0, n - 1)) for n in type_of(x).shape]
         indices = [arith.index(self.builder, i) for i in point]
         return tensor.extract(self.builder, x, indices)
 
@@ -201,7 +203,7 @@ class Generator:
         init = self.value()
         count = self.draw(st.integers(0, 4))
         block = Block([control.INDEX, init.type], ["i", "h"])
-        following = self.region(block, [block.args[1]], init.type)
+        following = self.region(block, [block.args[1]], type_of(init))
         inside = Builder(block)
         damped = math.tanh(inside, following)
         reverse = self.draw(st.booleans())
@@ -219,11 +221,11 @@ class Generator:
 
     def branch(self) -> Value:
         probe = self.value()
-        if probe.type.rank:
-            probe = tensor.reduce(self.builder, probe, tensor.Kind.MAX, range(probe.type.rank))
+        if type_of(probe).rank:
+            probe = tensor.reduce(self.builder, probe, tensor.Kind.MAX, range(type_of(probe).rank))
         zero = arith.scalar(self.builder, 0.1, F64)
         condition = arith.compare(self.builder, arith.Direction.GT, probe, zero)
-        wanted = self.value().type
+        wanted = type_of(self.value())
         blocks = [Block(), Block()]
         for block in blocks:
             outcome = self.region(block, [], wanted)
@@ -232,12 +234,12 @@ class Generator:
 
     def map(self) -> Value | None:
         x = self.value()
-        if x.type.rank == 0:
+        if type_of(x).rank == 0:
             return None
-        size = x.type.shape[0]
+        size = type_of(x).shape[0]
         block = Block([control.INDEX], ["n"])
         inside = Builder(block)
-        rest = x.type.shape[1:]
+        rest = type_of(x).shape[1:]
         starts = [block.args[0], *(arith.index(inside, 0) for _ in rest)]
         row = tensor.dynamic_slice(inside, x, starts, (1, *rest))
         row = tensor.reshape(inside, row, rest)
@@ -247,7 +249,7 @@ class Generator:
 
 
 @st.composite
-def programs(draw: Draw, operations: int = 14, depth: int = 2) -> tuple[Module, list[Array]]:
+def programs(draw: st.DrawFn, operations: int = 14, depth: int = 2) -> tuple[Module, list[Array]]:
     """A module whose `@f` takes and returns f64 tensors, and arguments for it."""
     shapes = draw(
         st.lists(st.lists(st.sampled_from(SIZES), max_size=2).map(tuple), min_size=1, max_size=3)

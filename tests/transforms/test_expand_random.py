@@ -52,7 +52,7 @@ def expected(key: int, data: int, shape: tuple[int, ...]) -> list[Array]:
 @pytest.mark.parametrize("native", [False, True])
 def test_draws_are_those_of_the_runtime(shape: tuple[int, ...], native: bool) -> None:
     module = draws(shape)
-    executable = Compilation(module.clone({}), "f").executable if native else None
+    executable = Compilation(module.copy(), "f").executable if native else None
     ExpandDraws().run(module)
     ExpandPhilox().run(module)
     assert not [op for op in module.walk() if op.name.startswith("random.")]

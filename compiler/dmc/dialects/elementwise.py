@@ -144,7 +144,8 @@ class Elementwise(Operation):
     """Base of elementwise operations on scalars, vectors and tensors alike.
 
     Subclasses give `numpy` (reference semantics) and `terms`, one per operand (None: the result
-    does not depend on it differentiably); no terms at all means that no derivative is known. `batch` expects operands aligned to the same map axes.
+    does not depend on it differentiably); no terms at all means that no derivative is known.
+    `batch` expects operands aligned to the same map axes.
     """
 
     traits = frozenset({Trait.ELEMENTWISE})
