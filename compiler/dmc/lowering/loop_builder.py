@@ -38,7 +38,13 @@ class Linear:
                 return Linear((), subscript)
 
     def __add__(self, other: Subscript) -> Linear:
+        if isinstance(other, int):
+            return Linear(self.terms, self.constant + other)
         other = Linear.of(other)
+        if not other.terms:
+            return Linear(self.terms, self.constant + other.constant)
+        if not self.terms:
+            return Linear(other.terms, self.constant + other.constant)
         sums = dict(self.terms)
         for value, coefficient in other.terms:
             sums[value] = sums.get(value, 0) + coefficient
@@ -115,6 +121,10 @@ class LoopBuilder:
 
     def _access(self, subscripts: Sequence[Subscript]) -> tuple[AffineMap, list[Value]]:
         linears = [Linear.of(s) for s in subscripts]
+        if len(linears) == 1:
+            (linear,) = linears
+            row = AffineExpr(tuple(c for _, c in linear.terms), linear.constant)
+            return AffineMap(len(linear.terms), (row,)), [v for v, _ in linear.terms]
         values = list(dict.fromkeys(v for linear in linears for v, _ in linear.terms))
         rows: list[AffineExpr] = []
         for linear in linears:
