@@ -115,10 +115,31 @@ def reduction(n: int) -> Module:
     return program([tensor(F32, n)], write)
 
 
+def batch(count: int) -> Module:
+    """Many small products: tasks of several."""
+
+    def write(b: Builder, args: list[Value]) -> Sequence[Value]:
+        reads = [
+            Read(args[0], AffineMap.select(4, [0, 1, 3])),
+            Read(args[1], AffineMap.select(4, [0, 3, 2])),
+        ]
+        writes = [AffineMap.select(4, [0, 1, 2])]
+        return make_generic(b, (count, 13, 17, 9), reads, product, writes, ["add"], 1).results
+
+    return program([tensor(F32, count, 13, 9), tensor(F32, count, 9, 17)], write)
+
+
+def test_a_batch_of_small_products() -> None:
+    module = batch(1000)
+    arrays = [random(tensor(F32, 1000, 13, 9)), random(tensor(F32, 1000, 9, 17), 1)]
+    (out,) = compile_native(module)(*arrays)
+    np.testing.assert_allclose(out, arrays[0] @ arrays[1], rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize(
     "module",
-    [contraction(130, 200, 300), reduction(300_001), contraction(64, 64, 5000)],
-    ids=["contraction", "reduction", "long sum"],
+    [batch(1000), contraction(130, 200, 300), reduction(300_001), contraction(64, 64, 5000)],
+    ids=["batch", "contraction", "reduction", "long sum"],
 )
 def test_results_do_not_depend_on_the_number_of_threads(module: Module) -> None:
     compiled = compile_native(module)

@@ -33,6 +33,7 @@ from dmc.lowering.schedules.contraction_plan import (
 )
 from dmc.lowering.schedules.elementwise import part_before
 from dmc.lowering.schedules.nest import Nest
+from dmc.lowering.schedules.plan import MOST_TASKS, Split
 
 HEAVY = 6
 """An epilogue of more operations is a loop over the rows of a tile."""
@@ -84,22 +85,44 @@ class _Emitter:
         column_groups = -(-self.panel_count // plan.panels)
         counts = [*(shape.nest.sizes[d] for d in shape.outer), column_groups, row_groups]
         total = math.prod(counts)
-
-        def run(task: Value) -> None:
-            *outer, columns, rows = self._digits(task, counts)
-            known = {d: Linear.of(i) for d, i in zip(shape.outer, outer, strict=True)}
-            self._task(known, columns, rows)
-
-        if self.parallel and total > 1 and nanoseconds(shape) >= PARALLEL_NANOSECONDS:
+        if not self.parallel or total == 1 or nanoseconds(shape) < PARALLEL_NANOSECONDS:
+            self._with_memory(lambda: self._units(counts, {}, []))
+        elif total <= MOST_TASKS:
             # Private memory is the task's.
-            self.b.parallel(total, lambda task: self._with_memory(lambda: run(task)))
+            self.b.parallel(
+                total,
+                lambda task: self._with_memory(lambda: self._unit(self._digits(task, counts))),
+            )
+        else:
+            longest = max(range(len(counts)), key=lambda d: counts[d])
+            size = counts[longest]
+            division = Split(longest, size, -(-size // MOST_TASKS))
+
+            def some(task: Value) -> None:
+                bounds = {longest: division.bounds(self.b, task)}
+                self._with_memory(lambda: self._units(counts, bounds, []))
+
+            self.b.parallel(division.tasks, some)
+
+    def _units(
+        self,
+        counts: Sequence[int],
+        bounds: dict[int, tuple[Subscript, Subscript]],
+        chosen: list[Value],
+    ) -> None:
+        """Loops over all units, or those within `bounds` of some dimensions."""
+        depth = len(chosen)
+        if depth == len(counts):
+            self._unit(chosen)
             return
+        low, high = bounds.get(depth, (0, counts[depth]))
+        self._loop(low, high, 1, lambda i: self._units(counts, bounds, [*chosen, i]))
 
-        def step(i: Value, _: list[Value]) -> list[Value]:
-            run(i)
-            return []
-
-        self._with_memory(lambda: self.b.for_(0, total, step))
+    def _unit(self, place: Sequence[Value]) -> None:
+        """One group of columns and rows, of one matrix where there are many."""
+        *outer, columns, rows = place
+        known = {d: Linear.of(i) for d, i in zip(self.shape.outer, outer, strict=True)}
+        self._task(known, columns, rows)
 
     def _with_memory(self, run: Callable[[], object]) -> None:
         """Reserve the packed panels and partial sums of one task, then run it."""
