@@ -6,7 +6,7 @@ kernel are expressed by those of the other, and scalar code is joined.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from dmc.dialects import kernel
@@ -120,33 +120,36 @@ def read_all(part: Part, reads: Sequence[Value], maps: Sequence[AffineMap]) -> l
 
 
 def into_consumer(
-    producer: kernel.Generic, consumer: kernel.Generic, uses: Sequence[int]
+    absorbed: Collection[kernel.Generic], consumer: kernel.Generic, into_body: bool = True
 ) -> kernel.Generic:
-    """`consumer` with the code of `producer`, which reduces nothing, in place of operands `uses`.
+    """`consumer` with the code of kernels it reads, and that those read, in place of the reads.
 
-    The producer is left in place. Returns the new kernel, which replaces `consumer`.
+    The kernels `absorbed` reduce nothing; they are left in place. Without `into_body` only the
+    epilogue takes them. Returns the new kernel, which replaces `consumer`.
     """
     dims = len(consumer.space)
-    body, epilogue = Part(), Part()
     count = consumer.body_count
-    yielded = consumer.body.terminator.operands
+    reads = list(zip(consumer.operands, consumer.operand_maps, strict=True))
+    known: dict[tuple[kernel.Generic, tuple[AffineExpr, ...]], list[Value]] = {}
 
-    def arguments(part: Part, indices: Sequence[int]) -> list[Value]:
-        found: list[Value] = []
-        for i in indices:
-            value, map_ = consumer.operands[i], consumer.operand_maps[i]
-            if i not in uses:
-                found.append(part.read(value, map_))
-                continue
-            by = producer_dimensions(producer, value.index, map_)
-            maps = [substitute_map(m, by, dims) for m in producer.operand_maps]
-            args = read_all(part, producer.operands, maps)
-            found.append(part.inline(producer.body, args, by)[value.index])
-        return found
+    def element(part: Part, value: Value, map_: AffineMap, absorb: bool) -> Value:
+        producer = value.defining_op
+        if not absorb or not isinstance(producer, kernel.Generic) or producer not in absorbed:
+            return part.read(value, map_)
+        by = producer_dimensions(producer, value.index, map_)
+        key = producer, tuple(by)
+        if key not in known:
+            pairs = zip(producer.operands, producer.operand_maps, strict=True)
+            args = [element(part, v, substitute_map(m, by, dims), True) for v, m in pairs]
+            known[key] = part.inline(producer.body, args, by)
+        return known[key][value.index]
 
-    body.finish(body.inline(consumer.body, arguments(body, range(count))))
-    reduced = [epilogue.add_leading(value) for value in yielded]
-    after = [*reduced, *arguments(epilogue, range(count, len(consumer.operands)))]
+    body, epilogue = Part(), Part()
+    args = [element(body, value, map_, into_body) for value, map_ in reads[:count]]
+    body.finish(body.inline(consumer.body, args))
+    known.clear()
+    after = [epilogue.add_leading(value) for value in consumer.body.terminator.operands]
+    after += [element(epilogue, value, map_, True) for value, map_ in reads[count:]]
     epilogue.finish(epilogue.inline(consumer.epilogue, after))
     return _replace(consumer, body, epilogue)
 

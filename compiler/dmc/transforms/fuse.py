@@ -69,7 +69,7 @@ class _Fusion:
         changed = True
         while changed:
             changed = self._sweep(self._absorb_movement)
-            changed |= self._sweep(self._absorb_producer)
+            changed |= self._sweep(self._absorb_producers)
             changed |= self._sweep(self._absorb_cheap)
             changed |= self._sweep(self._take_epilogue)
             changed |= self._sweep(self._join_reader)
@@ -100,23 +100,23 @@ class _Fusion:
             new = reading(op, views)
             _erase_unused(passed)
             return new
-        for producer in _producers(op):
-            uses = _uses(op, producer)
-            if is_movement(producer) and all(_may_move_into(op, i, producer) for i in uses):
-                new = into_consumer(producer, op, uses)
+        for producer in _producers(op) if _is_product(op) else ():
+            uses = [i for i in _uses(op, producer) if i < op.body_count]
+            moves = is_movement(producer) and all(_may_move_into(op, i, producer) for i in uses)
+            if uses and moves:
+                new = into_consumer([producer], op)
                 _erase_unused([producer])
                 return new
         return None
 
-    def _absorb_producer(self, op: kernel.Generic) -> kernel.Generic | None:
-        """Compute in `op` what only `op` reads."""
-        for producer in _producers(op):
-            sole = all(user is op for value in producer.results for user in value.users)
-            if sole and producer.parent is op.parent and _may_compute_in(op, producer):
-                new = into_consumer(producer, op, _uses(op, producer))
-                producer.erase()
-                return new
-        return None
+    def _absorb_producers(self, op: kernel.Generic) -> kernel.Generic | None:
+        """Compute in `op` what only `op` reads, and what only that reads, and so on."""
+        absorbed = _absorbable(op)
+        if not absorbed:
+            return None
+        new = into_consumer(absorbed, op, not _is_product(op))
+        _erase_unused(list(absorbed))
+        return new
 
     def _absorb_cheap(self, producer: kernel.Generic) -> kernel.Generic | None:
         """Compute in all readers what costs less than storing and reading it."""
@@ -130,7 +130,7 @@ class _Fusion:
         if len(readers) < len(users):
             return None
         for user in readers:
-            into_consumer(producer, user, _uses(user, producer))
+            into_consumer([producer], user)
         producer.erase()
         return None
 
@@ -247,6 +247,54 @@ def _may_compute_in(op: kernel.Generic, producer: kernel.Generic) -> bool:
         if i >= op.body_count and prod(op.parallel_sizes) > producer.points:
             return False
     return _fits_together(op, producer)
+
+
+def _absorbable(op: kernel.Generic) -> dict[kernel.Generic, bool]:
+    """Kernels whose work `op` may do; whether in its body, or in the epilogue. Nearer ones first.
+
+    Movement is free. Other work must be needed by `op` alone, if through others that it absorbs,
+    and be done no more often than before.
+    """
+    chosen: dict[kernel.Generic, bool] = {}
+    operations = sum(1 for inner in op.regions for _ in inner.block)
+    operands = len(op.operands) + len(op.results)
+    changed = True
+    while changed:
+        changed = False
+        for producer in [p for user in (op, *chosen) for p in _producers(user)]:
+            in_body = _is_read_in_body(op, producer, chosen)
+            if chosen.get(producer) == in_body or (in_body and _is_product(op)):
+                continue
+            points = op.points if in_body else prod(op.parallel_sizes)
+            if not is_movement(producer) and not _is_only_for(producer, points, op, chosen):
+                continue
+            if producer not in chosen:
+                operations += sum(1 for _ in producer.body)
+                operands += len(producer.operands)
+                if operations > MOST_OPERATIONS or operands > MOST_OPERANDS:
+                    return chosen
+            chosen[producer] = in_body
+            changed = True
+    return chosen
+
+
+def _is_read_in_body(
+    op: kernel.Generic, producer: kernel.Generic, chosen: dict[kernel.Generic, bool]
+) -> bool:
+    """Whether the body of `op` reads `producer`, directly or through what it absorbs."""
+    if any(i < op.body_count for i in _uses(op, producer)):
+        return True
+    users = [user for value in producer.results for user in value.users]
+    return any(chosen.get(user, False) for user in users if isinstance(user, kernel.Generic))
+
+
+def _is_only_for(
+    producer: kernel.Generic, points: int, op: kernel.Generic, chosen: dict[kernel.Generic, bool]
+) -> bool:
+    """Whether all readers of `producer` go into `op`, which would run it at `points` points."""
+    users = [user for value in producer.results for user in value.users]
+    inside = all(user is op or user in chosen for user in users)
+    return inside and producer.parent is op.parent and points <= producer.points
 
 
 def _fits_together(op: kernel.Generic, other: kernel.Generic) -> bool:
