@@ -2,7 +2,7 @@
 
     python -m tests.lowering.vector_math_accuracy [samples]
 
-prints the table in the package's README.md; test_vector_math.py holds the functions to the bounds
+prints the table of docs/accuracy.md; test_vector_math.py holds the functions to the bounds
 claimed here.
 """
 
@@ -64,12 +64,12 @@ def _logistic(x: mpf) -> Any:
 _ANGLES = ((-10, 10), (-1e6, 1e6), (1e20, 1e30))
 CLAIMS: dict[str, Claim] = {
     "exp": Claim(mpmath.exp, 1, 1, ((-745, 709.7), (-1, 1)), ((-103, 88.7), (-1, 1))),
-    "expm1": Claim(mpmath.expm1, 1.5, 1.5, ((-40, 709.7), (-1, 1)), ((-20, 88.7), (-1, 1))),
+    "expm1": Claim(mpmath.expm1, 1.5, 2, ((-40, 709.7), (-1, 1)), ((-20, 88.7), (-1, 1))),
     "log": Claim(mpmath.log, 1, 1, ((0, 1e30), (0, 2), (0.9, 1.1))),
     "log1p": Claim(mpmath.log1p, 1, 1, ((-1, 1), (-1e-3, 1e-3), (0, 1e30))),
     "tanh": Claim(mpmath.tanh, 1.5, 1.5, ((-20, 20), (-1, 1))),
     "logistic": Claim(_logistic, 2.5, 2.5, ((-740, 40), (-5, 5)), ((-100, 20), (-5, 5))),
-    "sinh": Claim(mpmath.sinh, 1.5, 1.5, ((-710, 710), (-2, 2)), ((-89, 89), (-2, 2))),
+    "sinh": Claim(mpmath.sinh, 1.5, 2, ((-710, 710), (-2, 2)), ((-89, 89), (-2, 2))),
     "cosh": Claim(mpmath.cosh, 1.5, 1.5, ((-710, 710), (-2, 2)), ((-89, 89), (-2, 2))),
     "sin": Claim(mpmath.sin, 1, 1, _ANGLES),
     "cos": Claim(mpmath.cos, 1, 1, _ANGLES),
@@ -82,7 +82,7 @@ CLAIMS: dict[str, Claim] = {
     "erfc": Claim(mpmath.erfc, 4.5, 4.5, ((-5, 26.5), (-1, 1.2)), ((-5, 9.1), (-1, 1.2))),
     "lgamma": Claim(_lgamma, 0.6, 8, ((0, 10), (0.5, 2.5), (0, 1e6))),
     "digamma": Claim(mpmath.digamma, 0.6, 5, ((0, 10), (1, 2), (0, 1e6))),
-    "trigamma": Claim(lambda x: mpmath.polygamma(1, x), 0.6, 4, ((0, 10), (0, 1e6), (-5, 0))),
+    "trigamma": Claim(lambda x: mpmath.polygamma(1, x), 0.6, 5, ((0, 10), (0, 1e6), (-5, 0))),
     "power": Claim(mpmath.power, 0.6, 1.5, ((0, 10), (0.9, 1.1)), exponent=(-30, 30)),
 }
 
