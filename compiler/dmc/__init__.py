@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         UnsupportedError,
         ValueUseError,
         check_grads,
+        donate,
         fold,
         get_num_threads,
         grad,
@@ -58,7 +59,7 @@ __all__ = [
     "CallError", "CheckpointError", "Compiled", "CompilerBug", "DTypeError", "DerivativeError",
     "Error", "FileError", "Function", "GradientCheck", "IndexOutOfRange", "MissingFileError",
     "Module", "NamingError", "ParseError", "Record", "ShapeError", "StateError", "TrainError",
-    "UnsupportedError", "ValueUseError", "check_grads", "fold", "get_num_threads", "grad",
+    "UnsupportedError", "ValueUseError", "check_grads", "donate", "fold", "get_num_threads", "grad",
     "hessian", "hvp", "jacobian", "jvp", "key", "load", "loads", "restore", "save",
     "set_num_threads", "split", "stack", "value_and_grad", "vjp",
 ]  # fmt: skip

@@ -76,3 +76,7 @@ fn stacked[D, L](net: Tower[D, L], x: f32[D]) -> f32 = sum(net(x))
 fn moved(line: Line) -> Line = line.with(offset = line.offset + 1.0)
 
 fn fourth(x: f64) -> f64 = x ** 4
+
+fn advanced[N](x: f64[N], v: f64[N], h: f64) -> f64[N] = x + h * v
+
+fn moved_net(net: Net, rate: f32) -> Net = net.with(w = (1.0 - rate) * net.w)

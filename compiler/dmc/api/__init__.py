@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from dmc.api.check import GradientCheck, check_grads
     from dmc.api.compiled import Compiled
+    from dmc.api.donation import donate
     from dmc.api.function import Function
     from dmc.api.loading import load, loads
     from dmc.api.module import Module
@@ -64,6 +65,7 @@ _HOMES: dict[str, str] = {
     **dict.fromkeys(_OPERATORS, "dmc.api.operators"),
     "check_grads": "dmc.api.check",
     "GradientCheck": "dmc.api.check",
+    "donate": "dmc.api.donation",
     "save": "dmc.api.storage",
     "restore": "dmc.api.storage",
     "set_num_threads": "dmc.jit.pool",
@@ -76,7 +78,7 @@ __all__ = [
     "CallError", "CheckpointError", "Compiled", "CompilerBug", "DTypeError", "DerivativeError",
     "Error", "FileError", "Function", "GradientCheck", "IndexOutOfRange", "MissingFileError",
     "Module", "NamingError", "ParseError", "Record", "ShapeError", "StateError", "TrainError",
-    "UnsupportedError", "ValueUseError", "check_grads", "fold", "get_num_threads", "grad",
+    "UnsupportedError", "ValueUseError", "check_grads", "donate", "fold", "get_num_threads", "grad",
     "hessian", "hvp", "jacobian", "jvp", "key", "load", "loads", "restore", "save",
     "set_num_threads", "split", "stack", "value_and_grad", "vjp",
 ]  # fmt: skip

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from dmc.api.conversion import PythonValue, refuse
+from dmc.api.donation import GIVEN_UP, can_be_donated, is_given_twice
 from dmc.api.entry import Entry
 from dmc.api.marshal import Marshal
 from dmc.api.records import Classes
@@ -20,15 +21,23 @@ if TYPE_CHECKING:
 class Compiled:
     """Machine code for one function and one set of sizes, and every stage on the way to it."""
 
-    def __init__(self, name: str, entry: Entry, classes: Classes) -> None:
-        """`name` is that of the function, for messages."""
+    def __init__(
+        self, name: str, entry: Entry, classes: Classes, donated: Sequence[str] = ()
+    ) -> None:
+        """`name` is that of the function, for messages; `donated` are paths of arguments.
+
+        Raises dmc.Error for a path that does not exist.
+        """
         # LLVM is loaded with the first function that is compiled.
         from dmc.driver import Compilation
         from dmc.jit.entry import ArgumentMismatch
 
         self.name = name
-        self.compilation: Compilation = Compilation(entry.module, entry.function.sym_name)
         self.entry = entry
+        self._donated = self._find_donated(donated)
+        if self._donated:
+            entry.function.attributes["donated"] = self._donated
+        self.compilation: Compilation = Compilation(entry.module, entry.function.sym_name)
         marshal = Marshal(classes)
         self._takers = [
             marshal.taker(type_, f"{name}: {parameter}", entry.span)
@@ -61,11 +70,47 @@ class Compiled:
         arrays: list[Array] = []
         for take, value in zip(self._takers, arguments, strict=True):
             take(value, arrays)
+        if GIVEN_UP or self._donated:
+            self._check_ownership(arrays)
         try:
             results = self._compilation_for(arrays).executable(*arrays)
         except self._mismatch as failure:
             raise self._refusal(failure.index, arrays) from None
+        if self._donated:
+            GIVEN_UP.add(arrays[index] for index in self._donated)
+            # A result in a donated buffer is another array, so that the old one stays given up.
+            results = [result.view() for result in results]
         return self._make(iter(results))
+
+    def _find_donated(self, paths: Sequence[str]) -> tuple[int, ...]:
+        """The leaves that are donated, by position."""
+        found: list[int] = []
+        for path in paths:
+            steps = tuple(path.split("."))
+            leaves = enumerate(self.entry.arguments)
+            here = [i for i, leaf in leaves if leaf.path[: len(steps)] == steps]
+            if not here:
+                message = f"{self.name}: there is no argument `{path}` to donate"
+                raise refuse("call.donated", message, self.entry.span)
+            found += here
+        return tuple(sorted(set(found)))
+
+    def _check_ownership(self, arrays: list[Array]) -> None:
+        """Raise dmc.Error for arrays that were donated before, or cannot be donated now."""
+        problem, hint = "", "pass a copy: `x.copy()`"
+        for index, array in enumerate(arrays):
+            if array in GIVEN_UP:
+                problem, hint = (
+                    "was donated to an earlier call",
+                    "go on with the result of that call",
+                )
+            elif index in self._donated and not can_be_donated(array):
+                problem = "is not contiguous and writeable, and so cannot be donated"
+            elif index in self._donated and is_given_twice(arrays, index):
+                problem = "is donated, and another argument has the same memory"
+            if problem:
+                message = f"{self.name}: {self.entry.arguments[index].name} {problem}"
+                raise refuse("call.donated", message, self.entry.span, hint)
 
     def _compilation_for(self, arrays: Sequence[Array]) -> Compilation:
         """The program itself, or the one for these values of its integer arguments.

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import numpy as np
 
+from dmc.api.donation import Donated
 from dmc.api.records import declaration_of, record_in
 from dmc.ir.location import Span
 from dmc.ir.types import Array, DType
@@ -52,6 +53,8 @@ def fingerprint(value: PythonValue) -> object:
     kind = cast("type[object]", type(value))
     if kind is np.ndarray:
         return value.dtype, value.shape
+    if kind is Donated:
+        return kind, fingerprint(value.value)
     if isinstance(value, Record):
         return kind, stack_of(value), *map(fingerprint, values_of(value))
     if isinstance(value, tuple):

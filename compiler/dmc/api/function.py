@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, SupportsIndex, cast
 
 import numpy as np
 
 from dmc.api.compiled import Compiled
 from dmc.api.conversion import Describer, PythonValue, fingerprint, refuse
+from dmc.api.donation import Donated
 from dmc.api.entry import apply
 from dmc.api.operators import Operator
 from dmc.api.placeholders import describe, placeholders, size_names
@@ -23,6 +25,28 @@ if TYPE_CHECKING:
 Values = dict[str, PythonValue]
 Bracket = SupportsIndex | type[np.generic] | np.dtype[Any]
 """What stands in brackets: a size or an element type."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """What a call gives: values by parameter, sizes by name, paths of what is donated."""
+
+    values: Values
+    sizes: Mapping[str, int]
+    donated: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """What runs for calls of one fingerprint, and the parameters that it takes."""
+
+    compiled: Compiled
+    taken: tuple[str, ...]
+    has_donations: bool
+
+
+def _kept(value: PythonValue) -> PythonValue:
+    return value.value if isinstance(value, Donated) else value
 
 
 class Function:
@@ -48,7 +72,7 @@ class Function:
         self._brackets = brackets
         self._names = [p.name for p in signature.parameters]
         self._compiled: dict[object, Compiled] = {}
-        self._calls: dict[object, tuple[Compiled, tuple[str, ...]]] = {}
+        self._calls: dict[object, _Call] = {}
         self.__name__ = signature.name
         self.__doc__ = f"{signature}\n\n{signature.doc or ''}".rstrip()
 
@@ -93,16 +117,20 @@ class Function:
         return other
 
     def __call__(self, *arguments: PythonValue, **named: PythonValue) -> PythonValue:
-        """Run the function. Raises dmc.Error before anything runs when the arguments do not fit."""
+        """Run the function; `donate="net"` gives up the buffers of arguments, see `dmc.donate`.
+
+        Raises dmc.Error before anything runs when the arguments do not fit.
+        """
         key = self._call_key(arguments, named)
-        known = self._calls.get(key)
-        if known is None:
-            known = self._calls[key] = self._resolve(arguments, named)
-        compiled, taken = known
-        if named:
+        call = self._calls.get(key)
+        if call is None:
+            given = self._named(arguments, named)
+            compiled, taken = self._compile(self._given(given.values), given)
+            call = self._calls[key] = _Call(compiled, taken, bool(given.donated))
+        if named or call.has_donations:
             values = {**dict(zip(self._names, arguments, strict=False)), **named}
-            arguments = tuple([values[name] for name in taken])
-        return compiled.run((*arguments, *self._extras))
+            arguments = tuple([_kept(values[name]) for name in call.taken])
+        return call.compiled.run((*arguments, *self._extras))
 
     def compile(self, *arguments: PythonValue, **named: PythonValue) -> Compiled:
         """Compile ahead of time. Arguments may be left out when sizes (`B=8`) determine them."""
@@ -112,10 +140,12 @@ class Function:
 
     def specialize(self, *arguments: PythonValue, **named: PythonValue) -> Compiled:
         """As `compile`, but machine code is made when it is first called."""
-        values, sizes = self._named(arguments, named)
-        given = placeholders(self.checked, self._given(values), values, sizes)
+        given = self._named(arguments, named)
+        described = self._given(given.values)
+        described = placeholders(self.checked, described, given.values, given.sizes)
         generics = {g.name for g in self.checked.generics if g.kind is GenericKind.SIZE}
-        return self._compile(given, {n: v for n, v in sizes.items() if n in generics}, values)[0]
+        sizes = {name: size for name, size in given.sizes.items() if name in generics}
+        return self._compile(described, _Given(given.values, sizes, given.donated))[0]
 
     def ir(self, stage: str = "tensor", *arguments: PythonValue, **named: PythonValue) -> str:
         """The IR at a stage (see `Compiled.ir`); arguments and sizes as for `compile`."""
@@ -128,26 +158,21 @@ class Function:
         # A size that is given by name counts by its value.
         return key, *[(n, fingerprint(v) if n in self._names else v) for n, v in named.items()]
 
-    def _resolve(
-        self, arguments: tuple[PythonValue, ...], named: Mapping[str, PythonValue]
-    ) -> tuple[Compiled, tuple[str, ...]]:
-        values, sizes = self._named(arguments, named)
-        return self._compile(self._given(values), sizes, values)
-
     def _compile(
-        self, given: Mapping[str, Given], sizes: Mapping[str, int], values: Values
+        self, described: Mapping[str, Given], given: _Given
     ) -> tuple[Compiled, tuple[str, ...]]:
-        binding = self.checked.bind(given, self._brackets, sizes)
+        binding = self.checked.bind(described, self._brackets, given.sizes)
         for parameter in binding.parameters:
             if isinstance(parameter.type, FunctionType):
-                self._require_function(parameter, parameter.type, values[parameter.name])
-        key = binding.instance
+                self._require_function(parameter, parameter.type, given.values[parameter.name])
+        key = binding.instance, given.donated
         known = self._compiled.get(key)
         if known is None:
             entry = self._program.lower(binding)
             for operator in self.operators:
                 entry = apply(operator, entry)
-            known = self._compiled[key] = Compiled(self.__name__, entry, self._program.classes)
+            known = Compiled(self.__name__, entry, self._program.classes, given.donated)
+            self._compiled[key] = known
         return known, tuple(p.name for p in binding.parameters)
 
     def _require_function(
@@ -171,8 +196,8 @@ class Function:
 
     def _named(
         self, arguments: tuple[PythonValue, ...], named: Mapping[str, PythonValue]
-    ) -> tuple[Values, dict[str, int]]:
-        """Arguments by parameter name, and sizes given by name."""
+    ) -> _Given:
+        """Arguments by parameter name, and what else is given by name."""
         name, span, names = self.__name__, self.checked.span, self._names
         if len(arguments) > len(names):
             plural = "argument" if len(names) == 1 else "arguments"
@@ -180,6 +205,7 @@ class Function:
             raise refuse("call.argument", message, span, self.signature)
         values: Values = dict(zip(names, arguments, strict=False))
         sizes: dict[str, int] = {}
+        donated: list[str] = []
         for key, value in named.items():
             if key in values:
                 raise refuse("call.argument", f"{name}: `{key}` is given twice", span)
@@ -187,12 +213,18 @@ class Function:
                 values[key] = value
             elif key in self._size_names():
                 sizes[key] = self._size(key, value)
+            elif key == "donate":
+                donated += [value] if isinstance(value, str) else value
             else:
                 close = difflib.get_close_matches(key, [*names, *self._size_names()], n=1)
                 hint = f"did you mean `{close[0]}`?" if close else self.signature
                 message = f"{name}: there is no parameter `{key}`"
                 raise refuse("call.argument", message, span, hint)
-        return values, sizes
+        for key, value in values.items():
+            if isinstance(value, Donated):
+                values[key] = value.value
+                donated.append(key)
+        return _Given(values, sizes, tuple(donated))
 
     def _size_names(self) -> list[str]:
         return size_names(self.checked)

@@ -110,4 +110,13 @@ CODES: tuple[Code, ...] = (
         "mod.loss.ir('tensor', N=3)\n",
         Language.PYTHON,
     ),
+    Code(
+        "call.donated",
+        "a donated array is used again, or cannot be donated",
+        "Donating an argument gives its memory up, so that results may be written over it. Go on "
+        "with the result of the call; pass a copy to keep the array.",
+        "new, opt = mod.update(net, opt, g, donate='net')\nmod.loss(net, x, y)\n",
+        "net, opt = mod.update(net, opt, g, donate='net')\nmod.loss(net, x, y)\n",
+        Language.PYTHON,
+    ),
 )
