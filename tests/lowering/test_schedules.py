@@ -397,7 +397,8 @@ def test_a_long_sum_goes_through_memory_in_parts() -> None:
 
 @on_targets
 @pytest.mark.parametrize("combiner", ["add", "max", "set"])
-def test_scatter(combiner: str, target: Target) -> None:
+@pytest.mark.parametrize("width", [4, 37])
+def test_scatter(combiner: str, width: int, target: Target) -> None:
     def write(b: Builder, args: list[Value]) -> Sequence[Value]:
         goal, where, updates = args
 
@@ -405,14 +406,30 @@ def test_scatter(combiner: str, target: Target) -> None:
             return [a[0], inner.insert(kernel.Index([], {"dim": 1})).output, a[1]]
 
         attributes = {
-            "sizes": (9, 4),
+            "sizes": (9, width),
             "maps": ArrayAttr((picks(2, 0), picks(2, 0, 1))),
             "combiner": combiner,
         }
         region = Region(block_of([I64, F32], code))
         return [b.insert(kernel.Scatter([goal, where, updates], attributes, [region])).output]
 
-    run([tensor(F32, 6, 4), tensor(I64, 9), tensor(F32, 9, 4)], write, target)
+    # Rows 6, -1 … are outside; the target's own rows are longer.
+    run([tensor(F32, 4, width + 2), tensor(I64, 9), tensor(F32, 9, width)], write, target)
+
+
+def test_scatter_of_points() -> None:
+    def write(b: Builder, args: list[Value]) -> Sequence[Value]:
+        goal, where = args
+
+        def code(inner: Builder, a: list[Value]) -> list[Value]:
+            row = inner.insert(kernel.Index([], {"dim": 0})).output
+            return [a[0], row, arith.constant(inner, 2.0, tensor(F32))]
+
+        attributes = {"sizes": (7,), "maps": ArrayAttr((picks(1, 0),)), "combiner": "mul"}
+        region = Region(block_of([I64], code))
+        return [b.insert(kernel.Scatter([goal, where], attributes, [region])).output]
+
+    run([tensor(F32, 3, 7), tensor(I64, 7)], write)
 
 
 @on_targets

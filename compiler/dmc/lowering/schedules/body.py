@@ -73,6 +73,10 @@ class Body:
     def _operations(self) -> list[Operation]:
         return [op for op in self.block if not op.has(Trait.TERMINATOR) and op not in self.left_out]
 
+    def dims_of(self, value: Value) -> frozenset[int]:
+        """The dimensions that a value of the block depends on."""
+        return self._dims[value]
+
     @property
     def yielded(self) -> tuple[Value, ...]:
         return self.block.terminator.operands
