@@ -11,17 +11,17 @@ from dmc.ir.passes import Pass
 
 @dataclass(frozen=True)
 class Orient(Pass):
-    """Store a result transposed where every reader is a kernel that reads it so.
+    """Store a contraction transposed where every reader is a kernel that reads it so.
 
     A contraction writes its result in either order at the same cost, but reading against the order
-    of memory costs something each time.
+    of memory costs something each time. Other kernels store as they read.
     """
 
     name = "orient"
 
     def run(self, module: Module) -> None:
         for op in module.walk():
-            if isinstance(op, kernel.Generic):
+            if isinstance(op, kernel.Generic) and op.contraction() is not None:
                 for result in op.results:
                     order = _wanted_order(result)
                     if order is not None:
