@@ -49,11 +49,17 @@ def parse(file: SourceFile) -> ast.File:
     problems = check_text(file)
     raise_all(problem for problem in problems if problem.code != "syntax.tab")
     text = file.text.replace("\t", " ")  # one column either way: the places stay true
+    failure: UnexpectedInput | None = None
+    tree: Tree[Token] | None = None
     try:
         tree = _lark().parse(text)
-    except UnexpectedInput as failure:
+    except UnexpectedInput as wrong:
+        failure = wrong
+    if failure is not None:
+        # Raised here, so that no trace of the parser stands above the message.
         raise_all([*problems, *_explain_all(file, text, failure)])
-        raise
+        raise failure
+    assert tree is not None
     builder = TreeBuilder(file)
     result = builder.build(tree)
     raise_all([*problems, *builder.problems, *check_depth(result)])
