@@ -61,15 +61,15 @@ def test_gmm() -> None:
                 lower[k, r, c] = icf[k, place]
                 place += 1
     z = np.einsum("krc,nkc->nkr", lower, x[:, None] - mu)
-    inner = alpha + icf[:, :D].sum(1) - 0.5 * (z**2).sum(-1)
+    inner = alpha + icf[:, :D].sum(1) - 0.5 * np.sum(z**2, -1)
     shift = N * (special.logsumexp(alpha) + 0.5 * D * np.log(2 * np.pi))
     n = D + 1 + 1
     gamma = D * (D - 1) / 4 * np.log(np.pi)
     gamma += sum(special.gammaln(0.5 * n - 0.5 * j) for j in range(D))
     norm = n * D * (np.log(1.5) - 0.5 * np.log(2)) - gamma
-    frob = np.exp(2 * icf[:, :D]).sum() + (icf[:, D:] ** 2).sum()
+    frob = np.sum(np.exp(2 * icf[:, :D])) + np.sum(icf[:, D:] ** 2)
     wishart = 0.5 * 1.5**2 * frob - icf[:, :D].sum() - K * norm
-    assert np.isclose(value, special.logsumexp(inner, axis=1).sum() - shift + wishart)
+    assert np.isclose(value, np.sum(special.logsumexp(inner, axis=1)) - shift + wishart)
 
 
 def pendulum_path(steps: int) -> np.ndarray:
@@ -176,7 +176,12 @@ def test_maml_differentiates_through_its_inner_loop() -> None:
     def data(*shape: int) -> np.ndarray:
         return RNG.normal(size=shape).astype(np.float32)
 
-    tasks = {"x": data(2, 3, 1), "y": data(2, 3, 1), "xq": data(2, 2, 1), "yq": data(2, 2, 1)}
+    tasks: dict[str, Any] = {
+        "x": data(2, 3, 1),
+        "y": data(2, 3, 1),
+        "xq": data(2, 2, 1),
+        "yq": data(2, 2, 1),
+    }
     (before,) = run(program, "meta_loss", net=net, **tasks, lr=0.0, steps=1)
     (after,) = run(program, "meta_loss", net=net, **tasks, lr=0.01, steps=1)
     assert np.isfinite(before)

@@ -22,6 +22,33 @@ HABITS: dict[str, tuple[str, str]] = {
         "call.count",
         "element by element: `maximum(a, b)`",
     ),
+    "fn f[N](x: f64[N]) -> f64[N] = relu(x)": ("name.unknown", "`from nn import relu`"),
+    "fn f[N](x: f64[N]) -> f64 = norm(x)": ("name.unknown", "`sqrt(sum(x * x))`"),
+    "fn f() -> f64[3] = zeros(3)": ("type.call", "`zeros[N]`"),
+    "fn f[N](x: f64[N]) -> f64[N, N] = x * eye(N)": ("shape.axis", "`eye[N]()`"),
+    "fn f[N](x: f64[N]) -> f64[N] = x * softmax(x)": ("shape.axis", "`softmax[-1](x)`"),
+    "fn f[N](x: f64[N]) -> i64 = x.shape[0]": ("type.field", "sizes have names: `N`"),
+    "fn f[N](x: f64[N], h: f32) -> f64[N] = h * x": ("type.mixed", "`f64(h)`"),
+    "fn f[N](x: f64[N]) -> f64 { for i in 0..N { let y = x[i] } }": (
+        "type.mismatch",
+        "end the block with the value",
+    ),
+    "model M[D] { w: f64[D] }\nfn f(m: M, x: f64[D]) -> f64 = m.w @ x": (
+        "name.unknown",
+        "write `m.D`",
+    ),
+    "model M[D] { param w: f64[D] = zeros\n fn forward(self, x: f64[D]) -> f64 = w @ x }": (
+        "syntax.type",
+        "the fields of a model are in scope",
+    ),
+    "from nn import Embedding\nfn f[N](x: Embeding[N, N]) -> f64 = 0.0": (
+        "name.unknown",
+        "did you mean `Embed`?",
+    ),
+    "fn f(x: f64) -> f64 { let y = x\n y += 1.0\n y += 2.0\n y }": (
+        "value.immutable",
+        "declare it as `var y = …`",
+    ),
 }
 
 

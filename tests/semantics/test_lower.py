@@ -48,6 +48,16 @@ EXPRESSIONS: dict[str, tuple[str, str, Any]] = {
     "sigma": ("f64[M, 2]", "[i, k] => sum[j](a[i, j] * b[j, k])", A @ B),
     "stencil": ("f64[N - 1]", "[i in 0..N - 1] => x[i + 1] - x[i]", np.diff(X)),
     "running sum": ("f64[N]", "[i] => sum[j in 0..i + 1](x[j]) + 0.0 * x[i]", np.cumsum(X)),
+    "running mean": (
+        "f64[N]",
+        "[i] => mean[j in 0..i + 1](x[j]) + 0.0 * x[i]",
+        np.cumsum(X) / np.arange(1, 5),
+    ),
+    "running logsumexp": (
+        "f64[N]",
+        "[i] => logsumexp[j in 0..i + 1](x[j]) + 0.0 * x[i]",
+        np.logaddexp.accumulate(X),
+    ),
     "triangle": ("f64[N]", "[i] => x[i] + max[j in 0..i](y[j])", None),
     "branch in a builder": (
         "f64[N]",
@@ -148,6 +158,14 @@ fn pull[N](w: f64[N], x: f64[N]) -> f64[N] {
 }
 fn matrix[N](w: f64[N], x: f64[N]) -> f64[N, N] = jacobian(fn(q) => q * x + sum(q))(w)
 fn third(x: f64) -> f64 = grad(fn(a) => grad(fn(b) => grad(fn(c) => c ** 5)(b))(a))(x)
+fn tall[N](w: f64[N], x: f64[N]) -> f64[2 * N, N] = jacobian(fn(q) => concat[0](q * x, q))(w)
+fn ends[N](w: f64[N], x: f64[N]) -> f64[N] = jacobian(fn(q: f64) => q * q * x)(w[0])
+fn solve_(f: (f64) -> f64, x0: f64) -> f64 {
+    var x = x0
+    for _ in 0..20 { x -= f(x) / grad(f)(x) }
+    x
+}
+fn minimum_[N](w: f64[N], x: f64[N]) -> f64 = solve_(grad(fn(q: f64) => q ** 4 - q), 1.0)
 fn captured[N](w: f64[N], x: f64[N]) -> f64 {
     let k = sum(w)
     grad(fn(q: f64) => q * q * k)(x[0])
@@ -165,6 +183,9 @@ OPERATORS: dict[str, list[Any]] = {
     "push": [(np.sin(X) * Y).sum() + (X**3).sum(), SLOPE @ Y],
     "pull": [2 * X * Y * (X * X * Y)],
     "matrix": [np.diag(Y) + 1],
+    "tall": [np.concatenate([np.diag(Y), np.eye(4)])],
+    "ends": [2 * X[0] * Y],
+    "minimum_": [0.25 ** (1 / 3)],
     "captured": [2 * Y[0] * X.sum()],
 }
 

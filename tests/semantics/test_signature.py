@@ -7,10 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from dmc.ir import Interpreter
 from dmc.ir.types import DType
+from dmc.semantics.lower import lower
 from dmc.semantics.modules import check_text
 from dmc.semantics.program import Program
-from dmc.semantics.signature import GivenArray
+from dmc.semantics.signature import FunctionReference, GivenArray, GivenFunction
 from dmc.semantics.types import leaves
 from dmc.syntax.errors import CallError, DTypeError, Error, ShapeError
 from tests.semantics.running import bind, load, record, signature
@@ -147,6 +149,22 @@ def test_record_parameters() -> None:
     binding = bind(program, "init", {"net": weights})
     assert str(binding.result) == "AdamW[Weights[3]]"
     assert [leaf.name for leaf in binding.results] == ["m.w", "m.b", "v.w", "v.b", "t"]
+
+
+def test_functions_of_the_program_as_arguments() -> None:
+    source = """\
+fn twice[N](f: (f64[N]) -> f64[N], x: f64[N]) -> f64[N] = f(f(x))
+fn half[K](x: f64[K]) -> f64[K] = 0.5 * x
+"""
+    program = check_text(source)
+    described = {
+        "f": GivenFunction(FunctionReference("m", "half")),
+        "x": GivenArray(DType.F64, (3,)),
+    }
+    binding = signature(program, "twice").bind(described)
+    assert [leaf.name for leaf in binding.arguments] == ["x"]
+    (value,) = Interpreter(lower(program, binding)).call("twice", [np.arange(3.0)])
+    assert np.allclose(value, np.arange(3) / 4)
 
 
 def test_roles_of_leaves() -> None:

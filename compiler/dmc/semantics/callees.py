@@ -71,6 +71,13 @@ def resolve_function(
                     node.span,
                     help=[help_],
                 )
+            if entity is None and text in prelude.FILLS:
+                raise context.fail(
+                    "type.call",
+                    f"`{text}` is a value, not a function",
+                    node.span,
+                    help=[f"its shape stands in brackets, or is known: `{text}[N]`, `{text}`"],
+                )
             if entity is None and text not in DTYPES:
                 raise context.unknown(text, base.span)
         case ast.Member(base=inner, name=name):

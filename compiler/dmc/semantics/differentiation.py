@@ -8,7 +8,7 @@ from dmc.ir.location import Span
 from dmc.ir.types import DType
 from dmc.semantics import typed
 from dmc.semantics.agreement import expect
-from dmc.semantics.callees import resolve_function
+from dmc.semantics.callees import check_lambda, resolve_function
 from dmc.semantics.calls import call_handle
 from dmc.semantics.context import Context
 from dmc.semantics.handles import (
@@ -81,7 +81,6 @@ def derived_handle(context: Context, operator: Operator, node: ast.Call) -> Deri
 def derived_value(context: Context, node: ast.Call, expected: Type | None) -> typed.Node:
     """`grad(f)` without arguments: a function value, when context says what it takes."""
     assert isinstance(node.function, ast.Name)
-    handle = derived_handle(context, Operator(node.function.text), node)
     wanted = pruned(expected) if expected is not None else None
     if not isinstance(wanted, FunctionType):
         raise context.fail(
@@ -90,7 +89,12 @@ def derived_value(context: Context, node: ast.Call, expected: Type | None) -> ty
             node.span,
             help=[f"`{context.quote(node)}(…)`, or wrap it: `fn(x) => {context.quote(node)}(x)`"],
         )
-    raise context.unsupported("passing a derivative as a value", handle.span)
+    # Passed on, it is the function of its arguments that calls it: `fn(x) => grad(f)(x)`.
+    span, names = node.span, [f"argument_{i}" for i in range(1, len(wanted.parameters) + 1)]
+    parameters = tuple(ast.LambdaParam(span, ast.Identifier(span, name), None) for name in names)
+    arguments = tuple(ast.Argument(span, None, ast.Name(span, name)) for name in names)
+    body = ast.Call(span, node, arguments)
+    return check_lambda(context, ast.Lambda(span, parameters, body), wanted)
 
 
 def call_derived(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from dmc.dialects import arith, autodiff, control, func, tensor
 from dmc.dialects.arith import Direction
-from dmc.ir import Block, Builder, DType, TensorType, Value, dtype_of
+from dmc.ir import Block, Builder, DType, TensorType, Value, dtype_of, shape_of
 from dmc.semantics import typed
 from dmc.semantics.lower.body import Body, register
 from dmc.semantics.lower.functions import outline
@@ -217,8 +217,10 @@ def _pull(body: Body, node: typed.Pull) -> Lowered:
 
 
 def _jacobian(body: Body, problem: _Problem, type_: Type) -> Lowered:
-    """One pull for every element of the result."""
+    """One pull for every element of the result, or one push for every element of the target."""
     output = problem.results[0]
+    if sum(_leaf_sizes(problem)) < output.size:
+        return _pushed_jacobian(body, problem, type_)
     block = Block([control.INDEX] * len(output.shape))
     inner = body.inside(block)
     seed = _one_hot(inner.builder, output, block.args)
@@ -228,6 +230,38 @@ def _jacobian(body: Body, problem: _Problem, type_: Type) -> Lowered:
     if len(problem.results) > 1:
         rest = func.call(body.builder, problem.function, problem.arguments)[1:]
     return rebuild(type_, iter([*rows, *rest]))
+
+
+def _leaf_sizes(problem: _Problem) -> list[int]:
+    """The number of elements of each leaf of the target."""
+    types = [problem.arguments[position].type for position in problem.wrt]
+    return [type_.size for type_ in types if isinstance(type_, TensorType)]
+
+
+def _pushed_jacobian(body: Body, problem: _Problem, type_: Type) -> Lowered:
+    """Columns by forward mode, turned so that the axes of the result come first."""
+    targets = [problem.arguments[problem.wrt[place]].type for place in problem.order]
+    blocks: list[Value] = []
+    for chosen, target in enumerate(targets):
+        assert isinstance(target, TensorType)
+        block = Block([control.INDEX] * len(target.shape))
+        inner = body.inside(block)
+        tangents = [
+            _one_hot(inner.builder, target, block.args)
+            if i == chosen
+            else arith.zeros(inner.builder, other)
+            for i, other in enumerate(targets)
+        ]
+        _, columns = problem.push(inner.builder, tangents, (0,))
+        control.make_yield(inner.builder, columns)
+        (table,) = control.make_map(body.builder, target.shape, block).results
+        lead, rank = len(target.shape), len(shape_of(table.type))
+        turned = [*range(lead, rank), *range(lead)]
+        blocks.append(tensor.transpose(body.builder, table, turned))
+    rest: Sequence[Value] = ()
+    if len(problem.results) > 1:
+        rest = func.call(body.builder, problem.function, problem.arguments)[1:]
+    return rebuild(type_, iter([*blocks, *rest]))
 
 
 def _one_hot(builder: Builder, type_: TensorType, point: Sequence[Value]) -> Value:

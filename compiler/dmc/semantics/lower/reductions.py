@@ -171,12 +171,8 @@ def _reduce_indexes(body: Body, node: typed.ReduceIndexes) -> Lowered:
 def _dynamic(body: Body, node: typed.ReduceIndexes, position: int) -> Lowered:
     """A range known at run time: masked when it has a static bound, else a loop."""
     entry = node.indexes[position]
-    if node.reduction in (Reduction.MEAN, Reduction.LOGSUMEXP):
-        raise body.fail(
-            "feature.unsupported",
-            f"`{node.reduction.value}` over a run-time range is not supported yet",
-            node.span,
-        )
+    if node.reduction is Reduction.MEAN:
+        return _mean(body, node)
     before, after = node.indexes[:position], node.indexes[position + 1 :]
     inner_body: typed.Node = node.body
     if before or after:
@@ -187,7 +183,25 @@ def _dynamic(body: Body, node: typed.ReduceIndexes, position: int) -> Lowered:
     bound = upper_bound(body, entry.stop)
     if isinstance(start, Static) and bound is not None:
         return _masked(body, node, entry, inner_body, int(start.value), bound)
+    if node.reduction is Reduction.LOGSUMEXP:
+        raise body.fail(
+            "feature.unsupported",
+            "`logsumexp` over a range without a bound is not supported yet",
+            node.span,
+        )
     return _accumulate(body, node, entry, inner_body)
+
+
+def _mean(body: Body, node: typed.ReduceIndexes) -> Lowered:
+    """The sum over a run-time range, divided by the number of its points."""
+    one = typed.Literal(node.type, node.span, 1.0)
+    total = _reduce_indexes(
+        body, typed.ReduceIndexes(node.type, node.span, Reduction.SUM, node.indexes, node.body)
+    )
+    count = _reduce_indexes(
+        body, typed.ReduceIndexes(node.type, node.span, Reduction.SUM, node.indexes, one)
+    )
+    return apply(body, "/", [total, count])
 
 
 def upper_bound(body: Body, node: typed.Node) -> int | None:
@@ -221,6 +235,7 @@ _NEUTRAL = {
     Reduction.PROD: 1.0,
     Reduction.MAX: -pymath.inf,
     Reduction.MIN: pymath.inf,
+    Reduction.LOGSUMEXP: -pymath.inf,
 }
 
 
@@ -257,8 +272,13 @@ def _masked(
     branch = control.make_if(inner.builder, inside, yes, no)
     control.make_yield(inner.builder, branch.results)
     values = control.make_map(body.builder, [size], block).results
-    kind = _KINDS[node.reduction]
-    done = [tensor.reduce(body.builder, value, kind, (0,)) for value in values]
+    if node.reduction is Reduction.LOGSUMEXP and size == 0:
+        return _neutral(body, node.reduction, body.type(node), node.span)
+    if node.reduction is Reduction.LOGSUMEXP:
+        done = [reduce_axes(body, node.reduction, value, (0,), node.span) for value in values]
+    else:
+        kind = _KINDS[node.reduction]
+        done = [tensor.reduce(body.builder, value, kind, (0,)) for value in values]
     return rebuild(body.type(node), iter(done))
 
 
