@@ -210,3 +210,17 @@ def test_results_are_left_in_donated_arguments() -> None:
     assert total is x
     np.testing.assert_array_equal(total, expected)
     np.testing.assert_array_equal(same, y)
+
+
+def test_tasks_read_constants() -> None:
+    def write(b: Builder, args: list[Value]) -> list[Value]:
+        table = arith.constant(b, np.arange(5.0) ** 2, tensor(F64, 5))
+
+        def point(inner: Builder, a: list[Value]) -> list[Value]:
+            found = inner.insert(kernel.Load([table, a[0]])).output
+            return [arith.multiply(inner, found, args[0]), add(inner, table, table)]
+
+        return list(control.make_map(b, (5,), body([control.INDEX], point)).results)
+
+    module = program([SCALAR], write)
+    check(module, [np.array(3.0)])

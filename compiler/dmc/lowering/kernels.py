@@ -22,6 +22,9 @@ from dmc.lowering.schedules.reduction import emit_reduction
 from dmc.lowering.schedules.scatter import emit_scatter
 from dmc.transforms.memory.place import ATTRIBUTE as PLACES
 
+PRODUCER = "to-loops"
+"""Producer in the locations of loop-level operations."""
+
 Emit = Callable[[LoopBuilder, Machine, Operation, list[Value], Mapping[Value, Value], bool], None]
 """Emits a kernel given the values of its operands and results, of captured tensors, and whether
 parallel loops are allowed."""
@@ -66,7 +69,7 @@ class KernelFunctions:
         name = f"{base}_{count}" if count else base
         names = [v.name for v in (*op.operands, *op.results, *sources)]
         defined = function(name, [v.type for v in arguments], names, private=True)
-        inner = LoopBuilder(defined, op.location)
+        inner = LoopBuilder(defined, op.location.by(PRODUCER))
         parameters = list(defined.body.args)
         count = len(op.operands) + len(op.results)
         captured = dict(zip(sources, parameters[count:], strict=True))

@@ -88,6 +88,8 @@ class LoopBuilder:
 
     def constant(self, value: float | int | bool, type_: Type) -> Value:
         """A constant scalar or vector (the number in every lane)."""
+        if dtype_of(type_).is_float:
+            value = float(value)
         # `repr` tells 0.0 from -0.0 and NaN from NaN.
         key = (0 if value != value else value, repr(value), type_)
         found = self._constants.get(key)
@@ -397,5 +399,6 @@ def clone_elementwise(b: LoopBuilder, op: Operation, operands: Sequence[Value]) 
     lanes = max((lanes_of(v) for v in operands), default=1)
     types = [register_type(dtype_of(v.type), lanes) for v in op.results]
     names = [v.name for v in op.results]
-    new = type(op)(operands, op.attributes, [], types, b.location, names)
+    location = op.location.by(b.location.producer) if op.location.span else b.location
+    new = type(op)(operands, op.attributes, [], types, location, names)
     return list(b.insert(new).results)

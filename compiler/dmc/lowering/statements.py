@@ -11,7 +11,7 @@ from dmc.ir.attributes import DenseElements
 from dmc.ir.operation import Block, Operation, Trait, Value
 from dmc.ir.types import DType, MemRefType, ScalarType, TensorType
 from dmc.lowering.buffers import Buffers
-from dmc.lowering.kernels import EMIT, KernelFunctions
+from dmc.lowering.kernels import EMIT, PRODUCER, KernelFunctions
 from dmc.lowering.loop_builder import LoopBuilder, Subscript, clone_elementwise
 from dmc.lowering.machine import Machine
 from dmc.lowering.schedules.body import clamp
@@ -122,7 +122,7 @@ class Statements:
         for op in block:
             if op.has(Trait.TERMINATOR):
                 return
-            with self.b.builder.at(op.location):
+            with self.b.builder.at(op.location.by(PRODUCER)):
                 self.operation(op)
 
     def operation(self, op: Operation) -> None:
@@ -216,16 +216,13 @@ class Statements:
         outputs = [self.place(v) for v in op.results]
         if isinstance(op, IN_PLACE):
             self.copy(self.values[op.target], outputs[0])
-        operands = [self._operand(v) for v in op.operands]
+        operands = [self.values[v] for v in op.operands]
         if isinstance(op, IN_PLACE):
             operands[0] = outputs[0]
         loads = op.loads() if isinstance(op, kernel.Structured) else []
         captured = {load.source: self.values[load.source] for load in loads}
         self.functions.call(self.b, op, [*operands, *outputs], captured, self.parallel)
         self.set(op, [self._held(v, o) for v, o in zip(op.results, outputs, strict=True)])
-
-    def _operand(self, value: Value) -> Value:
-        return self.values[value]
 
     def _held(self, value: Value, buffer: Value) -> Value:
         """Results without axes go to a register at once."""

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 
 from dmc.dialects import func
 from dmc.ir.module import Module
-from dmc.ir.types import DType, MemRefType, TensorType, Type
+from dmc.ir.types import DType, MemRefType
 from dmc.lowering.buffers import Buffers
-from dmc.lowering.kernels import KernelFunctions
+from dmc.lowering.kernels import PRODUCER, KernelFunctions
 from dmc.lowering.loop_builder import LoopBuilder, function
 from dmc.lowering.machine import Machine
-from dmc.lowering.statements import SIMPLE, Statements
+from dmc.lowering.statements import SIMPLE, Statements, buffer_type
 from dmc.lowering.structured import STRUCTURED
 from dmc.transforms.memory.place import ARENA_BYTES, PRIVATE_BYTES
 
@@ -27,7 +27,8 @@ class LoopProgram:
 
     The entry takes the buffers of all arguments, then of all results, then the arena of
     `arena_bytes` bytes. `overwrites` has for each result the donated argument in whose buffer it is
-    left, or None: such a result must be given that buffer. Arguments in `donated` may be overwritten.
+    left, or None: such a result must be given that buffer. Arguments in `donated` may be
+    overwritten.
     """
 
     module: Module
@@ -35,13 +36,6 @@ class LoopProgram:
     arena_bytes: int
     overwrites: tuple[int | None, ...]
     donated: tuple[int, ...]
-
-
-def buffer_type(type_: Type) -> MemRefType:
-    """The buffer that holds a tensor."""
-    if not isinstance(type_, TensorType):
-        raise TypeError(f"{type_} has no buffer")
-    return MemRefType(type_.shape, type_.dtype)
 
 
 def lower_to_loops(module: Module, name: str, machine: Machine) -> LoopProgram:
@@ -52,11 +46,11 @@ def lower_to_loops(module: Module, name: str, machine: Machine) -> LoopProgram:
     source = func.lookup(module, name)
     out = Module.empty()
     returned = source.body.terminator.operands
-    types = [buffer_type(v.type) for v in (*source.body.args, *returned)]
+    types = [buffer_type(v) for v in (*source.body.args, *returned)]
     arena_type = MemRefType((0,), DType.I8)
     names = [arg.name for arg in source.body.args] + [v.name for v in returned] + ["arena"]
     entry = function(name, [*types, arena_type], names, private=False)
-    b = LoopBuilder(entry, source.location)
+    b = LoopBuilder(entry, source.location.by(PRODUCER))
     arguments = entry.body.args[: len(source.body.args)]
     results = entry.body.args[len(arguments) : -1]
     planned, private = (source.attributes.get(k, 0) for k in (ARENA_BYTES, PRIVATE_BYTES))
