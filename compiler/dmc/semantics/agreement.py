@@ -70,6 +70,10 @@ def mismatch(
                 "type.mismatch", f"no value here, and {wanted} is wanted", span, "", also,
                 ["end the block with the value"],
             )  # fmt: skip
+        case TupleType(()), _:
+            return context.fail(
+                "type.mismatch", subject, span, str(actual), also, ["end the block with the value"]
+            )
         case Hole(), _:
             return context.fail("type.mismatch", f"{wanted} cannot be filled so", span, "", also)
         case _:

@@ -168,6 +168,12 @@ def _made(name: str, count: int, kind: NumberKind) -> Check:
         values: Sequence[typed.Node],
         node: ast.Call,
     ) -> typed.Node:
+        if bracket is None and len(values) == 1:
+            size = context.quote(values[0].span)
+            raise context.fail(
+                "shape.axis", f"`{name}` takes its size in brackets", node.span,
+                help=[f"write `{name}[{size}]()`"],
+            )  # fmt: skip
         take_arguments(context, name, values, 0, node)
         shape: tuple[Axis, ...] = shape_items(context, bracket) if bracket is not None else ()
         if len(shape) != 1:

@@ -178,8 +178,9 @@ def _reduction(
     if bracket is None:
         if reduction is Reduction.SOFTMAX:
             raise context.fail(
-                "shape.axis", "`softmax` needs its axis", node.span, help=["`softmax[-1](x)`"]
-            )
+                "shape.axis", "`softmax` needs its axis", node.span,
+                help=[f"along the last axis: `softmax[-1]({context.quote(operand.span)})`"],
+            )  # fmt: skip
         axes, shape = AxisChoice(everything=True), ()
     else:
         axes, shape = choose_axes(context, bracket, type_, reduction.value)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from dmc.ir.location import Span
 from dmc.ir.types import DType
 from dmc.semantics import typed
+from dmc.semantics.library import module_with
 from dmc.semantics.program import (
     ElementEntity,
     Entity,
@@ -97,10 +98,10 @@ class Scope:
             scope = scope.parent
         return None
 
-    def visible(self) -> Iterator[str]:
+    def visible(self) -> Iterator[tuple[str, Entity | Poison]]:
         scope: Scope | None = self
         while scope is not None:
-            yield from scope.names
+            yield from scope.names.items()
             scope = scope.parent
 
 
@@ -243,9 +244,28 @@ class Context:
 
     def unknown(self, name: str, span: Span, otherwise: str = "") -> Stop:
         """The error for a name that nothing has; `otherwise` helps when no name is close."""
-        known = [*self.scope.visible(), *self.module.names, *self.prelude()]
-        help_ = self.suggestion(name, known) or ([otherwise] if otherwise else [])
+        help_ = self._elsewhere(name) or self.suggestion(name, [*self._known(), *self.prelude()])
+        help_ = help_ or ([otherwise] if otherwise else [])
         return self.fail("name.unknown", f"unknown name `{name}`", span, "", (), help_)
+
+    def unknown_type(self, name: str, span: Span, built_in: Sequence[str]) -> Stop:
+        """The error for a type that nothing has."""
+        help_ = self._elsewhere(name) or self.suggestion(name, [*self._known(), *built_in])
+        return self.fail("name.unknown", f"unknown type `{name}`", span, "", (), help_)
+
+    def _known(self) -> list[str]:
+        """Names of this place and of the module, but not those that could not be imported."""
+        named = {**dict(self.scope.visible()), **self.module.names}
+        return [name for name, entity in named.items() if not isinstance(entity, Poison)]
+
+    def _elsewhere(self, name: str) -> list[str]:
+        """Help for a size of a model that is at hand, or for a name of the library."""
+        sizes = (str(size) for bare in self.bare.values() for size in bare)
+        of_models = [f"write `{size}`" for size in sizes if size.endswith(f".{name}")]
+        if of_models:
+            return of_models[:1]
+        module = module_with(name)
+        return [f"it is in the library: `from {module} import {name}`"] if module else []
 
     def local(
         self,

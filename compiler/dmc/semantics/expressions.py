@@ -330,6 +330,8 @@ def field(context: Context, base: typed.Node, name: str, name_span: Span, span: 
         help_ = ["take it apart: `let (a, b) = …`"] if isinstance(type_, TupleType) else []
         if prelude.is_function(name):
             help_ = [f"it is a function: `{name}(…)`"]
+        elif name == "shape" and isinstance(type_, TensorType):
+            help_ = [f"sizes have names: {', '.join(f'`{axis}`' for axis in type_.shape)}"]
         raise context.fail(
             "type.field", f"{type_} has no fields", name_span, "", [(base.span, str(type_))], help_
         )

@@ -8,6 +8,7 @@ from pathlib import Path
 from dmc.ir.location import Span
 from dmc.semantics.checker import check_module
 from dmc.semantics.context import Diagnostics, Poison
+from dmc.semantics.library import library
 from dmc.semantics.program import ModelBody, Program, SourceModule
 from dmc.semantics.types import RecordDeclaration
 from dmc.syntax import ast
@@ -39,12 +40,6 @@ def check_text(text: str, name: str = "m.dm", folder: Path | None = None) -> Pro
     main = loader.load((folder or Path()) / name, SourceFile(name, text))
     raise_all(loader.diagnostics.found)
     return Program(main, loader.by_name)
-
-
-def _library() -> Path:
-    import dmc_runtime
-
-    return Path(os.fspath(dmc_runtime.__file__ or "")).parent / "std"
 
 
 class _Loader:
@@ -96,7 +91,7 @@ class _Loader:
         self, module: SourceModule, name: ast.QualifiedName, importer: Path
     ) -> SourceModule | None:
         relative = Path(*[part.text for part in name.parts]).with_suffix(".dm")
-        places = [importer.parent / relative, _library() / relative]
+        places = [importer.parent / relative, library() / relative]
         found = next((place for place in places if place.is_file()), None)
         if found is None:
             self._report(

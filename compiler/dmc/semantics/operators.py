@@ -274,6 +274,8 @@ def _mixed(context: Context, left: Type, left_place: Span, right: Type, place: S
         return context.fail("type.mixed", title, place, text, [(left_place, str(left))])
     if isinstance(resolved(_element(left)), Number):
         return context.fail("type.mixed", title, place, str(right), [(left_place, str(left))])
+    if _rank(left) < _rank(right):  # a number gives way to an array
+        to, what = element_text(_element(right)), context.quote(left_place)
     return context.fail(
         "type.mixed",
         title,
@@ -282,6 +284,10 @@ def _mixed(context: Context, left: Type, left_place: Span, right: Type, place: S
         [(left_place, str(left))] if left_place != place else (),
         [f"convert one side: `{to}({what})` (literals adapt; values never do)"],
     )
+
+
+def _rank(type_: Type) -> int:
+    return len(type_.shape) if isinstance(type_, TensorType) else 0
 
 
 def _does_not_broadcast(

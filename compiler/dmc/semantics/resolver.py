@@ -305,19 +305,7 @@ def _named(
 def _entity(context: Context, parts: tuple[str, ...], span: Span) -> object:
     entity = context.lookup(parts[0])
     if entity is None:
-        known = [
-            *context.scope.visible(),
-            *context.module.names,
-            *DTYPES,
-            "Key",
-            "Grad",
-        ]
-        raise context.fail(
-            "name.unknown",
-            f"unknown type `{parts[0]}`",
-            span,
-            help=context.suggestion(parts[0], known),
-        )
+        raise context.unknown_type(parts[0], span, (*DTYPES, "Key", "Grad"))
     for part in parts[1:]:
         if not isinstance(entity, SourceModule):
             raise context.fail("type.name", f"`{'.'.join(parts)}` is not a type", span)

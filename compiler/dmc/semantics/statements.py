@@ -327,7 +327,13 @@ def _place(context: Context, target: ast.Expr) -> typed.Place:
             if isinstance(entity, FieldEntity):
                 return _state_place(context, entity, target.span)
             if not isinstance(entity, Symbol) or not entity.is_mutable:
-                raise _immutable(context, text, entity, target.span)
+                stop = _immutable(context, text, entity, target.span)
+                if isinstance(entity, Symbol) and entity.kind in (
+                    SymbolKind.LET,
+                    SymbolKind.PARAMETER,
+                ):
+                    entity.is_mutable = True  # said once
+                raise stop
             if entity.barrier != context.barrier:
                 raise context.fail(
                     "loop.builder",

@@ -353,6 +353,9 @@ def _signature(s: _Situation) -> Diagnostic | None:
     if s.accepts == frozenset(("COLON",)) and last.kind is Kind.WORD:
         title = f"`{last.text}` has no type"
         at = s.span(last)
+        if last.text == "self":
+            help_ = "delete it: the fields of a model are in scope by name"
+            return s.report("syntax.type", title, help_, at=at)
         return s.report("syntax.type", title, f"write `{last.text}: f64`, or what it is", at=at)
     return None
 
