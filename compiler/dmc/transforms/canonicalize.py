@@ -9,7 +9,7 @@ from dmc.dialects import arith, control, tensor
 from dmc.ir import Builder, Module, Operation, Trait, Value
 from dmc.ir.passes import Pass
 from dmc.ir.rewriter import Pattern, rewrite
-from dmc.transforms.common import constant_scalar, inline_block, materialize
+from dmc.transforms.common import constant_scalar, inline_block, materialize, take_regions
 from dmc.transforms.pads import join_pads
 
 
@@ -65,7 +65,7 @@ def _known_count(op: Operation, builder: Builder) -> Sequence[Value] | None:
     if count is not None and op.trip_count < 0:
         attributes = {**op.attributes, "trip_count": max(int(count), 0)}
         known = control.For(op.operands, attributes, op.regions, op.result_types, op.location)
-        op.regions = ()
+        take_regions(op)
         return builder.insert(known).results
     if count is None or op.stacks:
         return None

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from dmc.dialects import arith, func, kernel
 from dmc.ir import Module, Operation, Value
 from dmc.ir.passes import Pass
+from dmc.transforms.common import is_loop
 from dmc.transforms.generics import is_tensor
 from dmc.transforms.memory.copies import drop_needless, insert_copies
 from dmc.transforms.memory.layout import Placed, lay_out, peak
-from dmc.transforms.memory.liveness import is_loop
 from dmc.transforms.memory.place import ARENA_BYTES, PRIVATE_BYTES, Kind, Place, record
 from dmc.transforms.memory.sharing import Buffer, Sharing, map_around
 

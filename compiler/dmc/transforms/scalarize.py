@@ -74,7 +74,8 @@ def is_small_work(
         if op.regions or op.has(Trait.CONSTANT):
             continue
         size = max((_size(value) for value in op.results), default=0)
-        if size > most_elements:
+        inputs = op.operands if isinstance(op, tensor.DotGeneral | tensor.Reduce) else ()
+        if max((size, *(_size(value) for value in inputs))) > most_elements:
             return False
         operations += size * _unrolled(op)
     return operations <= most_operations

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from dmc.dialects import control, func, kernel
 from dmc.ir import Block, Operation, Trait, Value
+from dmc.transforms.common import is_loop
 from dmc.transforms.generics import is_tensor
 
 Interval = tuple[int, int]
@@ -47,11 +48,6 @@ class Numbering:
 def is_control(op: Operation) -> bool:
     """Whether `op` has regions of operations that compute tensors."""
     return isinstance(op, control.For | control.While | control.If | control.Map)
-
-
-def is_loop(op: Operation) -> bool:
-    """Whether points inside come round again."""
-    return isinstance(op, control.For | control.While | control.Map)
 
 
 class Liveness:
