@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from dmc.dialects import func
-from dmc.ir import Builder, Location, Module, SymbolRef, TensorType
+from dmc.ir import Builder, FunctionType, Location, Module, SymbolRef, TensorType
 from dmc.ir import DType as IRDType
 from dmc.semantics import typed
 from dmc.semantics.lower import access, builtins, derivatives, loops, reductions
 from dmc.semantics.lower.body import Body
-from dmc.semantics.lower.functions import inline
+from dmc.semantics.lower.functions import inline, result_type
 from dmc.semantics.lower.initial import build_model
 from dmc.semantics.lower.values import Array, Function, Lowered, flatten, rebuild
 from dmc.semantics.program import DerivativeRule, FunctionDeclaration, Program
@@ -16,7 +18,6 @@ from dmc.semantics.signature import FunctionReference, Instance
 from dmc.semantics.sizes import Size
 from dmc.semantics.types import (
     DType,
-    FunctionType,
     KeyType,
     Leaf,
     RecordType,
@@ -26,6 +27,7 @@ from dmc.semantics.types import (
     leaves,
     resolved,
 )
+from dmc.semantics.types import FunctionType as ArgumentType
 from dmc.syntax.errors import CompilerBug
 
 __all__ = ["Lowering", "leaf_type", "lower_function"]
@@ -51,9 +53,9 @@ def lower_function(program: Program, instance: Instance) -> Module:
         model = module.models.get(module.records[owner])
         if model is not None and "init" not in model.methods:
             lowering.lower_init(instance, module.records[owner].itself())
-            return lowering.module
+            return lowering.finish()
     lowering.lower_entry(instance)
-    return lowering.module
+    return lowering.finish()
 
 
 def leaf_type(leaf: Leaf) -> TensorType:
@@ -74,17 +76,32 @@ class Lowering:
         self.program = program
         self.module = Module.empty()
         self._instances: dict[tuple[FunctionDeclaration, str], func.Func] = {}
+        self._pending: list[Callable[[], None]] = []
 
     def instance(self, declaration: FunctionDeclaration, substitution: Substitution) -> func.Func:
-        """The function for these generic arguments, lowered when it is first asked for."""
+        """The function for these generic arguments; its body is lowered by `finish`.
+
+        Calls need its type only, so chains of calls do not nest.
+        """
         key = declaration, _spelled(substitution)
         known = self._instances.get(key)
         if known is not None:
             return known
         function, builder, values = self._declare(declaration, substitution, frozenset(), True)
         self._instances[key] = function
-        self._fill(declaration, substitution, function, builder, values)
+        results = tuple(map(leaf_type, leaves(result_type(declaration, substitution))))
+        inputs = function.function_type.inputs
+        function.attributes["function_type"] = FunctionType(inputs, results)
+        self._pending.append(
+            lambda: self._fill(declaration, substitution, function, builder, values)
+        )
         return function
+
+    def finish(self) -> Module:
+        """Lower the bodies that calls have asked for, and return the module."""
+        while self._pending:
+            self._pending.pop()()
+        return self.module
 
     def lower_entry(self, instance: Instance) -> func.Func:
         """The public function of the module."""
@@ -203,7 +220,7 @@ class Lowering:
         parameter = declaration.signature.parameter(name)
         assert parameter is not None
         wanted = substitution.type(parameter.type)
-        assert isinstance(wanted, FunctionType)
+        assert isinstance(wanted, ArgumentType)
         given = self.program.function(reference)
         from dmc.semantics.binding import match_function
 
