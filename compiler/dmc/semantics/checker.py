@@ -210,24 +210,30 @@ def _refuse_recursion(module: SourceModule, diagnostics: Diagnostics) -> None:
     for model in module.models.values():
         functions += model.methods.values()
     done: set[FunctionDeclaration] = set()
+    for root in functions:
+        # Depth first without recursion of our own: call chains may be long.
+        path: dict[FunctionDeclaration, None] = {}
+        pending: list[tuple[FunctionDeclaration, bool]] = [(root, False)]
+        while pending:
+            function, is_left = pending.pop()
+            if is_left:
+                del path[function]
+                done.add(function)
+            elif function in path:
+                _report_cycle(diagnostics, [*path][[*path].index(function) :])
+            elif function not in done:
+                path[function] = None
+                pending.append((function, True))
+                pending += [(callee, False) for callee, _ in function.calls]
 
-    def visit(function: FunctionDeclaration, path: tuple[FunctionDeclaration, ...]) -> None:
-        if function in path:
-            cycle = path[path.index(function) :]
-            names = " → ".join(f"`{f.name}`" for f in (*cycle, function))
-            diagnostics.report(
-                "name.recursive",
-                f"`{function.name}` calls itself",
-                function.span,
-                names if len(cycle) > 1 else "",
-                help=["use `for` or `while`; recursion would need a tape without bound"],
-            )
-            return
-        if function in done:
-            return
-        for callee, _ in function.calls:
-            visit(callee, (*path, function))
-        done.add(function)
 
-    for function in functions:
-        visit(function, ())
+def _report_cycle(diagnostics: Diagnostics, cycle: list[FunctionDeclaration]) -> None:
+    first = cycle[0]
+    names = " → ".join(f"`{function.name}`" for function in (*cycle, first))
+    diagnostics.report(
+        "name.recursive",
+        f"`{first.name}` calls itself",
+        first.span,
+        names if len(cycle) > 1 else "",
+        help=["use `for` or `while`; recursion would need a tape without bound"],
+    )
