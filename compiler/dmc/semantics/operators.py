@@ -271,9 +271,12 @@ def _mixed(context: Context, left: Type, left_place: Span, right: Type, place: S
     title = f"{to} and {element_text(_element(right))} do not mix"
     if isinstance(resolved(_element(right)), Number):
         text = f"{what} is a float literal" if "." in what or "e" in what else str(right)
-        return context.fail("type.mixed", title, place, text, [(left_place, str(left))])
+        convert = [f"convert the other: `f64({context.quote(left_place)})`"]
+        return context.fail("type.mixed", title, place, text, [(left_place, str(left))], convert)
     if isinstance(resolved(_element(left)), Number):
-        return context.fail("type.mixed", title, place, str(right), [(left_place, str(left))])
+        convert = [f"convert the other: `f64({what})`"]
+        also = [(left_place, str(left))]
+        return context.fail("type.mixed", title, place, str(right), also, convert)
     if _rank(left) < _rank(right):  # a number gives way to an array
         to, what = element_text(_element(right)), context.quote(left_place)
     return context.fail(
