@@ -12,6 +12,7 @@ from dmc.ir import (
     AffineExpr,
     AffineMap,
     ArrayAttr,
+    Attribute,
     Builder,
     DType,
     Module,
@@ -433,11 +434,13 @@ def test_scatter_of_points() -> None:
 
 
 @on_targets
+@pytest.mark.parametrize("exclusive", [False, True])
 @pytest.mark.parametrize("reverse", [False, True])
 @pytest.mark.parametrize("axis", [0, 1, 2])
-def test_scan(axis: int, reverse: bool, target: Target) -> None:
+def test_scan(axis: int, reverse: bool, exclusive: bool, target: Target) -> None:
     def write(b: Builder, args: list[Value]) -> Sequence[Value]:
-        attributes = {"axis": axis, "combiner": "add", "reverse": reverse}
+        attributes: dict[str, Attribute] = {"axis": axis, "combiner": "add"}
+        attributes |= {"reverse": reverse, "exclusive": exclusive}
         return [b.insert(kernel.Scan([args[0]], attributes)).output]
 
     run([tensor(F32, 3, 5, 18)], write, target)

@@ -46,10 +46,11 @@ def emit_scan(
             at = Linear.of(row) * (length * inner) + along * inner + column
             value = b.load(read, [at]) if count == 1 else b.vector_load(read, [at], count)
             total = b.insert(COMBINE[op.combiner]([carried[0], value])).results[0]
+            out = carried[0] if op.exclusive else total
             if count == 1:
-                b.store(total, write, [at])
+                b.store(out, write, [at])
             else:
-                b.vector_store(total, write, [at])
+                b.vector_store(out, write, [at])
             return [total]
 
         b.for_(0, length, step, [start])
