@@ -123,7 +123,9 @@ def make_plan(machine: Machine, shape: Contraction, lanes: int, contiguous: bool
     columns = -(-shape.columns // (tile.vectors * lanes))
     outer = math.prod(shape.nest.sizes[d] for d in shape.outer)
     wanted = _wanted_tasks(nanoseconds(shape))
-    panels = min(4, columns)
+    part = PART if shape.length > LONGEST_PANEL else shape.length
+    room = machine.l2_bytes // 2 // (part * tile.vectors * lanes * size)
+    panels = min(4, columns, max(1, room))
     while panels > 1 and outer * -(-columns // panels) < min(wanted, 8):
         panels //= 2
     # Dividing rows repeats the packing, which is dearer when it transposes.
