@@ -11,7 +11,7 @@ from dmc.semantics.agreement import expect
 from dmc.semantics.arrays import ARRAYS
 from dmc.semantics.axes import choose_axes, take_arguments
 from dmc.semantics.builders import check_index_reduction, is_index
-from dmc.semantics.callees import check_lambda
+from dmc.semantics.callees import check_lambda, derived_value
 from dmc.semantics.context import Context
 from dmc.semantics.inference import leaf_element, unify
 from dmc.semantics.operators import (
@@ -56,8 +56,6 @@ def check_builtin(
     if name in prelude.REDUCTIONS:
         return _reduction(context, Reduction(name), bracket, node)
     if name in prelude.OPERATORS:
-        from dmc.semantics.differentiation import derived_value
-
         return derived_value(context, node, expected)
     arguments = _positional(context, name, node)
     match name:

@@ -37,7 +37,7 @@ from dmc.semantics.types import (
 )
 from dmc.syntax import ast
 
-__all__ = ["check_lambda", "function_value", "resolve_function"]
+__all__ = ["check_lambda", "derived_value", "function_value", "resolve_function"]
 
 
 # ---- which function ----------------------------------------------------------------------------
@@ -93,8 +93,6 @@ def resolve_function(
         case ast.Call(function=ast.Name(text=text)) if (
             text in prelude.OPERATORS and context.lookup(text) is None
         ):
-            from dmc.semantics.differentiation import derived_handle
-
             return derived_handle(context, typed.Operator(text), base)
         case ast.Lambda() if expected is None:
             return LambdaHandle(base, node.span)
@@ -260,3 +258,63 @@ def _user_value(
     )
     callee = typed.UserFunction(declaration, matcher.values, handle.receiver)
     return typed.FunctionValue(type_, span, callee)
+
+
+# ---- operators ---------------------------------------------------------------------------------
+
+
+def derived_handle(context: Context, operator: typed.Operator, node: ast.Call) -> DerivedHandle:
+    """`grad(f, wrt = w)`: the operator with its function, before the arguments are known."""
+    function: ast.Expr | None = None
+    wrt: ast.Expr | None = None
+    along: ast.Expr | None = None
+    for argument in node.arguments:
+        name = argument.name.text if argument.name is not None else None
+        match name:
+            case None if function is None:
+                function = argument.value
+            case "wrt":
+                wrt = argument.value
+            case "along" if operator in (typed.Operator.JVP, typed.Operator.HVP):
+                along = argument.value
+            case "budget" if operator in (
+                typed.Operator.GRAD,
+                typed.Operator.VALUE_AND_GRAD,
+                typed.Operator.VJP,
+            ):
+                raise context.unsupported("`budget`", argument.span)
+            case _:
+                raise context.fail(
+                    "call.keyword",
+                    f"`{operator.value}` does not take this argument",
+                    argument.span,
+                    help=[f"as in `{operator.value}(f, wrt = w)(…)`"],
+                )
+    if function is None:
+        raise context.fail("call.missing", f"`{operator.value}` needs a function", node.span)
+    if along is None and operator in (typed.Operator.JVP, typed.Operator.HVP):
+        raise context.fail(
+            "call.missing", f"`{operator.value}` needs a direction", node.span,
+            help=[f"`{operator.value}(f, along = dx)(x)`"],
+        )  # fmt: skip
+    inner = resolve_function(context, function)
+    return DerivedHandle(operator, inner, wrt, along, node.span)
+
+
+def derived_value(context: Context, node: ast.Call, expected: Type | None) -> typed.Node:
+    """`grad(f)` without arguments: a function value, when context says what it takes."""
+    assert isinstance(node.function, ast.Name)
+    wanted = pruned(expected) if expected is not None else None
+    if not isinstance(wanted, FunctionType):
+        raise context.fail(
+            "grad.uncalled",
+            f"`{node.function.text}` gives a function, which is called at once",
+            node.span,
+            help=[f"`{context.quote(node)}(…)`, or wrap it: `fn(x) => {context.quote(node)}(x)`"],
+        )
+    # Passed on, it is the function of its arguments that calls it: `fn(x) => grad(f)(x)`.
+    span, names = node.span, [f"argument_{i}" for i in range(1, len(wanted.parameters) + 1)]
+    parameters = tuple(ast.LambdaParam(span, ast.Identifier(span, name), None) for name in names)
+    arguments = tuple(ast.Argument(span, None, ast.Name(span, name)) for name in names)
+    body = ast.Call(span, node, arguments)
+    return check_lambda(context, ast.Lambda(span, parameters, body), wanted)

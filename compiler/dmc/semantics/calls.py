@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from dmc.ir.location import Span
 from dmc.semantics import prelude, typed
 from dmc.semantics.agreement import expect
+from dmc.semantics.builtins import check_builtin, check_elementwise
 from dmc.semantics.callees import check_lambda, resolve_function
 from dmc.semantics.construct import construct, with_fields
 from dmc.semantics.context import Context
+from dmc.semantics.differentiation import call_derived
 from dmc.semantics.handles import (
     DerivedHandle,
     Handle,
@@ -66,8 +68,6 @@ def check_call(context: Context, node: ast.Call, expected: Type | None) -> typed
             if prelude.is_function(base.text) and not (
                 bracket is None and base.text in prelude.ELEMENTWISE
             ):
-                from dmc.semantics.builtins import check_builtin
-
                 return check_builtin(context, base.text, bracket, node, expected)
     elif isinstance(base, ast.Member):
         if isinstance(base.base, ast.Name):
@@ -133,15 +133,28 @@ def call_handle(
         case TypedHandle():
             return _call_typed(context, handle, arguments, span)
         case PreludeHandle(name=name):
-            from dmc.semantics.builtins import check_elementwise
-
             return check_elementwise(context, name, arguments, span)
         case LambdaHandle():
             return _call_lambda(context, handle, arguments, span)
         case DerivedHandle():
-            from dmc.semantics.differentiation import call_derived
+            return call_derived(context, handle, _inner_call(context, handle, arguments, span))
 
-            return call_derived(context, handle, arguments, span)
+
+def _inner_call(
+    context: Context, handle: DerivedHandle, arguments: Sequence[ast.Argument], span: Span
+) -> typed.Call:
+    """The call that is differentiated."""
+    # Passing a key on for a derivative spends it exactly as the call itself does.
+    node = call_handle(context, handle.inner, arguments, span, None)
+    if isinstance(node, typed.Call):
+        if node.updates is not None:
+            raise context.unsupported("differentiating a `mut fn` directly", handle.span)
+        return node
+    if isinstance(node, typed.Apply):
+        return typed.Call(
+            node.type, span, typed.PreludeFunction(node.function), tuple(node.operands)
+        )
+    raise context.fail("type.call", "this is not a function to differentiate", handle.span)
 
 
 def _call_typed(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 
 from dmc.ir.types import DType
 from dmc.semantics.context import Context, Poison, Scope, Stop, entity_span
@@ -29,12 +28,15 @@ from dmc.semantics.types import (
     GenericKind,
     KeyType,
     RecordDeclaration,
+    RecordName,
     RecordType,
     Role,
     StackType,
+    TensorType,
     Type,
     leaves,
     pruned,
+    resolved,
 )
 from dmc.syntax import ast
 
@@ -154,7 +156,7 @@ def resolve_records(context: Context) -> None:
         with context.nested():
             try:
                 record.generics = declare_generics(context, node.generics)
-                _poison_unless_generic(context, node)
+                _resolve_interface(context, node)
             except Stop:
                 context.module.names[node.name.text] = _poisoned(node)
     outer = context.facts
@@ -171,8 +173,8 @@ def resolve_records(context: Context) -> None:
         _refuse_recursion(context, node, record)
 
 
-def _poison_unless_generic(context: Context, node: ast.StructDecl | ast.ModelDecl) -> None:
-    """Requirements are needed before any field is resolved: callers must prove them."""
+def _resolve_interface(context: Context, node: ast.StructDecl | ast.ModelDecl) -> None:
+    """Requirements and `dim`s, which the fields of other records need."""
     record = context.module.records[node.name.text]
     if isinstance(node, ast.ModelDecl):
         clauses: list[Requirement] = []
@@ -250,8 +252,6 @@ def _resolve_record(
 
 def _check_field(context: Context, node: ast.TypeExpr, type_: Type) -> None:
     if not any(True for _ in leaves(type_)) and not isinstance(type_, KeyType):
-        from dmc.semantics.types import RecordName
-
         if isinstance(type_, RecordName | RecordType | StackType):
             return
         raise context.fail(
@@ -452,8 +452,6 @@ def _resolve_signature(
 
 
 def _affine_parameter(symbol: Symbol) -> Size | None:
-    from dmc.semantics.types import TensorType, resolved
-
     type_ = symbol.type
     if isinstance(type_, TensorType) and not type_.shape and not symbol.is_mutable:
         element = resolved(type_.element)
@@ -502,8 +500,3 @@ def _default(context: Context, entry: ast.Param) -> Default | None:
     if isinstance(value, ast.BoolLit | ast.IntLit | ast.FloatLit):
         constant = -value.value if negative else value.value
     return Default(context.quote(entry.default), constant)
-
-
-def renamed(field: FieldDeclaration, type_: Type) -> FieldDeclaration:
-    """The same field with its type in other terms."""
-    return replace(field, type=type_)

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from dmc.ir.location import Span
 from dmc.ir.types import DType
 from dmc.semantics import typed
 from dmc.semantics.agreement import expect
-from dmc.semantics.callees import check_lambda, resolve_function
-from dmc.semantics.calls import call_handle
 from dmc.semantics.context import Context
 from dmc.semantics.handles import (
     DerivedHandle,
@@ -39,69 +34,14 @@ from dmc.semantics.types import (
 from dmc.semantics.zero import DerivativeRequest
 from dmc.syntax import ast
 
-__all__ = ["call_derived", "derived_handle", "derived_value"]
+__all__ = ["call_derived"]
 
 Path = tuple[int, tuple[str, ...]]
 
 
-def derived_handle(context: Context, operator: Operator, node: ast.Call) -> DerivedHandle:
-    """`grad(f, wrt = w)`: the operator with its function, before the arguments are known."""
-    function: ast.Expr | None = None
-    wrt: ast.Expr | None = None
-    along: ast.Expr | None = None
-    for argument in node.arguments:
-        name = argument.name.text if argument.name is not None else None
-        match name:
-            case None if function is None:
-                function = argument.value
-            case "wrt":
-                wrt = argument.value
-            case "along" if operator in (Operator.JVP, Operator.HVP):
-                along = argument.value
-            case "budget" if operator in (Operator.GRAD, Operator.VALUE_AND_GRAD, Operator.VJP):
-                raise context.unsupported("`budget`", argument.span)
-            case _:
-                raise context.fail(
-                    "call.keyword",
-                    f"`{operator.value}` does not take this argument",
-                    argument.span,
-                    help=[f"as in `{operator.value}(f, wrt = w)(…)`"],
-                )
-    if function is None:
-        raise context.fail("call.missing", f"`{operator.value}` needs a function", node.span)
-    if along is None and operator in (Operator.JVP, Operator.HVP):
-        raise context.fail(
-            "call.missing", f"`{operator.value}` needs a direction", node.span,
-            help=[f"`{operator.value}(f, along = dx)(x)`"],
-        )  # fmt: skip
-    inner = resolve_function(context, function)
-    return DerivedHandle(operator, inner, wrt, along, node.span)
-
-
-def derived_value(context: Context, node: ast.Call, expected: Type | None) -> typed.Node:
-    """`grad(f)` without arguments: a function value, when context says what it takes."""
-    assert isinstance(node.function, ast.Name)
-    wanted = pruned(expected) if expected is not None else None
-    if not isinstance(wanted, FunctionType):
-        raise context.fail(
-            "grad.uncalled",
-            f"`{node.function.text}` gives a function, which is called at once",
-            node.span,
-            help=[f"`{context.quote(node)}(…)`, or wrap it: `fn(x) => {context.quote(node)}(x)`"],
-        )
-    # Passed on, it is the function of its arguments that calls it: `fn(x) => grad(f)(x)`.
-    span, names = node.span, [f"argument_{i}" for i in range(1, len(wanted.parameters) + 1)]
-    parameters = tuple(ast.LambdaParam(span, ast.Identifier(span, name), None) for name in names)
-    arguments = tuple(ast.Argument(span, None, ast.Name(span, name)) for name in names)
-    body = ast.Call(span, node, arguments)
-    return check_lambda(context, ast.Lambda(span, parameters, body), wanted)
-
-
-def call_derived(
-    context: Context, handle: DerivedHandle, arguments: Sequence[ast.Argument], span: Span
-) -> typed.Node:
-    """`grad(f)(…)`: the call of `f`, then what the operator makes of its type."""
-    call = _inner_call(context, handle.inner, arguments, span)
+def call_derived(context: Context, handle: DerivedHandle, call: typed.Call) -> typed.Node:
+    """`grad(f)(…)`: from the call of `f`, what the operator makes of its type."""
+    span = call.span
     paths, is_tuple = _paths(context, handle, call)
     targets = [_target(context, call, path, handle) for path in paths]
     target: Type = TupleType(tuple(targets)) if is_tuple else targets[0]
@@ -129,22 +69,6 @@ def call_derived(
 
 
 _OF_SCALARS = (Operator.GRAD, Operator.VALUE_AND_GRAD, Operator.HESSIAN, Operator.HVP)
-
-
-def _inner_call(
-    context: Context, handle: Handle, arguments: Sequence[ast.Argument], span: Span
-) -> typed.Call:
-    # Passing a key on for a derivative spends it exactly as the call itself does.
-    node = call_handle(context, handle, arguments, span, None)
-    if isinstance(node, typed.Call):
-        if node.updates is not None:
-            raise context.unsupported("differentiating a `mut fn` directly", handle.span)
-        return node
-    if isinstance(node, typed.Apply):
-        return typed.Call(
-            node.type, span, typed.PreludeFunction(node.function), tuple(node.operands)
-        )
-    raise context.fail("type.call", "this is not a function to differentiate", handle.span)
 
 
 def _paths(context: Context, handle: DerivedHandle, call: typed.Call) -> tuple[list[Path], bool]:

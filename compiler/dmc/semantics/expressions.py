@@ -5,13 +5,16 @@ from __future__ import annotations
 from dmc.ir.location import Span
 from dmc.ir.types import DType
 from dmc.semantics import prelude, typed
+from dmc.semantics.agreement import expect
+from dmc.semantics.arithmetic import binary
 from dmc.semantics.builders import check_builder
 from dmc.semantics.callees import check_lambda, function_value
 from dmc.semantics.calls import check_call, check_pipe
 from dmc.semantics.context import Context, Poison, Scope, Stop
 from dmc.semantics.indexing import check_index
 from dmc.semantics.inference import unify
-from dmc.semantics.operators import apply, is_record, needs_bool, needs_float, needs_number
+from dmc.semantics.linear import check_matmul
+from dmc.semantics.operators import apply, is_record, needs_bool, needs_number
 from dmc.semantics.program import (
     Constant,
     FieldEntity,
@@ -39,7 +42,6 @@ from dmc.semantics.types import (
     children,
     gradient_type,
     pruned,
-    resolved,
     stack,
 )
 from dmc.syntax import ast
@@ -201,61 +203,13 @@ def _unary(context: Context, node: ast.Unary, expected: Type | None) -> typed.No
     return apply(context, "negate", (operand,), node.span, (node.operand.span,))
 
 
-_DIVISIONS = (ast.BinaryOp.DIVIDE,)
-_WHOLE = (ast.BinaryOp.FLOOR_DIVIDE, ast.BinaryOp.REMAINDER)
-
-
 def _binary(context: Context, node: ast.Binary, expected: Type | None) -> typed.Node:
     if node.op is ast.BinaryOp.MATMUL:
-        from dmc.semantics.linear import check_matmul
-
         return check_matmul(context, node)
     hint = expected if expected is not None and is_record(expected) else None
     left = context.check(node.left, hint)
     right = context.check(node.right, hint)
     return binary(context, node.op, left, right, node.span, node.left.span, node.right.span)
-
-
-def binary(
-    context: Context,
-    op: ast.BinaryOp,
-    left: typed.Node,
-    right: typed.Node,
-    span: Span,
-    left_span: Span,
-    right_span: Span,
-) -> typed.Node:
-    """An arithmetic operator other than `@` on checked operands."""
-    needs_number(context, op.value, left, left_span)
-    needs_number(context, op.value, right, right_span)
-    if op is ast.BinaryOp.POWER:
-        return _power(context, left, right, span, left_span, right_span)
-    if op in _DIVISIONS:
-        for operand, place in ((left, left_span), (right, right_span)):
-            if isinstance(pruned(operand.type), TensorType | Hole):
-                needs_float(context, op.value, operand, place)
-    return apply(context, op.value, (left, right), span, (left_span, right_span))
-
-
-def _power(
-    context: Context,
-    left: typed.Node,
-    right: typed.Node,
-    span: Span,
-    left_span: Span,
-    right_span: Span,
-) -> typed.Node:
-    """`x ** 2` keeps its whole exponent whatever the type of x; other exponents mix as usual."""
-    exponent = pruned(right.type)
-    whole = isinstance(right, typed.Literal | typed.SizeValue) and not (
-        isinstance(right, typed.Literal) and isinstance(right.value, float)
-    )
-    if not whole and isinstance(exponent, TensorType) and not exponent.shape:
-        element = resolved(exponent.element)
-        whole = isinstance(element, DType) and element.is_integer
-    if whole:
-        return typed.Apply(left.type, span, "**", (left, right))
-    return apply(context, "**", (left, right), span, (left_span, right_span))
 
 
 def _compare(
@@ -429,10 +383,3 @@ def _checkpoint(context: Context, node: ast.Checkpoint, expected: Type | None) -
             )
         every = item.value
     return check_for(context, node.body, every)
-
-
-def expect(context: Context, value: typed.Node, wanted: Type, span: Span) -> None:
-    """Make a value agree with a declared type, or report."""
-    from dmc.semantics.agreement import expect as agree
-
-    agree(context, value, wanted, span)

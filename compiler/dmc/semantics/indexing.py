@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dmc.ir.location import Span
 from dmc.ir.types import DType
 from dmc.semantics import prelude, typed
+from dmc.semantics.callees import function_value
 from dmc.semantics.context import BoundsCheck, Context, Evidence
 from dmc.semantics.program import FunctionDeclaration, SourceModule
 from dmc.semantics.resolver import shape_items, try_size
@@ -35,8 +36,6 @@ __all__ = ["affine_value", "check_index", "check_items", "is_run_time"]
 
 def check_index(context: Context, node: ast.Index, expected: Type | None) -> typed.Node:
     """`base[items]`: an access, a shaped fill, or a function with its generic arguments."""
-    from dmc.semantics.callees import function_value
-
     if isinstance(node.base, ast.Name):
         name = node.base.text
         entity = context.lookup(name)

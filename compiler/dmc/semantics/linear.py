@@ -5,7 +5,7 @@ from __future__ import annotations
 from dmc.semantics import typed
 from dmc.semantics.context import Context
 from dmc.semantics.inference import join, same_axis, same_shape
-from dmc.semantics.operators import needs_number
+from dmc.semantics.operators import apply, needs_number
 from dmc.semantics.types import Shape, TensorType, pruned
 from dmc.syntax import ast
 
@@ -27,8 +27,6 @@ def check_matmul(context: Context, node: ast.Binary) -> typed.Node:
     assert isinstance(b, TensorType)
     element = join(a.element, b.element)
     if element is None:
-        from dmc.semantics.operators import apply
-
         apply(context, "@", (left, right), node.span, (node.left.span, node.right.span))
         raise context.fail("type.mixed", f"{a} and {b} do not mix", node.span)
     shape = _contract(context, a.shape, b.shape)

@@ -8,10 +8,18 @@ from pathlib import Path
 
 from dmc.ir.location import Span
 from dmc.semantics.requirements import Requirement
-from dmc.semantics.signature import FunctionReference, Parameter, Signature
+from dmc.semantics.signature import Default, FunctionReference, Parameter, Signature
 from dmc.semantics.sizes import Facts, Size
 from dmc.semantics.typed import BindPattern, Node, Symbol
-from dmc.semantics.types import FieldDeclaration, Generic, RecordDeclaration, TupleType, Type
+from dmc.semantics.types import (
+    FieldDeclaration,
+    Generic,
+    KeyType,
+    RecordDeclaration,
+    Role,
+    TupleType,
+    Type,
+)
 from dmc.syntax import ast
 from dmc.syntax.source import SourceFile
 
@@ -189,9 +197,6 @@ class ModelBody:
     @property
     def init_signature(self) -> Signature:
         """`Model.init(key, hyperparameters…)`; sizes are generics, given by name."""
-        from dmc.semantics.signature import Default
-        from dmc.semantics.types import KeyType, Role
-
         declaration = self.declaration
         parameters = [Parameter("key", KeyType(), declaration.span)]
         for entry in declaration.fields:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from dmc.ir.location import Span
 from dmc.ir.types import DType
-from dmc.semantics.context import Context, Poison
+from dmc.semantics.context import Context, Poison, Stop
 from dmc.semantics.program import ElementEntity, PackEntity, RecordEntity, SizeEntity, SourceModule
 from dmc.semantics.requirements import Relation, Requirement, assume, prove
 from dmc.semantics.sizes import Division, Size, divide
@@ -295,8 +295,6 @@ def _named(
         case RecordDeclaration():
             return _record(context, entity, items, span, bare_name)
         case Poison():
-            from dmc.semantics.context import Stop
-
             raise Stop
         case _:
             raise context.fail("type.name", f"`{'.'.join(parts)}` is not a type", span)

@@ -8,6 +8,7 @@ from dmc.ir.location import Span
 from dmc.ir.types import DType
 from dmc.semantics import typed
 from dmc.semantics.agreement import expect
+from dmc.semantics.arithmetic import binary
 from dmc.semantics.context import Context, Poison, Stop
 from dmc.semantics.indexing import affine_value, check_items
 from dmc.semantics.inference import join, same_shape, unify
@@ -272,8 +273,6 @@ def _stacking_help(context: Context, span: Span, symbol: Symbol, old: Type) -> l
 def _augmented(
     context: Context, node: ast.AugAssign, op: ast.BinaryOp, target: ast.Target, value: ast.Expr
 ) -> typed.Node:
-    from dmc.semantics.expressions import binary
-
     if isinstance(target, ast.Tuple):
         raise context.fail("value.immutable", "one target at a time", target.span)
     place = _place(context, target)

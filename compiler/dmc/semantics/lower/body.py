@@ -300,12 +300,6 @@ def _bind(body: Body, node: typed.Bind) -> Lowered:
     return UNIT
 
 
-def _function_value(body: Body, node: typed.FunctionValue) -> Lowered:
-    from dmc.semantics.lower.functions import capture
-
-    return capture(body, node.callee)
-
-
 def stacked_type(count: int, type_: Type) -> Type:
     """`count * type_`."""
     return stack(Size.of(count), type_)
@@ -333,6 +327,5 @@ for _kind, _lower in (
     (typed.Fill, _fill),
     (typed.Block, _block),
     (typed.Bind, _bind),
-    (typed.FunctionValue, _function_value),
 ):
     register(_kind, _lower)

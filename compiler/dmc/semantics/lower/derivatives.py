@@ -20,7 +20,15 @@ from dmc.semantics.lower.values import (
     rebuild,
 )
 from dmc.semantics.typed import Operator
-from dmc.semantics.types import TupleType, Type, children, gradient_type, pruned
+from dmc.semantics.types import (
+    FunctionType,
+    TupleType,
+    Type,
+    children,
+    gradient_type,
+    leaves,
+    pruned,
+)
 from dmc.syntax.errors import CompilerBug
 
 __all__ = ["derive"]
@@ -174,8 +182,6 @@ def _float_leaves(problem: _Problem, count: int) -> tuple[int, ...]:
 
 
 def _leaf_count(type_: Type) -> int:
-    from dmc.semantics.types import leaves
-
     return sum(1 for _ in leaves(type_))
 
 
@@ -197,8 +203,6 @@ def _vjp(body: Body, problem: _Problem, type_: Type) -> Lowered:
     result, pull = type_.items
     outputs = func.call(body.builder, problem.function, problem.arguments)
     of = _float_leaves(problem, _leaf_count(_first(result)))
-    from dmc.semantics.types import FunctionType
-
     assert isinstance(pull, FunctionType)
     back = Pullback(
         problem.function, tuple(problem.arguments), problem.wrt, of, pull.result, problem.order

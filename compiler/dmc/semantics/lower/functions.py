@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 
 from dmc.dialects import func
-from dmc.ir import Value
+from dmc.ir import Value, dtype_of, shape_of
 from dmc.semantics import typed
 from dmc.semantics.lower.access import update
 from dmc.semantics.lower.body import Body, register
@@ -17,6 +17,7 @@ from dmc.semantics.lower.values import (
     Lowered,
     Pullback,
     Record,
+    Static,
     Tuple,
     flatten,
     rebind,
@@ -49,6 +50,10 @@ def capture(body: Body, callee: Callee) -> Lowered:
         if symbol in body.environment
     }
     return Function(callee, environment, body.substitution)
+
+
+def _function_value(body: Body, node: typed.FunctionValue) -> Lowered:
+    return capture(body, node.callee)
 
 
 def free_symbols(root: object) -> list[Symbol]:
@@ -115,6 +120,7 @@ def call(
         case typed.PreludeFunction(name=name):
             return apply(body, name, [a for a in arguments if a is not None])
         case typed.Derived():
+            # The operators outline the function they are given, with what is in this file.
             from dmc.semantics.lower.derivatives import derive
 
             return derive(body, callee, arguments, node)
@@ -322,9 +328,6 @@ def _map(body: Body, function: typed.Lambda, trees: Sequence[Lowered]) -> Lowere
         scope.environment[parameter] = tree
     result = scope.lower(function.body)
     assert isinstance(first, Array)
-    from dmc.ir import dtype_of, shape_of
-    from dmc.semantics.lower.values import Static
-
     if isinstance(result, Static):
         leaf = first.value.type
         constant = body.constant(result.value, dtype_of(leaf), *shape_of(leaf))
@@ -333,4 +336,5 @@ def _map(body: Body, function: typed.Lambda, trees: Sequence[Lowered]) -> Lowere
 
 
 register(typed.Call, _call)
+register(typed.FunctionValue, _function_value)
 register(typed.MapLeaves, _map_leaves)

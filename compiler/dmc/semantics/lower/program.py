@@ -8,6 +8,7 @@ from dmc.dialects import func
 from dmc.ir import Builder, FunctionType, Location, Module, SymbolRef, TensorType
 from dmc.ir import DType as IRDType
 from dmc.semantics import typed
+from dmc.semantics.binding import match_function
 from dmc.semantics.lower import access, builtins, derivatives, loops, reductions
 from dmc.semantics.lower.body import Body
 from dmc.semantics.lower.functions import inline, result_type
@@ -222,8 +223,6 @@ class Lowering:
         wanted = substitution.type(parameter.type)
         assert isinstance(wanted, ArgumentType)
         given = self.program.function(reference)
-        from dmc.semantics.binding import match_function
-
         generics = match_function(given, wanted, parameter.span)
         callee = typed.UserFunction(given, generics)
         return Function(callee, {}, Substitution())

@@ -15,8 +15,8 @@ from dmc.semantics.lower.body import Body, fill, register, trained_part
 from dmc.semantics.lower.elementwise import apply, combine
 from dmc.semantics.lower.values import Array, Lowered, Record, Static, Tuple, flatten, rebuild
 from dmc.semantics.typed import AxisChoice, Reduction
+from dmc.semantics.types import Pack, Type, pruned
 from dmc.semantics.types import TensorType as Tensor
-from dmc.semantics.types import Type
 
 __all__ = ["build_map", "reduce_axes"]
 
@@ -54,8 +54,6 @@ def _positions(
         return tuple(range(rank))
     positions = [p % rank for p in choice.positions]
     if choice.pack_start is not None:
-        from dmc.semantics.types import Pack, pruned
-
         declared = pruned(operand.type)
         assert isinstance(declared, Tensor)
         after = len(declared.shape) - choice.pack_start - 1

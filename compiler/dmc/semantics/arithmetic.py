@@ -1,0 +1,63 @@
+"""Arithmetic operators on checked operands."""
+
+from __future__ import annotations
+
+from dmc.ir.location import Span
+from dmc.ir.types import DType
+from dmc.semantics import typed
+from dmc.semantics.context import Context
+from dmc.semantics.operators import apply, needs_float, needs_number
+from dmc.semantics.types import (
+    Hole,
+    TensorType,
+    pruned,
+    resolved,
+)
+from dmc.syntax import ast
+
+__all__ = ["binary"]
+
+_DIVISIONS = (ast.BinaryOp.DIVIDE,)
+_WHOLE = (ast.BinaryOp.FLOOR_DIVIDE, ast.BinaryOp.REMAINDER)
+
+
+def binary(
+    context: Context,
+    op: ast.BinaryOp,
+    left: typed.Node,
+    right: typed.Node,
+    span: Span,
+    left_span: Span,
+    right_span: Span,
+) -> typed.Node:
+    """An arithmetic operator other than `@` on checked operands."""
+    needs_number(context, op.value, left, left_span)
+    needs_number(context, op.value, right, right_span)
+    if op is ast.BinaryOp.POWER:
+        return _power(context, left, right, span, left_span, right_span)
+    if op in _DIVISIONS:
+        for operand, place in ((left, left_span), (right, right_span)):
+            if isinstance(pruned(operand.type), TensorType | Hole):
+                needs_float(context, op.value, operand, place)
+    return apply(context, op.value, (left, right), span, (left_span, right_span))
+
+
+def _power(
+    context: Context,
+    left: typed.Node,
+    right: typed.Node,
+    span: Span,
+    left_span: Span,
+    right_span: Span,
+) -> typed.Node:
+    """`x ** 2` keeps its whole exponent whatever the type of x; other exponents mix as usual."""
+    exponent = pruned(right.type)
+    whole = isinstance(right, typed.Literal | typed.SizeValue) and not (
+        isinstance(right, typed.Literal) and isinstance(right.value, float)
+    )
+    if not whole and isinstance(exponent, TensorType) and not exponent.shape:
+        element = resolved(exponent.element)
+        whole = isinstance(element, DType) and element.is_integer
+    if whole:
+        return typed.Apply(left.type, span, "**", (left, right))
+    return apply(context, "**", (left, right), span, (left_span, right_span))
