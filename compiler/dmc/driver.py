@@ -28,6 +28,7 @@ from dmc.syntax.diagnostics import Diagnostic, Label
 from dmc.syntax.errors import CompilerBug, error
 from dmc.syntax.source import SourceFile, remember
 from dmc.transforms import pipeline
+from dmc.transforms.index_arguments import IndexArgument, index_arguments
 
 VERIFY_EACH = "DMC_VERIFY_EACH"
 """Environment variable: set, the IR is checked after every pass instead of after every stage."""
@@ -106,6 +107,11 @@ class Compilation:
     def expanded(self) -> Module:
         """Every derivative that was asked for is ordinary IR."""
         return self._run(self.tensor, pipeline.derivatives())
+
+    @cached_property
+    def index_arguments(self) -> list[IndexArgument]:
+        """Arguments that are indexes, for the caller to check: compiled code clamps them."""
+        return index_arguments(func.lookup(self.expanded, self.entry))
 
     @cached_property
     def optimized(self) -> Module:

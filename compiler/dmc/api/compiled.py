@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dmc.api.conversion import PythonValue, refuse
@@ -15,7 +16,16 @@ from dmc.syntax.errors import DerivativeError, Error
 
 if TYPE_CHECKING:
     from dmc.driver import Compilation
-    from dmc.jit.entry import ArgumentMismatch
+    from dmc.jit.entry import ArgumentMismatch, Executable
+    from dmc.transforms.index_arguments import IndexArgument
+
+
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    """What a call runs, and which arguments it checks first."""
+
+    executable: Executable
+    indexes: Sequence[IndexArgument]
 
 
 class Compiled:
@@ -48,6 +58,7 @@ class Compiled:
         types = enumerate(self.compilation.argument_types)
         self._integers = [i for i, t in types if t.dtype.is_integer and not t.shape]
         self._by_integers: dict[tuple[int, ...], Compilation] | None = None
+        self._ready: _Ready | None = None
 
     @property
     def parameters(self) -> tuple[str, ...]:
@@ -72,8 +83,11 @@ class Compiled:
             take(value, arrays)
         if GIVEN_UP or self._donated:
             self._check_ownership(arrays)
+        ready = self._ready or self._prepare(arrays)
+        for use in ready.indexes:
+            self._check_index(use, arrays[use.argument])
         try:
-            results = self._compilation_for(arrays).executable(*arrays)
+            results = ready.executable(*arrays)
         except self._mismatch as failure:
             raise self._refusal(failure.index, arrays) from None
         if self._donated:
@@ -112,6 +126,13 @@ class Compiled:
                 message = f"{self.name}: {self.entry.arguments[index].name} {problem}"
                 raise refuse("call.donated", message, self.entry.span, hint)
 
+    def _prepare(self, arrays: Sequence[Array]) -> _Ready:
+        compilation = self._compilation_for(arrays)
+        ready = _Ready(compilation.executable, compilation.index_arguments)
+        if compilation is self.compilation:
+            self._ready = ready
+        return ready
+
     def _compilation_for(self, arrays: Sequence[Array]) -> Compilation:
         """The program itself, or the one for these values of its integer arguments.
 
@@ -134,6 +155,20 @@ class Compiled:
             _ = known.executable
             self._by_integers[values] = known
         return known
+
+    def _check_index(self, use: IndexArgument, array: Array) -> None:
+        """Raise dmc.Error when an element of an argument is no index of what it is used for."""
+        if array.dtype.kind != "i" or array.ndim < len(use.part):
+            return  # the call itself is refused
+        part = array[tuple(slice(*axis) for axis in use.part)] if use.part else array
+        # As unsigned numbers the negative ones are large.
+        if not part.size or part.view(f"u{part.itemsize}").max() < use.bound:
+            return
+        worst = part.min() if part.min() < 0 else part.max()
+        leaf = self.entry.arguments[use.argument]
+        holds = "holds" if part.ndim else "is"
+        message = f"{self.name}: {leaf.name} {holds} {worst}, which is outside 0..{use.bound}"
+        raise refuse("index.bounds", message, use.location.span or self.entry.span)
 
     def _refusal(self, index: int | None, arrays: Sequence[Array]) -> Error:
         assert index is not None

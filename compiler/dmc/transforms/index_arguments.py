@@ -1,0 +1,132 @@
+"""Which arguments of a function are indexes as they stand, and how large each may be.
+
+Compiled code clamps indexes (as StableHLO does) and never checks them. Those that come from
+outside, such as labels and token ids, are checked at the call instead. Only reads and writes that
+surely happen count: those in branches and in loops of unknown length do not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+from dmc.dialects import arith, control, func, tensor
+from dmc.ir import Block, Operation, Value, shape_of
+from dmc.ir.location import Location
+
+Part = tuple[tuple[int, int, int], ...]
+"""Start, stop and step for each axis; empty for the whole."""
+
+
+@dataclass(frozen=True)
+class IndexArgument:
+    """The elements of the argument at position `argument` (of its `part`) are in 0..`bound`."""
+
+    argument: int
+    part: Part
+    bound: int
+    location: Location
+
+
+@dataclass(frozen=True)
+class _Source:
+    """A value holds all elements of a part of an argument; `is_shaped` says in its shape, too."""
+
+    argument: int
+    part: Part = ()
+    is_shaped: bool = True
+
+
+def index_arguments(function: func.Func) -> list[IndexArgument]:
+    """In the order of the operations that use them; nothing may be called any more."""
+    search = _Search()
+    for position, argument in enumerate(function.body.args):
+        search.sources[argument] = _Source(position)
+    found: dict[tuple[int, Part], IndexArgument] = {}
+    for use in search.block(function.body):
+        key = use.argument, use.part
+        known = found.get(key)
+        if known is None or use.bound < known.bound:
+            found[key] = use
+    return list(found.values())
+
+
+@dataclass
+class _Search:
+    sources: dict[Value, _Source] = field(default_factory=dict[Value, _Source])
+    extents: dict[Value, int] = field(default_factory=dict[Value, int])
+    """Indexes that run through 0..extent."""
+
+    def block(self, block: Block) -> Iterator[IndexArgument]:
+        for op in block:
+            for value, bound in _indexes(op):
+                source = self.source(value)
+                if source is not None:
+                    yield IndexArgument(source.argument, source.part, bound, op.location)
+            match op:
+                case control.Map() if all(size > 0 for size in op.sizes):
+                    self.extents.update(zip(op.body.args, op.sizes, strict=True))
+                    yield from self.block(op.body)
+                case control.For() if op.trip_count > 0:
+                    self.extents[op.index] = op.trip_count
+                    for argument, scanned in zip(op.scanned_args, op.scanned, strict=True):
+                        source = self.source(scanned)
+                        if source is not None:
+                            self.sources[argument] = replace(source, is_shaped=False)
+                    yield from self.block(op.body)
+                case _:
+                    pass
+
+    def source(self, value: Value) -> _Source | None:
+        """The argument whose elements `value` has, all of them and nothing else."""
+        if value in self.sources:
+            return self.sources[value]
+        op = value.owner
+        match op:
+            case arith.Convert():
+                return self.source(op.operands[0])
+            case tensor.Reshape() | tensor.BroadcastInDim() | tensor.Transpose():
+                source = self.source(op.operands[0])
+                return source and replace(source, is_shaped=False)
+            case tensor.Slice():
+                source = self.source(op.operands[0])
+                if source is None or not source.is_shaped or source.part:
+                    return None
+                part = zip(op.start_indices, op.limit_indices, op.strides, strict=True)
+                return replace(source, part=tuple(part))
+            case tensor.Extract():
+                source = self.source(op.operand)
+                return source if source is not None and self._runs_through(op) else None
+            case _:
+                return None
+
+    def _runs_through(self, op: tensor.Extract) -> bool:
+        """Whether the loops around read every element."""
+        shape = shape_of(op.operand.type)
+        extents = [self.extents.get(index, -1) for index in op.indices]
+        return tuple(extents) == tuple(shape) and len(set(op.indices)) == len(shape)
+
+
+def _indexes(op: Operation) -> Iterator[tuple[Value, int]]:
+    """The indexes that an operation uses, and the size that each must stay below."""
+    match op:
+        case tensor.Gather() | tensor.Scatter():
+            shape = shape_of(op.operands[0].type)
+            for index, axis in zip(op.index_operands, op.start_index_map, strict=True):
+                yield index, shape[axis]
+        case tensor.Extract():
+            yield from zip(op.indices, shape_of(op.operand.type), strict=True)
+        case tensor.DynamicSlice():
+            yield from _starts(op.start_indices, shape_of(op.operand.type), op.slice_sizes)
+        case tensor.DynamicUpdateSlice():
+            taken = shape_of(op.update.type)
+            yield from _starts(op.start_indices, shape_of(op.input.type), taken)
+        case _:
+            pass
+
+
+def _starts(
+    starts: Sequence[Value], shape: Sequence[int], taken: Sequence[int]
+) -> Iterator[tuple[Value, int]]:
+    for start, size, length in zip(starts, shape, taken, strict=True):
+        yield start, size - length + 1
