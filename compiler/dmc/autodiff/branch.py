@@ -79,6 +79,8 @@ def _emit_reverse(driver: AdjointDriver, op: control.If) -> None:
                 ],
             )
     if not touched:
+        for block in blocks:
+            block.drop_all()
         return
     condition = driver.primal.get(op.condition, op.condition)
     new = control.make_if(driver.builder, condition, *blocks)

@@ -118,6 +118,8 @@ def adjoint(driver: AdjointDriver, op: Operation) -> Pullback:
         if any(value in reverse.cotangents for value in op.results):
             with reverse.builder.at(op.location.by("adjoint")):
                 _emit_reverse(reverse, op, joint, tape, kept)
+        # The scratch block is done with; what it read has no user there any more.
+        joint.block.drop_all()
 
     return pull_back
 
