@@ -138,6 +138,26 @@ def test_bodies_with_subscripts_and_loads(target: Target) -> None:
 
 
 @on_targets
+@pytest.mark.parametrize("in_bounds", [False, True])
+def test_loads_of_neighbours(in_bounds: bool, target: Target) -> None:
+    def write(b: Builder, args: list[Value]) -> Sequence[Value]:
+        table, base = args
+
+        def code(inner: Builder, a: list[Value]) -> list[Value]:
+            row = inner.insert(kernel.Index([], {"dim": 0})).output
+            column = inner.insert(kernel.Index([], {"dim": 1})).output
+            at = arith.add(inner, arith.subtract(inner, column, row), a[0])
+            load = kernel.Load([table, row, at], {"in_bounds": in_bounds})
+            return [inner.insert(load).output]
+
+        return make_generic(b, (5, 39), [Read(base, picks(2))], code, [picks(2, 0, 1)]).results
+
+    module = program([tensor(F32, 5, 44), tensor(I64)], write)
+    for base in (4, 5) if in_bounds else (-60, -3, 0, 4, 7, 60):
+        check(module, [random(tensor(F32, 5, 44)), np.array(base)], target, plans=[True])
+
+
+@on_targets
 def test_mixed_element_types(target: Target) -> None:
     def write(b: Builder, args: list[Value]) -> Sequence[Value]:
         whole = picks(1, 0)

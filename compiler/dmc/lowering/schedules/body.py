@@ -136,32 +136,73 @@ class Body:
         return load(self.b, access, frame)
 
     def _dynamic_load(self, frame: Frame, op: kernel.Load) -> Value:
-        """Read one element of a captured tensor, or one for each lane, clamping subscripts."""
+        """Read one element of a captured tensor, or one for each lane, clamping subscripts.
+
+        Lanes that read neighbours read them as one vector when none of them needs clamping.
+        """
         b = self.b
         memref = self.nest.captured[op.source]
-        subscripts = [frame.values[v] for v in op.subscripts]
         if not isinstance(memref.type, MemRefType):
             return memref
-        lanes = max((lanes_of(v) for v in subscripts), default=1)
-        offset: Value | None = None
-        for subscript, extent, stride in zip(
-            subscripts, memref.type.shape, strides_of(memref.type), strict=True
-        ):
-            at = arith.convert(b.builder, subscript, DType.I64)
-            at = clamp(b, at, extent) if not op.in_bounds else at
-            at = spread(b, at, lanes)
-            if stride != 1:
-                at = arith.multiply(b.builder, at, b.constant(stride, at.type))
-            offset = at if offset is None else arith.add(b.builder, offset, at)
+        shape, strides = memref.type.shape, strides_of(memref.type)
+        subscripts = [arith.convert(b.builder, frame.values[v], DType.I64) for v in op.subscripts]
+        fixed, moving = Linear(), [i for i, at in enumerate(subscripts) if lanes_of(at) > 1]
+        for i, at in enumerate(subscripts):
+            if i not in moving:
+                inside = at if op.in_bounds else clamp(b, at, shape[i])
+                fixed = fixed + Linear.of(inside) * strides[i]
         flat = b.flat(memref)
-        if offset is None:
-            return b.load(flat, [0])
-        if lanes == 1:
-            return b.load(flat, [offset])
-        return b.gather(flat, [0], offset, self._mask(frame, lanes))
+        if not moving:
+            return b.load(flat, [fixed])
+        lanes = lanes_of(subscripts[moving[0]])
 
-    def _mask(self, frame: Frame, lanes: int) -> Value:
-        return mask_of(self.b, frame.lanes, lanes)
+        def scattered() -> list[Value]:
+            offset: Value | None = None
+            for i in moving:
+                at = subscripts[i] if op.in_bounds else clamp(b, subscripts[i], shape[i])
+                if strides[i] != 1:
+                    at = arith.multiply(b.builder, at, b.constant(strides[i], at.type))
+                offset = at if offset is None else arith.add(b.builder, offset, at)
+            assert offset is not None
+            mask = mask_of(b, frame.lanes, lanes)
+            return [b.gather(flat, [fixed], offset, mask)]
+
+        last = len(subscripts) - 1
+        assert frame.lanes is not None
+        step = self._step(op.subscripts[last], frame.lanes.dimension)
+        if moving != [last] or step != 1 or shape[last] < lanes:
+            return scattered()[0]
+        mask = frame.lanes.mask
+        first = b.extract(subscripts[last], 0)
+
+        def together() -> list[Value]:
+            return [b.vector_load(flat, [fixed + first], lanes, mask=mask)]
+
+        if op.in_bounds:
+            return together()[0]
+        compare = arith.Direction.GE, arith.Direction.LE
+        low, high = b.index(0), b.index(shape[last] - lanes)
+        enough = arith.compare(b.builder, compare[0], first, low)
+        room = arith.compare(b.builder, compare[1], first, high)
+        return b.if_(arith.logical_and(b.builder, enough, room), together, scattered)[0]
+
+    def _step(self, value: Value, dimension: int) -> int | None:
+        """How much an integer grows from lane to lane; None when that is not known."""
+        if dimension not in self._dims[value]:
+            return 0
+        match value.defining_op:
+            case kernel.Index():
+                return 1
+            case arith.Add(operands=(x, y)):
+                steps = self._step(x, dimension), self._step(y, dimension)
+                return None if steps[0] is None or steps[1] is None else steps[0] + steps[1]
+            case arith.Subtract(operands=(x, y)):
+                steps = self._step(x, dimension), self._step(y, dimension)
+                return None if steps[0] is None or steps[1] is None else steps[0] - steps[1]
+            case arith.Convert(operands=(x,)) if dtype_of(x.type).is_integer:
+                return self._step(x, dimension)
+            case _:
+                return None
 
 
 def mask_of(b: LoopBuilder, lanes: Lanes | None, count: int) -> Value:
