@@ -1,1 +1,1 @@
-"""Passes over tensor- and kernel-level IR, one a file. Importing this registers all of them."""
+"""Passes over tensor- and kernel-level IR, one a file, and in `pipeline` their default order."""
