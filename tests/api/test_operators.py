@@ -106,3 +106,13 @@ def test_derivatives_say_what_they_are() -> None:
 def test_directions_have_the_declared_type(along: object) -> None:
     with pytest.raises(dmc.DTypeError):
         dmc.jvp(program.product, along=along)(1.0, 2.0)
+
+
+def test_an_operator_made_anew_compiles_nothing_again() -> None:
+    first, second = dmc.grad(program.cubes), dmc.grad(program.cubes)
+    assert first.compile(x) is second.compile(x)
+    v = np.ones(3)
+    once, again = dmc.hvp(program.cubes, along=v), dmc.hvp(program.cubes, along=2 * v)
+    assert once.compile(x) is again.compile(x)
+    np.testing.assert_allclose(again(x), 2 * once(x))
+    assert dmc.grad(program.cubes).compile(x) is not dmc.value_and_grad(program.cubes).compile(x)

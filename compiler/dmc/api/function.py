@@ -49,6 +49,10 @@ def _kept(value: PythonValue) -> PythonValue:
     return value.value if isinstance(value, Donated) else value
 
 
+_Tables = tuple["dict[object, Compiled]", "dict[object, _Call]", "dict[object, Any]"]
+"""What variants of a function share: compiled instances, prepared calls, variants of their own."""
+
+
 class Function:
     """A function of a program or a derivative of one; compiled on first use for each set of sizes.
 
@@ -73,6 +77,7 @@ class Function:
         self._names = [p.name for p in signature.parameters]
         self._compiled: dict[object, Compiled] = {}
         self._calls: dict[object, _Call] = {}
+        self._variants: dict[object, _Tables] = {}
         self.__name__ = signature.name
         self.__doc__ = f"{signature}\n\n{signature.doc or ''}".rstrip()
 
@@ -88,8 +93,24 @@ class Function:
 
     def __getitem__(self, brackets: Bracket | tuple[Bracket, ...]) -> Function:
         given = brackets if isinstance(brackets, tuple) else (brackets,)
-        values = tuple(map(self._bracket, given))
-        return Function(self._program, self.checked, self.operators, self._extras, values)
+        return self._variant(self.operators, self._extras, tuple(map(self._bracket, given)))
+
+    def _variant(
+        self,
+        operators: tuple[Operator, ...],
+        extras: tuple[PythonValue, ...],
+        brackets: tuple[int | DType, ...],
+    ) -> Function:
+        """The same function under other operators or brackets.
+
+        Made anew at each use, as in `dmc.grad(f)(x)`, it still shares what it has compiled.
+        """
+        other = Function(self._program, self.checked, operators, extras, brackets)
+        # The tables are kept, not the function: its extras are the caller's arrays.
+        tables: _Tables = (other._compiled, other._calls, other._variants)
+        tables = self._variants.setdefault((operators, brackets), tables)
+        other._compiled, other._calls, other._variants = tables
+        return other
 
     def _bracket(self, value: PythonValue) -> int | DType:
         """A size, or an element type given as a NumPy type: `f[np.float32]`."""
@@ -105,9 +126,7 @@ class Function:
     def derived(self, operator: Operator, *extras: PythonValue) -> Function:
         """This function under one more differentiation operator and the values it takes."""
         operators = (*self.operators, operator)
-        return Function(
-            self._program, self.checked, operators, (*self._extras, *extras), self._brackets
-        )
+        return self._variant(operators, (*self._extras, *extras), self._brackets)
 
     def with_extra(self, extra: PythonValue) -> Function:
         """This function with the value that its last operator takes; shares what is compiled."""
