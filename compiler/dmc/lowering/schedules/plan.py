@@ -16,8 +16,10 @@ from dmc.lowering.schedules.nest import Access, Nest
 MOST_TASKS = 64
 TASK_NANOSECONDS = 10_000
 """A task should take at least about this long: handing one out costs about a tenth of it."""
+
 BYTES_PER_NANOSECOND = 12
 OPERATIONS_PER_NANOSECOND = 3
+"""Estimates of one core's speed, the same for all machines: they only size tasks."""
 
 _TRANSPOSED = 4.0
 """What a vector costs whose elements are read as part of a block, in vector loads."""
@@ -102,14 +104,10 @@ class Split:
         """First and past-the-end subscript of a task."""
         if self.tasks == 1:
             return 0, self.size
-        lower = b.index(task)
-        first = b.index(_times(lower, self.chunk))
-        past = b.index(_times(lower, self.chunk) + self.chunk)
-        return first, past if self.size % self.chunk == 0 else b.minimum(past, self.size)
-
-
-def _times(value: Subscript, factor: int) -> Linear:
-    return Linear.of(value) * factor
+        first = Linear.of(task) * self.chunk
+        past = b.index(first + self.chunk)
+        whole = self.size % self.chunk == 0
+        return b.index(first), past if whole else b.minimum(past, self.size)
 
 
 def split(
