@@ -1,7 +1,9 @@
 """What the commands print and write when all is well."""
 
+import io
 import json
 import re
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -249,3 +251,48 @@ def test_check_grad_that_fails(capsys: Capture, tmp_path: Path) -> None:
     outcome = dmc(capsys, "check-grad", str(file), "f", "x=1.0")
     assert outcome.status == 1
     assert re.search(r"^x +1 +2\.00e\+00 +5\.0e-01 +FAILED$", outcome.out, re.M)
+
+
+# ---- the examples in the help -----------------------------------------------------------------
+
+EXAMPLES = [
+    line.partition(" #")[0].strip()
+    for name, command in COMMANDS.items()
+    for line in command.examples.splitlines()
+    if name != "train"
+]
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the files that the examples name."""
+    import dmc as api
+
+    folder = tmp_path_factory.mktemp("home")
+    digits = Path(__file__).parent.parent.parent / "examples" / "digits" / "digits.dm"
+    for program in (Path(LINE), digits):
+        (folder / program.name).write_text(program.read_text())
+    rng = np.random.default_rng(0)
+    np.savez(folder / "data.npz", x=rng.standard_normal(4), y=rng.standard_normal(4))
+    x = rng.standard_normal((4, 3)).astype(np.float32)
+    np.savez(folder / "test.npz", x=x, y=np.zeros(4, np.int32))
+    net = api.load(folder / "digits.dm").MLP.init(api.key(0), I=3, H=4, O=2)
+    (folder / "run").mkdir()
+    api.save({"net": net}, folder / "run" / "best.safetensors")
+    (folder / "loss.mlir").write_text(api.load(LINE).loss.ir("tensor", N=3))
+    return folder
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_examples_in_the_help(
+    capsys: Capture, monkeypatch: pytest.MonkeyPatch, home: Path, example: str
+) -> None:
+    monkeypatch.chdir(home)
+    piped = ""
+    for command in example.split("|"):
+        program, *arguments = shlex.split(command)
+        assert program == "dmc"
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(piped.encode())))
+        outcome = dmc(capsys, *arguments)
+        assert outcome.status == 0, outcome.err
+        piped = outcome.out

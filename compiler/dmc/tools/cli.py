@@ -44,42 +44,43 @@ COMMANDS: dict[str, Command] = {
     "check": Command(
         "check",
         "find every mistake in a program",
-        "dmc check model.dm\ndmc check model.dm --format json     # for editors and scripts",
+        "dmc check line.dm\ndmc check line.dm --format json     # for editors and scripts",
     ),
     "ir": Command(
         "ir",
         "show a function on its way to machine code",
-        "dmc ir model.dm loss --stage adjoint --sizes B=32,net.I=64\n"
-        "dmc ir model.dm loss --stage asm --target-cpu x86-64-v3\n"
-        "dmc ir model.dm loss --stage all --output ir/     # a file for each stage\n"
-        "dmc ir model.dm loss --stage kernel --print-after-all",
+        "dmc ir line.dm loss --stage adjoint --sizes N=32\n"
+        "dmc ir line.dm loss --stage asm --target-cpu x86-64-v3\n"
+        "dmc ir line.dm loss --stage all --output ir/     # a file for each stage\n"
+        "dmc ir line.dm loss --stage kernel --print-after-all",
     ),
     "opt": Command(
         "opt",
         "run passes over textual IR of any level",
         'dmc opt loss.mlir --passes "canonicalize,cse,dce"\n'
-        "dmc ir model.dm loss --stage tensor | dmc opt - --passes cse\n"
+        "dmc ir line.dm loss --stage tensor | dmc opt - --passes cse\n"
         "dmc opt --list                           # every pass and its options",
     ),
     "run": Command(
         "run",
         "call a function",
-        "dmc run line.dm predict slope=2.0 x=@x.npy\n"
-        "dmc run line.dm predict slope=2.0 'x=[1.0, 2.0, 3.0]' --output y.npy\n"
-        "dmc run digits.dm loss net=@run/best.safetensors:net x=@data.npz:x y=@data.npz:y\n"
-        "dmc run digits.dm loss --sizes B=32 --seed 7   # what is not given is drawn",
+        "dmc run line.dm predict line.slope=2.0 line.offset=1.0 'x=[1.0, 2.0, 3.0]'\n"
+        "dmc run line.dm loss x=@data.npz:x y=@data.npz:y   # what is not given is drawn\n"
+        "dmc run line.dm predict --sizes N=4 --seed 7 --output y.npy\n"
+        "dmc run digits.dm evaluate net=@run/best.safetensors:net x=@test.npz:x y=@test.npz:y",
     ),
     "grad": Command(
         "grad",
         "call a function and its gradient",
-        "dmc grad line.dm loss slope=2.0 'x=[1.0, 2.0]' 'y=[3.0, 5.0]'\n"
-        "dmc grad digits.dm loss --wrt net.l1 --sizes B=32 --seed 7",
+        "dmc grad line.dm loss line.slope=2.0 line.offset=0.0 'x=[1.0, 2.0]' 'y=[3.0, 5.0]'\n"
+        "dmc grad line.dm loss --wrt line.slope,x --sizes N=4 --seed 7",
     ),
     "check-grad": Command(
         "check_grad",
         "hold a gradient against finite differences",
-        "dmc check-grad gmm.dm log_posterior\n"
-        "dmc check-grad digits.dm loss --sizes B=8,net.I=5,net.H=4,net.O=3 --seed 1",
+        "dmc check-grad line.dm loss\n"
+        "dmc check-grad line.dm loss --wrt line --sizes N=100 --seed 1\n"
+        "dmc check-grad digits.dm loss --sizes B=8,net.I=5,net.H=4,net.O=3",
     ),
     "train": Command(
         "train",
