@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import difflib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -74,9 +75,15 @@ def functions_of(recipe: Recipe) -> Functions:
     return Functions(
         init=init,
         start=_entity(module, names.start, "function"),
-        step=_entity(module, names.step, "function"),
+        step=_in_place(_entity(module, names.step, "function")),
         evaluate=_entity(module, names.evaluate, "function") if names.evaluate else None,
     )
+
+
+def _in_place(step: Function) -> Callable[..., Any]:
+    """A step that writes the new model and optimizer state over the old ones."""
+    updated = tuple(parameter.name for parameter in step.checked.parameters[:2])
+    return partial(step, donate=updated)
 
 
 def _entity(module: Module, name: str, kind: str) -> Any:
