@@ -71,6 +71,7 @@ EXPRESSIONS: dict[str, tuple[str, str, Any]] = {
     "concatenation": ("f64[N + N]", "concat[0](x, y)", np.concatenate([X, Y])),
     "reshape": ("f64[N * 2]", "reshape[N * 2](b)", B.reshape(-1)),
     "pick": ("f64[N]", "pick[-1]([x, y].T, ids // 2)", np.where(IDS // 2, Y, X)),
+    "pick along the first axis": ("f64[N]", "pick[0]([x, y], ids // 2)", np.where(IDS // 2, Y, X)),
     "one hot": ("f64[N, 3]", "one_hot[3](ids)", np.eye(3)[IDS]),
     "identity": ("f64[N, N]", "eye[N]()", np.eye(4)),
     "indexes as numbers": ("f64[N]", "f64(arange[N]()) * x", np.arange(4) * X),
@@ -359,6 +360,18 @@ def test_sums_and_products_of_nothing() -> None:
 def test_builders_of_nothing() -> None:
     source = "fn f[N](x: f64[N], ids: i32[N]) -> f64 = sum([i] => x[i] * x[ids[i]])\n"
     assert run(source, "f", x=np.zeros(0), ids=np.zeros(0, np.int32)) == [0.0]
+
+
+def test_axes_beside_a_pack() -> None:
+    source = """\
+fn last[*S, D](x: f64[*S, D]) -> f64[*S, D + D] = concat[-1](x, cumsum[D](x))
+fn first[D, *S](x: f64[D, *S]) -> f64[D, *S] = flip[0](x) + sum[*S](x)[0]
+fn wide(x: f64[2, 3, 4]) -> (f64[2, 3, 8], f64[2, 3, 4]) = (last(x), first(x))
+"""
+    x = RNG.normal(size=(2, 3, 4))
+    last, first = run(source, "wide", x=x)
+    assert np.allclose(last, np.concatenate([x, np.cumsum(x, -1)], -1))
+    assert np.allclose(first, x[::-1] + x[0].sum())
 
 
 def test_defaults_are_lowered_in_the_callee() -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dmc.ir.types import DType
 from dmc.semantics import typed
 from dmc.semantics.agreement import expect
-from dmc.semantics.axes import one_axis, take_arguments, tensor_operand
+from dmc.semantics.axes import axis_position, one_axis, take_arguments, tensor_operand
 from dmc.semantics.context import Context
 from dmc.semantics.inference import same_axis, unify
 from dmc.semantics.operators import apply, needs_float
@@ -98,7 +98,11 @@ def _concat(
         total = total + length
     shape: Shape = (*first.shape[:axis], total, *first.shape[axis + 1 :])
     return typed.Builtin(
-        TensorType(first.element, shape), node.span, "concat", tuple(values), (axis,)
+        TensorType(first.element, shape),
+        node.span,
+        "concat",
+        tuple(values),
+        (axis_position(first, axis),),
     )
 
 
@@ -108,15 +112,11 @@ def _pick(
     take_arguments(context, "pick", values, 2, node)
     x, ids = tensor_operand(context, "pick", values[0]), tensor_operand(context, "pick", values[1])
     axis = one_axis(context, "pick", bracket, x, node)
-    if axis != len(x.shape) - 1:
-        raise context.unsupported("`pick` along another axis than the last", node.span)
-    wanted = TensorType(DType.I32, x.shape[:-1])
-    element = resolved(ids.element)
-    if isinstance(element, DType) and element is DType.I64:
-        wanted = TensorType(DType.I64, x.shape[:-1])
-    expect(context, values[1], wanted, values[1].span, "the index of `pick`")
+    kept = (*x.shape[:axis], *x.shape[axis + 1 :])
+    element = DType.I64 if resolved(ids.element) is DType.I64 else DType.I32
+    expect(context, values[1], TensorType(element, kept), values[1].span, "the index of `pick`")
     return typed.Builtin(
-        TensorType(x.element, x.shape[:-1]), node.span, "pick", tuple(values), (-1,)
+        TensorType(x.element, kept), node.span, "pick", tuple(values), (axis_position(x, axis),)
     )
 
 
@@ -195,7 +195,7 @@ def _along_axis(name: str, gives: DType | None = None) -> Check:
     ) -> typed.Node:
         take_arguments(context, name, values, 1, node)
         type_ = tensor_operand(context, name, values[0])
-        axis = one_axis(context, name, bracket, type_, node) - len(type_.shape)
+        axis = axis_position(type_, one_axis(context, name, bracket, type_, node))
         result = TensorType(gives or type_.element, type_.shape)
         return typed.Builtin(result, node.span, name, tuple(values), (axis,))
 
@@ -258,7 +258,7 @@ def _roll(
 ) -> typed.Node:
     take_arguments(context, "roll", values, 2, node)
     type_ = tensor_operand(context, "roll", values[0])
-    axis = one_axis(context, "roll", bracket, type_, node) - len(type_.shape)
+    axis = axis_position(type_, one_axis(context, "roll", bracket, type_, node))
     expect(context, values[1], scalar(DType.I64), values[1].span, "the shift of `roll`")
     return typed.Builtin(type_, node.span, "roll", tuple(values), (axis,))
 

@@ -18,7 +18,7 @@ from dmc.semantics.types import (
 )
 from dmc.syntax import ast
 
-__all__ = ["choose_axes", "one_axis", "take_arguments", "tensor_operand"]
+__all__ = ["axis_position", "choose_axes", "one_axis", "take_arguments", "tensor_operand"]
 
 
 def choose_axes(
@@ -42,11 +42,14 @@ def choose_axes(
     if len(set(positions)) < len(positions):
         raise context.fail("shape.axis", "an axis is named twice", bracket.span)
     kept = tuple(axis for i, axis in enumerate(shape) if i not in positions)
-    packs = [i for i, axis in enumerate(shape) if isinstance(axis, Pack)]
-    fixed = tuple(
-        p - len(shape) if packs and p > packs[0] else p for p in positions if p != pack_start
-    )
+    fixed = tuple(axis_position(type_, p) for p in positions if p != pack_start)
     return AxisChoice(fixed, pack_start), kept
+
+
+def axis_position(type_: TensorType, axis: int) -> int:
+    """Where an axis is however many axes a pack stands for: from the end when one precedes it."""
+    has_pack = any(isinstance(other, Pack) for other in type_.shape[:axis])
+    return axis - len(type_.shape) if has_pack else axis
 
 
 def _axis(context: Context, item: ast.Item, type_: TensorType, name: str) -> int:
@@ -61,7 +64,7 @@ def _axis(context: Context, item: ast.Item, type_: TensorType, name: str) -> int
             raise context.fail("shape.axis", f"{type_} has no axis {value}", item.span)
         index = value % len(shape)
         packs = [i for i, axis in enumerate(shape) if isinstance(axis, Pack)]
-        if packs and (index == packs[0] or (value > 0) == (index > packs[0])):
+        if packs and (index == packs[0] or (value >= 0) == (index > packs[0])):
             raise context.fail(
                 "shape.axis", f"axis {value} of {type_} is not one axis", item.span,
                 help=[f"`{name}[*S]` reduces the axes of a pack"],

@@ -72,14 +72,15 @@ def _reshape(body: Body, node: typed.Builtin) -> Lowered:
 
 def _concat(body: Body, node: typed.Builtin) -> Lowered:
     parts = [body.array(operand) for operand in node.operands]
-    return Array(tensor.concatenate(body.builder, parts, node.axes[0]))
+    axis = node.axes[0] % len(shape_of(parts[0].type))
+    return Array(tensor.concatenate(body.builder, parts, axis))
 
 
 def _pick(body: Body, node: typed.Builtin) -> Lowered:
     x, ids = (body.array(operand) for operand in node.operands)
-    shape = shape_of(ids.type)
-    places = tensor.reshape(body.builder, ids, (*shape, 1))
-    taken = tensor.take_along(body.builder, x, places, len(shape))
+    shape, axis = shape_of(ids.type), node.axes[0] % len(shape_of(x.type))
+    places = tensor.reshape(body.builder, ids, (*shape[:axis], 1, *shape[axis:]))
+    taken = tensor.take_along(body.builder, x, places, axis)
     return Array(tensor.reshape(body.builder, taken, shape))
 
 
