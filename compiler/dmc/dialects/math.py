@@ -192,7 +192,7 @@ def _lgamma(x: float) -> float:
         return x if math.isnan(x) else math.inf
     try:
         return math.lgamma(x)
-    except ValueError:
+    except (ValueError, OverflowError):
         return math.inf
 
 
@@ -212,6 +212,8 @@ def _polygamma(order: int, x: float) -> float:
     """
     if math.isnan(x) or x == -math.inf or (x <= 0 and x == math.floor(x)):
         return math.nan
+    if order == 1 and abs(x) < 1e-154:
+        return math.inf  # 1 / x², which overflows
     if x < 0:
         if order == 0:
             return _polygamma(0, 1 - x) - math.pi / math.tan(math.pi * x)

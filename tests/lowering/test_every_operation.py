@@ -1,0 +1,107 @@
+"""Native code of every operation against the interpreter: sample rows, and special values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from dmc.driver import Compilation
+from dmc.ir import (
+    Array,
+    Builder,
+    DType,
+    Interpreter,
+    Module,
+    Operation,
+    TensorType,
+    Trait,
+    Value,
+)
+from tests.dialects.checks import Sample, floats_of
+from tests.dialects.op_table import ROWS
+from tests.transforms.programs import add_function
+
+FLOATS = (DType.F64, DType.F32)
+TOLERANCES = {np.dtype("f8"): 1e-13, np.dtype("f4"): 1e-6}
+RUN = [
+    (row.with_dtype(dtype), dtype)
+    for row in ROWS
+    for dtype in (FLOATS if floats_of(row) and row.op != "arith.convert" else FLOATS[:1])
+]
+
+
+def both(sample: Sample, types: Sequence[TensorType], arrays: Sequence[Array]) -> list[list[Array]]:
+    """Results of native code and of the interpreter."""
+
+    def code(builder: Builder, values: list[Value]) -> Sequence[Value]:
+        out = sample.build(builder, *values)
+        return [out] if isinstance(out, Value) else out
+
+    module = Module.empty()
+    add_function(module, "f", types, code)
+    with np.errstate(all="ignore"):
+        wanted = Interpreter(module).call("f", list(arrays))
+    return [list(Compilation(module, "f").executable(*arrays)), wanted]
+
+
+def same(got: Array, wanted: Array, tiny: float = 0.0) -> None:
+    assert got.dtype == wanted.dtype
+    if got.dtype.kind != "f":
+        np.testing.assert_array_equal(got, wanted)
+    else:
+        np.testing.assert_allclose(got, wanted, TOLERANCES[got.dtype], tiny)
+
+
+@pytest.mark.parametrize(("row", "dtype"), RUN, ids=str)
+def test_rows(row: Sample, dtype: DType) -> None:
+    arrays = row.arrays()
+    got, wanted = both(row, [draw.type for draw in row.inputs], arrays)
+    for mine, expected in zip(got, wanted, strict=True):
+        # Operands are of order one, so what is far below that is a cancellation.
+        same(mine, expected, tiny=TOLERANCES.get(mine.dtype, 0.0))
+
+
+EDGES = {
+    DType.F64: [5e-324, 1e-310, -1e-300, 1e308, -1e308, 2.0**53 + 1, 700.0, -746.0, 1e15],
+    DType.F32: [1e-45, 1e-40, -1e-35, 3e38, -3e38, 2.0**24, 88.0, -104.0, 1e7],
+    DType.I64: [2**63 - 1, -(2**63), 1 - 2**63, 63, 64, 65],
+    DType.I32: [2**31 - 1, -(2**31), 1 - 2**31, 31, 32, 33],
+}
+COMMON = [0.0, 1.0, -1.0, 3.0, -3.0, 7.0, -7.0]
+FLOATING = [-0.0, 0.5, -0.5, 1.5, 2.5, -2.5, 0.1, 1e-20, np.inf, -np.inf, np.nan]
+
+GAMMA = ("math.lgamma", "math.digamma", "math.trigamma")
+"""Natively a negative number next to their pole at 0 is the pole."""
+
+
+def elementwise_rows() -> list[tuple[Sample, DType]]:
+    """One row of each elementwise operation for each dtype that all its operands can have."""
+    chosen: dict[tuple[str, str, DType], tuple[Sample, DType]] = {}
+    for row in ROWS:
+        if row.op.startswith("random."):
+            continue  # positions, not any integers
+        dtypes = {draw.dtype for draw in row.inputs}
+        if Trait.ELEMENTWISE not in Operation.registry[row.op].traits or len(dtypes) != 1:
+            continue
+        (own,) = dtypes
+        kind = row.label if row.op in ("arith.compare", "arith.convert") else ""
+        for dtype in FLOATS if own.is_float and row.op != "arith.convert" else (own,):
+            if dtype in EDGES:
+                chosen.setdefault((row.op, kind, dtype), (row.with_dtype(dtype), dtype))
+    return list(chosen.values())
+
+
+@pytest.mark.parametrize(("row", "dtype"), elementwise_rows(), ids=str)
+def test_special_values(row: Sample, dtype: DType) -> None:
+    """Every pair of zeros, infinities, NaN, denormals and the ends of the range."""
+    values = [*COMMON, *(FLOATING if dtype.is_float else []), *EDGES[dtype]]
+    if row.op in GAMMA:
+        values = [x for x in values if not -1e-20 < x < 0]
+    grids = np.meshgrid(*[np.array(values, dtype.numpy)] * len(row.inputs))
+    arrays = [grid.ravel().copy() for grid in grids]
+    types = [TensorType(array.shape, dtype) for array in arrays]
+    got, wanted = both(row, types, arrays)
+    smallest = {DType.F64: 5e-324, DType.F32: 1.5e-45}.get(dtype, 0.0)
+    same(got[0], wanted[0], tiny=4 * smallest)
