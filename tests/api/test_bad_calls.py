@@ -218,6 +218,21 @@ BAD_CALLS: dict[str, tuple[str, str, Callable[[], Any]]] = {
         "Weights: the field `b` is missing",
         lambda: program.Weights(w=x3),
     ),
+    "a record with an unknown field": (
+        "call.field",
+        "Line: there is no field `hight`",
+        lambda: program.Line(slope=1.0, hight=2.0),
+    ),
+    "a record with too many fields": (
+        "call.field",
+        "Line: 3 values were given for 2 fields",
+        lambda: program.Line(1.0, 2.0, 3.0),
+    ),
+    "a field given twice": (
+        "call.field",
+        "Line: `slope` is given twice",
+        lambda: program.Line(1.0, slope=2.0),
+    ),
     "fields that disagree": (
         "shape.argument",
         "Net: head.w has H = 5 but w has H = 4",

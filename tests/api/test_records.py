@@ -42,9 +42,11 @@ def test_structs_take_numbers_and_arrays() -> None:
     assert weights.D == 3
 
 
-def test_a_struct_knows_its_fields() -> None:
-    with pytest.raises(TypeError, match="Line has no field `height`"):
-        program.Line(slope=1.0, height=2.0)
+def test_fields_by_position() -> None:
+    line = program.Line(slope=1.0, offset=2.0)
+    assert program.Line(1.0, 2.0) == line
+    assert program.Line(1.0, offset=2.0) == line
+    assert program.Line(*(value for _, value in line.items())) == line
 
 
 def test_stacks() -> None:

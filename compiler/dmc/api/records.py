@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Callable, Sequence
 from typing import Any
 from weakref import WeakValueDictionary
 
 from dmc.semantics.types import RecordDeclaration, RecordType, StackType, Type
 from dmc.semantics.types import Role as DeclaredRole
-from dmc_runtime.records import Check, Field, Record, Role, make_record
+from dmc.syntax.diagnostics import Diagnostic, Label
+from dmc.syntax.errors import Error, error
+from dmc_runtime.records import Check, Field, Record, Role, make_record, spec_of
 
 _ROLES = {
     DeclaredRole.DATA: Role.DATA,
@@ -57,13 +61,46 @@ class Classes:
             module=declaration.module,
             doc=declaration.doc or "",
             check=check,
-            namespace={**members, _DECLARATION: declaration},
+            namespace={**members, "__init__": _constructor(declaration), _DECLARATION: declaration},
         )
         _loaded[declaration] = made
 
     def _record_in(self, type_: Type) -> type[Record] | None:
         held = record_in(type_)
         return None if held is None else self._classes.get(held)
+
+
+def _constructor(declaration: RecordDeclaration) -> Callable[..., None]:
+    """Takes fields by position, as in the language, or by name; sizes and hyperparameters too."""
+
+    def __init__(self: Record, *values: Any, **given: Any) -> None:  # noqa: N807  # of a class
+        spec = spec_of(self)
+        if len(values) > len(spec.names):
+            given_count = f"{len(values)} values were given for {len(spec.names)} fields"
+            raise _refuse(declaration, given_count, _listed(spec.names))
+        for name, value in zip(spec.names, values, strict=False):
+            if name in given:
+                raise _refuse(declaration, f"`{name}` is given twice")
+            given[name] = value
+        known = (*spec.names, *spec.constants)
+        for name in given:
+            if name not in known:
+                close = difflib.get_close_matches(name, known, n=1)
+                hint = f"did you mean `{close[0]}`?" if close else _listed(spec.names)
+                raise _refuse(declaration, f"there is no field `{name}`", hint)
+        Record.__init__(self, **given)
+
+    return __init__
+
+
+def _listed(names: Sequence[str]) -> str:
+    return f"its fields are {', '.join(names)}" if names else "it has no fields"
+
+
+def _refuse(declaration: RecordDeclaration, message: str, hint: str = "") -> Error:
+    title = f"{declaration.name}: {message}"
+    help_ = (hint,) if hint else ()
+    return error(Diagnostic("call.field", title, Label(declaration.span), help=help_, at_call=True))
 
 
 def declaration_of(cls: type[Record]) -> RecordDeclaration | None:
