@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,8 +27,7 @@ from dmc.semantics.signature import (
 )
 from dmc.semantics.types import KeyType, RecordDeclaration, RecordType, StackType, Type, children
 from dmc.transforms.expand_autodiff import ExpandAutodiff
-
-PROGRAMS = Path(__file__).parent / "programs"
+from tests.programs import FOLDER
 
 
 @dataclass
@@ -41,7 +39,7 @@ class Rec:
 
 
 def load(name: str) -> Program:
-    return check_program(PROGRAMS / f"{name}.dm")
+    return check_program(FOLDER / f"{name}.dm")
 
 
 def record(program: Program, name: str, **fields: Any) -> Rec:

@@ -10,7 +10,7 @@ import pytest
 
 from dmc.semantics.modules import check_program, check_text
 from dmc.syntax.errors import Error, MissingFileError
-from tests.semantics.running import PROGRAMS
+from tests.programs import COMPILED
 
 
 def problems(source: str, folder: Path | None = None) -> list[tuple[str, int]]:
@@ -140,7 +140,7 @@ def broken(text: str, chance: random.Random) -> str:
     return "".join(parts)
 
 
-@pytest.mark.parametrize("path", sorted(PROGRAMS.glob("*.dm")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", COMPILED, ids=lambda path: path.stem)
 def test_broken_programs_get_errors_with_places(path: Path) -> None:
     chance, text = random.Random(path.stem), path.read_text()
     for _ in range(15):

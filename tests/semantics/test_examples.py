@@ -9,15 +9,24 @@ import pytest
 from scipy import special
 
 from dmc.semantics.modules import check_program
-from tests.semantics.running import PROGRAMS, Rec, bind, init, load, record, run
+from dmc.syntax.errors import Error
+from tests.programs import COMPILED, REFUSED
+from tests.semantics.running import Rec, bind, init, load, record, run
 
 RNG = np.random.default_rng(7)
 
 
-@pytest.mark.parametrize("path", sorted(PROGRAMS.glob("*.dm")), ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", COMPILED, ids=lambda p: p.stem)
 def test_program_checks(path: Any) -> None:
     program = check_program(path)
     assert all(function.body is not None for function in program.functions())
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_is_not_supported_is_refused_alone(name: str) -> None:
+    with pytest.raises(Error) as caught:
+        load(name)
+    assert {problem.code for problem in caught.value.diagnostics} == {"feature.unsupported"}
 
 
 def test_logistic() -> None:

@@ -179,7 +179,7 @@ def test_roles_of_leaves() -> None:
 def test_init_takes_a_key_and_sizes_by_name() -> None:
     program = load("mlp")
     init = signature(program, "MLP.init")
-    assert [p.name for p in init.parameters] == ["key", "rate"]
+    assert str(init) == "fn MLP.init[I, H, O](key: Key, rate: f32 = 0.1) -> MLP[I, H, O]"
     key = GivenArray(DType.I64, ())
     binding = init.bind({"key": key}, sizes={"I": 4, "H": 5, "O": 3})
     assert str(binding.result) == "MLP[4, 5, 3]"

@@ -138,7 +138,9 @@ def _given(type_: Type) -> Given:
             return GivenArray(dtype, tuple(sizes))
         case RecordType(declaration, _, is_grad) as record:
             fields = tuple((name, _given(part)) for name, part, _ in children(record))
-            return GivenRecord(declaration, fields, is_grad)
+            known = record.generics().sizes.items()
+            sizes = tuple((n, s.constant) for n, s in known if s.constant is not None)
+            return GivenRecord(declaration, fields, is_grad, sizes)
         case TupleType(items):
             return GivenTuple(tuple(map(_given, items)))
         case _:

@@ -16,10 +16,11 @@ from dmc.semantics.program import (
     PackEntity,
     RecordEntity,
     SizeEntity,
+    default_of,
 )
 from dmc.semantics.requirements import Requirement, assume
 from dmc.semantics.resolver import DTYPES, resolve_clause, resolve_size, resolve_type
-from dmc.semantics.signature import Default, Parameter
+from dmc.semantics.signature import Parameter
 from dmc.semantics.sizes import Size
 from dmc.semantics.typed import Symbol, SymbolKind
 from dmc.semantics.types import (
@@ -425,7 +426,11 @@ def _resolve_signature(
             symbols.append(symbol)
             parameters.append(
                 Parameter(
-                    entry.name.text, type_, entry.name.span, _default(context, entry), entry.mutable
+                    entry.name.text,
+                    type_,
+                    entry.name.span,
+                    default_of(context.module, entry),
+                    entry.mutable,
                 )
             )
         for entry in parameters:
@@ -487,16 +492,3 @@ def _late_clauses(
             clauses += [c for c in resolve_clause(context, node) if c.span not in done]
     context.facts = assume(context.facts, clauses)
     return clauses
-
-
-def _default(context: Context, entry: ast.Param) -> Default | None:
-    if entry.default is None:
-        return None
-    value = entry.default
-    constant: bool | int | float | None = None
-    negative = False
-    if isinstance(value, ast.Unary) and value.op is ast.UnaryOp.NEGATE:
-        value, negative = value.operand, True
-    if isinstance(value, ast.BoolLit | ast.IntLit | ast.FloatLit):
-        constant = -value.value if negative else value.value
-    return Default(context.quote(entry.default), constant)

@@ -26,7 +26,7 @@ from dmc.syntax.source import SourceFile
 __all__ = [
     "Constant", "DerivativeRule", "ElementEntity", "Entity", "FieldEntity", "FunctionDeclaration",
     "Initializer", "ModelBody", "PackEntity", "Program", "RecordEntity", "SizeEntity",
-    "SourceModule",
+    "SourceModule", "default_of",
 ]  # fmt: skip
 
 
@@ -199,10 +199,10 @@ class ModelBody:
         """`Model.init(key, hyperparameters…)`; sizes are generics, given by name."""
         declaration = self.declaration
         parameters = [Parameter("key", KeyType(), declaration.span)]
-        for entry in declaration.fields:
-            if entry.role is Role.HYPER:
-                default = Default("…", None) if entry.has_default else None
-                parameters.append(Parameter(entry.name, entry.type, entry.span, default))
+        hypers = [entry for entry in declaration.fields if entry.role is Role.HYPER]
+        for entry, node in zip(hypers, self.node.parameters, strict=True):
+            default = default_of(self.module, node)
+            parameters.append(Parameter(entry.name, entry.type, entry.span, default))
         return Signature(
             FunctionReference(self.module.name, f"{declaration.name}.init"),
             declaration.generics,
@@ -271,3 +271,20 @@ class Program:
             yield from module.functions.values()
             for model in module.models.values():
                 yield from model.methods.values()
+
+
+def default_of(module: SourceModule, node: ast.Param) -> Default | None:
+    """The default of a parameter as written, with its value when it is a literal."""
+    if node.default is None:
+        return None
+    value, sign = node.default, 1
+    if isinstance(value, ast.Unary) and value.op is ast.UnaryOp.NEGATE:
+        value, sign = value.operand, -1
+    text = " ".join(module.source.quote(node.default.span).split())
+    match value:
+        case ast.BoolLit(value=constant) if sign == 1:
+            return Default(text, constant)
+        case ast.IntLit(value=number) | ast.FloatLit(value=number):
+            return Default(text, sign * number)
+        case _:
+            return Default(text, None)

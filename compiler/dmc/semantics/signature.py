@@ -177,12 +177,14 @@ class GivenTuple:
 class GivenRecord:
     """A record value: one entry per field in declaration order (of `Grad`: per trained field).
 
-    A stack is a record whose leaves have a leading axis.
+    A stack is a record whose leaves have a leading axis. `sizes` are those that no leaf shows, such
+    as a number of heads.
     """
 
     declaration: RecordDeclaration
     fields: tuple[tuple[str, Given], ...]
     is_grad: bool = False
+    sizes: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,6 +46,8 @@ from dmc.syntax.errors import Error, error
 
 __all__ = ["Solver", "record_of"]
 
+Sizes = tuple[tuple[str, int], ...]
+
 _NUMBER_DTYPES = {
     NumberClass.BOOL: DType.BOOL,
     NumberClass.INT: DType.I64,
@@ -259,6 +261,10 @@ class Solver:
         for name in values:
             part = parts[name]
             self.match(part, values[name], f"{where}.{name}" if where else name)
+        known = dict(given.sizes)
+        for generic, value in zip(item.declaration.generics, item.arguments, strict=True):
+            if isinstance(value, Size) and generic.name in known:
+                self._add_equation(value, known[generic.name], where or item.declaration.name)
 
     def _match_record_name(self, name: str, is_grad: bool, given: Given, where: str) -> None:
         actual = self._type_of(given, where)
@@ -282,19 +288,23 @@ class Solver:
                 return TensorType(_NUMBER_DTYPES[number])
             case GivenTuple(items):
                 return TupleType(tuple(self._type_of(item, where) for item in items))
-            case GivenRecord(declaration, fields, is_grad):
-                return self._record_type(declaration, dict(fields), is_grad)
+            case GivenRecord(declaration, fields, is_grad, sizes):
+                return self._record_type(declaration, dict(fields), is_grad, sizes)
             case GivenFunction():
                 raise self.fail("call.argument", f"{where} is a function, not a record", self.span)
 
     def _record_type(
-        self, declaration: RecordDeclaration, fields: Mapping[str, Given], is_grad: bool
+        self,
+        declaration: RecordDeclaration,
+        fields: Mapping[str, Given],
+        is_grad: bool,
+        sizes: Sizes,
     ) -> Type:
         count = _stack_count(declaration, fields, is_grad)
         if count is None:
-            return record_of(declaration, fields, is_grad)
+            return record_of(declaration, fields, is_grad, sizes)
         inner = {name: _without_leading(value) for name, value in fields.items()}
-        return stack(Size.of(count), self._record_type(declaration, inner, is_grad))
+        return stack(Size.of(count), self._record_type(declaration, inner, is_grad, sizes))
 
     # -- solving
 
@@ -446,18 +456,22 @@ def _without_leading(given: Given) -> Given:
             return GivenArray(dtype, shape[1:])
         case GivenTuple(items):
             return GivenTuple(tuple(map(_without_leading, items)))
-        case GivenRecord(declaration, fields, is_grad):
-            return GivenRecord(
-                declaration, tuple((n, _without_leading(v)) for n, v in fields), is_grad
-            )
+        case GivenRecord(declaration, fields, is_grad, sizes):
+            inner = tuple((n, _without_leading(v)) for n, v in fields)
+            return GivenRecord(declaration, inner, is_grad, sizes)
         case GivenNumber() | GivenFunction():
             return given
 
 
 def record_of(
-    declaration: RecordDeclaration, fields: Mapping[str, Given], is_grad: bool = False
+    declaration: RecordDeclaration,
+    fields: Mapping[str, Given],
+    is_grad: bool = False,
+    sizes: Sizes = (),
 ) -> RecordType:
     """The concrete type of a record built outside the language from its fields.
+
+    `sizes` are those that are known besides.
 
     Raises:
         dmc.syntax.errors.Error: the fields do not fit together.
@@ -465,7 +479,7 @@ def record_of(
     solver = Solver(declaration.name, declaration.span)
     itself = replace(declaration.itself(), is_grad=is_grad)
     entries = tuple(fields.items())
-    solver.match(itself, GivenRecord(declaration, entries, is_grad), "")
+    solver.match(itself, GivenRecord(declaration, entries, is_grad, sizes), "")
     solver.finish()
     solver.adapt_numbers()
     values: list[GenericValue] = []

@@ -168,7 +168,7 @@ def _updated_place(
             [(context.function.span, "not a `mut fn`")],
             [f"declare it `mut fn {context.function.name}`"],
         )
-    help_ = [f"keep the new state: `var {symbol.name} = …`"]
+    help_ = [f"keep the new state: `var {symbol.name} = …`; of a stack, call `layers[i](…)`"]
     if symbol.kind is SymbolKind.PARAMETER and context.function is not None:
         copy = f"var {symbol.name}: {symbol.type}"
         help_ = [f"take a private copy: `fn {context.function.name}({copy}, ...)`"]
