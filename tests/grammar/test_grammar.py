@@ -12,8 +12,8 @@ import dmc_grammar
 from dmc.syntax import ast, parser
 from dmc.syntax.errors import ParseError
 from dmc.syntax.tables import build
+from tests.programs import PROGRAMS
 
-PROGRAMS = sorted((Path(__file__).parent.parent / "syntax" / "programs").glob("*.dm"))
 EVERY_RULE = (Path(__file__).parent / "every_rule.dm").read_text(encoding="utf-8")
 
 CASES = [

@@ -10,6 +10,7 @@ import pytest
 import dmc
 from dmc_runtime.trees import tree_map
 from tests.oracle.peers import HERE, close, jax, jnp, lax, torch, value_and_grad_close
+from tests.programs import FOLDER
 
 pytestmark = pytest.mark.oracle
 RNG = np.random.default_rng(1)
@@ -153,7 +154,7 @@ def lenet(p: Any, averages: Any, img: Any) -> Any:
 
 def test_lenet() -> None:
     """State that a `mut fn` updates comes out beside the gradient and has none."""
-    m = dmc.load(HERE / "lenet.dm")
+    m = dmc.load(FOLDER / "lenet.dm")
     net = disturbed(m.LeNet.init(KEY, K=10))
     img, labels = narrow(3, 28, 28, 1), np.array([3, 7, 1], np.int32)
     leaves = {k: torch.tensor(v) for k, v in net.items()}

@@ -21,6 +21,7 @@ from tests.oracle.peers import (
     leaves,
     value_and_grad_close,
 )
+from tests.programs import FOLDER
 
 pytestmark = pytest.mark.oracle
 RNG = np.random.default_rng(0)
@@ -50,7 +51,7 @@ def logistic_loss(p: Any, x: Any, y: Any) -> Any:
 
 
 def logistic() -> tuple[Any, Any, Any, Any]:
-    m = dmc.load(HERE / "logistic.dm")
+    m = dmc.load(FOLDER / "logistic.dm")
     x = normal(60, 5)
     y = (x @ normal(5) + normal(60) > 0).astype(float)
     return m, m.Weights(w=normal(5), b=0.3), x, y

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dmc.syntax import ast, dump, parser
 from dmc.syntax.errors import Error
+from tests.programs import PROGRAMS
 
-PROGRAMS = [
-    path.read_text(encoding="utf-8")
-    for path in sorted((Path(__file__).parent / "programs").glob("*.dm"))
-]
+TEXTS = [path.read_text(encoding="utf-8") for path in PROGRAMS]
 PIECES = (
     *(
         "(",
@@ -61,7 +58,7 @@ PIECES = (
 @st.composite
 def mutants(draw: st.DrawFn) -> str:
     """An example program with a few pieces of text put in, taken out or moved."""
-    text = draw(st.sampled_from(PROGRAMS))
+    text = draw(st.sampled_from(TEXTS))
     for _ in range(draw(st.integers(1, 4))):
         start = draw(st.integers(0, len(text)))
         end = min(len(text), start + draw(st.sampled_from((0, 1, 2, 10, 100))))

@@ -10,8 +10,7 @@ import pytest
 
 from dmc.syntax import ast, parser
 from dmc.syntax.source import SourceFile, find
-
-PROGRAMS = sorted((Path(__file__).parent / "programs").glob("*.dm"))
+from tests.programs import FOLDER, PROGRAMS
 
 N = TypeVar("N", bound=ast.Node)
 
@@ -194,7 +193,7 @@ def test_carriage_returns_and_a_missing_last_newline() -> None:
 
 
 def test_parsing_is_quick() -> None:
-    source = SourceFile("mlp.dm", (PROGRAMS[0].parent / "mlp.dm").read_text(encoding="utf-8"))
+    source = SourceFile("mlp.dm", (FOLDER / "mlp.dm").read_text(encoding="utf-8"))
     parser.parse(source)  # builds the tables
     start = time.perf_counter()
     parser.parse(source)
