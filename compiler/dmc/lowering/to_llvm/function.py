@@ -30,12 +30,15 @@ class FunctionLowering:
 
     def value(self, value: Value) -> ir.Value:
         """The LLVM value of `value`; constants are made where they are used."""
-        op = value.defining_op
-        if op is not None and op.has(Trait.CONSTANT):
+        found = self.values.get(value)
+        if found is None:
+            op = value.defining_op
+            if op is None or not op.has(Trait.CONSTANT):
+                raise KeyError(value)
             number = op.attributes["value"]
             assert isinstance(number, bool | int | float)
-            return splat(number, value.type)
-        return self.values[value]
+            found = self.values[value] = splat(number, value.type)
+        return found
 
     def block(self, block: Block) -> list[ir.Value]:
         """Lower the operations of `block`; what its terminator yields."""

@@ -16,9 +16,9 @@ from dmc.lowering.to_llvm.types import (
     I32,
     POINTER,
     VOID,
-    Splat,
     integer,
     lanes_of,
+    repeated,
     shaped,
     stored,
 )
@@ -149,7 +149,7 @@ def _lane_addresses(f: FunctionLowering, op: Lanes, offsets: Value) -> ir.Value:
     stride = loop.strides_of(type_)[op.axis]
     amount = f.value(offsets)
     if stride != 1:
-        factor = Splat(integer(stride), lanes_of(offsets.type))
+        factor = repeated(integer(stride), lanes_of(offsets.type))
         amount = f.builder.mul(amount, factor)
     addresses = f.builder.gep(_address(f, op), [amount], source_etype=stored(type_.dtype))
     # llvmlite takes a vector of offsets for one offset.

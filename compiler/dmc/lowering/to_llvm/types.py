@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from llvmlite import ir
 
 from dmc.ir.types import DType, MemRefType, ScalarType, Type, VectorType, dtype_of
@@ -67,19 +69,31 @@ def integer(value: int, type_: ir.Type = I64) -> ir.Constant:
     return ir.Constant(type_, value)
 
 
-class Splat(ir.Constant):
-    """One constant in every lane, which llvmlite can only write out lane by lane."""
+class Literal(ir.Constant):
+    """A constant given by its text: llvmlite writes vectors out lane by lane."""
 
-    def __init__(self, scalar: ir.Constant, lanes: int) -> None:
-        super().__init__(ir.VectorType(scalar.type, lanes), [scalar] * lanes)
-        self.scalar = scalar
+    def __init__(self, type_: ir.Type, text: str) -> None:
+        self.type = type_
+        self.constant = text
 
     def _get_reference(self) -> str:
-        return f"splat ({self.scalar.type} {self.scalar._get_reference()})"
+        return str(self.constant)
+
+
+def repeated(scalar: ir.Constant, lanes: int) -> ir.Constant:
+    """One constant in every lane."""
+    text = f"splat ({scalar.type} {scalar._get_reference()})"
+    return Literal(ir.VectorType(scalar.type, lanes), text)
+
+
+@cache
+def lane_numbers(numbers: tuple[int, ...]) -> ir.Constant:
+    """A vector of `i32`, as shuffles want them."""
+    return ir.Constant(ir.VectorType(I32, len(numbers)), list(numbers))
 
 
 def splat(value: float | int | bool, type_: Type) -> ir.Constant:
     """A constant scalar, or vector with it in every lane."""
     dtype = dtype_of(type_)
     scalar = ir.Constant(element(dtype), float(value) if dtype.is_float else int(value))
-    return Splat(scalar, lanes_of(type_)) if isinstance(type_, VectorType) else scalar
+    return repeated(scalar, lanes_of(type_)) if isinstance(type_, VectorType) else scalar

@@ -9,7 +9,14 @@ from dmc.ir.operation import Operation, Value
 from dmc.ir.types import dtype_of
 from dmc.lowering.to_llvm.function import FunctionLowering
 from dmc.lowering.to_llvm.module import Table
-from dmc.lowering.to_llvm.types import I32, I64, integer, lanes_of, llvm_type
+from dmc.lowering.to_llvm.types import (
+    I32,
+    I64,
+    integer,
+    lane_numbers,
+    lanes_of,
+    llvm_type,
+)
 
 
 def spread(f: FunctionLowering, scalar: ir.Value, lanes: int) -> ir.Value:
@@ -33,14 +40,14 @@ def _extract_lane(f: FunctionLowering, op: Operation) -> None:
 def _slice_vector(f: FunctionLowering, op: Operation) -> None:
     assert isinstance(op, loop.SliceVector)
     vector = f.value(op.vector)
-    order = ir.Constant(ir.VectorType(I32, op.lanes), [op.start + i for i in range(op.lanes)])
+    order = lane_numbers(tuple(range(op.start, op.start + op.lanes)))
     f.set(op, f.builder.shuffle_vector(vector, ir.Constant(vector.type, ir.Undefined), order))
 
 
 def _shuffle(f: FunctionLowering, op: Operation) -> None:
     assert isinstance(op, loop.Shuffle)
-    order = ir.Constant(ir.VectorType(I32, len(op.order)), list(op.order))
-    f.set(op, f.builder.shuffle_vector(f.value(op.first), f.value(op.second), order))
+    first, second = f.value(op.first), f.value(op.second)
+    f.set(op, f.builder.shuffle_vector(first, second, lane_numbers(op.order)))
 
 
 def _iota(f: FunctionLowering, op: Operation) -> None:
