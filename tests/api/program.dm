@@ -80,3 +80,16 @@ fn fourth(x: f64) -> f64 = x ** 4
 fn advanced[N](x: f64[N], v: f64[N], h: f64) -> f64[N] = x + h * v
 
 fn moved_net(net: Net, rate: f32) -> Net = net.with(w = (1.0 - rate) * net.w)
+
+## Its number of heads is in no shape.
+model Heads[D, H] requires D % H == 0 {
+    param w: f32[D, D] = normal(key)
+
+    fn forward(x: f32[D]) -> f32[H, D / H] = reshape[H, D / H](x @ w)
+}
+
+model Wrapped[D, H] requires D % H == 0 {
+    inner: Heads[D, H]
+
+    fn forward(x: f32[D]) -> f32[H] = sum[-1](inner(x))
+}

@@ -240,7 +240,7 @@ BAD_CALLS: dict[str, tuple[str, str, Callable[[], Any]]] = {
     ),
     "a size that contradicts the fields": (
         "shape.argument",
-        "Net: H = 5 but the fields have 4",
+        "Net: the call has H = 5 but w has H = 4",
         lambda: program.Net(H=5, w=net.w, head=net.head, base=net.base),
     ),
     "a field of another element type": (

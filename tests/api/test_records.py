@@ -112,3 +112,24 @@ def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(dmc.CheckpointError) as caught:
         dmc.save(net, tmp_path / "nowhere" / "net.safetensors")
     assert caught.value.diagnostics[0].code == "checkpoint.unwritable"
+
+
+def test_sizes_that_no_array_shows() -> None:
+    x = np.ones(6, np.float32)
+    two = program.Wrapped.init(KEY, D=6, H=2)
+    three = program.Wrapped(D=6, H=3, inner=program.Heads(D=6, H=3, w=two.inner.w))
+    rows = x @ two.inner.w
+    np.testing.assert_allclose(two(x), rows.reshape(2, 3).sum(-1), rtol=1e-5)
+    np.testing.assert_allclose(three(x), rows.reshape(3, 2).sum(-1), rtol=1e-5)
+    assert (2.0 * three).H == 3
+    assert program.Wrapped.forward.compile(D=6, H=2)(two, x).shape == (2,)
+    with pytest.raises(dmc.Error, match="H"):
+        program.Heads(w=two.inner.w)
+    with pytest.raises(dmc.ShapeError, match="inner has H = 3"):
+        two.replace(inner=three.inner)
+
+
+def test_sizes_that_no_array_shows_are_saved(tmp_path: Path) -> None:
+    net = program.Wrapped.init(KEY, D=6, H=2)
+    dmc.save(net, tmp_path / "net.safetensors")
+    assert dmc.restore(tmp_path / "net.safetensors", program.Wrapped) == net

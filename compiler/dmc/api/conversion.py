@@ -9,7 +9,7 @@ from typing import Any, cast
 import numpy as np
 
 from dmc.api.donation import Donated
-from dmc.api.records import declaration_of, record_in
+from dmc.api.records import declaration_of, hidden_sizes, record_in
 from dmc.ir.location import Span
 from dmc.ir.types import Array, DType
 from dmc.semantics.signature import (
@@ -56,7 +56,7 @@ def fingerprint(value: PythonValue) -> object:
     if kind is Donated:
         return kind, fingerprint(value.value)
     if isinstance(value, Record):
-        return kind, stack_of(value), *map(fingerprint, values_of(value))
+        return kind, stack_of(value), hidden_sizes(value), *map(fingerprint, values_of(value))
     if isinstance(value, tuple):
         return kind, *map(fingerprint, cast("tuple[PythonValue, ...]", value))
     if isinstance(value, np.ndarray | np.generic):
@@ -154,7 +154,7 @@ class Describer:
                 dtype = DType.F32 if given.number is NumberClass.FLOAT else DType.I64
                 given = GivenArray(dtype, count)
             listed.append((entry.name, given))
-        return GivenRecord(declaration, tuple(listed), is_grad)
+        return GivenRecord(declaration, tuple(listed), is_grad, hidden_sizes(value))
 
     def _refuse_other_record(
         self, wanted: RecordType, cls: type[Record], where: str, span: Span

@@ -16,6 +16,7 @@ from dmc.semantics.program import FunctionDeclaration, Program, SourceModule
 from dmc.semantics.signature import Binding, GivenArray
 from dmc.semantics.types import (
     FieldDeclaration,
+    GenericKind,
     RecordDeclaration,
     RecordType,
     Role,
@@ -147,7 +148,9 @@ def _checker(declaration: RecordDeclaration, classes: Classes, init: Function | 
             if entry.name in given
         }
         stand_ins = {entry.name: _scalar(entry) for entry in missing}
-        type_ = record_of(declaration, {**entries, **stand_ins})
+        generics = [g.name for g in declaration.generics if g.kind is GenericKind.SIZE]
+        given_sizes = tuple((n, int(constants[n])) for n in generics if n in constants)
+        type_ = record_of(declaration, {**entries, **stand_ins}, sizes=given_sizes)
         converted: dict[str, Tree] = {}
         for name, part, role in children(type_):
             if role is not Role.HYPER:
@@ -155,15 +158,11 @@ def _checker(declaration: RecordDeclaration, classes: Classes, init: Function | 
                 take = marshal.taker(part, where, declaration.span)
                 converted[name] = _converted(given[name], part, take)
         sizes = sizes_of(type_)
-        for name, value in constants.items():
-            if name in sizes and sizes[name] != value:
-                message = f"{declaration.name}: {name} = {value} but the fields have {sizes[name]}"
-                raise refuse("shape.argument", message, declaration.span)
         if missing and init is not None:
             hypers = {entry.name for entry in declaration.fields if entry.role is Role.HYPER}
             chosen = {name: constants[name] for name in hypers & constants.keys()}
-            generics = {g.name: sizes[g.name] for g in declaration.generics}
-            template = constants_of(init(keys.key(0), **generics, **chosen))
+            own = {name: sizes[name] for name in generics}
+            template = constants_of(init(keys.key(0), **own, **chosen))
             constants = constants | {entry.name: template[entry.name] for entry in missing}
         return converted, {**constants, **sizes}
 

@@ -112,18 +112,24 @@ class _Describer:
             case TupleType(items):
                 return GivenTuple(tuple(map(self.describe, items)))
             case RecordType(declaration, _, is_grad):
-                return GivenRecord(declaration, self._fields(type_), is_grad)
+                return GivenRecord(declaration, self._fields(type_), is_grad, self._sizes(type_))
             case StackType(_, item):
                 while isinstance(item, StackType):
                     item = item.item
                 assert isinstance(item, RecordType)
-                return GivenRecord(item.declaration, self._fields(type_), item.is_grad)
+                fields, sizes = self._fields(type_), self._sizes(item)
+                return GivenRecord(item.declaration, fields, item.is_grad, sizes)
             case _:
                 message = f"{self.signature.name}: the argument `{self.name}` is missing"
                 raise refuse("call.argument", message, self.span)
 
     def _fields(self, type_: Type) -> tuple[tuple[str, Given], ...]:
         return tuple((name, self.describe(part)) for name, part, _ in children(type_))
+
+    def _sizes(self, record: RecordType) -> tuple[tuple[str, int], ...]:
+        known = record.generics().sizes
+        names = [g.name for g in record.declaration.generics if g.name in known]
+        return tuple((name, self._extent(known[name])) for name in names)
 
     def _dtype(self, element: object) -> DType:
         if isinstance(element, DType):

@@ -7,11 +7,20 @@ from collections.abc import Callable, Sequence
 from typing import Any
 from weakref import WeakValueDictionary
 
-from dmc.semantics.types import RecordDeclaration, RecordType, StackType, Type
+from dmc.semantics.sizes import Size
+from dmc.semantics.types import (
+    GenericKind,
+    RecordDeclaration,
+    RecordType,
+    StackType,
+    TensorType,
+    Type,
+    leaves,
+)
 from dmc.semantics.types import Role as DeclaredRole
 from dmc.syntax.diagnostics import Diagnostic, Label
 from dmc.syntax.errors import Error, error
-from dmc_runtime.records import Check, Field, Record, Role, make_record, spec_of
+from dmc_runtime.records import Check, Field, Record, Role, constants_of, make_record, spec_of
 
 _ROLES = {
     DeclaredRole.DATA: Role.DATA,
@@ -21,7 +30,7 @@ _ROLES = {
     DeclaredRole.FROZEN_SUB: Role.FROZEN,
     DeclaredRole.STATE: Role.STATE,
 }
-_DECLARATION = "__declaration__"
+_DECLARATION, _HIDDEN = "__declaration__", "__hidden__"
 
 _loaded: WeakValueDictionary[RecordDeclaration, type[Record]] = WeakValueDictionary()
 """The classes of all programs: a record may be passed to, and come back from, another program."""
@@ -61,13 +70,40 @@ class Classes:
             module=declaration.module,
             doc=declaration.doc or "",
             check=check,
-            namespace={**members, "__init__": _constructor(declaration), _DECLARATION: declaration},
+            namespace={
+                **members,
+                "__init__": _constructor(declaration),
+                _DECLARATION: declaration,
+                _HIDDEN: _hidden(declaration),
+            },
         )
         _loaded[declaration] = made
 
     def _record_in(self, type_: Type) -> type[Record] | None:
         held = record_in(type_)
         return None if held is None else self._classes.get(held)
+
+
+def _hidden(declaration: RecordDeclaration) -> tuple[str, ...]:
+    """The sizes of a record that its arrays do not show, such as a number of heads."""
+    shown = {
+        str(axis)
+        for leaf in leaves(declaration.itself())
+        if isinstance(leaf.type, TensorType)
+        for axis in leaf.type.shape
+        if isinstance(axis, Size)
+    }
+    sizes = [g.name for g in declaration.generics if g.kind is GenericKind.SIZE]
+    return tuple(name for name in sizes if name not in shown)
+
+
+def hidden_sizes(record: Record) -> tuple[tuple[str, int], ...]:
+    """The sizes of a record that its arrays do not show, with their values."""
+    names: tuple[str, ...] = getattr(type(record), _HIDDEN, ())
+    if not names:
+        return ()
+    constants = constants_of(record)
+    return tuple((name, int(constants[name])) for name in names if name in constants)
 
 
 def _constructor(declaration: RecordDeclaration) -> Callable[..., None]:

@@ -264,7 +264,7 @@ class Solver:
         known = dict(given.sizes)
         for generic, value in zip(item.declaration.generics, item.arguments, strict=True):
             if isinstance(value, Size) and generic.name in known:
-                self._add_equation(value, known[generic.name], where or item.declaration.name)
+                self._add_equation(value, known[generic.name], where or "the call")
 
     def _match_record_name(self, name: str, is_grad: bool, given: Given, where: str) -> None:
         actual = self._type_of(given, where)
