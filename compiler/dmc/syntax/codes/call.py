@@ -10,8 +10,8 @@ CODES: tuple[Code, ...] = (
         "the arguments of a call do not fit the function",
         "Names and order are those of the declaration; `f.signature` prints it. Sizes "
         "that no argument determines are given in brackets or by name.",
-        "mod = dmc.loads('fn f(x: f64) -> f64 = x')\nmod.f(1.0, 2.0)\n",
-        "mod = dmc.loads('fn f(x: f64) -> f64 = x')\nmod.f(1.0)\n",
+        'mod = dmc.loads("fn f(x: f64) -> f64 = x")\nmod.f(1.0, 2.0)\n',
+        'mod = dmc.loads("fn f(x: f64) -> f64 = x")\nmod.f(1.0)\n',
         Language.PYTHON,
     ),
     Code(
@@ -19,8 +19,8 @@ CODES: tuple[Code, ...] = (
         "an argument is of a kind that the parameter cannot take",
         "Arrays are NumPy arrays, records are those of the loaded module, numbers adapt "
         "to the declared type.",
-        "mod = dmc.loads('fn f(x: f64) -> f64 = x')\nmod.f('one')\n",
-        "mod = dmc.loads('fn f(x: f64) -> f64 = x')\nmod.f(1.0)\n",
+        'mod = dmc.loads("fn f(x: f64) -> f64 = x")\nmod.f("one")\n',
+        'mod = dmc.loads("fn f(x: f64) -> f64 = x")\nmod.f(1.0)\n',
         Language.PYTHON,
     ),
     Code(
@@ -35,8 +35,8 @@ CODES: tuple[Code, ...] = (
         "call.byteorder",
         "an array is byte-swapped",
         "Compiled code reads the bytes of the machine. Convert once, where the data is loaded.",
-        "mod.f(x.astype('>f8'))\n",
-        "mod.f(x.astype('f8'))\n",
+        'mod.f(x.astype(">f8"))\n',
+        'mod.f(x.astype("f8"))\n',
         Language.PYTHON,
     ),
     Code(
@@ -106,8 +106,8 @@ CODES: tuple[Code, ...] = (
         "call.stage",
         "there is no such stage of compilation",
         "A function is seen as tensor, tangent, adjoint, optimized, kernel, loop, llvm or asm.",
-        "mod.loss.ir('tensors', N=3)\n",
-        "mod.loss.ir('tensor', N=3)\n",
+        'mod.loss.ir("tensors", N=3)\n',
+        'mod.loss.ir("tensor", N=3)\n',
         Language.PYTHON,
     ),
     Code(
@@ -115,8 +115,8 @@ CODES: tuple[Code, ...] = (
         "a donated array is used again, or cannot be donated",
         "Donating an argument gives its memory up, so that results may be written over it. Go on "
         "with the result of the call; pass a copy to keep the array.",
-        "new, opt = mod.update(net, opt, g, donate='net')\nmod.loss(net, x, y)\n",
-        "net, opt = mod.update(net, opt, g, donate='net')\nmod.loss(net, x, y)\n",
+        'new, opt = mod.update(net, opt, g, donate="net")\nmod.loss(net, x, y)\n',
+        'net, opt = mod.update(net, opt, g, donate="net")\nmod.loss(net, x, y)\n',
         Language.PYTHON,
     ),
 )

@@ -126,9 +126,9 @@ CODES: tuple[Code, ...] = (
         "shape.argument",
         "the shapes of arguments from Python do not fit together",
         "Every size in a signature is solved from the arguments once, and all must agree.",
-        "mod = dmc.loads('fn f[N](x: f64[N], y: f64[N]) -> f64 = sum(x * y)')\n"
+        'mod = dmc.loads("fn f[N](x: f64[N], y: f64[N]) -> f64 = sum(x * y)")\n'
         "mod.f(np.zeros(3), np.zeros(4))\n",
-        "mod = dmc.loads('fn f[N](x: f64[N], y: f64[N]) -> f64 = sum(x * y)')\n"
+        'mod = dmc.loads("fn f[N](x: f64[N], y: f64[N]) -> f64 = sum(x * y)")\n'
         "mod.f(np.zeros(3), np.zeros(3))\n",
         Language.PYTHON,
     ),

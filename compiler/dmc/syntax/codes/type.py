@@ -131,8 +131,8 @@ CODES: tuple[Code, ...] = (
         "an argument from Python has another element type than declared",
         "Arrays already have the declared element type; nothing is converted behind your back. "
         "Python numbers adapt.",
-        "mod = dmc.loads('fn f(x: f64[3]) -> f64 = sum(x)')\nmod.f(np.zeros(3, np.float32))\n",
-        "mod = dmc.loads('fn f(x: f64[3]) -> f64 = sum(x)')\nmod.f(np.zeros(3))\n",
+        'mod = dmc.loads("fn f(x: f64[3]) -> f64 = sum(x)")\nmod.f(np.zeros(3, np.float32))\n',
+        'mod = dmc.loads("fn f(x: f64[3]) -> f64 = sum(x)")\nmod.f(np.zeros(3))\n',
         Language.PYTHON,
     ),
 )
