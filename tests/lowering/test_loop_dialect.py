@@ -28,6 +28,8 @@ from dmc.ir import (
     verify,
 )
 from dmc.lowering.loop_builder import Linear, LoopBuilder, function
+from dmc.lowering.machine import Machine
+from dmc.lowering.to_llvm import lower_module
 
 F32, F64, I64, BOOL = DType.F32, DType.F64, DType.I64, DType.BOOL
 INDEX = loop.INDEX
@@ -69,6 +71,16 @@ def test_functions() -> None:
     module.append(loop.Func([], {"sym_name": "f"}, [Region(block)]))
     with pytest.raises(VerifyError, match="C2"):
         verify(module)
+
+
+def test_calls() -> None:
+    module = written([BUFFER], lambda b, a: b.call("other", [b.constant(1.0, ScalarType(F32))]))
+    other = LoopBuilder(function("other", [BUFFER], [], private=True))
+    module.append(other.finish())
+    with pytest.raises(VerifyError, match="C1"):
+        Interpreter(module).call("main", [np.zeros((4, 8), np.float32)])
+    with pytest.raises(VerifyError, match="C1"):
+        lower_module(module, Machine.of("x86_64", set()))
 
 
 def test_loops() -> None:

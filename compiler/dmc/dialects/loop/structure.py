@@ -69,7 +69,8 @@ class Func(Operation):
 class Call(Operation):
     """Runs a function of the module on buffers and scalars.
 
-    The types are compared when the call runs or is lowered, where the callee is at hand.
+    C1: the arguments have the types that the function takes. This is checked by `check_callee`,
+    where the function is at hand: when the call runs and when it is lowered.
     """
 
     name = "loop.call"
@@ -80,7 +81,14 @@ class Call(Operation):
     def infer(self) -> Sequence[Type]:
         return ()
 
+    def check_callee(self, callee: Operation) -> None:
+        """Raises VerifyError when `callee` takes other types."""
+        wanted = [arg.type for arg in callee.regions[0].block.args]
+        self.require(1, list(self.operand_types) == wanted, f"{self.callee} takes {wanted}")
+
     def evaluate(self, operands: Sequence[Array], interpreter: Interpreter) -> Sequence[Array]:
+        if interpreter.module is not None:
+            self.check_callee(interpreter.module.lookup(self.callee))
         interpreter.call(self.callee.name, operands)
         return ()
 

@@ -136,6 +136,7 @@ def _if(f: FunctionLowering, op: Operation) -> None:
 
 def _call(f: FunctionLowering, op: Operation) -> None:
     assert isinstance(op, loop.Call)
+    op.check_callee(f.owner.sources[op.callee.name])
     callee = f.owner.functions[op.callee.name]
     f.builder.call(callee, [*(f.value(v) for v in op.arguments), f.scratch])
 

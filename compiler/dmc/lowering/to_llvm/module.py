@@ -117,9 +117,10 @@ class ModuleLowering:
         self.llvm = ir.Module(name="dmc")
         self.sizes = ScratchSizes(module)
         self.functions: dict[str, ir.Function] = {}
-        self.sources = [op for op in module.body if isinstance(op, loop.Func)]
-        self.scratch_bytes = max((self.sizes.total(op.sym_name) for op in self.sources), default=0)
-        for op in self.sources:
+        functions = [op for op in module.body if isinstance(op, loop.Func)]
+        self.sources = {op.sym_name: op for op in functions}
+        self.scratch_bytes = max((self.sizes.total(op.sym_name) for op in functions), default=0)
+        for op in functions:
             types = [*(llvm_type(arg.type) for arg in op.body.args), POINTER]
             signature = ir.FunctionType(VOID, types) if op.private else ENTRY
             function = ir.Function(self.llvm, signature, op.sym_name)
@@ -127,7 +128,7 @@ class ModuleLowering:
                 function.linkage = "internal"
             function.attributes.add("nounwind")
             self.functions[op.sym_name] = function
-        arenas = [op.body.args[-1].type for op in self.sources if not op.private]
+        arenas = [op.body.args[-1].type for op in functions if not op.private]
         sizes = [type_.bytes for type_ in arenas if isinstance(type_, MemRefType)]
         self.arena_bytes = aligned(max(sizes, default=0))
         self._tasks = 0
