@@ -117,6 +117,17 @@ def test_literals_unify_over_the_whole_body() -> None:
     assert problems(source) == [("type.mismatch", 4)]
 
 
+def test_loops_that_read_past_the_end() -> None:
+    loop = (
+        "fn f[N](x: f64[N]) -> f64 {\n    var t = 0.0\n    for i in RANGE { t += READ }\n    t\n}\n"
+    )
+    read = loop.replace("READ", "x[i + 1] - x[i]")
+    assert problems(read.replace("RANGE", "0..N")) == [("index.bounds", 3)]
+    check_text(read.replace("RANGE", "0..N - 1"))
+    inside = loop.replace("READ", "if i + 1 < N { x[i + 1] } else { 0.0 }")
+    check_text(inside.replace("RANGE", "0..N"))
+
+
 def test_a_missing_file() -> None:
     with pytest.raises(MissingFileError):
         check_program("nowhere.dm")

@@ -230,7 +230,7 @@ def _with_range(info: IndexInfo, range_: str) -> str:
     name = info.symbol.name
     if isinstance(info.construct, ast.Builder):
         return f"[{name} in {range_}]"
-    function = info.construct.function
+    function = info.construct.function if isinstance(info.construct, ast.Call) else None
     if isinstance(function, ast.Index) and isinstance(function.base, ast.Name):
         return f"{function.base.text}[{name} in {range_}]"
     return f"{name} in {range_}"

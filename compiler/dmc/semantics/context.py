@@ -131,7 +131,7 @@ class IndexInfo:
 
     symbol: Symbol
     node: ast.Identifier
-    construct: ast.Builder | ast.Call
+    construct: ast.Builder | ast.Call | ast.For
     is_explicit: bool
     start: Size | None = None
     stop: Size | None = None

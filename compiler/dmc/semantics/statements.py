@@ -9,7 +9,7 @@ from dmc.ir.types import DType
 from dmc.semantics import typed
 from dmc.semantics.agreement import expect
 from dmc.semantics.arithmetic import binary
-from dmc.semantics.context import Context, Poison, Stop
+from dmc.semantics.context import Context, IndexInfo, Poison, Stop
 from dmc.semantics.indexing import affine_value, check_items
 from dmc.semantics.inference import join, same_shape, unify
 from dmc.semantics.operators import broadcast_shapes, needs_bool
@@ -444,6 +444,8 @@ def check_for(context: Context, node: ast.For, checkpoint: int = 0) -> typed.Nod
     start: typed.Node | None = None
     stop: typed.Node | None = None
     scanned: typed.Node | None = None
+    low: Size | None = None
+    high: Size | None = None
     count: Size | None = None
     if isinstance(node.iterable, ast.Range):
         start, stop, low, high = range_bounds(context, node.iterable)
@@ -462,7 +464,7 @@ def check_for(context: Context, node: ast.For, checkpoint: int = 0) -> typed.Nod
         with context.nested():
             pattern = bind_pattern(context, node.pattern, element, kind, node.pattern.span)
             if isinstance(pattern, Symbol) and kind is SymbolKind.INDEX:
-                pattern.affine = Size.named(f"{pattern.name}'{id(pattern)}")
+                _note_index(context, pattern, node, low, high)
             body = _statements(context, node.body, None)
     finally:
         context.loop_depth -= 1
@@ -485,6 +487,17 @@ def check_for(context: Context, node: ast.For, checkpoint: int = 0) -> typed.Nod
             raise context.fail("loop.value", f"{inner} cannot be stacked", node.span)
         type_ = stack(count, inner)
     return typed.For(type_, node.span, pattern, start, stop, scanned, count, body, checkpoint)
+
+
+def _note_index(
+    context: Context, symbol: Symbol, node: ast.For, low: Size | None, high: Size | None
+) -> None:
+    """What the bounds of reads in the body are checked with."""
+    atom = f"{symbol.name}'{len(context.indexes)}"
+    symbol.affine = Size.named(atom)
+    name = ast.Identifier(node.pattern.span, symbol.name)
+    info = IndexInfo(symbol, name, node, is_explicit=True, start=low, stop=high)
+    context.indexes[atom] = info
 
 
 def _elements(context: Context, scanned: typed.Node, span: Span) -> tuple[Type, Size]:
