@@ -57,7 +57,7 @@ docs: $(VENV)/installed
 	$(BIN)/python docs/generate.py
 
 oracle: $(ORACLE)/installed
-	$(ORACLE)/bin/pytest -m oracle
+	$(ORACLE)/bin/pytest -n auto -m oracle
 
 # The peers that dmc is timed beside are in the oracles' environment.
 bench: $(ORACLE)/installed
