@@ -36,7 +36,7 @@ def test_logistic_regression() -> None:
     product = dmc.hvp(lg.loss, along=p.replace(b=1.0))(p, x, y)
     np.testing.assert_allclose(product.b, 0.25)
     np.testing.assert_allclose(product.w, 0.25 * x.mean(0))
-    with pytest.raises(dmc.ShapeError, match=r"loss: y has N = 99 but x has N = 100 \(.*:7\)"):
+    with pytest.raises(dmc.ShapeError, match=r"loss: y has N = 99 but x has N = 100 \(.*:\d+\)"):
         lg.loss(p, x, y[:99])
 
 
