@@ -63,6 +63,13 @@ def test_what_rides_along() -> None:
     np.testing.assert_allclose(pull(1.0), 2 * x)
 
 
+def test_what_rides_along_with_a_jacobian() -> None:
+    mod = dmc.loads("fn f[N](x: f64[N]) -> (f64[N], f64) = (x * x, sum(x))")
+    rows, rest = dmc.jacobian(mod.f)(x)
+    np.testing.assert_allclose(rows, np.diag(2 * x))
+    assert rest == 1.5
+
+
 def test_pulling_back_twice() -> None:
     y, pull = dmc.vjp(program.squares)(x)
     np.testing.assert_allclose(y, x**2)

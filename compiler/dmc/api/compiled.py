@@ -183,11 +183,12 @@ class Compiled:
         """Make the machine code now rather than with the first call."""
         _ = self.compilation.executable
 
-    def ir(self, stage: str = "tensor", *, generic: bool = False) -> str:
+    def ir(self, stage: str = "tensor", *, generic: bool = False, locations: bool = False) -> str:
         """The program at a stage: tensor, tangent, adjoint, optimized, kernel, loop, llvm or asm.
 
         `tangent` and `adjoint` of a function that takes no derivative show those of the function
-        itself. Raises dmc.Error for another stage.
+        itself. `generic` is MLIR's generic syntax; `locations` adds to every operation its place
+        in the source and what produced it. Raises dmc.Error for another stage.
         """
         from dmc.driver import Stage
 
@@ -195,7 +196,7 @@ class Compiled:
         if stage not in stages:
             message = f"{self.name}: there is no stage `{stage}`; there are {', '.join(stages)}"
             raise refuse("call.stage", message, self.entry.span)
-        return self.compilation.ir(Stage(stage), generic=generic)
+        return self.compilation.ir(Stage(stage), generic=generic, locations=locations)
 
     def memory(self) -> str:
         """What a call needs beside its arguments and results."""

@@ -204,7 +204,10 @@ def _jacobian(operator: Jacobian, entry: Entry) -> Entry:
     type_ = target.type
     for extent in reversed(output.shape):
         type_ = stack(Size.of(extent), type_)
-    return wrapper.finish(rows.results, type_, None)
+    if entry.auxiliary is None:
+        return wrapper.finish(rows.results, type_, None)
+    values = func.call(wrapper.builder, entry.function, wrapper.arguments)
+    return wrapper.finish([*rows.results, *values[1:]], type_, entry.auxiliary)
 
 
 def _float_results(entry: Entry) -> list[int]:
