@@ -136,8 +136,10 @@ class Compilation:
         """Machine code, loaded."""
         return load(self.llvm, self.argument_types, self.result_types, self.engine)
 
-    def ir(self, stage: Stage, *, generic: bool = False) -> str:
+    def ir(self, stage: Stage, *, generic: bool = False, locations: bool = False) -> str:
         """The program at `stage` as text; `generic` is MLIR's generic syntax.
+
+        `locations` adds to every operation its place in the source and what produced it.
 
         Without derivatives in the program, `tangent` and `adjoint` are those of the entry itself.
         """
@@ -158,7 +160,7 @@ class Compilation:
                 module = self.kernels
             case Stage.LOOP:
                 module = self.loops.module
-        return print_module(module, generic=generic)
+        return print_module(module, generic=generic, locations=locations)
 
     def memory(self) -> str:
         """What a call needs beside its arguments and results."""

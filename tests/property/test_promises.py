@@ -10,9 +10,12 @@ import numpy as np
 import pytest
 
 import dmc
+from dmc.dialects.loop import structure
 from dmc.driver import Compilation, Stage
-from dmc.ir import Array
+from dmc.ir import Array, Module
+from dmc.ir.parser import parse_module
 from dmc.ir.passes import PassManager
+from dmc.ir.printer import print_module
 from dmc.jit.engine import Engine
 from dmc.jit.target import named
 from dmc.transforms import pipeline
@@ -130,6 +133,18 @@ def test_older_processors_compute_the_same(program: Program, target: str) -> Non
     if not named(target).is_host:
         pytest.skip(f"this machine does not run {target}")
     assert program.is_close(program.run(program.on(target)))
+
+
+def test_every_operation_says_where_it_comes_from(program: Program) -> None:
+    stages = (Stage.TENSOR, Stage.ADJOINT, Stage.OPTIMIZED, Stage.KERNEL, Stage.LOOP)
+    for stage in stages:
+        text = program.compilation.ir(stage, locations=True)
+        module = parse_module(text)
+        assert print_module(module, locations=True) == text
+        for op in module.walk():
+            if not isinstance(op, Module | structure.Func):  # which several places may share
+                assert op.location.span is not None, (stage, op)
+                assert op.location.producer or stage is not Stage.LOOP, op
 
 
 def test_assembly_for_aarch64(program: Program) -> None:

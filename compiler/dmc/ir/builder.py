@@ -15,7 +15,7 @@ OpT = TypeVar("OpT", bound=Operation)
 class Builder:
     """Inserts operations before `before` (at the end of `block` when it is None).
 
-    An operation without a location gets the builder's.
+    An operation without a location gets the builder's, and the code in its regions its own.
     """
 
     def __init__(
@@ -35,6 +35,10 @@ class Builder:
     def insert(self, op: OpT) -> OpT:
         if op.location is UNKNOWN:
             op.location = self.location
+        if op.regions:
+            for inner in op.walk():
+                if inner.location is UNKNOWN:
+                    inner.location = op.location
         self.block.insert(op, self.before)
         return op
 

@@ -35,6 +35,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--generic", action="store_true", help="MLIR's generic syntax")
     parser.add_argument(
+        "--locations", action="store_true", help="every operation's place and producer"
+    )
+    parser.add_argument(
         "--print-after-all", action="store_true", help="show the IR after every pass"
     )
     parser.add_argument(
@@ -58,18 +61,21 @@ def run(options: argparse.Namespace) -> int:
         return 0
     compilation = _compilation(function, options)
     if options.stage != _ALL:
-        text = compilation.ir(Stage(options.stage), generic=options.generic)
-        _deliver(text, options.output)
+        _deliver(_text(compilation, Stage(options.stage), options), options.output)
         return 0
     folder = Path(options.output)
     folder.mkdir(parents=True, exist_ok=True)
     texts = {_SYNTAX: _syntax(options.file, options.function)}
-    texts |= {stage.value: compilation.ir(stage, generic=options.generic) for stage in Stage}
+    texts |= {stage.value: _text(compilation, stage, options) for stage in Stage}
     for name, text in texts.items():
         file = folder / f"{options.function}.{name}.{_SUFFIXES.get(name, 'mlir')}"
         file.write_text(_ended(text), encoding="utf-8")
         print(file)
     return 0
+
+
+def _text(compilation: Compilation, stage: Stage, options: argparse.Namespace) -> str:
+    return compilation.ir(stage, generic=options.generic, locations=options.locations)
 
 
 def _compilation(function: Function, options: argparse.Namespace) -> Compilation:
