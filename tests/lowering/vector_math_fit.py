@@ -134,7 +134,7 @@ def solve(fit: Fit, single: bool, bits: int) -> list[float]:
 
 def root(function: Function) -> Function:
     """`function` of x as a function of u = x²."""
-    return lambda u: function(mpmath.sqrt(u))
+    return lambda u: function(mpf(mpmath.sqrt(u)))
 
 
 def atanh_series(s: mpf) -> mpf:
