@@ -142,7 +142,7 @@ def _mlp_step_dmc() -> Contestant:
 
     def call() -> Any:
         loss, state["net"], state["opt"] = module.step(
-            state["net"], state["opt"], data["x"], data["y"], rate
+            state["net"], state["opt"], data["x"], data["y"], rate, donate=("net", "opt")
         )
         return loss, state["net"]
 
