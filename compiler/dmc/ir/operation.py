@@ -308,13 +308,6 @@ class Operation:
             for op in list(inner.block):
                 yield from op.walk()
 
-    def is_ancestor_of(self, other: Operation) -> bool:
-        """Whether `other` is this operation or lies inside it."""
-        at: Operation | None = other
-        while at is not None and at is not self:
-            at = at.parent_op
-        return at is self
-
     def is_before(self, other: Operation) -> bool:
         """Whether this comes before `other` in the same block. Linear in the distance."""
         at = self.next

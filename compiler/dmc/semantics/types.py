@@ -21,7 +21,7 @@ __all__ = [
     "GenericKind", "GenericValue", "Hole", "KeyType", "Leaf", "Number", "NumberKind", "Pack",
     "PackValue", "RecordDeclaration", "RecordName", "RecordType", "Role", "Shape", "StackType",
     "Stretch", "Substitution", "TensorType", "TupleType", "Type", "UNIT", "children",
-    "gradient_type", "element_text", "has_gradient", "is_concrete", "leaves", "pruned",
+    "gradient_type", "element_text", "has_gradient", "leaves", "pruned",
     "resolved", "scalar", "shape_text", "stack",
 ]  # fmt: skip
 
@@ -570,15 +570,3 @@ def _leaves(type_: Type, path: tuple[str, ...], role: Role, is_trained: bool) ->
                 yield from _leaves(part, (*path, name), inner, is_trained and inner.is_trained)
         case FunctionType() | RecordName() | Hole():
             return
-
-
-def is_concrete(type_: Type) -> bool:
-    """Whether every size is a constant and every element a dtype."""
-    return all(
-        isinstance(leaf.type, KeyType)
-        or (
-            isinstance(resolved(leaf.type.element), DType)
-            and all(isinstance(a, Size) and a.constant is not None for a in leaf.type.shape)
-        )
-        for leaf in leaves(type_)
-    )

@@ -86,10 +86,6 @@ class Generic(Structured):
         return self.space[: len(self.parallel)]
 
     @property
-    def reduction_sizes(self) -> tuple[int, ...]:
-        return self.space[len(self.parallel) :]
-
-    @property
     def body_count(self) -> int:
         """How many operands the body reads; the others feed the epilogue."""
         return len(self.operands) - self.epilogue_operands

@@ -33,7 +33,6 @@ from dmc.semantics.types import (
     gradient_type,
     pruned,
     resolved,
-    stack,
 )
 from dmc.semantics.types import TensorType as Tensor
 from dmc.syntax.diagnostics import Diagnostic, Label
@@ -298,11 +297,6 @@ def _block(body: Body, node: typed.Block) -> Lowered:
 def _bind(body: Body, node: typed.Bind) -> Lowered:
     body.bind(node.pattern, body.lower(node.value))
     return UNIT
-
-
-def stacked_type(count: int, type_: Type) -> Type:
-    """`count * type_`."""
-    return stack(Size.of(count), type_)
 
 
 Lower = Callable[[Body, typed.Node], Lowered]
