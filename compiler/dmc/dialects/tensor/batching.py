@@ -1,4 +1,4 @@
-"""Helpers of the batch rules: values over map axes, brought to common axes.
+"""What batch rules share: values over map axes, brought to common axes.
 
 The axes that a value carries lead its shape in ascending order (`dmc.ir.Batched`).
 """
