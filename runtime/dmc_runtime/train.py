@@ -16,6 +16,7 @@ from typing import Any, TypeAlias, cast
 import numpy as np
 
 from dmc_runtime import checkpoint, data, keys, plot
+from dmc_runtime.buffers import pack
 from dmc_runtime.checkpoint import Json
 from dmc_runtime.errors import TrainCode, TrainError
 from dmc_runtime.interrupt import interruptible
@@ -202,7 +203,7 @@ class _Run:
         """The state before the first step, saved so that a checkpoint always exists."""
         (self.folder / BEST).unlink(missing_ok=True)
         net = self.functions.init()
-        state = State(net, self.functions.start(net))
+        state = _in_flat_buffers(net, self.functions.start(net))
         self.save(state, LAST)
         return state
 
@@ -220,8 +221,8 @@ class _Run:
         like = {"net": net, "opt": self.functions.start(net)}
         tree = checkpoint.assemble(saved, like, source=str(path))
         best = Best(**told["best"]) if told["best"] else None
-        net = cast("Record", tree["net"])
-        return State(net, tree["opt"], int(told["step"]), float(told["seconds"]), best)
+        state = _in_flat_buffers(cast("Record", tree["net"]), tree["opt"])
+        return replace(state, step=int(told["step"]), seconds=float(told["seconds"]), best=best)
 
     def identity(self) -> dict[str, Any]:
         """The parts of the recipe that decide the numbers, for `resume` to compare."""
@@ -340,6 +341,15 @@ class _Run:
         return Report(
             state.step, state.seconds, training, validation, test, path, picture, interrupted
         )
+
+
+def _in_flat_buffers(net: Record, opt: Tree) -> State:
+    """A state whose arrays are views of one allocation for each dtype.
+
+    A step that may overwrite its state leaves it there, so nothing is allocated from then on.
+    """
+    tree = pack({"net": net, "opt": opt}).tree
+    return State(cast("Record", tree["net"]), tree["opt"])
 
 
 def _scores(function: Callable[..., Any], net: Record, table: data.Table, size: int) -> Scores:

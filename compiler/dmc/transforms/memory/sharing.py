@@ -114,16 +114,37 @@ class Sharing:
             self._try(op, op.source, op.output)
 
     def _in_place(self) -> None:
-        """Let kernels overwrite operands that die there; each result one operand at most."""
-        for op in self.function.walk():
-            for index, value in overwritable(op):
-                operand = op.operands[index]
-                own = {self.buffers.get(result) for result in op.results}
-                read = {self.buffers.get(each) for each in op.operands}
-                buffer = self.buffers.get(operand)
-                settled = buffer is None or buffer in own or self.buffers[value] in read
-                if not settled and not self._read_otherwise(op, buffer, value):
-                    self._try(op, operand, value)
+        """Let kernels overwrite operands that die there; each result one operand at most.
+
+        What replaces a donated argument goes first, so that a state is updated where it lies.
+        """
+        partners = self._partners()
+        pairs = [(op, i, v) for op in self.function.walk() for i, v in overwritable(op)]
+        pairs.sort(key=lambda pair: partners.get(pair[2]) is not pair[0].operands[pair[1]])
+        for op, index, value in pairs:
+            operand = op.operands[index]
+            own = {self.buffers.get(result) for result in op.results}
+            read = {self.buffers.get(each) for each in op.operands}
+            buffer = self.buffers.get(operand)
+            settled = buffer is None or buffer in own or self.buffers[value] in read
+            if not settled and not self._read_otherwise(op, buffer, value):
+                self._try(op, operand, value)
+
+    def _partners(self) -> dict[Value, Value]:
+        """The donated argument that each returned value takes the place of.
+
+        Those of one type correspond in order, when there are as many of them.
+        """
+        arguments, returned = self.function.body.args, self.function.body.terminator.operands
+        donated = self.function.attributes.get("donated", ())
+        given = [arguments[i] for i in donated] if isinstance(donated, tuple) else []
+        partners: dict[Value, Value] = {}
+        for type_ in dict.fromkeys(value.type for value in given):
+            olds = [value for value in given if value.type == type_]
+            news = [value for value in returned if value.type == type_]
+            if len(olds) == len(news):
+                partners.update(zip(map(viewed_origin, news), olds, strict=True))
+        return partners
 
     def _read_otherwise(self, op: Operation, buffer: Buffer | None, result: Value) -> bool:
         """Whether `op` reads the buffer elsewhere than where it writes `result`."""

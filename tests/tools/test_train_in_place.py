@@ -1,0 +1,35 @@
+"""A training step updates its state where it lies: in flat buffers, allocating nothing."""
+
+from pathlib import Path
+
+import numpy as np
+
+from dmc.tools.train import functions_of
+from dmc_runtime import recipe
+from dmc_runtime.buffers import pack
+from dmc_runtime.trees import Tree, tree_leaves, tree_paths
+
+DIGITS = Path(__file__).parents[2] / "examples" / "digits" / "recipe.toml"
+
+
+def places(tree: Tree) -> dict[str, int]:
+    """Where each array of a tree lies; numbers lie nowhere."""
+    leaves = zip(tree_paths(tree), tree_leaves(tree), strict=True)
+    return {path: leaf.ctypes.data for path, leaf in leaves if np.ndim(leaf)}
+
+
+def test_the_step_of_the_digits_example_stays_in_its_buffers() -> None:
+    functions = functions_of(recipe.load(DIGITS))
+    net = functions.init()
+    packed = pack({"net": net, "opt": functions.start(net)})
+    before, first = places(packed.tree), {p: np.array(b) for p, b in packed.buffers.items()}
+    x, y = np.ones((64, 64), np.float32), np.arange(64, dtype=np.int32) % 10
+    state = packed.tree
+    for _ in range(2):
+        _, net, opt, _ = functions.step(
+            state["net"], state["opt"], x=x, y=y, peak=1e-3, warmup=1, total=9, clip=1.0, decay=0.1
+        )
+        state = {"net": net, "opt": opt}
+    assert places(state) == before
+    (buffer,) = [b for b in packed.buffers.values() if b.dtype == np.float32]
+    assert not np.array_equal(buffer, first[buffer.dtype])
