@@ -15,28 +15,9 @@ def tangent(driver: TangentDriver, op: Operation) -> None:
     """Each branch also yields the tangents of active results."""
     assert isinstance(op, control.If)
     active = [i for i, value in enumerate(op.results) if value in driver.active]
-    blocks: list[Block] = []
-    for source in (op.on_true, op.on_false):
-        block = Block()
-        inner = driver.inside(block)
-        inner.block(source)
-        outputs = source.terminator.operands
-        with inner.builder.at(driver.builder.location):
-            control.make_yield(
-                inner.builder,
-                [
-                    *(inner.primal.get(v, v) for v in outputs),
-                    *(inner.tangent_or_zero(outputs[i]) for i in active),
-                ],
-            )
-        blocks.append(block)
+    blocks = [driver.region(source, active) for source in (op.on_true, op.on_false)]
     condition = driver.primal.get(op.condition, op.condition)
-    new = control.make_if(driver.builder, condition, *blocks)
-    for old, value in zip(op.results, new.results, strict=False):
-        value.name = old.name
-        driver.primal[old] = value
-    for position, i in enumerate(active):
-        driver.record(op.results[i], new.results[len(op.results) + position])
+    driver.adopt(op, control.make_if(driver.builder, condition, *blocks), active)
 
 
 def adjoint(driver: AdjointDriver, op: Operation) -> Pullback:

@@ -14,26 +14,8 @@ def tangent(driver: TangentDriver, op: Operation) -> None:
     """Each point also yields the tangents of its active results."""
     assert isinstance(op, control.Map)
     active = [i for i, value in enumerate(op.results) if value in driver.active]
-    block = Block()
-    inner = driver.inside(block)
-    for arg in op.body.args:
-        inner.primal[arg] = block.add_arg(arg.type, arg.name)
-    inner.block(op.body)
-    outputs = op.body.terminator.operands
-    with inner.builder.at(driver.builder.location):
-        control.make_yield(
-            inner.builder,
-            [
-                *(inner.primal.get(v, v) for v in outputs),
-                *(inner.tangent_or_zero(outputs[i]) for i in active),
-            ],
-        )
-    new = control.make_map(driver.builder, op.sizes, block)
-    for old, value in zip(op.results, new.results, strict=False):
-        value.name = old.name
-        driver.primal[old] = value
-    for position, i in enumerate(active):
-        driver.record(op.results[i], new.results[len(op.results) + position])
+    block = driver.region(op.body, active)
+    driver.adopt(op, control.make_map(driver.builder, op.sizes, block), active)
 
 
 def adjoint(driver: AdjointDriver, op: Operation) -> Pullback:

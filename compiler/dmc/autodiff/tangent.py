@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from dmc.autodiff.activity import active_values, is_differentiable
-from dmc.dialects import arith, func
+from dmc.dialects import arith, control, func
 from dmc.ir import Block, Builder, Module, Operation, Trait, Value
 
 TangentRule = Callable[["TangentDriver", Operation], None]
@@ -60,6 +60,28 @@ class TangentDriver:
         for op in block:
             if not op.has(Trait.TERMINATOR):
                 self.operation(op)
+
+    def region(self, source: Block, active: Sequence[int]) -> Block:
+        """A region whose arguments carry no tangents; tangents of its yields `active` come last."""
+        block = Block()
+        inner = self.inside(block)
+        for arg in source.args:
+            inner.primal[arg] = block.add_arg(arg.type, arg.name)
+        inner.block(source)
+        outputs = source.terminator.operands
+        with inner.builder.at(self.builder.location):
+            values = [inner.primal.get(value, value) for value in outputs]
+            values += [inner.tangent_or_zero(outputs[i]) for i in active]
+            control.make_yield(inner.builder, values)
+        return block
+
+    def adopt(self, op: Operation, made: Operation, active: Sequence[int]) -> None:
+        """Take the results of `made`: those of `op`, then the tangents of its results `active`."""
+        for old, value in zip(op.results, made.results, strict=False):
+            value.name = old.name
+            self.primal[old] = value
+        for i, value in zip(active, made.results[len(op.results) :], strict=True):
+            self.record(op.results[i], value)
 
     def operation(self, op: Operation) -> None:
         """Emit one operation of the source and its tangents."""

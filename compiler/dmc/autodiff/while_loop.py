@@ -41,11 +41,7 @@ def tangent(driver: TangentDriver, op: Operation) -> None:
     inits = [driver.primal.get(v, v) for v in op.inits]
     inits += [driver.tangent_or_zero(op.inits[i]) for i in active]
     loop = control.make_while(driver.builder, inits, test, body)
-    for old, value in zip(op.results, loop.results, strict=False):
-        value.name = old.name
-        driver.primal[old] = value
-    for position, i in enumerate(active):
-        driver.record(op.results[i], loop.results[len(op.results) + position])
+    driver.adopt(op, loop, active)
 
 
 def adjoint(driver: AdjointDriver, op: Operation) -> Pullback:
