@@ -22,8 +22,8 @@ class GradientCheck:
     """One leaf: the largest difference between the gradient and central differences.
 
     `error` is relative to the largest component of the leaf's gradient, or to 1 if that is less;
-    `norm` is that of the leaf's gradient. `kinks` components were left out: the function bends
-    within the step there, as `relu` does at 0, so differences say nothing.
+    `norm` is that of the leaf's gradient. `checked` components were compared; `kinks` were left
+    out: the function bends within the step there, as `relu` does at 0, so differences say nothing.
     """
 
     path: str
@@ -31,6 +31,7 @@ class GradientCheck:
     norm: float
     error: float
     passed: bool
+    checked: int = 1
     kinks: int = 0
 
 
@@ -119,7 +120,8 @@ def _compare(
             return _value(f, arguments, position, path, _moved(target, name, flat, offset))
 
         worst, kinks = 0.0, 0
-        for flat in rng.permutation(bar.size)[:samples]:
+        picked = rng.permutation(bar.size)[:samples]
+        for flat in picked:
             slope = _slope(partial(at, int(flat)), middle, h, limit * scale)
             if slope is None:
                 kinks += 1
@@ -130,7 +132,8 @@ def _compare(
         where = ".".join(filter(None, (f.checked.parameters[position].name, path, name)))
         norm = float(np.linalg.norm(bar.astype(np.float64)))
         relative = worst / scale
-        checks.append(GradientCheck(where, bar.size, norm, relative, relative <= limit, kinks))
+        passed, checked = relative <= limit, len(picked) - kinks
+        checks.append(GradientCheck(where, bar.size, norm, relative, passed, checked, kinks))
     checks.append(_modes_agree(f, arguments, wrt, leaves, treedef, rng))
     return checks
 
