@@ -29,6 +29,8 @@ from dmc.ir import (
     Type,
     Value,
     dtype_of,
+    operand,
+    result,
     shape_of,
 )
 
@@ -230,6 +232,21 @@ class Elementwise(Operation):
         size = max(int(np.prod(shape_of(type_))) for type_ in types)
         bytes_ = sum(type_.bytes for type_ in types if isinstance(type_, ShapedType))
         return Cost(flops=self.flops * size, bytes=bytes_)
+
+
+class Unary(Elementwise):
+    """An elementwise operation with one operand."""
+
+    operand = operand()
+    result = result()
+
+
+class Binary(Elementwise):
+    """An elementwise operation with two operands of one type."""
+
+    lhs = operand()
+    rhs = operand()
+    result = result()
 
 
 def emit(builder: Builder, op: str, *operands: Value, **attributes: Attribute) -> Value:

@@ -13,14 +13,15 @@ import numpy as np
 from dmc.dialects import arith
 from dmc.dialects.elementwise import (
     OUT,
-    Elementwise,
+    Binary,
     Scale,
+    Unary,
     X,
     Y,
     call,
     splat_of,
 )
-from dmc.ir import Array, Builder, Operation, Value, operand, result
+from dmc.ir import Array, Builder, Operation, Value
 
 
 def _scalar_function(function: Callable[[float], float]) -> Callable[[Array], Array]:
@@ -33,11 +34,9 @@ def _scalar_function(function: Callable[[float], float]) -> Callable[[Array], Ar
     return apply
 
 
-class _Unary(Elementwise):
-    """One operand."""
+class _Unary(Unary):
+    """One operand, and a polynomial to evaluate."""
 
-    operand = operand()
-    result = result()
     flops = 10
 
 
@@ -283,12 +282,9 @@ class Round(_Unary):
     flops = 1
 
 
-class _Binary(Elementwise):
-    """Two operands."""
+class _Binary(Binary):
+    """Two operands, and polynomials to evaluate."""
 
-    lhs = operand()
-    rhs = operand()
-    result = result()
     flops = 20
 
 

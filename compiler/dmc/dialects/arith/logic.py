@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from dmc.dialects.elementwise import Elementwise, Keep, X, splat_of
+from dmc.dialects.elementwise import Binary, Elementwise, Keep, Unary, X, splat_of
 from dmc.ir import (
     Array,
     Attribute,
@@ -45,15 +45,12 @@ _COMPARE = {
 }
 
 
-class Compare(Elementwise):
+class Compare(Binary):
     """`arith.compare`: an `i1` for each pair of elements."""
 
     name = "arith.compare"
     traits = frozenset({Trait.ELEMENTWISE, Trait.INTEGER_VALUED})
-    lhs = operand()
-    rhs = operand()
     direction = attribute(Direction)
-    result = result()
     terms = (None, None)
 
     def infer(self) -> Sequence[Type]:
@@ -95,83 +92,62 @@ class Select(Elementwise):
                 return super().fold()
 
 
-class And(Elementwise):
+def _absorbed(op: Binary, absorbing: bool) -> Sequence[Value] | None:
+    """One operand if the other is known: `absorbing` decides the result, its opposite nothing."""
+    for one, other in ((op.lhs, op.rhs), (op.rhs, op.lhs)):
+        known = splat_of(one)
+        if isinstance(known, bool):
+            return (one,) if known is absorbing else (other,)
+    return None
+
+
+class And(Binary):
     """`arith.and`: bitwise; logical on `i1`."""
 
     name = "arith.and"
     traits = frozenset({Trait.ELEMENTWISE, Trait.COMMUTATIVE, Trait.INTEGER_VALUED})
-    lhs = operand()
-    rhs = operand()
-    result = result()
     numpy = np.bitwise_and
     terms = (None, None)
 
     def fold(self) -> Sequence[Value | Attribute] | None:
-        for one, other in ((self.lhs, self.rhs), (self.rhs, self.lhs)):
-            match splat_of(one):
-                case True:
-                    return (other,)
-                case False:
-                    return (one,)
-                case _:
-                    pass
-        return super().fold()
+        return _absorbed(self, absorbing=False) or super().fold()
 
 
-class Or(Elementwise):
+class Or(Binary):
     """`arith.or`: bitwise; logical on `i1`."""
 
     name = "arith.or"
     traits = frozenset({Trait.ELEMENTWISE, Trait.COMMUTATIVE, Trait.INTEGER_VALUED})
-    lhs = operand()
-    rhs = operand()
-    result = result()
     numpy = np.bitwise_or
     terms = (None, None)
 
     def fold(self) -> Sequence[Value | Attribute] | None:
-        for one, other in ((self.lhs, self.rhs), (self.rhs, self.lhs)):
-            match splat_of(one):
-                case False:
-                    return (other,)
-                case True:
-                    return (one,)
-                case _:
-                    pass
-        return super().fold()
+        return _absorbed(self, absorbing=True) or super().fold()
 
 
-class Xor(Elementwise):
+class Xor(Binary):
     """`arith.xor`: bitwise."""
 
     name = "arith.xor"
     traits = frozenset({Trait.ELEMENTWISE, Trait.COMMUTATIVE, Trait.INTEGER_VALUED})
-    lhs = operand()
-    rhs = operand()
-    result = result()
     numpy = np.bitwise_xor
     terms = (None, None)
 
 
-class Not(Elementwise):
+class Not(Unary):
     """`arith.not`: bitwise; logical on `i1`."""
 
     name = "arith.not"
     traits = frozenset({Trait.ELEMENTWISE, Trait.INTEGER_VALUED})
-    operand = operand()
-    result = result()
     numpy = np.invert
     terms = (None,)
 
 
-class ShiftLeft(Elementwise):
+class ShiftLeft(Binary):
     """`arith.shift_left`: zeros come in; shifting by the width or more gives 0."""
 
     name = "arith.shift_left"
     traits = frozenset({Trait.ELEMENTWISE, Trait.INTEGER_VALUED})
-    lhs = operand()
-    rhs = operand()
-    result = result()
     terms = (None, None)
 
     @staticmethod
@@ -181,14 +157,11 @@ class ShiftLeft(Elementwise):
         return np.where(inside, np.left_shift(x, np.where(inside, y, 0)), 0)
 
 
-class ShiftRightLogical(Elementwise):
+class ShiftRightLogical(Binary):
     """`arith.shift_right_logical`: zeros come in; shifting by the width or more gives 0."""
 
     name = "arith.shift_right_logical"
     traits = frozenset({Trait.ELEMENTWISE, Trait.INTEGER_VALUED})
-    lhs = operand()
-    rhs = operand()
-    result = result()
     terms = (None, None)
 
     @staticmethod

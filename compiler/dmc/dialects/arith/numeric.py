@@ -8,11 +8,12 @@ import numpy as np
 
 from dmc.dialects.elementwise import (
     OUT,
-    Elementwise,
+    Binary,
     Keep,
     Negated,
     Same,
     Scale,
+    Unary,
     X,
     Y,
     call,
@@ -21,17 +22,14 @@ from dmc.dialects.elementwise import (
 from dmc.dialects.elementwise import (
     compare as compare_expr,
 )
-from dmc.ir import Array, Attribute, Builder, Trait, Value, dtype_of, operand, result
+from dmc.ir import Array, Attribute, Builder, Trait, Value, dtype_of
 
 
-class Add(Elementwise):
+class Add(Binary):
     """`arith.add`."""
 
     name = "arith.add"
     traits = frozenset({Trait.ELEMENTWISE, Trait.COMMUTATIVE})
-    lhs = operand()
-    rhs = operand()
-    result = result()
     numpy = np.add
     terms = (Same(), Same())
 
@@ -43,13 +41,10 @@ class Add(Elementwise):
         return super().fold()
 
 
-class Subtract(Elementwise):
+class Subtract(Binary):
     """`arith.subtract`."""
 
     name = "arith.subtract"
-    lhs = operand()
-    rhs = operand()
-    result = result()
     numpy = np.subtract
     terms = (Same(), Negated())
 
@@ -64,14 +59,11 @@ class Subtract(Elementwise):
         return None
 
 
-class Multiply(Elementwise):
+class Multiply(Binary):
     """`arith.multiply`."""
 
     name = "arith.multiply"
     traits = frozenset({Trait.ELEMENTWISE, Trait.COMMUTATIVE})
-    lhs = operand()
-    rhs = operand()
-    result = result()
     numpy = np.multiply
     terms = (Scale(Y), Scale(X))
 
@@ -102,13 +94,10 @@ def _divide(x: Array, y: Array) -> Array:
     return np.where(y == 0, 0, quotient + inexact)
 
 
-class Divide(Elementwise):
+class Divide(Binary):
     """`arith.divide`: integers truncate toward zero (StableHLO); by zero they give 0."""
 
     name = "arith.divide"
-    lhs = operand()
-    rhs = operand()
-    result = result()
     numpy = _divide
     terms = (Scale(1.0 / Y), Scale(-(OUT / Y)))
     flops = 4
@@ -119,13 +108,10 @@ class Divide(Elementwise):
         return super().fold()
 
 
-class FloorDivide(Elementwise):
+class FloorDivide(Binary):
     """`arith.floor_divide`: rounds down, as Python's `//`; integers by 0 give 0."""
 
     name = "arith.floor_divide"
-    lhs = operand()
-    rhs = operand()
-    result = result()
     terms = (None, None)
     flops = 5
 
@@ -136,16 +122,13 @@ class FloorDivide(Elementwise):
         return np.where(y == 0, 0, np.floor_divide(x, np.where(y == 0, 1, y)))
 
 
-class Remainder(Elementwise):
+class Remainder(Binary):
     """`arith.remainder`: takes the sign of the divisor, as Python's `%`; integers by 0 give 0.
 
     For floats `x - floor(x / y) * y`, which is also how it is differentiated.
     """
 
     name = "arith.remainder"
-    lhs = operand()
-    rhs = operand()
-    result = result()
     terms = (Same(), Scale(-call("math.floor", X / Y)))
     flops = 6
 
@@ -156,12 +139,10 @@ class Remainder(Elementwise):
         return np.where(y == 0, 0, np.remainder(x, np.where(y == 0, 1, y)))
 
 
-class Negate(Elementwise):
+class Negate(Unary):
     """`arith.negate`."""
 
     name = "arith.negate"
-    operand = operand()
-    result = result()
     numpy = np.negative
     terms = (Negated(),)
 
@@ -172,13 +153,10 @@ class Negate(Elementwise):
         return super().fold()
 
 
-class Maximum(Elementwise):
+class Maximum(Binary):
     """`arith.maximum`: NaN if either is; on a tie the derivative goes to the first operand."""
 
     name = "arith.maximum"
-    lhs = operand()
-    rhs = operand()
-    result = result()
     numpy = np.maximum
     terms = (
         Keep(compare_expr("GE", X, Y)),
@@ -186,13 +164,10 @@ class Maximum(Elementwise):
     )
 
 
-class Minimum(Elementwise):
+class Minimum(Binary):
     """`arith.minimum`: NaN if either is; on a tie the derivative goes to the first operand."""
 
     name = "arith.minimum"
-    lhs = operand()
-    rhs = operand()
-    result = result()
     numpy = np.minimum
     terms = (
         Keep(compare_expr("LE", X, Y)),
@@ -200,12 +175,10 @@ class Minimum(Elementwise):
     )
 
 
-class Relu(Elementwise):
+class Relu(Unary):
     """`arith.relu`: `max(x, 0)` whose derivative at 0 is 0 (language.md 13.15); NaN stays NaN."""
 
     name = "arith.relu"
-    operand = operand()
-    result = result()
     terms = (Keep(compare_expr("GT", OUT, 0.0)),)
 
     @staticmethod
@@ -213,22 +186,18 @@ class Relu(Elementwise):
         return np.maximum(x, np.zeros((), x.dtype))
 
 
-class Abs(Elementwise):
+class Abs(Unary):
     """`arith.abs`; the derivative at 0 is 0."""
 
     name = "arith.abs"
-    operand = operand()
-    result = result()
     numpy = np.abs
     terms = (Scale(call("arith.sign", X)),)
 
 
-class Sign(Elementwise):
+class Sign(Unary):
     """`arith.sign`: -1, 0 or 1; NaN stays NaN."""
 
     name = "arith.sign"
-    operand = operand()
-    result = result()
     numpy = np.sign
     terms = (None,)
 
