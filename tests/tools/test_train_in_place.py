@@ -15,7 +15,11 @@ DIGITS = Path(__file__).parents[2] / "examples" / "digits" / "recipe.toml"
 def places(tree: Tree) -> dict[str, int]:
     """Where each array of a tree lies; numbers lie nowhere."""
     leaves = zip(tree_paths(tree), tree_leaves(tree), strict=True)
-    return {path: leaf.ctypes.data for path, leaf in leaves if np.ndim(leaf)}
+    return {
+        path: leaf.ctypes.data
+        for path, leaf in leaves
+        if isinstance(leaf, np.ndarray) and leaf.ndim
+    }
 
 
 def test_the_step_of_the_digits_example_stays_in_its_buffers() -> None:
