@@ -176,14 +176,14 @@ class Minimum(Binary):
 
 
 class Relu(Unary):
-    """`arith.relu`: `max(x, 0)` whose derivative at 0 is 0 (language.md 13.15); NaN stays NaN."""
+    """`arith.relu`: 0 for negative x, else x; the derivative at 0 is 0; NaN stays NaN."""
 
     name = "arith.relu"
     terms = (Keep(compare_expr("GT", OUT, 0.0)),)
 
     @staticmethod
     def numpy(x: Array) -> Array:
-        return np.maximum(x, np.zeros((), x.dtype))
+        return np.where(x < 0, np.zeros((), x.dtype), x)
 
 
 class Abs(Unary):
@@ -195,11 +195,14 @@ class Abs(Unary):
 
 
 class Sign(Unary):
-    """`arith.sign`: -1, 0 or 1; NaN stays NaN."""
+    """`arith.sign`: -1 or 1; zeros of either sign and NaN stay what they are."""
 
     name = "arith.sign"
-    numpy = np.sign
     terms = (None,)
+
+    @staticmethod
+    def numpy(x: Array) -> Array:
+        return np.where(x == 0, x, np.sign(x))
 
 
 def add(builder: Builder, x: Value, y: Value) -> Value:
