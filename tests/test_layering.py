@@ -13,6 +13,7 @@ FOLDERS = {"dmc": "compiler", "dmc_runtime": "runtime", "dmc_grammar": "grammar"
 LAYERS = (
     "ir",
     "dialects",
+    "diagnostics",
     "syntax",
     "semantics",
     "autodiff",

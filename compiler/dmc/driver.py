@@ -14,6 +14,9 @@ from functools import cached_property
 from dmc.autodiff import differentiate
 from dmc.autodiff.activity import is_differentiable
 from dmc.autodiff.errors import NotDifferentiable
+from dmc.diagnostics.diagnostic import Diagnostic, Label
+from dmc.diagnostics.errors import CompilerBug, error
+from dmc.diagnostics.source import SourceFile, remember
 from dmc.dialects import arith, autodiff, func
 from dmc.ir import Builder, Module, PassFailure, RuleMissing, TensorType, VerifyError
 from dmc.ir.parser import IRSyntaxError, parse
@@ -24,9 +27,6 @@ from dmc.jit.engine import Engine, default_engine
 from dmc.jit.entry import Executable
 from dmc.jit.program import LLVMProgram, load, to_llvm
 from dmc.lowering.to_loops import LoopProgram, lower_to_loops
-from dmc.syntax.diagnostics import Diagnostic, Label
-from dmc.syntax.errors import CompilerBug, error
-from dmc.syntax.source import SourceFile, remember
 from dmc.transforms import pipeline
 from dmc.transforms.index_arguments import IndexArgument, index_arguments
 

@@ -9,8 +9,8 @@ import lark
 import pytest
 
 import dmc_grammar
+from dmc.diagnostics.errors import ParseError
 from dmc.syntax import ast, parser
-from dmc.syntax.errors import ParseError
 from dmc.syntax.tables import build
 from tests.programs import PROGRAMS
 

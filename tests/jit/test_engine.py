@@ -6,9 +6,9 @@ import threading
 
 import pytest
 
+from dmc.diagnostics.errors import UnsupportedError
 from dmc.jit.engine import CodegenError, Engine
 from dmc.jit.target import host, named
-from dmc.syntax.errors import UnsupportedError
 
 SQUARE = "define i64 @square(i64 %x) {\n  %y = mul i64 %x, %x\n  ret i64 %y\n}\n"
 CALLER = (

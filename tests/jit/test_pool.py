@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pytest
 
+from dmc.diagnostics.errors import CallError
 from dmc.jit import pool as pool_module
 from dmc.jit.engine import Code, Engine
 from dmc.jit.pool import MAX_THREADS, PARALLEL_FOR, THREADS_VARIABLE, ThreadPool, pool
 from dmc.jit.target import host, named
-from dmc.syntax.errors import CallError
 
 # `task` adds 1 to counter t and the worker's index to a sum; `nested` runs four of them.
 TASKS = """

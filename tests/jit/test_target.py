@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from dmc.diagnostics.errors import UnsupportedError
 from dmc.ir.types import DType
 from dmc.jit import target
 from dmc.jit.engine import Engine
 from dmc.jit.processors import available
-from dmc.syntax.errors import UnsupportedError
 
 VECTOR_ADD = """
 define <8 x float> @add(<8 x float> %a, <8 x float> %b) {

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
+from dmc.diagnostics.errors import CompilerBug
 from dmc.dialects import arith, kernel, math
 from dmc.ir import AffineMap, Builder, DType, Module, TensorType, Value, tensor, verify
 from dmc.jit.engine import Engine
@@ -17,7 +18,6 @@ from dmc.lowering.machine import Machine
 from dmc.lowering.to_llvm import lower_module
 from dmc.lowering.to_llvm.types import UnsupportedType
 from dmc.lowering.to_loops import lower_to_loops
-from dmc.syntax.errors import CompilerBug
 from dmc.transforms.generics import Read, make_generic
 from dmc.transforms.plan_memory import PlanMemory
 from tests.lowering.native import compile_native, program, random

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from dmc.diagnostics.codes import FAMILIES, Code, Language
+from dmc.diagnostics.errors import Error
 from dmc.semantics.modules import check_program, check_text
-from dmc.syntax.codes import FAMILIES, Code, Language
-from dmc.syntax.errors import Error
 
 SOURCES = Path(__file__).parents[2] / "compiler" / "dmc" / "semantics"
 CHECKED = ("name", "type", "shape", "index", "grad", "state", "value", "loop", "key", "call")

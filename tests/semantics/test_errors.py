@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from dmc.diagnostics.errors import Error, MissingFileError
 from dmc.semantics.modules import check_program, check_text
-from dmc.syntax.errors import Error, MissingFileError
 from tests.programs import COMPILED
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from scipy import special
 
+from dmc.diagnostics.errors import Error
 from dmc.semantics.modules import check_program
-from dmc.syntax.errors import Error
 from tests.programs import COMPILED, REFUSED
 from tests.semantics.running import Rec, bind, init, load, record, run
 

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from dmc.diagnostics.errors import Error
 from dmc.dialects import control, func, tensor
 from dmc.ir.printer import print_module
 from dmc.semantics.modules import check_text
-from dmc.syntax.errors import Error
 from tests.semantics.running import bind, module, record, run, signature
 
 RNG = np.random.default_rng(3)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from dmc.diagnostics.errors import Error
 from dmc.semantics.modules import check_text
-from dmc.syntax.errors import Error
 
 CASES = {
     "shape.matmul": (

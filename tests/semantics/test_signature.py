@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from dmc.diagnostics.errors import CallError, DTypeError, Error, ShapeError
 from dmc.ir import Interpreter
 from dmc.ir.types import DType
 from dmc.semantics.lower import lower
@@ -14,7 +15,6 @@ from dmc.semantics.modules import check_text
 from dmc.semantics.program import Program
 from dmc.semantics.signature import FunctionReference, GivenArray, GivenFunction
 from dmc.semantics.types import leaves
-from dmc.syntax.errors import CallError, DTypeError, Error, ShapeError
 from tests.semantics.running import bind, load, record, signature
 
 F8, F4 = np.float64, np.float32

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from dmc.syntax import codes, parser
-from dmc.syntax.codes import FAMILIES, TABLE, Code, Language
-from dmc.syntax.errors import Error
+from dmc.diagnostics import codes
+from dmc.diagnostics.codes import FAMILIES, TABLE, Code, Language
+from dmc.diagnostics.errors import Error
+from dmc.syntax import parser
 
 COMPILER = Path(__file__).parent.parent.parent / "compiler" / "dmc"
 DM = [code for code in TABLE.values() if code.language is Language.DM and code.failing]

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from dmc.diagnostics.errors import Error, FileError, MissingFileError
 from dmc.syntax import parser
-from dmc.syntax.errors import Error, FileError, MissingFileError
 from dmc.syntax.files import LARGEST_FILE
 from dmc.syntax.limits import DEEPEST_TREE, LONGEST_LINE
 

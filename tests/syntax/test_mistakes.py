@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from dmc.diagnostics.diagnostic import Diagnostic
+from dmc.diagnostics.errors import ParseError
 from dmc.syntax import parser
-from dmc.syntax.diagnostics import Diagnostic
-from dmc.syntax.errors import ParseError
 
 
 def problems(text: str) -> tuple[Diagnostic, ...]:

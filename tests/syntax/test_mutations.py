@@ -7,8 +7,8 @@ import time
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dmc.diagnostics.errors import Error
 from dmc.syntax import ast, dump, parser
-from dmc.syntax.errors import Error
 from tests.programs import PROGRAMS
 
 TEXTS = [path.read_text(encoding="utf-8") for path in PROGRAMS]

@@ -8,8 +8,8 @@ from typing import TypeVar
 
 import pytest
 
+from dmc.diagnostics.source import SourceFile, find
 from dmc.syntax import ast, parser
-from dmc.syntax.source import SourceFile, find
 from tests.programs import FOLDER, PROGRAMS
 
 N = TypeVar("N", bound=ast.Node)

@@ -84,7 +84,7 @@ def test_an_empty_setting_means_no_cache(
 
 def test_lark_loads_only_when_something_is_parsed() -> None:
     code = (
-        "import sys, dmc.syntax.parser, dmc.syntax.errors, dmc.syntax.ast\n"
+        "import sys, dmc.syntax.parser, dmc.diagnostics.errors, dmc.syntax.ast\n"
         "assert 'lark' not in sys.modules\n"
         "dmc.syntax.parser.parse_text('')\n"
         "assert 'lark' in sys.modules\n"

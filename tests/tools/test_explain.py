@@ -4,7 +4,7 @@ import pytest
 
 import dmc
 from dmc.api.function import Function
-from dmc.syntax.codes import TABLE, Code, Language
+from dmc.diagnostics.codes import TABLE, Code, Language
 from dmc.tools.functions import complete_sizes, functions_of
 
 DM = [code for code in TABLE.values() if code.language is Language.DM and code.failing]

@@ -22,8 +22,7 @@ if TYPE_CHECKING:
         vjp,
     )
     from dmc.api.storage import restore, save
-    from dmc.jit.pool import get_num_threads, set_num_threads
-    from dmc.syntax.errors import (
+    from dmc.diagnostics.errors import (
         CallError,
         CheckpointError,
         CompilerBug,
@@ -41,6 +40,7 @@ if TYPE_CHECKING:
         UnsupportedError,
         ValueUseError,
     )
+    from dmc.jit.pool import get_num_threads, set_num_threads
     from dmc_runtime.keys import fold, key, split
     from dmc_runtime.records import Record, stack
 
@@ -70,7 +70,7 @@ _HOMES: dict[str, str] = {
     "restore": "dmc.api.storage",
     "set_num_threads": "dmc.jit.pool",
     "get_num_threads": "dmc.jit.pool",
-    **dict.fromkeys(_ERRORS, "dmc.syntax.errors"),
+    **dict.fromkeys(_ERRORS, "dmc.diagnostics.errors"),
 }
 """Where each public name is defined."""
 

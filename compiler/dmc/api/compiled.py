@@ -11,8 +11,8 @@ from dmc.api.donation import GIVEN_UP, can_be_donated, is_given_twice
 from dmc.api.entry import Entry
 from dmc.api.marshal import Marshal
 from dmc.api.records import Classes
+from dmc.diagnostics.errors import DerivativeError, Error
 from dmc.ir.types import Array
-from dmc.syntax.errors import DerivativeError, Error
 
 if TYPE_CHECKING:
     from dmc.driver import Compilation

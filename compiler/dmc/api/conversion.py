@@ -10,6 +10,8 @@ import numpy as np
 
 from dmc.api.donation import Donated
 from dmc.api.records import declaration_of, hidden_sizes, record_in
+from dmc.diagnostics.diagnostic import Diagnostic, Label
+from dmc.diagnostics.errors import Error, error
 from dmc.ir.location import Span
 from dmc.ir.types import Array, DType
 from dmc.semantics.signature import (
@@ -34,8 +36,6 @@ from dmc.semantics.types import (
     TupleType,
     Type,
 )
-from dmc.syntax.diagnostics import Diagnostic, Label
-from dmc.syntax.errors import Error, error
 from dmc_runtime.records import Record, constants_of, spec_of, stack_of, values_of
 
 PythonValue = Any

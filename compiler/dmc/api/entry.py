@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from dmc.api.conversion import refuse
 from dmc.api.operators import Gradient, Jacobian, Operator, Pullback, Pushforward, Wrt
+from dmc.diagnostics.errors import Error
 from dmc.dialects import arith, autodiff, control, func, tensor
 from dmc.ir import Block, Builder, DType, Module, TensorType, Value
 from dmc.ir.location import Span
@@ -21,7 +22,6 @@ from dmc.semantics.types import (
     stack,
 )
 from dmc.semantics.types import TensorType as DmTensorType
-from dmc.syntax.errors import Error
 
 
 @dataclass(frozen=True)

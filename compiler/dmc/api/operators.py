@@ -124,8 +124,8 @@ def _function(f: object, operator: str) -> Function:
 
     if isinstance(f, Function):
         return f
-    from dmc.syntax.diagnostics import Diagnostic
-    from dmc.syntax.errors import error
+    from dmc.diagnostics.diagnostic import Diagnostic
+    from dmc.diagnostics.errors import error
 
     name = cast("str | None", getattr(f, "__name__", None))
     kind = f"`{name}`, a Python function" if name else f"a {type(f).__name__}"

@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 from weakref import WeakValueDictionary
 
+from dmc.diagnostics.diagnostic import Diagnostic, Label
+from dmc.diagnostics.errors import Error, error
 from dmc.semantics.sizes import Size
 from dmc.semantics.types import (
     GenericKind,
@@ -18,8 +20,6 @@ from dmc.semantics.types import (
     leaves,
 )
 from dmc.semantics.types import Role as DeclaredRole
-from dmc.syntax.diagnostics import Diagnostic, Label
-from dmc.syntax.errors import Error, error
 from dmc_runtime.records import Check, Field, Record, Role, constants_of, make_record, spec_of
 
 _ROLES = {

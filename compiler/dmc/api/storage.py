@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from dmc.syntax.diagnostics import Diagnostic
-from dmc.syntax.errors import error
+from dmc.diagnostics.diagnostic import Diagnostic
+from dmc.diagnostics.errors import error
 from dmc_runtime import checkpoint
 from dmc_runtime.errors import CheckpointError
 from dmc_runtime.records import Tree

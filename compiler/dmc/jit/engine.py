@@ -20,11 +20,11 @@ import llvmlite
 import llvmlite.binding as llvm
 
 from dmc import __version__
+from dmc.diagnostics.diagnostic import Diagnostic
+from dmc.diagnostics.errors import CompilerBug, error
 from dmc.jit.cache import ObjectCache, default_directory, digest
 from dmc.jit.processors import available
 from dmc.jit.target import ENVIRONMENT_VARIABLE, Target, default
-from dmc.syntax.diagnostics import Diagnostic
-from dmc.syntax.errors import CompilerBug, error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

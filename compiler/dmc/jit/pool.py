@@ -12,11 +12,11 @@ from functools import cache
 from importlib import resources
 from typing import Protocol
 
+from dmc.diagnostics.diagnostic import Diagnostic
+from dmc.diagnostics.errors import error
 from dmc.jit.engine import Code, engine_for
 from dmc.jit.processors import available
 from dmc.jit.target import Target, host
-from dmc.syntax.diagnostics import Diagnostic
-from dmc.syntax.errors import error
 
 THREADS_VARIABLE = "DMC_NUM_THREADS"
 PARALLEL_FOR = "dmc_parallel_for"

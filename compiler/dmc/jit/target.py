@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import llvmlite.binding as llvm
 
+from dmc.diagnostics.diagnostic import Diagnostic
+from dmc.diagnostics.errors import error
 from dmc.lowering.machine import Machine
-from dmc.syntax.diagnostics import Diagnostic
-from dmc.syntax.errors import error
 
 if TYPE_CHECKING:
     from dmc.ir.types import DType

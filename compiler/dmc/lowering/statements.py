@@ -6,6 +6,7 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from typing import TypeAlias
 
+from dmc.diagnostics.errors import CompilerBug
 from dmc.dialects import arith, func, kernel, loop
 from dmc.ir.attributes import DenseElements
 from dmc.ir.operation import Block, Operation, Trait, Value
@@ -16,7 +17,6 @@ from dmc.lowering.loop_builder import LoopBuilder, Subscript, clone_elementwise
 from dmc.lowering.machine import Machine
 from dmc.lowering.schedules.body import clamp
 from dmc.lowering.schedules.movement import copy
-from dmc.syntax.errors import CompilerBug
 from dmc.transforms.memory import Kind, Place, place_of
 
 Table: TypeAlias = "dict[type[Operation], Callable[[Statements, Operation], None]]"

@@ -111,7 +111,7 @@ def match_function(
     """Generic arguments that make a declared function fit a concrete function type.
 
     Raises:
-        dmc.syntax.errors.Error: it does not fit.
+        dmc.diagnostics.errors.Error: it does not fit.
     """
     solver = Solver(given.name, span)
     declared = FunctionType(

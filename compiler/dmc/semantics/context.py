@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from dmc.diagnostics.diagnostic import Diagnostic, Label
 from dmc.ir.location import Span
 from dmc.ir.types import DType
 from dmc.semantics import typed
@@ -34,7 +35,6 @@ from dmc.semantics.types import (
     Type,
 )
 from dmc.syntax import ast, foreign
-from dmc.syntax.diagnostics import Diagnostic, Label
 
 if TYPE_CHECKING:
     from dmc.semantics.zero import DerivativeRequest

@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from dmc.diagnostics.diagnostic import Diagnostic, Label
+from dmc.diagnostics.errors import raise_all
+from dmc.diagnostics.source import SourceFile
 from dmc.ir.location import Span
 from dmc.semantics.checker import check_module
 from dmc.semantics.context import Diagnostics, Poison
@@ -12,11 +15,8 @@ from dmc.semantics.library import library
 from dmc.semantics.program import ModelBody, Program, SourceModule
 from dmc.semantics.types import RecordDeclaration
 from dmc.syntax import ast
-from dmc.syntax.diagnostics import Diagnostic, Label
-from dmc.syntax.errors import raise_all
 from dmc.syntax.files import read_source
 from dmc.syntax.parser import parse
-from dmc.syntax.source import SourceFile
 
 __all__ = ["check_program", "check_text"]
 
@@ -25,7 +25,7 @@ def check_program(path: str | os.PathLike[str]) -> Program:
     """Parse and check a file and all that it imports.
 
     Raises:
-        dmc.syntax.errors.Error: with every independent error found, in order of place.
+        dmc.diagnostics.errors.Error: with every independent error found, in order of place.
     """
     loader = _Loader()
     source = read_source(path)

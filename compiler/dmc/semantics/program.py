@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from dmc.diagnostics.source import SourceFile
 from dmc.ir.location import Span
 from dmc.semantics.requirements import Requirement
 from dmc.semantics.signature import Default, FunctionReference, Parameter, Signature
@@ -21,7 +22,6 @@ from dmc.semantics.types import (
     Type,
 )
 from dmc.syntax import ast
-from dmc.syntax.source import SourceFile
 
 __all__ = [
     "Constant", "DerivativeRule", "ElementEntity", "Entity", "FieldEntity", "FunctionDeclaration",

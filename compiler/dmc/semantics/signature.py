@@ -120,7 +120,7 @@ class Signature:
             sizes: generic arguments by name, as in `MLP.init(key, I=784, …)`.
 
         Raises:
-            dmc.syntax.errors.Error: a `ShapeError`, `DTypeError` or `CallError` with one
+            dmc.diagnostics.errors.Error: a `ShapeError`, `DTypeError` or `CallError` with one
                 diagnostic, marked `at_call`, such as `loss: y has N = 99 but x has N = 100`.
         """
         # The solver is the only user of inference; importing it here keeps this file a description.

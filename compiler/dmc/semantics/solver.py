@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from dmc.diagnostics.diagnostic import Diagnostic, Label
+from dmc.diagnostics.errors import Error, error
 from dmc.ir.location import Span
 from dmc.ir.types import DType
 from dmc.semantics.signature import (
@@ -41,8 +43,6 @@ from dmc.semantics.types import (
     resolved,
     stack,
 )
-from dmc.syntax.diagnostics import Diagnostic, Label
-from dmc.syntax.errors import Error, error
 
 __all__ = ["Solver", "record_of"]
 
@@ -474,7 +474,7 @@ def record_of(
     `sizes` are those that are known besides.
 
     Raises:
-        dmc.syntax.errors.Error: the fields do not fit together.
+        dmc.diagnostics.errors.Error: the fields do not fit together.
     """
     solver = Solver(declaration.name, declaration.span)
     itself = replace(declaration.itself(), is_grad=is_grad)

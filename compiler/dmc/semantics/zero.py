@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from dmc.diagnostics import source
 from dmc.ir.location import Span
 from dmc.ir.types import DType
 from dmc.semantics import typed
@@ -12,7 +13,6 @@ from dmc.semantics.context import Diagnostics
 from dmc.semantics.program import FunctionDeclaration
 from dmc.semantics.typed import Reduction, Symbol
 from dmc.semantics.types import TensorType, pruned, resolved
-from dmc.syntax import source
 
 __all__ = ["DerivativeRequest", "check_zero"]
 

@@ -1,1 +1,1 @@
-"""Source text to syntax tree, and the diagnostics that every later stage reports with."""
+"""Source text to syntax tree."""

@@ -7,10 +7,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
+from dmc.diagnostics.diagnostic import Diagnostic, Label
+from dmc.diagnostics.source import SourceFile
 from dmc.ir.location import Span
 from dmc.syntax import ast
-from dmc.syntax.diagnostics import Diagnostic, Label
-from dmc.syntax.source import SourceFile
 
 if TYPE_CHECKING:
     from lark import Token

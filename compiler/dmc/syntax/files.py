@@ -6,11 +6,11 @@ import difflib
 import os
 from pathlib import Path
 
+from dmc.diagnostics import source
+from dmc.diagnostics.diagnostic import Diagnostic, Label
+from dmc.diagnostics.errors import error
+from dmc.diagnostics.source import SourceFile
 from dmc.ir.location import Span
-from dmc.syntax import source
-from dmc.syntax.diagnostics import Diagnostic, Label
-from dmc.syntax.errors import error
-from dmc.syntax.source import SourceFile
 
 LARGEST_FILE = 1 << 20
 """Bytes of source text in one file."""

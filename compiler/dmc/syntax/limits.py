@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from dmc.diagnostics.diagnostic import Diagnostic, Label
+from dmc.diagnostics.source import SourceFile
 from dmc.syntax import ast
-from dmc.syntax.diagnostics import Diagnostic, Label
-from dmc.syntax.source import SourceFile
 
 LONGEST_LINE = 10_000
 """Characters in a line."""

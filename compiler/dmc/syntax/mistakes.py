@@ -10,9 +10,9 @@ from typing import Protocol, cast
 from lark import Token
 from lark.exceptions import UnexpectedCharacters, UnexpectedInput, UnexpectedToken
 
+from dmc.diagnostics.diagnostic import Diagnostic, Label
 from dmc.ir.location import Span
 from dmc.syntax import foreign
-from dmc.syntax.diagnostics import Diagnostic, Label
 from dmc.syntax.expected import describe
 from dmc.syntax.layout import NEWLINE
 from dmc.syntax.recovery import Chunk

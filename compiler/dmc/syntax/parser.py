@@ -10,12 +10,13 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING
 
-from dmc.syntax import ast, recovery, source
-from dmc.syntax.diagnostics import Diagnostic
-from dmc.syntax.errors import raise_all
+from dmc.diagnostics import source
+from dmc.diagnostics.diagnostic import Diagnostic
+from dmc.diagnostics.errors import raise_all
+from dmc.diagnostics.source import SourceFile
+from dmc.syntax import ast, recovery
 from dmc.syntax.files import read_source
 from dmc.syntax.limits import check_depth, check_text
-from dmc.syntax.source import SourceFile
 
 if TYPE_CHECKING:
     from os import PathLike

@@ -7,9 +7,9 @@ import json
 import sys
 from collections.abc import Sequence
 
+from dmc.diagnostics.diagnostic import Diagnostic
+from dmc.diagnostics.errors import Error
 from dmc.semantics.modules import check_program
-from dmc.syntax.diagnostics import Diagnostic
-from dmc.syntax.errors import Error
 from dmc.tools.failures import MISTAKE, wants_color
 
 

@@ -6,7 +6,7 @@ import argparse
 import sys
 import textwrap
 
-from dmc.syntax.codes import FAMILIES, TABLE, Code, Language, closest
+from dmc.diagnostics.codes import FAMILIES, TABLE, Code, Language, closest
 
 _WIDTH = 88
 _INTRODUCTION = {

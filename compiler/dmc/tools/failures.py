@@ -7,8 +7,8 @@ import sys
 import tempfile
 import traceback
 
-from dmc.syntax.diagnostics import Diagnostic
-from dmc.syntax.errors import CompilerBug, Error, error
+from dmc.diagnostics.diagnostic import Diagnostic
+from dmc.diagnostics.errors import CompilerBug, Error, error
 from dmc_runtime.errors import RunError
 
 MISTAKE, USAGE, BUG = 1, 2, 70

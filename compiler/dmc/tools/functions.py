@@ -13,8 +13,8 @@ from dmc.api.function import Function
 from dmc.api.loading import load
 from dmc.api.module import Module
 from dmc.api.placeholders import placeholders, size_names, sizes_in
+from dmc.diagnostics.errors import Error
 from dmc.semantics.signature import Signature
-from dmc.syntax.errors import Error
 from dmc.tools.failures import UsageError
 
 Sizes = dict[str, int]

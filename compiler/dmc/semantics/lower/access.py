@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from dmc.diagnostics.errors import CompilerBug
 from dmc.dialects import arith, tensor
 from dmc.ir import DType, Value, dtype_of, shape_of
 from dmc.ir.location import Span
 from dmc.semantics import typed
 from dmc.semantics.lower.body import Body, register
 from dmc.semantics.lower.values import Array, Lowered, Record, Static, flatten, rebuild
-from dmc.syntax.errors import CompilerBug
 
 __all__ = ["update"]
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
+from dmc.diagnostics.diagnostic import Diagnostic, Label
+from dmc.diagnostics.errors import CompilerBug, Error, error
 from dmc.dialects import arith, tensor
 from dmc.ir import Block, Builder, DType, Location, TensorType, Value, shape_of
 from dmc.ir.location import Span
@@ -35,8 +37,6 @@ from dmc.semantics.types import (
     resolved,
 )
 from dmc.semantics.types import TensorType as Tensor
-from dmc.syntax.diagnostics import Diagnostic, Label
-from dmc.syntax.errors import CompilerBug, Error, error
 
 if TYPE_CHECKING:
     from dmc.semantics.lower.program import Lowering

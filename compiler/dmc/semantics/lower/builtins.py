@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from dmc.diagnostics.errors import CompilerBug
 from dmc.dialects import arith, random, tensor
 from dmc.dialects.arith import Direction
 from dmc.ir import DType, TensorType, Value, dtype_of, shape_of
@@ -13,7 +14,6 @@ from dmc.semantics.lower.elementwise import apply, broadcast, stop_gradient
 from dmc.semantics.lower.values import Array, Lowered, Record, Static, Tuple
 from dmc.semantics.sizes import Size
 from dmc.semantics.types import TensorType as Tensor
-from dmc.syntax.errors import CompilerBug
 
 
 def _builtin(body: Body, node: typed.Builtin) -> Lowered:

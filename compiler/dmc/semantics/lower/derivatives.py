@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from dmc.diagnostics.errors import CompilerBug
 from dmc.dialects import arith, autodiff, control, func, tensor
 from dmc.dialects.arith import Direction
 from dmc.ir import Block, Builder, DType, TensorType, Value, dtype_of, shape_of
@@ -29,7 +30,6 @@ from dmc.semantics.types import (
     leaves,
     pruned,
 )
-from dmc.syntax.errors import CompilerBug
 
 __all__ = ["derive"]
 

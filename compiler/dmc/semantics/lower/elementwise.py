@@ -5,6 +5,7 @@ from __future__ import annotations
 import math as pymath
 from collections.abc import Callable, Sequence
 
+from dmc.diagnostics.errors import CompilerBug
 from dmc.dialects import arith, autodiff, math, tensor
 from dmc.dialects.arith import Direction
 from dmc.ir import Builder, DType, Value, dtype_of, shape_of
@@ -13,7 +14,6 @@ from dmc.semantics.lower.body import Body, register
 from dmc.semantics.lower.values import Array, Lowered, Record, Static, Tuple
 from dmc.semantics.types import RecordType, StackType, children, gradient_type
 from dmc.semantics.types import TensorType as Tensor
-from dmc.syntax.errors import CompilerBug
 
 __all__ = ["apply", "broadcast", "combine", "convert", "stop_gradient"]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Sequence
 
+from dmc.diagnostics.errors import CompilerBug
 from dmc.dialects import func
 from dmc.ir import Value, dtype_of, shape_of
 from dmc.semantics import typed
@@ -35,7 +36,6 @@ from dmc.semantics.types import (
     gradient_type,
     pruned,
 )
-from dmc.syntax.errors import CompilerBug
 
 __all__ = ["call", "capture", "outline"]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from dmc.diagnostics.errors import CompilerBug
 from dmc.dialects import arith, control, random
 from dmc.ir import Block, Value
 from dmc.semantics.lower.body import Body
@@ -16,7 +17,6 @@ from dmc.semantics.types import (
     Type,
     children,
 )
-from dmc.syntax.errors import CompilerBug
 
 __all__ = ["build_model", "field_number"]
 

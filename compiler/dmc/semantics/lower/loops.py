@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from dmc.diagnostics.errors import CompilerBug
 from dmc.dialects import arith, control
 from dmc.dialects.arith import Direction
 from dmc.ir import Block, DType, TensorType, Value, shape_of
@@ -15,7 +16,6 @@ from dmc.semantics.lower.values import UNIT, Array, Lowered, Static, Tuple, flat
 from dmc.semantics.typed import Symbol
 from dmc.semantics.types import StackType, Type, pruned
 from dmc.semantics.types import TensorType as Tensor
-from dmc.syntax.errors import CompilerBug
 
 
 def _assign(body: Body, node: typed.Assign) -> Lowered:

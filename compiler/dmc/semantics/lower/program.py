@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from dmc.diagnostics.errors import CompilerBug
 from dmc.dialects import func
 from dmc.ir import Builder, FunctionType, Location, Module, SymbolRef, TensorType
 from dmc.ir import DType as IRDType
@@ -29,7 +30,6 @@ from dmc.semantics.types import (
     resolved,
 )
 from dmc.semantics.types import FunctionType as ArgumentType
-from dmc.syntax.errors import CompilerBug
 
 __all__ = ["Lowering", "leaf_type", "lower_function"]
 
@@ -45,7 +45,7 @@ def lower_function(program: Program, instance: Instance) -> Module:
     initializer of a model.
 
     Raises:
-        dmc.syntax.errors.Error: when the sizes of this instance make the program wrong.
+        dmc.diagnostics.errors.Error: when the sizes of this instance make the program wrong.
     """
     lowering = Lowering(program)
     owner, _, name = instance.reference.name.rpartition(".")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from dmc.diagnostics.errors import CompilerBug
 from dmc.dialects import func
 from dmc.ir import Value
 from dmc.semantics import typed
@@ -20,7 +21,6 @@ from dmc.semantics.types import (
     children,
     pruned,
 )
-from dmc.syntax.errors import CompilerBug
 
 __all__ = [
     "Array", "Function", "Lowered", "Pullback", "Record", "Static", "Tuple", "values_in",

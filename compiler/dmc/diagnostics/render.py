@@ -7,9 +7,9 @@ import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from dmc.diagnostics import source
+from dmc.diagnostics.diagnostic import Diagnostic, Label, Severity
 from dmc.ir.location import Span
-from dmc.syntax import source
-from dmc.syntax.diagnostics import Diagnostic, Label, Severity
 
 WIDEST_QUOTE = 160
 """Columns of a source line that are quoted; longer lines are cut around their marks."""

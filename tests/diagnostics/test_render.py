@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from dmc.diagnostics import errors, render, source
+from dmc.diagnostics.codes import FAMILIES
+from dmc.diagnostics.diagnostic import Diagnostic, Label, Severity
+from dmc.diagnostics.errors import CompilerBug, Error
+from dmc.diagnostics.source import SourceFile
 from dmc.ir.location import Span
-from dmc.syntax import errors, render, source
-from dmc.syntax.codes import FAMILIES
-from dmc.syntax.diagnostics import Diagnostic, Label, Severity
-from dmc.syntax.errors import CompilerBug, Error
-from dmc.syntax.source import SourceFile
 
 
 def at(file: str, line: int, start: int, end: int, text: str = "") -> Label:

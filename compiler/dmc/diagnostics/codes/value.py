@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dmc.syntax.codes.code import Code
+from dmc.diagnostics.codes.code import Code
 
 CODES: tuple[Code, ...] = (
     Code(

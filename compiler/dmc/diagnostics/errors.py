@@ -11,8 +11,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import ClassVar
 
-from dmc.syntax.diagnostics import Diagnostic, DiagnosticJson
-from dmc.syntax.render import render_all
+from dmc.diagnostics.diagnostic import Diagnostic, DiagnosticJson
+from dmc.diagnostics.render import render_all
 
 
 class Error(Exception):

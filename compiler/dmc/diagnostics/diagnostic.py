@@ -1,7 +1,7 @@
 """What the compiler has to say about a program: a fact, every cause marked, help to paste.
 
-Codes are `family.word`; the table behind them is `dmc.syntax.codes`. The text form is made by
-`dmc.syntax.render`; the exceptions that carry diagnostics are in `dmc.syntax.errors`.
+Codes are `family.word`; the table behind them is `dmc.diagnostics.codes`. The text form is made by
+`dmc.diagnostics.render`; the exceptions that carry diagnostics are in `dmc.diagnostics.errors`.
 """
 
 from __future__ import annotations

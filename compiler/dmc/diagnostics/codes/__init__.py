@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 import itertools
 
-from dmc.syntax.codes import (
+from dmc.diagnostics.codes import (
     call,
     checkpoint,
     feature,
@@ -26,7 +26,7 @@ from dmc.syntax.codes import (
     type,
     value,
 )
-from dmc.syntax.codes.code import Code, Language
+from dmc.diagnostics.codes.code import Code, Language
 
 __all__ = ["FAMILIES", "TABLE", "Code", "Language", "closest"]
 

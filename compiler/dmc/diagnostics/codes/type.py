@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dmc.syntax.codes.code import Code, Language
+from dmc.diagnostics.codes.code import Code, Language
 
 CODES: tuple[Code, ...] = (
     Code(

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import pytest
 
+from dmc.diagnostics import render, source
+from dmc.diagnostics.diagnostic import Diagnostic, Label
+from dmc.diagnostics.source import SourceFile
 from dmc.ir.location import Span
-from dmc.syntax import render, source
-from dmc.syntax.diagnostics import Diagnostic, Label
-from dmc.syntax.source import SourceFile
 
 
 @dataclass(frozen=True)
