@@ -16,7 +16,8 @@ import dmc_runtime
 from dmc.diagnostics.codes import FAMILIES, Code
 from dmc.diagnostics.source import SourceFile
 from dmc.ir import ArrayAttr, Operation, SymbolRef, TensorType
-from dmc.ir.operation import attribute, operand, operands, region, result
+from dmc.ir.declarations import attribute
+from dmc.ir.operation import operand, operands, region, result
 from dmc.ir.printer import Printer
 from dmc.semantics import prelude
 from dmc.syntax import ast

@@ -1,4 +1,4 @@
-"""Imports go downwards only: each layer of the compiler uses the layers above it in `LAYERS`."""
+"""Imports go one way: layers use those above them in `LAYERS`, and no modules each other."""
 
 import ast
 from collections.abc import Iterator
@@ -11,6 +11,7 @@ FOLDERS = {"dmc": "compiler", "dmc_runtime": "runtime", "dmc_grammar": "grammar"
 
 # In the order that data flows. A module may import its own layer and earlier ones.
 LAYERS = (
+    "version",
     "ir",
     "dialects",
     "diagnostics",
@@ -60,14 +61,68 @@ def imported(tree: ast.Module) -> Iterator[tuple[int, str]]:
 
 
 def layer(module: str) -> int:
-    """Position of a `dmc` module's layer; `dmc/__init__.py` stands after all of them.
-
-    Its version number alone is for everyone: importing `dmc` runs nothing else.
-    """
-    if module == "dmc.__version__":
-        return 0
+    """Position of a `dmc` module's layer; `dmc/__init__.py` stands after all of them."""
     parts = module.split(".")
     return LAYERS.index(parts[1]) if len(parts) > 1 and parts[1] in LAYERS else len(LAYERS)
+
+
+def imports(root: Path) -> dict[str, dict[str, int]]:
+    """For each module of the packages the modules of them that it imports, with the line.
+
+    Wherever the import stands: deferred into a function, or only for type checkers.
+    """
+    paths = {
+        ".".join(path.relative_to(root / folder).with_suffix("").parts).removesuffix(
+            ".__init__"
+        ): path
+        for package, folder in FOLDERS.items()
+        for path in sorted((root / folder / package).rglob("*.py"))
+    }
+    graph: dict[str, dict[str, int]] = {}
+    for module, path in paths.items():
+        found = graph[module] = {}
+        for line, name in imported(ast.parse(path.read_text(encoding="utf-8"))):
+            while name and name not in paths:  # `a.b.c` may be the name `c` of the module `a.b`
+                name = name.rpartition(".")[0]
+            if name and name != module:
+                found.setdefault(name, line)
+    return graph
+
+
+def cycles(graph: dict[str, dict[str, int]]) -> list[list[str]]:
+    """Modules that import each other, directly or through others."""
+    order: list[str] = []
+    seen: set[str] = set()
+
+    def finish(module: str) -> None:
+        seen.add(module)
+        for other in graph[module]:
+            if other not in seen:
+                finish(other)
+        order.append(module)
+
+    for module in graph:
+        if module not in seen:
+            finish(module)
+    importers: dict[str, list[str]] = {module: [] for module in graph}
+    for module, others in graph.items():
+        for other in others:
+            importers[other].append(module)
+    # Kosaraju: backwards from what finished last, each tree is a strong component.
+    found: list[list[str]] = []
+    seen.clear()
+    for module in reversed(order):
+        component: list[str] = []
+        pending = [module]
+        while pending:
+            at = pending.pop()
+            if at not in seen:
+                seen.add(at)
+                component.append(at)
+                pending += importers[at]
+        if len(component) > 1:
+            found.append(sorted(component))
+    return found
 
 
 def violations(root: Path) -> list[str]:
@@ -94,6 +149,22 @@ def violations(root: Path) -> list[str]:
 
 def test_imports_go_downwards() -> None:
     assert violations(ROOT) == []
+
+
+def test_no_module_imports_itself_through_others() -> None:
+    assert cycles(imports(ROOT)) == []
+
+
+def test_planted_cycles(tmp_path: Path) -> None:
+    folder = tmp_path / "compiler" / "dmc" / "ir"
+    folder.mkdir(parents=True)
+    (folder / "a.py").write_text("from dmc.ir.b import thing")
+    (folder / "b.py").write_text("def f():\n    from dmc.ir import c")
+    (folder / "c.py").write_text("if TYPE_CHECKING:\n    from dmc.ir.d import D")
+    (folder / "d.py").write_text("")
+    assert cycles(imports(tmp_path)) == []
+    (folder / "c.py").write_text("if TYPE_CHECKING:\n    from dmc.ir.a import A")
+    assert cycles(imports(tmp_path)) == [["dmc.ir.a", "dmc.ir.b", "dmc.ir.c"]]
 
 
 def test_every_folder_has_a_layer() -> None:

@@ -1,6 +1,6 @@
 """dmc compiles differentiable programs to native code.
 
-`import dmc` loads nothing but this file: each public name comes from `dmc.api` when it is first
+`import dmc` loads nothing but its version: each public name comes from `dmc.api` when it is first
 used, so the grammar and LLVM cost nothing until a program is checked or compiled.
 """
 
@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import importlib
 from typing import TYPE_CHECKING
+
+from dmc.version import VERSION
 
 if TYPE_CHECKING:
     from dmc.api import (
@@ -53,7 +55,7 @@ if TYPE_CHECKING:
         vjp,
     )
 
-__version__ = "0.1.0"
+__version__ = VERSION
 
 __all__ = [
     "CallError", "CheckpointError", "Compiled", "CompilerBug", "DTypeError", "DerivativeError",

@@ -11,6 +11,7 @@ import numpy as np
 from dmc.ir import Interpreter, Module
 from dmc.ir.types import DType
 from dmc.ir.verifier import verify
+from dmc.semantics import binding
 from dmc.semantics.lower import lower
 from dmc.semantics.modules import check_program, check_text
 from dmc.semantics.program import Program
@@ -89,7 +90,7 @@ def bind(
     sizes: Mapping[str, int] | None = None,
 ) -> Binding:
     described = {key: given(value) for key, value in arguments.items()}
-    return signature(program, name).bind(described, brackets, sizes)
+    return binding.bind(signature(program, name), described, brackets, sizes)
 
 
 def module(program: Program | str, name: str, **arguments: Any) -> Module:

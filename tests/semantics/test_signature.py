@@ -10,6 +10,7 @@ import pytest
 from dmc.diagnostics.errors import CallError, DTypeError, Error, ShapeError
 from dmc.ir import Interpreter
 from dmc.ir.types import DType
+from dmc.semantics.binding import bind as match
 from dmc.semantics.lower import lower
 from dmc.semantics.modules import check_text
 from dmc.semantics.program import Program
@@ -161,7 +162,7 @@ fn half[K](x: f64[K]) -> f64[K] = 0.5 * x
         "f": GivenFunction(FunctionReference("m", "half")),
         "x": GivenArray(DType.F64, (3,)),
     }
-    binding = signature(program, "twice").bind(described)
+    binding = match(signature(program, "twice"), described)
     assert [leaf.name for leaf in binding.arguments] == ["x"]
     (value,) = Interpreter(lower(program, binding)).call("twice", [np.arange(3.0)])
     assert np.allclose(value, np.arange(3) / 4)
@@ -181,9 +182,9 @@ def test_init_takes_a_key_and_sizes_by_name() -> None:
     init = signature(program, "MLP.init")
     assert str(init) == "fn MLP.init[I, H, O](key: Key, rate: f32 = 0.1) -> MLP[I, H, O]"
     key = GivenArray(DType.I64, ())
-    binding = init.bind({"key": key}, sizes={"I": 4, "H": 5, "O": 3})
+    binding = match(init, {"key": key}, sizes={"I": 4, "H": 5, "O": 3})
     assert str(binding.result) == "MLP[4, 5, 3]"
     with pytest.raises(CallError, match="O is not known"):
-        init.bind({"key": key}, sizes={"I": 4, "H": 5})
+        match(init, {"key": key}, sizes={"I": 4, "H": 5})
     with pytest.raises(CallError, match="there is no size `Q`"):
-        init.bind({"key": key}, sizes={"Q": 4})
+        match(init, {"key": key}, sizes={"Q": 4})

@@ -8,11 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from dmc.api.check import GradientCheck, check_grads
     from dmc.api.compiled import Compiled
-    from dmc.api.donation import donate
-    from dmc.api.function import Function
-    from dmc.api.loading import load, loads
-    from dmc.api.module import Module
-    from dmc.api.operators import (
+    from dmc.api.differentiate import (
         grad,
         hessian,
         hvp,
@@ -21,6 +17,10 @@ if TYPE_CHECKING:
         value_and_grad,
         vjp,
     )
+    from dmc.api.donation import donate
+    from dmc.api.function import Function
+    from dmc.api.loading import load, loads
+    from dmc.api.module import Module
     from dmc.api.storage import restore, save
     from dmc.diagnostics.errors import (
         CallError,
@@ -62,7 +62,7 @@ _HOMES: dict[str, str] = {
     "key": "dmc_runtime.keys",
     "split": "dmc_runtime.keys",
     "fold": "dmc_runtime.keys",
-    **dict.fromkeys(_OPERATORS, "dmc.api.operators"),
+    **dict.fromkeys(_OPERATORS, "dmc.api.differentiate"),
     "check_grads": "dmc.api.check",
     "GradientCheck": "dmc.api.check",
     "donate": "dmc.api.donation",

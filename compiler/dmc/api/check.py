@@ -10,8 +10,9 @@ from typing import Any, cast
 import numpy as np
 
 from dmc.api.conversion import PythonValue, refuse
+from dmc.api.differentiate import jvp, value_and_grad
 from dmc.api.function import Function
-from dmc.api.operators import Wrt, jvp, value_and_grad
+from dmc.api.operators import Wrt
 from dmc.diagnostics.diagnostic import Diagnostic, Label
 from dmc.diagnostics.errors import error
 from dmc_runtime.records import Leaf, Tree, TreeDef, tree_flatten, tree_paths, tree_unflatten

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, SupportsIndex, cast
+from typing import Any, SupportsIndex, cast
 
 import numpy as np
 
@@ -15,12 +15,11 @@ from dmc.api.donation import Donated
 from dmc.api.entry import apply
 from dmc.api.operators import Operator
 from dmc.api.placeholders import describe, placeholders, size_names
+from dmc.api.program import LoadedProgram
 from dmc.ir.types import DType
+from dmc.semantics.binding import bind
 from dmc.semantics.signature import FunctionReference, Given, Parameter, Signature
 from dmc.semantics.types import FunctionType, GenericKind
-
-if TYPE_CHECKING:
-    from dmc.api.module import LoadedProgram
 
 Values = dict[str, PythonValue]
 Bracket = SupportsIndex | type[np.generic] | np.dtype[Any]
@@ -180,7 +179,7 @@ class Function:
     def _compile(
         self, described: Mapping[str, Given], given: _Given
     ) -> tuple[Compiled, tuple[str, ...]]:
-        binding = self.checked.bind(described, self._brackets, given.sizes)
+        binding = bind(self.checked, described, self._brackets, given.sizes)
         for parameter in binding.parameters:
             if isinstance(parameter.type, FunctionType):
                 self._require_function(parameter, parameter.type, given.values[parameter.name])
@@ -206,7 +205,7 @@ class Function:
                 name: describe(type_, self.checked, parameter.name, parameter.span)
                 for name, type_ in zip(names, declared.parameters, strict=False)
             }
-            result = value.checked.bind(arguments).result
+            result = bind(value.checked, arguments).result
             if str(result) == str(declared.result):
                 return
             given = f"one that gives {result}"

@@ -15,11 +15,10 @@ def load(path: str | os.PathLike[str]) -> Module:
 
     Raises dmc.Error with every mistake found, each marked in the source.
     """
-    from dmc.api.module import LoadedProgram, Module
+    from dmc.api.module import open_program
     from dmc.semantics.modules import check_program
 
-    program = check_program(path)
-    return Module(LoadedProgram(program), program.main)
+    return open_program(check_program(path))
 
 
 def loads(text: str, name: str = "m.dm", folder: str | os.PathLike[str] = ".") -> Module:
@@ -27,8 +26,7 @@ def loads(text: str, name: str = "m.dm", folder: str | os.PathLike[str] = ".") -
 
     What it imports is looked up in `folder`, then in the library.
     """
-    from dmc.api.module import LoadedProgram, Module
+    from dmc.api.module import open_program
     from dmc.semantics.modules import check_text
 
-    program = check_text(text, name, Path(folder))
-    return Module(LoadedProgram(program), program.main)
+    return open_program(check_text(text, name, Path(folder)))

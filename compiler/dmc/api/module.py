@@ -6,14 +6,14 @@ import difflib
 from typing import Any
 
 from dmc.api.conversion import Describer, PythonValue, refuse
-from dmc.api.entry import Entry, is_several
 from dmc.api.function import Function, Method
 from dmc.api.marshal import Marshal, Take, sizes_of
+from dmc.api.program import LoadedProgram
 from dmc.api.records import Classes, record_in
 from dmc.ir.types import Array, DType
 from dmc.semantics.binding import record_of
 from dmc.semantics.program import FunctionDeclaration, Program, SourceModule
-from dmc.semantics.signature import Binding, GivenArray
+from dmc.semantics.signature import GivenArray
 from dmc.semantics.types import (
     FieldDeclaration,
     GenericKind,
@@ -76,47 +76,32 @@ class Module:
         return f"<dm module {self.__name__}: {', '.join(self.__dir__())}>"
 
 
-class LoadedProgram:
-    """A checked program with the Python classes of its records."""
+def open_program(program: Program) -> Module:
+    """The main module of a checked program, with Python classes for all of its records."""
+    loaded = LoadedProgram(program)
+    for module in program.modules.values():
+        for declaration in module.records.values():
+            _make_class(loaded, declaration)
+    return Module(loaded, program.main)
 
-    def __init__(self, program: Program) -> None:
-        self.program = program
-        self.classes = Classes()
-        for module in program.modules.values():
-            for declaration in module.records.values():
-                self._make_class(declaration)
 
-    def lower(self, binding: Binding) -> Entry:
-        """The tensor-level IR of one instance of a function."""
-        # Checking a program needs nothing of the lower half of the compiler.
-        from dmc.dialects import func
-        from dmc.semantics.lower import lower
-
-        module = lower(self.program, binding)
-        entry = next(f for f in func.functions(module) if not f.is_private)
-        parameters = tuple((p.name, p.type) for p in binding.parameters)
-        result, signature = binding.result, binding.signature
-        return Entry(
-            module, entry, parameters, result, is_several(result), signature.name, signature.span
-        )
-
-    def _make_class(self, declaration: RecordDeclaration) -> None:
-        if declaration in self.classes:
-            return
-        for entry in declaration.fields:
-            held = record_in(entry.type)
-            if held is not None:
-                self._make_class(held)
-        members: dict[str, Any] = {}
-        body = self.program.modules[declaration.module].models.get(declaration)
-        if body is not None:
-            members["init"] = Function(self, body.init_signature)
-            for name, method in body.methods.items():
-                members[name] = Method(Function(self, method.signature))
-            if "forward" in members:
-                members["__call__"] = _call_forward
-        check = _checker(declaration, self.classes, members.get("init"))
-        self.classes.make(declaration, check, members)
+def _make_class(loaded: LoadedProgram, declaration: RecordDeclaration) -> None:
+    if declaration in loaded.classes:
+        return
+    for entry in declaration.fields:
+        held = record_in(entry.type)
+        if held is not None:
+            _make_class(loaded, held)
+    members: dict[str, Any] = {}
+    body = loaded.program.modules[declaration.module].models.get(declaration)
+    if body is not None:
+        members["init"] = Function(loaded, body.init_signature)
+        for name, method in body.methods.items():
+            members[name] = Method(Function(loaded, method.signature))
+        if "forward" in members:
+            members["__call__"] = _call_forward
+    check = _checker(declaration, loaded.classes, members.get("init"))
+    loaded.classes.make(declaration, check, members)
 
 
 def _call_forward(record: Any, *arguments: PythonValue, **named: PythonValue) -> PythonValue:

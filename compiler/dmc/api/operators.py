@@ -1,13 +1,8 @@
-"""Differentiation operators: functions to functions with the same parameters."""
+"""The differentiation operators as data: which one, in what."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
-
-if TYPE_CHECKING:
-    from dmc.api.function import Function
 
 Wrt = str | tuple[str, ...] | None
 """What to differentiate in: a parameter, a dotted path into one, or a tuple of them.
@@ -47,87 +42,3 @@ class Jacobian:
 
 
 Operator = Gradient | Pushforward | Pullback | Jacobian
-
-
-def grad(f: Function, wrt: Wrt = None) -> Function:
-    """The gradient of `f`, which returns a float, or a tuple whose first component is one.
-
-    With a tuple the result is `(gradient, rest)`.
-    """
-    return _function(f, "grad").derived(Gradient(wrt))
-
-
-def value_and_grad(f: Function, wrt: Wrt = None) -> Function:
-    """The result of `f` and its gradient: `(value, gradient)`."""
-    return _function(f, "value_and_grad").derived(Gradient(wrt, with_value=True))
-
-
-def jvp(f: Function, along: Any, wrt: Wrt = None) -> Function:
-    """The result of `f` and its derivative along a direction: `(y, dy)` (forward mode).
-
-    `along` has the structure and shapes of the gradient.
-    """
-    return _function(f, "jvp").derived(Pushforward(wrt), along)
-
-
-def hvp(f: Function, along: Any, wrt: Wrt = None) -> Function:
-    """The Hessian of `f` times a vector, forward over reverse."""
-    gradient = _function(f, "hvp").derived(Gradient(wrt))
-    return gradient.derived(Pushforward(wrt, with_value=False), along)
-
-
-def jacobian(f: Function, wrt: Wrt = None) -> Function:
-    """The Jacobian of an array-valued `f`: a gradient with the axes of the result in front."""
-    return _function(f, "jacobian").derived(Jacobian(wrt))
-
-
-def hessian(f: Function, wrt: Wrt = None) -> Function:
-    """The Hessian of `f` in one array parameter."""
-    return _function(f, "hessian").derived(Gradient(wrt)).derived(Jacobian(wrt))
-
-
-class Vjp:
-    """The result of a function together with the pullback of cotangents (reverse mode)."""
-
-    def __init__(self, f: Function, wrt: Wrt) -> None:
-        self._value = f
-        self._pull = f.derived(Pullback(wrt))
-        self.__doc__ = f.__doc__
-
-    def __call__(self, *arguments: Any, **named: Any) -> tuple[Any, Pulled]:
-        """Run the function: `(y, pull)`."""
-        return self._value(*arguments, **named), Pulled(self._pull, arguments, named)
-
-
-class Pulled:
-    """`pull(dy)`: the gradient to which the cotangent `dy` of the result is pulled back.
-
-    Each call runs the function forward again, in the same native call as the reverse pass.
-    """
-
-    def __init__(self, pull: Function, arguments: Sequence[Any], named: Mapping[str, Any]) -> None:
-        self._pull = pull
-        self._arguments = arguments
-        self._named = named
-
-    def __call__(self, cotangent: Any) -> Any:
-        return self._pull.with_extra(cotangent)(*self._arguments, **self._named)
-
-
-def vjp(f: Function, wrt: Wrt = None) -> Vjp:
-    """A function that gives `(y, pull)`; `pull(dy)` is a gradient."""
-    return Vjp(_function(f, "vjp"), wrt)
-
-
-def _function(f: object, operator: str) -> Function:
-    from dmc.api.function import Function
-
-    if isinstance(f, Function):
-        return f
-    from dmc.diagnostics.diagnostic import Diagnostic
-    from dmc.diagnostics.errors import error
-
-    name = cast("str | None", getattr(f, "__name__", None))
-    kind = f"`{name}`, a Python function" if name else f"a {type(f).__name__}"
-    title = f"`dmc.{operator}` takes a function of a loaded program, not {kind}"
-    raise error(Diagnostic("call.value", title, at_call=True))

@@ -8,26 +8,26 @@ from dmc.ir.attributes import (
     DenseElements,
     SymbolRef,
 )
-from dmc.ir.builder import Builder
-from dmc.ir.errors import PassFailure, VerifyError
-from dmc.ir.interpreter import Interpreter
+from dmc.ir.cost import Cost
+from dmc.ir.declarations import Trait, attribute, int_tuple
 from dmc.ir.location import UNKNOWN, Location, Span
 from dmc.ir.module import Module
 from dmc.ir.operation import (
+    Batched,
     Block,
+    Builder,
+    Interpreter,
     Operation,
     Region,
     RuleMissing,
-    Trait,
     Value,
-    attribute,
-    int_tuple,
+    VerifyError,
     operand,
     operands,
     region,
     result,
 )
-from dmc.ir.rules import Batched, Cost
+from dmc.ir.passes import PassFailure
 from dmc.ir.types import (
     Array,
     DType,

@@ -1,4 +1,4 @@
-"""SSA values, operations, blocks and regions.
+"""SSA values, operations, blocks and regions; what builds and what runs them.
 
 The structure is MLIR's (https://mlir.llvm.org/docs/LangRef/), with one simplification: control
 flow is structured, so a region is exactly one block.
@@ -7,18 +7,20 @@ flow is structured, so a region is exactly one block.
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar, cast, overload
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import ClassVar, Protocol, TypeVar, cast, overload
 
-from dmc.ir.attributes import Attribute
-from dmc.ir.errors import VerifyError
+import numpy as np
+
+from dmc.ir.attributes import Attribute, SymbolRef
+from dmc.ir.cost import Cost
+from dmc.ir.declarations import Trait, attribute
 from dmc.ir.location import UNKNOWN, Location
-from dmc.ir.types import Array, Type
+from dmc.ir.types import Array, Type, conforms
 
-if TYPE_CHECKING:
-    from dmc.ir.builder import Builder
-    from dmc.ir.interpreter import Interpreter
-    from dmc.ir.rules import Batched, Cost
+OpT = TypeVar("OpT", bound="Operation")
 
 
 class Value:
@@ -64,21 +66,6 @@ class Value:
         return f"<%{self.name or '?'}: {self.type}>"
 
 
-class Trait(enum.Enum):
-    """Facts about every operation of a class that passes may rely on."""
-
-    TERMINATOR = "ends its block"
-    ELEMENTWISE = "same shape for all operands and results; one element depends on one element"
-    COMMUTATIVE = "the operands may be swapped"
-    CONSTANT = "its result is the attribute `value`"
-    EFFECT = "writes memory: neither removed when unused nor merged nor moved"
-    READS_MEMORY = "its result depends on memory: not merged or moved across writes"
-    INTEGER_VALUED = "its results carry no derivative"
-
-
-AttrT = TypeVar("AttrT")
-
-
 class operand:
     """Declares the next operand of an operation class; reads as a `Value`."""
 
@@ -119,46 +106,6 @@ class result:
     def __get__(self, op: Operation, owner: type[Operation]) -> Value: ...
     def __get__(self, op: Operation | None, owner: type[Operation]) -> Value | result:
         return self if op is None else op.results[self.index]
-
-
-class attribute(Generic[AttrT]):
-    """Declares an attribute: `axis = attribute(int)`; an enum is stored as its string value.
-
-    With a default the attribute may be left out where the operation is created.
-    """
-
-    def __init__(self, kind: type[AttrT], default: Attribute | None = None) -> None:
-        self.kind = kind
-        self.default = default
-        self.name = ""
-
-    def __set_name__(self, owner: type[Operation], name: str) -> None:
-        self.name = name
-
-    def accepts(self, value: Attribute) -> bool:
-        """Whether `value` may be stored: it is of the declared kind, or the value of a member."""
-        if isinstance(self.kind, enum.EnumType):
-            members = cast("Iterable[enum.Enum]", self.kind)
-            return any(value == member.value for member in members)
-        return isinstance(value, self.kind) and isinstance(value, bool) == (self.kind is bool)
-
-    @overload
-    def __get__(self, op: None, owner: type[Operation]) -> attribute[AttrT]: ...
-    @overload
-    def __get__(self, op: Operation, owner: type[Operation]) -> AttrT: ...
-    def __get__(self, op: Operation | None, owner: type[Operation]) -> AttrT | attribute[AttrT]:
-        if op is None:
-            return self
-        value = op.attributes[self.name]
-        if isinstance(self.kind, enum.EnumType):
-            return cast(AttrT, self.kind(value))
-        return cast(AttrT, value)
-
-
-def int_tuple(default: tuple[int, ...] | None = None) -> attribute[tuple[int, ...]]:
-    """Declares an attribute that is a tuple of integers, such as axes or sizes."""
-    kind = cast("type[tuple[int, ...]]", tuple)
-    return attribute(kind, default)
 
 
 class region:
@@ -386,7 +333,7 @@ class Operation:
         raise RuleMissing(self, "adjoint")
 
     def batch(self, builder: Builder, operands: Sequence[Batched]) -> Sequence[Batched]:
-        """The operation over map axes that lead its operands (see `dmc.ir.rules.Batched`)."""
+        """The operation over map axes that lead its operands (see `Batched`)."""
         raise RuleMissing(self, "batch")
 
     def cost(self) -> Cost:
@@ -395,6 +342,16 @@ class Operation:
 
     def __repr__(self) -> str:
         return f"<{self.name} at {self.location.span}>"
+
+
+class VerifyError(Exception):
+    """An operation breaks constraint `number` of its class (0: a rule of the IR itself)."""
+
+    def __init__(self, op: Operation, number: int, message: str) -> None:
+        super().__init__(f"{op.name} (C{number}): {message}")
+        self.op = op
+        self.number = number
+        self.message = message
 
 
 class RuleMissing(Exception):
@@ -523,3 +480,112 @@ class Region:
 
         visit(self.block)
         return list(found)
+
+
+class Builder:
+    """Inserts operations before `before` (at the end of `block` when it is None).
+
+    An operation without a location gets the builder's, and the code in its regions its own.
+    """
+
+    def __init__(
+        self, block: Block, before: Operation | None = None, location: Location = UNKNOWN
+    ) -> None:
+        self.block = block
+        self.before = before
+        self.location = location
+
+    @staticmethod
+    def ahead_of(op: Operation) -> Builder:
+        """Inserts in front of `op`, at its location. Raises ValueError if `op` is detached."""
+        if op.parent is None:
+            raise ValueError(f"{op.name} is in no block")
+        return Builder(op.parent, op, op.location)
+
+    def insert(self, op: OpT) -> OpT:
+        if op.location is UNKNOWN:
+            op.location = self.location
+        if op.regions:
+            for inner in op.walk():
+                if inner.location is UNKNOWN:
+                    inner.location = op.location
+        self.block.insert(op, self.before)
+        return op
+
+    @contextmanager
+    def at(self, location: Location) -> Generator[None]:
+        """Use `location` for what is built inside the `with` block."""
+        outer, self.location = self.location, location
+        try:
+            yield
+        finally:
+            self.location = outer
+
+
+@dataclass(frozen=True, slots=True)
+class Batched:
+    """A value inside a `control.map`, made whole outside it.
+
+    `axes` are the map axes the value depends on, ascending; they lead the shape of `value`, in
+    that order. A value with no axes is the same at every point (and so was hoisted).
+    """
+
+    value: Value
+    axes: tuple[int, ...] = ()
+
+
+class SymbolTable(Protocol):
+    """Where functions are looked up by name: the module."""
+
+    def lookup(self, symbol: str | SymbolRef) -> Operation:
+        """Raises KeyError when there is no such operation."""
+        ...
+
+
+class InterpreterError(Exception):
+    """An operation produced a value that is not of its declared type."""
+
+
+class Interpreter:
+    """The reference interpreter: slow, obviously right, the same for every level of IR.
+
+    Each operation says in `evaluate` what it computes on NumPy arrays; here is only the walk.
+    Scalars are 0-d arrays, memrefs are writable views. `module` may be None when no calls are run.
+    """
+
+    def __init__(self, module: SymbolTable | None = None) -> None:
+        self.module = module
+        self.values: dict[Value, Array] = {}
+
+    def call(self, symbol: str, arguments: Sequence[Array]) -> list[Array]:
+        """Run the function named `symbol`. Raises KeyError when the module lacks it."""
+        if self.module is None:
+            raise KeyError(symbol)
+        function = self.module.lookup(symbol)
+        frame, self.values = self.values, {}
+        try:
+            return self.run_block(function.regions[0].block, arguments)
+        finally:
+            self.values = frame
+
+    def run_block(self, block: Block, arguments: Sequence[Array]) -> list[Array]:
+        """Run `block`; the operands of its terminator are the result."""
+        for arg, array in zip(block.args, arguments, strict=True):
+            self.values[arg] = np.asarray(array)
+        terminator = block.terminator
+        for op in block:
+            if op is terminator:
+                break
+            self.run(op)
+        return [self.values[value] for value in terminator.operands]
+
+    def run(self, op: Operation) -> None:
+        """Run one operation whose operands have values. Raises InterpreterError on a wrong type."""
+        with np.errstate(all="ignore"):
+            outputs = op.evaluate([self.values[value] for value in op.operands], self)
+        for value, output in zip(op.results, outputs, strict=True):
+            array = np.asarray(output)
+            if not conforms(array, value.type):
+                given = f"{array.dtype}{list(array.shape)}"
+                raise InterpreterError(f"{op.name} gave {given} for {value.type}")
+            self.values[value] = array

@@ -18,10 +18,9 @@ from lark.exceptions import UnexpectedInput, UnexpectedToken
 import dmc_grammar
 from dmc.ir import literals
 from dmc.ir.attributes import AffineMap, ArrayAttr, Attribute, DenseElements, SymbolRef
-from dmc.ir.errors import VerifyError
 from dmc.ir.location import UNKNOWN, Location, Span
 from dmc.ir.module import Module
-from dmc.ir.operation import Block, Operation, Region, Value
+from dmc.ir.operation import Block, Operation, Region, Value, VerifyError
 from dmc.ir.types import FunctionType, Type
 
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, get_type_hints
 
-from dmc.ir.errors import PassFailure
 from dmc.ir.module import Module
 from dmc.ir.printer import print_module
 from dmc.ir.verifier import verify
@@ -47,6 +46,16 @@ class Pass:
 
 def _print_option(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+class PassFailure(Exception):
+    """A pass raised, or left IR that does not verify; `reproducer` holds the IR it was given."""
+
+    def __init__(self, pass_name: str, cause: Exception, reproducer: Path | None) -> None:
+        where = f"; its input is in {reproducer}" if reproducer else ""
+        super().__init__(f"pass {pass_name} failed: {type(cause).__name__}: {cause}{where}")
+        self.pass_name = pass_name
+        self.reproducer = reproducer
 
 
 class PipelineError(ValueError):

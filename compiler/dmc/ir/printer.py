@@ -23,9 +23,10 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from dmc.ir.attributes import AffineMap, ArrayAttr, Attribute, DenseElements, SymbolRef
+from dmc.ir.declarations import Trait
 from dmc.ir.location import Location, Span
 from dmc.ir.module import Module
-from dmc.ir.operation import Block, Operation, Region, Trait, Value
+from dmc.ir.operation import Block, Operation, Region, Value
 from dmc.ir.types import Array, DType, FunctionType, ScalarType, Type, VectorType
 
 _INDENT = "  "

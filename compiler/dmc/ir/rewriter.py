@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from dmc.ir.builder import Builder
-from dmc.ir.operation import Operation, Value
+from dmc.ir.operation import Builder, Operation, Value
 
 Pattern = Callable[[Operation, Builder], Sequence[Value] | None]
 """Given an operation and a builder in front of it: replacements for its results, or None."""

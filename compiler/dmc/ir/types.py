@@ -198,3 +198,15 @@ def with_dtype(type_: Type, dtype: DType) -> Type:
             return VectorType(shape, dtype)
         case _:
             raise TypeError(f"{type_} has no element type to replace")
+
+
+def conforms(array: Array, type_: Type) -> bool:
+    """Whether a computed array may stand for a value of the type."""
+    match type_:
+        case ScalarType(dtype):
+            shape: tuple[int, ...] = ()
+        case ShapedType(shape, dtype):
+            pass
+        case _:
+            return True
+    return array.shape == shape and (dtype is DType.BF16 or array.dtype == dtype.numpy)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dmc.ir.errors import VerifyError
-from dmc.ir.operation import Block, Operation, Trait, Value
+from dmc.ir.declarations import Trait
+from dmc.ir.operation import Block, Operation, Value, VerifyError
 
 
 def verify(root: Operation) -> None:

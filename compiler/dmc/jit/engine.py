@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING, TypeVar
 import llvmlite
 import llvmlite.binding as llvm
 
-from dmc import __version__
 from dmc.diagnostics.diagnostic import Diagnostic
 from dmc.diagnostics.errors import CompilerBug, error
 from dmc.jit.cache import ObjectCache, default_directory, digest
 from dmc.jit.processors import available
 from dmc.jit.target import ENVIRONMENT_VARIABLE, Target, default
+from dmc.version import VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -189,7 +189,7 @@ def _library() -> ctypes.CDLL:
 @cache
 def _versions() -> str:
     numbers = ".".join(map(str, llvm.llvm_version_info))
-    return f"dmc {__version__} llvmlite {llvmlite.__version__} llvm {numbers}"
+    return f"dmc {VERSION} llvmlite {llvmlite.__version__} llvm {numbers}"
 
 
 @cache

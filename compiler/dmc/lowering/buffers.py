@@ -6,8 +6,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 
 from dmc.dialects import loop
-from dmc.ir.builder import Builder
-from dmc.ir.operation import Block, Value
+from dmc.ir.operation import Block, Builder, Value
 from dmc.ir.types import DType, MemRefType
 from dmc.lowering.loop_builder import LoopBuilder
 

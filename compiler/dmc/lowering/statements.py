@@ -9,7 +9,8 @@ from typing import TypeAlias
 from dmc.diagnostics.errors import CompilerBug
 from dmc.dialects import arith, func, kernel, loop
 from dmc.ir.attributes import DenseElements
-from dmc.ir.operation import Block, Operation, Trait, Value
+from dmc.ir.declarations import Trait
+from dmc.ir.operation import Block, Operation, Value
 from dmc.ir.types import DType, MemRefType, ScalarType, TensorType
 from dmc.lowering.buffers import Buffers
 from dmc.lowering.kernels import EMIT, PRODUCER, KernelFunctions

@@ -43,7 +43,18 @@ def bind(
     brackets: Sequence[int | DType] = (),
     sizes: Mapping[str, int] | None = None,
 ) -> Binding:
-    """See `Signature.bind`."""
+    """Match a call with a signature.
+
+    Args:
+        signature: what is called.
+        arguments: what is given for each parameter, by name; those left out take defaults.
+        brackets: generic arguments from the first, as in `simulate[200]`; not for packs.
+        sizes: generic arguments by name, as in `MLP.init(key, I=784, …)`.
+
+    Raises:
+        dmc.diagnostics.errors.Error: a `ShapeError`, `DTypeError` or `CallError` with one
+            diagnostic, marked `at_call`, such as `loss: y has N = 99 but x has N = 100`.
+    """
     solver = Solver(signature.name, signature.span)
     for name in arguments:
         if signature.parameter(name) is None:

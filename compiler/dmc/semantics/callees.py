@@ -239,7 +239,7 @@ def _user_value(
 ) -> typed.Node:
     if not declaration.is_sound or declaration.result is None:
         raise Stop
-    if declaration.node.mutable:
+    if declaration.is_mutable:
         raise context.unsupported("passing a `mut fn` as a value", span)
     if context.function is not None:
         context.function.calls.append((declaration, span))

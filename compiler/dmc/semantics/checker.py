@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from dmc.diagnostics.report import Diagnostics
 from dmc.semantics import prelude
 from dmc.semantics.agreement import expect
 from dmc.semantics.builders import check_bounds
-from dmc.semantics.context import Context, Diagnostics, Scope, Stop
+from dmc.semantics.context import Context, Scope, Stop
 from dmc.semantics.declarations import (
     collect,
     function_scope,

@@ -6,9 +6,8 @@ import difflib
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
-from dmc.diagnostics.diagnostic import Diagnostic, Label
+from dmc.diagnostics.report import Diagnostics
 from dmc.ir.location import Span
 from dmc.ir.types import DType
 from dmc.semantics import typed
@@ -34,15 +33,12 @@ from dmc.semantics.types import (
     TensorType,
     Type,
 )
+from dmc.semantics.zero import DerivativeRequest
 from dmc.syntax import ast, foreign
-
-if TYPE_CHECKING:
-    from dmc.semantics.zero import DerivativeRequest
 
 __all__ = [
     "BoundsCheck",
     "Context",
-    "Diagnostics",
     "Evidence",
     "IndexInfo",
     "Poison",
@@ -60,27 +56,6 @@ class Poison:
     """A name whose declaration had an error: its uses say nothing more."""
 
     span: Span
-
-
-class Diagnostics:
-    """Collects what is wrong, each fact once."""
-
-    def __init__(self) -> None:
-        self.found: list[Diagnostic] = []
-
-    def report(
-        self,
-        code: str,
-        title: str,
-        span: Span,
-        text: str = "",
-        also: Sequence[tuple[Span, str]] = (),
-        help: Sequence[str] = (),
-    ) -> None:
-        labels = tuple(Label(where, what) for where, what in also)
-        new = Diagnostic(code, title, Label(span, text), labels, (), tuple(help))
-        if new not in self.found:
-            self.found.append(new)
 
 
 class Scope:

@@ -53,7 +53,7 @@ def collect(context: Context) -> None:
     for node in module.file.declarations:
         match node:
             case ast.FnDecl():
-                function = FunctionDeclaration(node, module, None)
+                function = FunctionDeclaration.declare(node, module)
                 if _enter(context, node.name, function):
                     module.functions[node.name.text] = function
             case ast.StructDecl() | ast.ModelDecl():
@@ -333,7 +333,7 @@ def resolve_signatures(context: Context) -> None:
                     "name.duplicate", f"`{name}` is declared twice", member.name.span
                 )
                 continue
-            model.methods[name] = FunctionDeclaration(member, context.module, record)
+            model.methods[name] = FunctionDeclaration.declare(member, context.module, record)
         model.is_sound = True
         for method in model.methods.values():
             _resolve_signature(context, method, model)

@@ -7,10 +7,11 @@ from pathlib import Path
 
 from dmc.diagnostics.diagnostic import Diagnostic, Label
 from dmc.diagnostics.errors import raise_all
+from dmc.diagnostics.report import Diagnostics
 from dmc.diagnostics.source import SourceFile
 from dmc.ir.location import Span
 from dmc.semantics.checker import check_module
-from dmc.semantics.context import Diagnostics, Poison
+from dmc.semantics.context import Poison
 from dmc.semantics.library import library
 from dmc.semantics.program import ModelBody, Program, SourceModule
 from dmc.semantics.types import RecordDeclaration

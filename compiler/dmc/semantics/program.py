@@ -11,7 +11,7 @@ from dmc.ir.location import Span
 from dmc.semantics.requirements import Requirement
 from dmc.semantics.signature import Default, FunctionReference, Parameter, Signature
 from dmc.semantics.sizes import Facts, Size
-from dmc.semantics.typed import BindPattern, Node, Symbol
+from dmc.semantics.typed import DeclaredFunction, Node, Symbol
 from dmc.semantics.types import (
     FieldDeclaration,
     Generic,
@@ -19,12 +19,11 @@ from dmc.semantics.types import (
     RecordDeclaration,
     Role,
     TupleType,
-    Type,
 )
 from dmc.syntax import ast
 
 __all__ = [
-    "Constant", "DerivativeRule", "ElementEntity", "Entity", "FieldEntity", "FunctionDeclaration",
+    "Constant", "ElementEntity", "Entity", "FieldEntity", "FunctionDeclaration",
     "Initializer", "ModelBody", "PackEntity", "Program", "RecordEntity", "SizeEntity",
     "SourceModule", "default_of",
 ]  # fmt: skip
@@ -86,57 +85,37 @@ class Constant:
 
 
 @dataclass(eq=False, slots=True)
-class DerivativeRule:
-    """A `jvp` or `vjp` of a `derivative`: the names it sees and its value, of type `result`."""
-
-    inputs: tuple[Symbol, ...]
-    output: BindPattern
-    vectors: tuple[Symbol, ...]
-    body: Node
-    result: Type
-
-
-@dataclass(eq=False, slots=True)
-class FunctionDeclaration:
-    """A function or method. `body` and `defaults` are filled in when its body is checked.
+class FunctionDeclaration(DeclaredFunction):
+    """A function or method, and what its checking needs. Made by `declare`.
 
     `is_sound` is False when the signature had errors: then its body is not checked, and calls of it
     say nothing more.
     """
 
-    node: ast.FnDecl
-    module: SourceModule
-    owner: RecordDeclaration | None
+    node: ast.FnDecl = field(kw_only=True)
+    module: SourceModule = field(kw_only=True)
+    owner: RecordDeclaration | None = field(kw_only=True)
     generics: tuple[Generic, ...] = ()
-    parameters: tuple[Parameter, ...] = ()
-    result: Type | None = None
     requirements: tuple[Requirement, ...] = ()
     facts: Facts = field(default_factory=Facts)
-    symbols: tuple[Symbol, ...] = ()
-    self_symbol: Symbol | None = None
     bare: dict[RecordDeclaration, tuple[Size, ...]] = field(
         default_factory=dict[RecordDeclaration, tuple[Size, ...]]
     )
-    defaults: tuple[Node | None, ...] = ()
-    body: Node | None = None
     is_sound: bool = False
-    rules: dict[str, DerivativeRule] = field(default_factory=dict[str, DerivativeRule])
     calls: list[tuple[FunctionDeclaration, Span]] = field(
         default_factory=list[tuple["FunctionDeclaration", Span]]
     )
 
-    @property
-    def name(self) -> str:
-        return self.node.name.text
-
-    @property
-    def span(self) -> Span:
-        return self.node.name.span
-
-    @property
-    def reference(self) -> FunctionReference:
-        name = f"{self.owner.name}.{self.name}" if self.owner is not None else self.name
-        return FunctionReference(self.module.name, name)
+    @staticmethod
+    def declare(
+        node: ast.FnDecl, module: SourceModule, owner: RecordDeclaration | None = None
+    ) -> FunctionDeclaration:
+        """The declaration before its signature is resolved."""
+        name = f"{owner.name}.{node.name.text}" if owner is not None else node.name.text
+        reference = FunctionReference(module.name, name)
+        return FunctionDeclaration(
+            reference, node.name.span, node.mutable, node=node, module=module, owner=owner
+        )
 
     @property
     def signature(self) -> Signature:
@@ -154,7 +133,7 @@ class FunctionDeclaration:
             parameters = (receiver, *parameters)
             generics = (*self.generics, *self.owner.generics)
         requirements, result = self.requirements, self.result
-        if self.self_symbol is not None and self.node.mutable:
+        if self.self_symbol is not None and self.is_mutable:
             result = TupleType((result, self.self_symbol.type))
         if self.owner is not None:
             requirements = (*self.owner.requirements, *requirements)
@@ -166,7 +145,7 @@ class FunctionDeclaration:
             self.span,
             requirements,
             self.node.doc,
-            self.node.mutable,
+            self.is_mutable,
         )
 
 

@@ -8,9 +8,9 @@ from dmc.semantics import typed
 from dmc.semantics.agreement import expect
 from dmc.semantics.context import Context, Stop
 from dmc.semantics.declarations import function_scope
-from dmc.semantics.program import DerivativeRule, FunctionDeclaration
+from dmc.semantics.program import FunctionDeclaration
 from dmc.semantics.statements import bind_pattern
-from dmc.semantics.typed import Symbol, SymbolKind
+from dmc.semantics.typed import DerivativeRule, Symbol, SymbolKind
 from dmc.semantics.types import (
     FunctionType,
     TupleType,

@@ -1,11 +1,11 @@
 """What a function takes and gives, for callers outside the language.
 
 A `Signature` describes parameters and result as types whose leaves are the arrays that cross the
-boundary. `Signature.bind` matches it with the dtypes and shapes of an actual call: it solves the
-sizes, checks `requires` once, and says which arrays the compiled function takes, in order. Nothing
-here touches data.
+boundary. `dmc.semantics.binding.bind` matches it with the dtypes and shapes of an actual call: it
+solves the sizes, checks `requires` once, and says which arrays the compiled function takes, in
+order. Nothing here touches data.
 
-    binding = signature.bind({"p": GivenRecord(...), "x": GivenArray(DType.F64, (100, 3)), ...})
+    binding = bind(signature, {"p": GivenRecord(...), "x": GivenArray(DType.F64, (100, 3)), ...})
     binding.instance    # hashable: which compiled copy of the function this call needs
     binding.arguments   # the leaves to pass, flattened, with the dtype of each
     binding.result      # concrete type; `leaves(binding.result)` are the arrays that come back
@@ -14,7 +14,6 @@ here touches data.
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from dmc.ir.location import Span
@@ -104,29 +103,6 @@ class Signature:
         return f"fn {self.name}{generics}({parameters}) -> {self.result}" + (
             f" requires {clauses}" if clauses else ""
         )
-
-    def bind(
-        self,
-        arguments: Mapping[str, Given],
-        brackets: Sequence[int | DType] = (),
-        sizes: Mapping[str, int] | None = None,
-    ) -> Binding:
-        """Match a call with the signature.
-
-        Args:
-            arguments: what is given for each parameter, by name; those left out take defaults.
-                default.
-            brackets: generic arguments from the first, as in `simulate[200]`; not for packs.
-            sizes: generic arguments by name, as in `MLP.init(key, I=784, …)`.
-
-        Raises:
-            dmc.diagnostics.errors.Error: a `ShapeError`, `DTypeError` or `CallError` with one
-                diagnostic, marked `at_call`, such as `loss: y has N = 99 but x has N = 100`.
-        """
-        # The solver is the only user of inference; importing it here keeps this file a description.
-        from dmc.semantics.binding import bind
-
-        return bind(self, arguments, brackets, sizes or {})
 
 
 def _generic_text(generic: Generic) -> str:

@@ -374,7 +374,7 @@ def _state_place(context: Context, entity: FieldEntity, span: Span) -> typed.Pla
             "assigned here",
             [(entity.span, "declared here")],
         )
-    if context.self_symbol is None or function is None or not function.node.mutable:
+    if context.self_symbol is None or function is None or not function.is_mutable:
         where = [(function.span, "not a `mut fn`")] if function is not None else []
         raise context.fail(
             "state.function",

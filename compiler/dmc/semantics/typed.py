@@ -11,10 +11,10 @@ from __future__ import annotations
 import dataclasses
 import enum
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
 
 from dmc.ir.location import Span
+from dmc.semantics.signature import FunctionReference, Parameter
 from dmc.semantics.sizes import Size
 from dmc.semantics.types import (
     Element,
@@ -23,10 +23,6 @@ from dmc.semantics.types import (
     Shape,
     Type,
 )
-
-if TYPE_CHECKING:
-    from dmc.semantics.program import FunctionDeclaration
-
 
 # ---- names ------------------------------------------------------------------------------------
 
@@ -355,10 +351,46 @@ class While(Node):
 
 
 @dataclass(eq=False, slots=True)
+class DerivativeRule:
+    """A `jvp` or `vjp` of a `derivative`: the names it sees and its value, of type `result`."""
+
+    inputs: tuple[Symbol, ...]
+    output: BindPattern
+    vectors: tuple[Symbol, ...]
+    body: Node
+    result: Type
+
+
+@dataclass(eq=False, slots=True)
+class DeclaredFunction:
+    """A declared function or method, as those see it that call, differentiate or lower it.
+
+    `body` and `defaults` are filled in when the body is checked. `is_mutable` when it is a
+    `mut fn`, which also gives the updated receiver.
+    """
+
+    reference: FunctionReference
+    span: Span
+    is_mutable: bool
+    parameters: tuple[Parameter, ...] = ()
+    result: Type | None = None
+    symbols: tuple[Symbol, ...] = ()
+    self_symbol: Symbol | None = None
+    defaults: tuple[Node | None, ...] = ()
+    body: Node | None = None
+    rules: dict[str, DerivativeRule] = field(default_factory=dict[str, DerivativeRule])
+
+    @property
+    def name(self) -> str:
+        """As it was declared: of the method `MLP.forward`, `forward`."""
+        return self.reference.name.rpartition(".")[2]
+
+
+@dataclass(eq=False, slots=True)
 class UserFunction:
     """A declared function or method with its generic arguments in terms of the caller."""
 
-    declaration: FunctionDeclaration
+    declaration: DeclaredFunction
     generics: Mapping[str, GenericValue]
     receiver: Node | None = None
 

@@ -125,7 +125,7 @@ def call_user(
     _prove_requirements(context, declaration, substitution, span)
     callee = typed.UserFunction(declaration, matcher.values, handle.receiver)
     updates = None
-    if declaration.node.mutable and handle.receiver is not None:
+    if declaration.is_mutable and handle.receiver is not None:
         updates = _updated_place(context, declaration, handle.receiver, span)
     result = substitution.type(declaration.result)
     return typed.Call(result, span, callee, tuple(values), updates)

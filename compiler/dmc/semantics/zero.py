@@ -6,12 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from dmc.diagnostics import source
+from dmc.diagnostics.report import Diagnostics
 from dmc.ir.location import Span
 from dmc.ir.types import DType
 from dmc.semantics import typed
-from dmc.semantics.context import Diagnostics
-from dmc.semantics.program import FunctionDeclaration
-from dmc.semantics.typed import Reduction, Symbol
+from dmc.semantics.typed import DeclaredFunction, Reduction, Symbol
 from dmc.semantics.types import TensorType, pruned, resolved
 
 __all__ = ["DerivativeRequest", "check_zero"]
@@ -21,7 +20,7 @@ __all__ = ["DerivativeRequest", "check_zero"]
 class DerivativeRequest:
     """An operator applied to a declared function, in the parameters at `positions`."""
 
-    function: FunctionDeclaration
+    function: DeclaredFunction
     positions: tuple[int, ...]
     span: Span
 
@@ -64,7 +63,7 @@ def check_zero(request: DerivativeRequest, diagnostics: Diagnostics) -> None:
         )
 
 
-def _help(declaration: FunctionDeclaration, blocker: typed.Node) -> str:
+def _help(declaration: DeclaredFunction, blocker: typed.Node) -> str:
     if isinstance(blocker, typed.Reduce) and blocker.reduction is Reduction.ARGMAX:
         scores = _quote(blocker.operand)
         for node in typed.walk(declaration.body):
@@ -82,7 +81,7 @@ def _quote(node: typed.Node) -> str:
 
 
 def _function(
-    declaration: FunctionDeclaration, parameters: Mapping[Symbol, _Flow], depth: int
+    declaration: DeclaredFunction, parameters: Mapping[Symbol, _Flow], depth: int
 ) -> _Flow:
     if declaration.body is None or declaration.rules or depth == 0:
         return _SMOOTH

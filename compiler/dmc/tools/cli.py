@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NoReturn, Protocol
 
-from dmc import __version__
+from dmc.version import VERSION
 
 USAGE, INTERRUPTED = 2, 130
 
@@ -113,7 +113,7 @@ def build_parser(chosen: str | None) -> argparse.ArgumentParser:
         epilog="`dmc COMMAND --help` shows how to use a command, by example.",
         allow_abbrev=False,
     )
-    parser.add_argument("--version", action="version", version=f"dmc {__version__}")
+    parser.add_argument("--version", action="version", version=f"dmc {VERSION}")
     commands = parser.add_subparsers(
         title="commands", metavar="COMMAND", dest="command", required=True, parser_class=Parser
     )

@@ -14,6 +14,7 @@ from dmc.api.loading import load
 from dmc.api.module import Module
 from dmc.api.placeholders import placeholders, size_names, sizes_in
 from dmc.diagnostics.errors import Error
+from dmc.semantics.binding import bind
 from dmc.semantics.signature import Signature
 from dmc.tools.failures import UsageError
 
@@ -120,7 +121,7 @@ def _first_that_fits(
         sizes = {**known, **proposal}
         try:
             given = placeholders(signature, {}, {}, sizes)
-            signature.bind(given, (), {n: v for n, v in sizes.items() if n in own})
+            bind(signature, given, (), {n: v for n, v in sizes.items() if n in own})
         except Error:
             continue
         return proposal

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from dmc.api.operators import Wrt, value_and_grad
+from dmc.api.differentiate import value_and_grad
+from dmc.api.operators import Wrt
 from dmc.tools.arguments import add_arguments, prepare
 from dmc.tools.functions import find
 from dmc.tools.values import show, write

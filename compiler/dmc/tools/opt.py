@@ -11,7 +11,7 @@ from pathlib import Path
 
 from dmc import transforms
 from dmc.driver import run_textual
-from dmc.ir.errors import VerifyError
+from dmc.ir.operation import VerifyError
 from dmc.ir.parser import IRSyntaxError
 from dmc.ir.passes import Pass, PipelineError
 from dmc.syntax.files import decode

@@ -19,12 +19,13 @@ from dmc.dialects.kernel.scalar import (
     run_scalars,
 )
 from dmc.ir.attributes import AffineMap, ArrayAttr
-from dmc.ir.operation import Block, Value, attribute, int_tuple, operands, region
-from dmc.ir.rules import Cost
+from dmc.ir.cost import Cost
+from dmc.ir.declarations import attribute, int_tuple
+from dmc.ir.operation import Block, Value, operands, region
 from dmc.ir.types import Array, DType, ShapedType, TensorType, Type, dtype_of
 
 if TYPE_CHECKING:
-    from dmc.ir.interpreter import Interpreter
+    from dmc.ir.operation import Interpreter
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dmc.dialects.kernel.scalar import element_type, is_scalar_integer
-from dmc.ir.operation import Operation, attribute, int_tuple, operand, operands, result
-from dmc.ir.rules import Cost
+from dmc.ir.cost import Cost
+from dmc.ir.declarations import attribute, int_tuple
+from dmc.ir.operation import Operation, operand, operands, result
 from dmc.ir.types import Array, ShapedType, TensorType, Type, dtype_of, shape_of
 
 if TYPE_CHECKING:
-    from dmc.ir.interpreter import Interpreter
+    from dmc.ir.operation import Interpreter
 
 
 class UpdateWindow(Operation):

@@ -18,12 +18,13 @@ from dmc.dialects.kernel.scalar import (
     read_through,
     run_scalars,
 )
-from dmc.ir.operation import Operation, attribute, operand, operands, region, result
-from dmc.ir.rules import Cost
+from dmc.ir.cost import Cost
+from dmc.ir.declarations import attribute
+from dmc.ir.operation import Operation, operand, operands, region, result
 from dmc.ir.types import Array, DType, ShapedType, TensorType, Type, dtype_of, shape_of
 
 if TYPE_CHECKING:
-    from dmc.ir.interpreter import Interpreter
+    from dmc.ir.operation import Interpreter
 
 
 class Scatter(Structured):

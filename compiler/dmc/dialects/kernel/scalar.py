@@ -8,22 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dmc.ir.attributes import AffineMap, ArrayAttr
-from dmc.ir.operation import (
-    Block,
-    Operation,
-    Trait,
-    Value,
-    attribute,
-    int_tuple,
-    operand,
-    operands,
-    result,
-)
-from dmc.ir.rules import Cost
+from dmc.ir.cost import Cost
+from dmc.ir.declarations import Trait, attribute, int_tuple
+from dmc.ir.operation import Block, Operation, Value, operand, operands, result
 from dmc.ir.types import Array, DType, ShapedType, TensorType, Type, dtype_of, shape_of
 
 if TYPE_CHECKING:
-    from dmc.ir.interpreter import Interpreter
+    from dmc.ir.operation import Interpreter
 
 COMBINERS: dict[str, np.ufunc] = {
     "add": np.add,

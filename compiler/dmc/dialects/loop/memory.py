@@ -13,9 +13,8 @@ import numpy as np
 
 from dmc.dialects.loop.structure import INDEX
 from dmc.ir.attributes import AffineMap, DenseElements
-from dmc.ir.errors import VerifyError
-from dmc.ir.interpreter import Interpreter
-from dmc.ir.operation import Operation, Trait, Value, attribute, operand, operands
+from dmc.ir.declarations import Trait, attribute
+from dmc.ir.operation import Interpreter, Operation, Value, VerifyError, operand, operands
 from dmc.ir.types import Array, DType, MemRefType, ScalarType, Type, VectorType
 
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from dmc.ir.attributes import SymbolRef
-from dmc.ir.interpreter import Interpreter
-from dmc.ir.operation import Block, Operation, Trait, Value, attribute, operand, operands, region
+from dmc.ir.declarations import Trait, attribute
+from dmc.ir.operation import Block, Interpreter, Operation, Value, operand, operands, region
 from dmc.ir.types import Array, DType, MemRefType, ScalarType, Type, VectorType
 
 INDEX = ScalarType(DType.I64)

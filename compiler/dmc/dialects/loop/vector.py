@@ -7,9 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from dmc.dialects.loop.structure import INDEX
-from dmc.ir.errors import VerifyError
-from dmc.ir.interpreter import Interpreter
-from dmc.ir.operation import Operation, Trait, Value, attribute, int_tuple, operand
+from dmc.ir.declarations import Trait, attribute, int_tuple
+from dmc.ir.operation import Interpreter, Operation, Value, VerifyError, operand
 from dmc.ir.types import Array, DType, ScalarType, Type, VectorType, dtype_of
 
 

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from dmc.dialects import arith, kernel
 from dmc.dialects.loop import strides_of
 from dmc.ir.attributes import DenseElements
-from dmc.ir.operation import Block, Operation, Trait, Value
+from dmc.ir.declarations import Trait
+from dmc.ir.operation import Block, Operation, Value
 from dmc.ir.types import DType, MemRefType, ScalarType, VectorType, dtype_of
 from dmc.lowering.loop_builder import (
     Linear,

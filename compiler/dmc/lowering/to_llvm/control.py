@@ -5,17 +5,18 @@ from __future__ import annotations
 from llvmlite import ir
 
 from dmc.dialects import loop
-from dmc.ir.operation import Operation, Trait, Value
+from dmc.ir.declarations import Trait
+from dmc.ir.operation import Operation, Value
 from dmc.ir.types import MemRefType
-from dmc.lowering.to_llvm.function import FunctionLowering
-from dmc.lowering.to_llvm.module import PARALLEL_FOR, ModuleLowering, Table
+from dmc.lowering.to_llvm.function import FunctionLowering, Table
+from dmc.lowering.to_llvm.module import PARALLEL_FOR, ModuleLowering
 from dmc.lowering.to_llvm.types import I8, I32, I64, POINTER, VOID, integer, llvm_type
 
 
-def lower_function(owner: ModuleLowering, op: loop.Func) -> None:
-    """Write the body of `op` into its LLVM function."""
+def lower_function(owner: ModuleLowering, op: loop.Func, table: Table) -> None:
+    """Write the body of `op` into its LLVM function, each operation as `table` says."""
     function = owner.functions[op.sym_name]
-    lowering = FunctionLowering(owner, function)
+    lowering = FunctionLowering(owner, function, table)
     if op.private:
         *arguments, lowering.scratch = function.args
     else:
@@ -167,7 +168,7 @@ def _parallel(f: FunctionLowering, op: Operation) -> None:
     run = f.owner.external(PARALLEL_FOR, VOID, [POINTER, POINTER, I64])
     f.builder.call(run, [task, context, integer(op.tasks)])
 
-    inner = FunctionLowering(f.owner, task)
+    inner = FunctionLowering(f.owner, task, f.table)
     pointer, number, worker = task.args
     b = inner.builder
     loaded = [b.load(_field(b, pointer, context_type, i), typ=v.type) for i, v in enumerate(values)]

@@ -10,8 +10,7 @@ from dmc.dialects import arith, math
 from dmc.ir.operation import Operation
 from dmc.ir.types import DType, Type, dtype_of
 from dmc.lowering import vector_math
-from dmc.lowering.to_llvm.function import FunctionLowering
-from dmc.lowering.to_llvm.module import Table
+from dmc.lowering.to_llvm.function import FunctionLowering, Table
 from dmc.lowering.to_llvm.types import lanes_of, llvm_type, splat
 
 Emit = Callable[[FunctionLowering, Operation, list[ir.Value]], ir.Value]

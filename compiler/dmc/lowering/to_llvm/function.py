@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
+from typing import TypeAlias
 
 from llvmlite import ir
 
-from dmc.ir.operation import Block, Operation, Trait, Value
+from dmc.ir.declarations import Trait
+from dmc.ir.operation import Block, Operation, Value
 from dmc.lowering.to_llvm.module import ModuleLowering, aligned
 from dmc.lowering.to_llvm.types import I8, integer, splat
+
+Table: TypeAlias = "dict[type[Operation], Callable[[FunctionLowering, Operation], None]]"
+"""How operations are lowered, by class."""
 
 
 class FunctionLowering:
@@ -18,9 +23,10 @@ class FunctionLowering:
     `scratch` is the address of the private memory not yet taken.
     """
 
-    def __init__(self, owner: ModuleLowering, function: ir.Function) -> None:
+    def __init__(self, owner: ModuleLowering, function: ir.Function, table: Table) -> None:
         self.owner = owner
         self.machine = owner.machine
+        self.table = table
         self.function = function
         self.entry = function.append_basic_block("entry")
         self.builder = ir.IRBuilder(self.entry)
@@ -51,7 +57,7 @@ class FunctionLowering:
     def operation(self, op: Operation) -> None:
         if op.has(Trait.CONSTANT):
             return
-        lower = self.owner.table.get(type(op))
+        lower = self.table.get(type(op))
         if lower is None:
             raise ValueError(f"{op.name} cannot be lowered to LLVM")
         lower(self, op)

@@ -13,7 +13,8 @@ from dmc.lowering.to_llvm.vector import VECTOR
 
 def lower_module(module: Module, machine: Machine) -> Lowered:
     """The LLVM IR of a module of `loop.func`. Raises UnsupportedType for f16 and bf16."""
-    lowering = ModuleLowering(module, machine, {**CONTROL, **MEMORY, **VECTOR, **ELEMENTWISE})
+    lowering = ModuleLowering(module, machine)
+    table = {**CONTROL, **MEMORY, **VECTOR, **ELEMENTWISE}
     for op in lowering.sources.values():
-        lower_function(lowering, op)
+        lower_function(lowering, op, table)
     return Lowered(lowering.llvm, lowering.arena_bytes, lowering.scratch_bytes)

@@ -8,8 +8,7 @@ from dmc.dialects import loop
 from dmc.dialects.loop.memory import Access, Lanes
 from dmc.ir.operation import Operation, Value
 from dmc.ir.types import DType, MemRefType
-from dmc.lowering.to_llvm.function import FunctionLowering
-from dmc.lowering.to_llvm.module import Table
+from dmc.lowering.to_llvm.function import FunctionLowering, Table
 from dmc.lowering.to_llvm.types import (
     I1,
     I8,

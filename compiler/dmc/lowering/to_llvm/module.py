@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from llvmlite import ir
@@ -12,16 +10,9 @@ from llvmlite import ir
 from dmc.dialects import loop
 from dmc.ir.attributes import DenseElements
 from dmc.ir.module import Module
-from dmc.ir.operation import Operation
 from dmc.ir.types import MemRefType
 from dmc.lowering.machine import Machine
 from dmc.lowering.to_llvm.types import I8, I32, I64, POINTER, VOID, llvm_type
-
-if TYPE_CHECKING:
-    from dmc.lowering.to_llvm.function import FunctionLowering
-
-Table: TypeAlias = "dict[type[Operation], Callable[[FunctionLowering, Operation], None]]"
-"""How operations are lowered, by class."""
 
 PARALLEL_FOR = "dmc_parallel_for"
 """`void (task function, ctx, i64 tasks)` of the thread pool; it returns when all tasks are done.
@@ -111,9 +102,8 @@ def _inside(owner: loop.Func | loop.Parallel) -> list[object]:
 class ModuleLowering:
     """State shared by the functions of one module."""
 
-    def __init__(self, module: Module, machine: Machine, table: Table) -> None:
+    def __init__(self, module: Module, machine: Machine) -> None:
         self.machine = machine
-        self.table = table
         self.llvm = ir.Module(name="dmc")
         self.sizes = ScratchSizes(module)
         self.functions: dict[str, ir.Function] = {}

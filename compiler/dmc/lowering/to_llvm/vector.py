@@ -7,8 +7,7 @@ from llvmlite import ir
 from dmc.dialects import loop
 from dmc.ir.operation import Operation, Value
 from dmc.ir.types import dtype_of
-from dmc.lowering.to_llvm.function import FunctionLowering
-from dmc.lowering.to_llvm.module import Table
+from dmc.lowering.to_llvm.function import FunctionLowering, Table
 from dmc.lowering.to_llvm.types import (
     I32,
     I64,

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from dmc.diagnostics.diagnostic import Diagnostic, Label
 from dmc.diagnostics.errors import CompilerBug, Error, error
-from dmc.dialects import arith, tensor
-from dmc.ir import Block, Builder, DType, Location, TensorType, Value, shape_of
+from dmc.dialects import arith, func, tensor
+from dmc.ir import Block, Builder, DType, Location, Module, TensorType, Value, shape_of
 from dmc.ir.location import Span
 from dmc.semantics import typed
 from dmc.semantics.lower.values import (
@@ -21,8 +21,9 @@ from dmc.semantics.lower.values import (
     flatten,
     rebuild,
 )
+from dmc.semantics.program import Program
 from dmc.semantics.sizes import Size
-from dmc.semantics.typed import Symbol
+from dmc.semantics.typed import DeclaredFunction, Symbol
 from dmc.semantics.types import (
     Element,
     KeyType,
@@ -38,10 +39,21 @@ from dmc.semantics.types import (
 )
 from dmc.semantics.types import TensorType as Tensor
 
-if TYPE_CHECKING:
-    from dmc.semantics.lower.program import Lowering
+__all__ = ["Body", "Surroundings"]
 
-__all__ = ["Body"]
+
+class Surroundings(Protocol):
+    """What a body needs of the module that it is lowered into."""
+
+    @property
+    def program(self) -> Program: ...
+
+    @property
+    def module(self) -> Module: ...
+
+    def instance(self, declaration: DeclaredFunction, substitution: Substitution) -> func.Func:
+        """The function of the module for these generic arguments."""
+        ...
 
 
 class Body:
@@ -49,7 +61,7 @@ class Body:
 
     def __init__(
         self,
-        lowering: Lowering,
+        lowering: Surroundings,
         builder: Builder,
         substitution: Substitution,
         environment: dict[Symbol, Lowered],

@@ -10,7 +10,7 @@ from dmc.dialects.arith import Direction
 from dmc.ir import Block, Builder, DType, TensorType, Value, dtype_of, shape_of
 from dmc.semantics import typed
 from dmc.semantics.lower.body import Body, register
-from dmc.semantics.lower.functions import outline
+from dmc.semantics.lower.functions import outline, register_call
 from dmc.semantics.lower.values import (
     Array,
     Lowered,
@@ -30,8 +30,6 @@ from dmc.semantics.types import (
     leaves,
     pruned,
 )
-
-__all__ = ["derive"]
 
 
 class _Problem:
@@ -134,7 +132,7 @@ def _trained(value: Lowered) -> list[int]:
 # ---- operators --------------------------------------------------------------------------------
 
 
-def derive(
+def _derive(
     body: Body,
     derived: typed.Derived,
     arguments: Sequence[Lowered | None],
@@ -327,4 +325,5 @@ def _hvp(body: Body, problem: _Problem, derived: typed.Derived, type_: Type) -> 
     return rebuild(type_, iter([tangents[i] for i in problem.order]))
 
 
+register_call(typed.Derived, _derive)
 register(typed.Pull, _pull)

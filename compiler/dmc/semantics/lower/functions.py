@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 from dmc.diagnostics.errors import CompilerBug
 from dmc.dialects import func
@@ -25,8 +26,7 @@ from dmc.semantics.lower.values import (
     rebuild,
     values_in,
 )
-from dmc.semantics.program import FunctionDeclaration
-from dmc.semantics.typed import Callee, Symbol
+from dmc.semantics.typed import Callee, DeclaredFunction, Symbol
 from dmc.semantics.types import (
     GenericValue,
     Substitution,
@@ -37,7 +37,7 @@ from dmc.semantics.types import (
     pruned,
 )
 
-__all__ = ["call", "capture", "outline"]
+__all__ = ["call", "capture", "outline", "register_call"]
 
 
 def capture(body: Body, callee: Callee) -> Lowered:
@@ -100,30 +100,50 @@ def _call(body: Body, node: typed.Call) -> Lowered:
     return result
 
 
+CallRule = Callable[["Body", Any, "Sequence[Lowered | None]", typed.Node], Lowered]
+_CALLS: dict[type[Callee], CallRule] = {}
+
+
+def register_call(kind: type[Callee], rule: CallRule) -> None:
+    """Say how calls of a kind of function are lowered."""
+    _CALLS[kind] = rule
+
+
 def call(
     body: Body, callee: Callee, arguments: Sequence[Lowered | None], node: typed.Node
 ) -> Lowered:
     """A call with lowered arguments; None takes the default."""
-    match callee:
-        case typed.UserFunction():
-            return _call_user(body, callee, arguments)
-        case typed.LocalFunction(symbol=symbol):
-            function = body.environment[symbol]
-            assert isinstance(function, Function)
-            return call_function(body, function, arguments, node)
-        case typed.Lambda(parameters=parameters, body=inner):
-            scope = _nested(body, dict(body.environment), body.substitution)
-            for parameter, argument in zip(parameters, arguments, strict=True):
-                assert argument is not None
-                scope.assign(parameter, argument)
-            return scope.value(inner)
-        case typed.PreludeFunction(name=name):
-            return apply(body, name, [a for a in arguments if a is not None])
-        case typed.Derived():
-            # The operators outline the function they are given, with what is in this file.
-            from dmc.semantics.lower.derivatives import derive
+    return _CALLS[type(callee)](body, callee, arguments, node)
 
-            return derive(body, callee, arguments, node)
+
+def _call_local(
+    body: Body,
+    callee: typed.LocalFunction,
+    arguments: Sequence[Lowered | None],
+    node: typed.Node,
+) -> Lowered:
+    function = body.environment[callee.symbol]
+    assert isinstance(function, Function)
+    return call_function(body, function, arguments, node)
+
+
+def _call_lambda(
+    body: Body, callee: typed.Lambda, arguments: Sequence[Lowered | None], node: typed.Node
+) -> Lowered:
+    scope = _nested(body, dict(body.environment), body.substitution)
+    for parameter, argument in zip(callee.parameters, arguments, strict=True):
+        assert argument is not None
+        scope.assign(parameter, argument)
+    return scope.value(callee.body)
+
+
+def _call_prelude(
+    body: Body,
+    callee: typed.PreludeFunction,
+    arguments: Sequence[Lowered | None],
+    node: typed.Node,
+) -> Lowered:
+    return apply(body, callee.name, [a for a in arguments if a is not None])
 
 
 def call_function(
@@ -148,7 +168,10 @@ def concrete(substitution: Substitution, values: dict[str, GenericValue]) -> Sub
 
 
 def _call_user(
-    body: Body, callee: typed.UserFunction, arguments: Sequence[Lowered | None]
+    body: Body,
+    callee: typed.UserFunction,
+    arguments: Sequence[Lowered | None],
+    node: typed.Node,
 ) -> Lowered:
     declaration = callee.declaration
     substitution = concrete(body.substitution, dict(callee.generics))
@@ -164,18 +187,18 @@ def _call_user(
     return rebuild(result_type(declaration, substitution), iter(results))
 
 
-def result_type(declaration: FunctionDeclaration, substitution: Substitution) -> Type:
+def result_type(declaration: DeclaredFunction, substitution: Substitution) -> Type:
     """What an instance gives: for a `mut fn` its result and the updated receiver."""
     assert declaration.result is not None
     result = substitution.type(declaration.result)
-    if declaration.node.mutable and declaration.self_symbol is not None:
+    if declaration.is_mutable and declaration.self_symbol is not None:
         return TupleType((result, substitution.type(declaration.self_symbol.type)))
     return result
 
 
 def complete(
     body: Body,
-    declaration: FunctionDeclaration,
+    declaration: DeclaredFunction,
     substitution: Substitution,
     arguments: Sequence[Lowered | None],
     receiver: Lowered | None,
@@ -200,7 +223,7 @@ def complete(
 
 def inline(
     body: Body,
-    declaration: FunctionDeclaration,
+    declaration: DeclaredFunction,
     substitution: Substitution,
     arguments: Sequence[Lowered],
     receiver: Lowered | None,
@@ -215,7 +238,7 @@ def inline(
     assert declaration.result is not None
     value = scope.lower(declaration.body)
     value = scope.materialize(value, substitution.type(declaration.result))
-    if declaration.node.mutable and declaration.self_symbol is not None:
+    if declaration.is_mutable and declaration.self_symbol is not None:
         return Tuple((value, scope.environment[declaration.self_symbol]))
     return value
 
@@ -335,6 +358,10 @@ def _map(body: Body, function: typed.Lambda, trees: Sequence[Lowered]) -> Lowere
     return result
 
 
+register_call(typed.UserFunction, _call_user)
+register_call(typed.LocalFunction, _call_local)
+register_call(typed.Lambda, _call_lambda)
+register_call(typed.PreludeFunction, _call_prelude)
 register(typed.Call, _call)
 register(typed.FunctionValue, _function_value)
 register(typed.MapLeaves, _map_leaves)

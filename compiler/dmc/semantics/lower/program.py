@@ -15,9 +15,10 @@ from dmc.semantics.lower.body import Body
 from dmc.semantics.lower.functions import inline, result_type
 from dmc.semantics.lower.initial import build_model
 from dmc.semantics.lower.values import Array, Function, Lowered, flatten, rebuild
-from dmc.semantics.program import DerivativeRule, FunctionDeclaration, Program
+from dmc.semantics.program import Program
 from dmc.semantics.signature import FunctionReference, Instance
 from dmc.semantics.sizes import Size
+from dmc.semantics.typed import DeclaredFunction, DerivativeRule
 from dmc.semantics.types import (
     DType,
     KeyType,
@@ -76,10 +77,10 @@ class Lowering:
     def __init__(self, program: Program) -> None:
         self.program = program
         self.module = Module.empty()
-        self._instances: dict[tuple[FunctionDeclaration, str], func.Func] = {}
+        self._instances: dict[tuple[DeclaredFunction, str], func.Func] = {}
         self._pending: list[Callable[[], None]] = []
 
-    def instance(self, declaration: FunctionDeclaration, substitution: Substitution) -> func.Func:
+    def instance(self, declaration: DeclaredFunction, substitution: Substitution) -> func.Func:
         """The function for these generic arguments; its body is lowered by `finish`.
 
         Calls need its type only, so chains of calls do not nest.
@@ -118,7 +119,7 @@ class Lowering:
 
     def _declare(
         self,
-        declaration: FunctionDeclaration,
+        declaration: DeclaredFunction,
         substitution: Substitution,
         absent: frozenset[str],
         private: bool,
@@ -146,7 +147,7 @@ class Lowering:
 
     def _fill(
         self,
-        declaration: FunctionDeclaration,
+        declaration: DeclaredFunction,
         substitution: Substitution,
         function: func.Func,
         builder: Builder,
@@ -180,7 +181,7 @@ class Lowering:
 
     def _rule(
         self,
-        declaration: FunctionDeclaration,
+        declaration: DeclaredFunction,
         name: str,
         rule: DerivativeRule,
         substitution: Substitution,
@@ -212,14 +213,13 @@ class Lowering:
 
     def _function(
         self,
-        declaration: FunctionDeclaration,
+        declaration: DeclaredFunction,
         name: str,
         reference: FunctionReference,
         substitution: Substitution,
     ) -> Lowered:
         """A function given from outside for a parameter of function type."""
-        parameter = declaration.signature.parameter(name)
-        assert parameter is not None
+        parameter = next(p for p in declaration.parameters if p.name == name)
         wanted = substitution.type(parameter.type)
         assert isinstance(wanted, ArgumentType)
         given = self.program.function(reference)

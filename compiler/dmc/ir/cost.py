@@ -1,22 +1,8 @@
-"""What the rules of operations exchange: batched values and costs."""
+"""What executing an operation costs."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-
-from dmc.ir.operation import Value
-
-
-@dataclass(frozen=True, slots=True)
-class Batched:
-    """A value inside a `control.map`, made whole outside it.
-
-    `axes` are the map axes the value depends on, ascending; they lead the shape of `value`, in
-    that order. A value with no axes is the same at every point (and so was hoisted).
-    """
-
-    value: Value
-    axes: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,30 @@
+"""A checked program, as its functions use it."""
+
+from __future__ import annotations
+
+from dmc.api.entry import Entry, is_several
+from dmc.api.records import Classes
+from dmc.semantics.program import Program
+from dmc.semantics.signature import Binding
+
+
+class LoadedProgram:
+    """A checked program with the Python classes of its records, which `open_program` makes."""
+
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        self.classes = Classes()
+
+    def lower(self, binding: Binding) -> Entry:
+        """The tensor-level IR of one instance of a function."""
+        # Checking a program needs nothing of the lower half of the compiler.
+        from dmc.dialects import func
+        from dmc.semantics.lower import lower
+
+        module = lower(self.program, binding)
+        entry = next(f for f in func.functions(module) if not f.is_private)
+        parameters = tuple((p.name, p.type) for p in binding.parameters)
+        result, signature = binding.result, binding.signature
+        return Entry(
+            module, entry, parameters, result, is_several(result), signature.name, signature.span
+        )

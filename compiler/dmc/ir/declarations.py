@@ -1,0 +1,69 @@
+"""What a class of operations declares besides operands, results and regions."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable
+from typing import Generic, Protocol, TypeVar, cast, overload
+
+from dmc.ir.attributes import Attribute
+
+AttrT = TypeVar("AttrT")
+
+
+class Trait(enum.Enum):
+    """Facts about every operation of a class that passes may rely on."""
+
+    TERMINATOR = "ends its block"
+    ELEMENTWISE = "same shape for all operands and results; one element depends on one element"
+    COMMUTATIVE = "the operands may be swapped"
+    CONSTANT = "its result is the attribute `value`"
+    EFFECT = "writes memory: neither removed when unused nor merged nor moved"
+    READS_MEMORY = "its result depends on memory: not merged or moved across writes"
+    INTEGER_VALUED = "its results carry no derivative"
+
+
+class HasAttributes(Protocol):
+    """What holds attributes by name: an operation."""
+
+    attributes: dict[str, Attribute]
+
+
+class attribute(Generic[AttrT]):
+    """Declares an attribute: `axis = attribute(int)`; an enum is stored as its string value.
+
+    With a default the attribute may be left out where the operation is created.
+    """
+
+    def __init__(self, kind: type[AttrT], default: Attribute | None = None) -> None:
+        self.kind = kind
+        self.default = default
+        self.name = ""
+
+    def __set_name__(self, owner: type[object], name: str) -> None:
+        self.name = name
+
+    def accepts(self, value: Attribute) -> bool:
+        """Whether `value` may be stored: it is of the declared kind, or the value of a member."""
+        if isinstance(self.kind, enum.EnumType):
+            members = cast("Iterable[enum.Enum]", self.kind)
+            return any(value == member.value for member in members)
+        return isinstance(value, self.kind) and isinstance(value, bool) == (self.kind is bool)
+
+    @overload
+    def __get__(self, op: None, owner: type[object]) -> attribute[AttrT]: ...
+    @overload
+    def __get__(self, op: HasAttributes, owner: type[object]) -> AttrT: ...
+    def __get__(self, op: HasAttributes | None, owner: type[object]) -> AttrT | attribute[AttrT]:
+        if op is None:
+            return self
+        value = op.attributes[self.name]
+        if isinstance(self.kind, enum.EnumType):
+            return cast(AttrT, self.kind(value))
+        return cast(AttrT, value)
+
+
+def int_tuple(default: tuple[int, ...] | None = None) -> attribute[tuple[int, ...]]:
+    """Declares an attribute that is a tuple of integers, such as axes or sizes."""
+    kind = cast("type[tuple[int, ...]]", tuple)
+    return attribute(kind, default)

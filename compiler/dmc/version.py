@@ -1,0 +1,3 @@
+"""The version of dmc."""
+
+VERSION = "0.1.0"
