@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from dmc.ir import (
+    Block,
     Builder,
     DenseElements,
     DType,
@@ -68,6 +69,30 @@ def test_a_clone_is_separate() -> None:
     function.erase()
     verify(copy)
     assert print_module(copy) == text
+
+
+def test_places_follow_the_order_of_the_block() -> None:
+    """Also after insertions in one spot have used up the numbers between its neighbours."""
+    random = np.random.default_rng(0)
+    block = Block()
+    for step in range(2000):
+        ops = list(block)
+        spot = ops[int(random.integers(len(ops)))] if ops and step % 3 else block.first
+        if spot is not None and step % 7 == 0:
+            spot.detach()
+        else:
+            block.insert(Anything([], {}, [], []), spot)
+        if step % 50 == 0:
+            places = [block.place(op) for op in block]
+            assert places == sorted(set(places))
+    first, second, *_ = block
+    assert first.is_before(second)
+    assert not second.is_before(first)
+    assert not first.is_before(first)
+    elsewhere = Anything([], {}, [], [])
+    assert not first.is_before(elsewhere)
+    Block().insert(elsewhere)
+    assert not first.is_before(elsewhere)
 
 
 def test_captures_are_the_values_from_outside() -> None:

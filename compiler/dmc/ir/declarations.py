@@ -22,6 +22,9 @@ class Trait(enum.Enum):
     READS_MEMORY = "its result depends on memory: not merged or moved across writes"
     INTEGER_VALUED = "its results carry no derivative"
 
+    __hash__ = object.__hash__
+    """Members are compared by identity; the hash that enums have by themselves is slow."""
+
 
 class HasAttributes(Protocol):
     """What holds attributes by name: an operation."""

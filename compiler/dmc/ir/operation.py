@@ -176,7 +176,8 @@ class Operation:
 
         Raises VerifyError when `infer` finds the operands or attributes impossible.
         """
-        self._operands: list[Value] = []
+        self._operands: list[Value] = list(operands)
+        self._operand_tuple: tuple[Value, ...] | None = None
         self.attributes: dict[str, Attribute] = {
             key: field.default
             for key, field in self.declared_attributes.items()
@@ -188,13 +189,12 @@ class Operation:
         self.parent: Block | None = None
         self.previous: Operation | None = None
         self.next: Operation | None = None
+        self.ordinal = 0
         self.regions: tuple[Region, ...] = tuple(regions)
         for inner in self.regions:
             inner.parent = self
         self.results: tuple[Value, ...] = ()
-        for value in operands:
-            value.uses[self, len(self._operands)] = None
-            self._operands.append(value)
+        self._use_operands()
         types = self.infer() if result_types is None else result_types
         self.results = tuple(Value(self, i, type_) for i, type_ in enumerate(types))
         for value, hint in zip(self.results, names, strict=False):
@@ -204,7 +204,9 @@ class Operation:
 
     @property
     def operands(self) -> tuple[Value, ...]:
-        return tuple(self._operands)
+        if self._operand_tuple is None:
+            self._operand_tuple = tuple(self._operands)
+        return self._operand_tuple
 
     @property
     def operand_types(self) -> tuple[Type, ...]:
@@ -217,19 +219,24 @@ class Operation:
     def set_operand(self, index: int, value: Value) -> None:
         self._operands[index].uses.pop((self, index), None)
         self._operands[index] = value
+        self._operand_tuple = None
         value.uses[self, index] = None
 
     def set_operands(self, values: Sequence[Value]) -> None:
         """Replace the whole operand list, which may change its length."""
         self.drop_operands()
-        for value in values:
-            value.uses[self, len(self._operands)] = None
-            self._operands.append(value)
+        self._operands = list(values)
+        self._use_operands()
 
     def drop_operands(self) -> None:
         for index, value in enumerate(self._operands):
             value.uses.pop((self, index), None)
         self._operands = []
+        self._operand_tuple = None
+
+    def _use_operands(self) -> None:
+        for index, value in enumerate(self._operands):
+            value.uses[self, index] = None
 
     @property
     def parent_op(self) -> Operation | None:
@@ -256,13 +263,11 @@ class Operation:
                 yield from op.walk()
 
     def is_before(self, other: Operation) -> bool:
-        """Whether this comes before `other` in the same block. Linear in the distance."""
-        at = self.next
-        while at is not None:
-            if at is other:
-                return True
-            at = at.next
-        return False
+        """Whether this comes before `other` in the same block."""
+        block = self.parent
+        return (
+            block is not None and block is other.parent and block.place(self) < block.place(other)
+        )
 
     def detach(self) -> None:
         """Take the operation out of its block, keeping it and its uses."""
@@ -363,6 +368,10 @@ class RuleMissing(Exception):
         self.rule = rule
 
 
+GAP = 1 << 40
+"""Between the places of neighbours, so that forty insertions at one spot number nothing anew."""
+
+
 class Block:
     """Arguments, then operations ending in a terminator: a doubly linked list."""
 
@@ -373,10 +382,23 @@ class Block:
         self.first: Operation | None = None
         self.last: Operation | None = None
         self.parent: Region | None = None
+        self._is_ordered = True
 
     @property
     def parent_op(self) -> Operation | None:
         return self.parent.parent if self.parent is not None else None
+
+    def place(self, op: Operation) -> int:
+        """A number that grows along the block. Insertion of an operation may change those of all.
+
+        Like MLIR's: there are gaps between the numbers for what is inserted later, and once one
+        is used up, all are numbered anew when they are asked for next.
+        """
+        if not self._is_ordered:
+            for number, each in enumerate(self):
+                each.ordinal = number * GAP
+            self._is_ordered = True
+        return op.ordinal
 
     def __iter__(self) -> Iterator[Operation]:
         """The operations in order; the one just yielded may be erased."""
@@ -428,6 +450,16 @@ class Block:
             self.last = op
         else:
             before.previous = op
+        self._order(op)
+
+    def _order(self, op: Operation) -> None:
+        """Number `op` between its neighbours, or leave it to `place` where there is no room."""
+        if op.next is None:
+            op.ordinal = op.previous.ordinal + GAP if op.previous is not None else 0
+            return
+        low = op.previous.ordinal if op.previous is not None else op.next.ordinal - 2 * GAP
+        op.ordinal = (low + op.next.ordinal) // 2
+        self._is_ordered &= op.ordinal > low
 
     def unlink(self, op: Operation) -> None:
         if op.previous is None:

@@ -26,6 +26,9 @@ class DType(enum.Enum):
     I64 = "i64"
     BOOL = "i1"
 
+    __hash__ = object.__hash__
+    """Members are compared by identity; the hash that enums have by themselves is slow."""
+
     @property
     def is_float(self) -> bool:
         return self in _FLOATS

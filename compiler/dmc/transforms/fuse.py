@@ -33,7 +33,7 @@ from dmc.transforms.compose import (
     without_results,
 )
 from dmc.transforms.generics import Read, is_tensor
-from dmc.transforms.order import bring_together, reads_of
+from dmc.transforms.order import Dependences, reads_of
 from dmc.transforms.views import through_view
 
 EXPENSIVE = 4
@@ -63,6 +63,7 @@ class _Fusion:
     def __init__(self, block: Block, siblings: bool) -> None:
         self.block = block
         self.siblings = siblings
+        self.dependences = Dependences(block)
 
     def run(self) -> None:
         self._drop_unused()
@@ -80,6 +81,7 @@ class _Fusion:
 
     def _sweep(self, rule: Rule) -> bool:
         """Apply `rule` to every kernel of the block as long as it changes one."""
+        self.dependences = Dependences(self.block)
         changed = False
         for op in list(self.block):
             at: Operation | None = op
@@ -136,11 +138,26 @@ class _Fusion:
 
     def _take_epilogue(self, op: kernel.Generic) -> kernel.Generic | None:
         """Compute at once what a reduction is made into, point by point."""
-        return _join_user(op) if op.reduction else None
+        return self._join_user(op) if op.reduction else None
 
     def _join_reader(self, op: kernel.Generic) -> kernel.Generic | None:
         """Compute a reader of several in the same pass, which saves the reading."""
-        return None if op.reduction or is_movement(op) else _join_user(op)
+        return None if op.reduction or is_movement(op) else self._join_user(op)
+
+    def _join_user(self, op: kernel.Generic) -> kernel.Generic | None:
+        """Compute a reader of `op` that runs over the same points in the same pass."""
+        for user in dict.fromkeys(user for value in op.results for user in value.users):
+            if not isinstance(user, kernel.Generic) or user.parent is not op.parent:
+                continue
+            along = common_space(op, user)
+            loads = any(value.owner is op for value in _loaded(user))
+            if along is None or loads or not _fits_together(op, user):
+                continue
+            if self.dependences.bring_together(op, user):
+                new = into_producer(op, user, along)
+                self.dependences.joined(op, user, new)
+                return new
+        return None
 
     def _join_sibling(self, op: kernel.Generic) -> kernel.Generic | None:
         """Compute in one pass what reads the same tensor over the same space."""
@@ -161,8 +178,10 @@ class _Fusion:
             independent = all(value.defining_op is not op for value in reads_of(other))
             if not overlap or not independent or _is_product(other):
                 continue
-            if _fits_together(op, other) and bring_together(op, other):
-                return merged(op, other)
+            if _fits_together(op, other) and self.dependences.bring_together(op, other):
+                new = merged(op, other)
+                self.dependences.joined(op, other, new)
+                return new
         return None
 
     def _untranspose(self, op: kernel.Generic) -> kernel.Generic | None:
@@ -335,17 +354,3 @@ def _through_view(op: kernel.Generic, index: int) -> Read | None:
     source = shape_of(view.source.type)
     map_ = through_view(op.operand_maps[index], view.shape, source, op.space)
     return None if map_ is None else Read(view.source, map_)
-
-
-def _join_user(op: kernel.Generic) -> kernel.Generic | None:
-    """Compute a reader of `op` that runs over the same points in the same pass."""
-    for user in dict.fromkeys(user for value in op.results for user in value.users):
-        if not isinstance(user, kernel.Generic) or user.parent is not op.parent:
-            continue
-        along = common_space(op, user)
-        loads = any(value.owner is op for value in _loaded(user))
-        if along is None or loads or not _fits_together(op, user):
-            continue
-        if bring_together(op, user):
-            return into_producer(op, user, along)
-    return None
