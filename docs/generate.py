@@ -14,9 +14,9 @@ from pathlib import Path
 
 import dmc_runtime
 from dmc.diagnostics.codes import FAMILIES, Code
-from dmc.diagnostics.source import SourceFile
 from dmc.ir import ArrayAttr, Operation, SymbolRef, TensorType
 from dmc.ir.declarations import attribute
+from dmc.ir.location import SourceFile
 from dmc.ir.operation import operand, operands, region, result
 from dmc.ir.printer import Printer
 from dmc.semantics import prelude

@@ -16,7 +16,6 @@ from dmc.autodiff.activity import is_differentiable
 from dmc.autodiff.errors import NotDifferentiable
 from dmc.diagnostics.diagnostic import Diagnostic, Label
 from dmc.diagnostics.errors import CompilerBug, error
-from dmc.diagnostics.source import SourceFile, remember
 from dmc.dialects import arith, autodiff, func
 from dmc.ir import Builder, Module, PassFailure, RuleMissing, TensorType, VerifyError
 from dmc.ir.parser import IRSyntaxError, parse
@@ -248,7 +247,6 @@ def run_textual(
 
 
 def _read_ir(text: str, file: str) -> Module:
-    remember(SourceFile(file, text))
     try:
         parsed = parse(text, file)
         try:

@@ -61,7 +61,7 @@ def test_indexes_outside(message: str, call: Callable[[], Any]) -> None:
     assert problem.code == "index.bounds"
     assert problem.title.startswith(message)
     assert problem.primary is not None
-    assert problem.primary.span.file == "m.dm"
+    assert problem.primary.span.file.name == "m.dm"
 
 
 def test_indexes_inside() -> None:

@@ -8,29 +8,25 @@ from pathlib import Path
 
 import pytest
 
-from dmc.diagnostics import errors, render, source
+from dmc.diagnostics import errors, render
 from dmc.diagnostics.codes import FAMILIES
 from dmc.diagnostics.diagnostic import Diagnostic, Label, Severity
 from dmc.diagnostics.errors import CompilerBug, Error
-from dmc.diagnostics.source import SourceFile
-from dmc.ir.location import Span
+from dmc.ir.location import SourceFile, Span
 
 
-def at(file: str, line: int, start: int, end: int, text: str = "") -> Label:
+def at(file: SourceFile, line: int, start: int, end: int, text: str = "") -> Label:
     return Label(Span(file, line, start, line, end), text)
 
 
-def rendered(text: str, *labels: Label) -> list[str]:
-    source.remember(SourceFile("r.dm", text))
-    return render.render(Diagnostic("a.b", "t", labels[0], labels[1:])).split("\n")[2:]
+def rendered(text: str, *places: tuple[int, int, int, str]) -> list[str]:
+    labels = [at(SourceFile("r.dm", text), *place) for place in places]
+    return render.render(Diagnostic("a.b", "t", labels[0], tuple(labels[1:]))).split("\n")[2:]
 
 
 def test_two_files() -> None:
-    source.remember(SourceFile("a.dm", "one\n"))
-    source.remember(SourceFile("b.dm", "\n" * 99 + "two\n"))
-    out = render.render(
-        Diagnostic("a.b", "t", at("a.dm", 1, 1, 4, "x"), (at("b.dm", 100, 1, 4, "y"),))
-    )
+    a, b = SourceFile("a.dm", "one\n"), SourceFile("b.dm", "\n" * 99 + "two\n")
+    out = render.render(Diagnostic("a.b", "t", at(a, 1, 1, 4, "x"), (at(b, 100, 1, 4, "y"),)))
     assert out == (
         "error[a.b]: t\n"
         "  --> a.dm:1:1\n"
@@ -43,13 +39,15 @@ def test_two_files() -> None:
 
 
 def test_unknown_file_shows_the_place_only() -> None:
-    out = render.render(Diagnostic("a.b", "t", at("nowhere.dm", 3, 2, 4, "x"), notes=("n",)))
+    out = render.render(
+        Diagnostic("a.b", "t", at(SourceFile("nowhere.dm"), 3, 2, 4, "x"), notes=("n",))
+    )
     assert out == "error[a.b]: t\n --> nowhere.dm:3:2\n   | x\nnote: n"
 
 
 def test_long_lines_are_cut_around_the_caret() -> None:
     text = "a" * 500 + "BUG" + "c" * 500
-    line, carets = rendered(text, at("r.dm", 1, 501, 504))
+    line, carets = rendered(text, (1, 501, 504, ""))
     assert line.startswith(" 1 | …a")
     assert line.endswith("c…")
     assert len(line) < 180
@@ -58,26 +56,25 @@ def test_long_lines_are_cut_around_the_caret() -> None:
 
 
 def test_span_of_several_lines_marks_the_first() -> None:
-    source.remember(SourceFile("r.dm", "f(a,  \n  b)\n"))
-    label = Label(Span("r.dm", 1, 2, 2, 5), "x")
+    label = Label(Span(SourceFile("r.dm", "f(a,  \n  b)\n"), 1, 2, 2, 5), "x")
     out = render.render(Diagnostic("a.b", "t", label)).split("\n")
     assert out[2:] == [" 1 | f(a,  ", "   |  ^^^ x"]
 
 
 def test_wide_and_invisible_characters_keep_the_carets_in_place() -> None:
-    assert rendered("宽 = x", at("r.dm", 1, 5, 6))[1] == "   |      ^"
-    assert rendered("e\u0301 = x", at("r.dm", 1, 6, 7))[1] == "   |     ^"
-    assert rendered("\t\0x", at("r.dm", 1, 3, 4)) == [" 1 |  \ufffdx", "   |   ^"]
+    assert rendered("宽 = x", (1, 5, 6, ""))[1] == "   |      ^"
+    assert rendered("e\u0301 = x", (1, 6, 7, ""))[1] == "   |     ^"
+    assert rendered("\t\0x", (1, 3, 4, "")) == [" 1 |  \ufffdx", "   |   ^"]
 
 
 def test_places_past_the_end() -> None:
-    assert rendered("ab", at("r.dm", 1, 3, 4, "here")) == [" 1 | ab", "   |   ^ here"]
-    assert rendered("ab", at("r.dm", 9, 1, 2))[0].rstrip() == " 9 |"
+    assert rendered("ab", (1, 3, 4, "here")) == [" 1 | ab", "   |   ^ here"]
+    assert rendered("ab", (9, 1, 2, ""))[0].rstrip() == " 9 |"
 
 
 def test_colour_only_when_asked() -> None:
-    source.remember(SourceFile("r.dm", "ab\n"))
-    diagnostic = Diagnostic("a.b", "t", at("r.dm", 1, 1, 2, "x"), help=("h",))
+    file = SourceFile("r.dm", "ab\n")
+    diagnostic = Diagnostic("a.b", "t", at(file, 1, 1, 2, "x"), help=("h",))
     plain, colored = render.render(diagnostic), render.render(diagnostic, color=True)
     assert "\x1b" not in plain
     assert "\x1b[1;31merror[a.b]\x1b[0m" in colored
@@ -88,7 +85,7 @@ def test_colour_only_when_asked() -> None:
 
 
 def test_calls_take_one_line() -> None:
-    label = at("logistic.dm", 7, 1, 2)
+    label = at(SourceFile("logistic.dm"), 7, 1, 2)
     title = "loss: y has N = 99 but x has N = 100"
     error = errors.error(Diagnostic("shape.call", title, label, at_call=True))
     assert str(error) == "loss: y has N = 99 but x has N = 100 (logistic.dm:7)"
@@ -97,7 +94,7 @@ def test_calls_take_one_line() -> None:
 
 
 def test_json() -> None:
-    diagnostic = Diagnostic("a.b", "t", at("r.dm", 1, 2, 3, "x"), severity=Severity.WARNING)
+    diagnostic = Diagnostic("a.b", "t", at(SourceFile("r.dm"), 1, 2, 3, "x"), severity=Severity.WARNING)
     data = json.loads(json.dumps(Error(diagnostic).to_json()))
     assert data == [
         {
@@ -121,7 +118,7 @@ def test_every_family_has_its_exception(family: str) -> None:
 
 
 def test_raise_all_orders_by_place() -> None:
-    late, early = (Diagnostic("syntax.x", "t", at("r.dm", n, 1, 2)) for n in (2, 1))
+    late, early = (Diagnostic("syntax.x", "t", at(SourceFile("r.dm"), n, 1, 2)) for n in (2, 1))
     with pytest.raises(errors.ParseError) as caught:
         errors.raise_all([late, early])
     assert caught.value.diagnostics == (early, late)
@@ -139,5 +136,5 @@ def test_compiler_bug_says_what_to_do() -> None:
 
 
 def test_diagnostics_survive_pickling() -> None:
-    diagnostic = Diagnostic("a.b", "t", at("r.dm", 1, 2, 3, "x"))
+    diagnostic = Diagnostic("a.b", "t", (1, 2, 3, "x"))
     assert pickle.loads(pickle.dumps(diagnostic)) == diagnostic

@@ -3,14 +3,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
-from dmc.diagnostics import render, source
+from dmc.diagnostics import render
 from dmc.diagnostics.diagnostic import Diagnostic, Label
-from dmc.diagnostics.source import SourceFile
-from dmc.ir.location import Span
+from dmc.ir.location import SourceFile, Span
 
 
 @dataclass(frozen=True)
@@ -21,7 +20,7 @@ class Case:
 
 
 def at(line: int, column: int, length: int, text: str) -> Label:
-    return Label(Span("m.dm", line, column, line, column + length), text)
+    return Label(Span(SourceFile("m.dm"), line, column, line, column + length), text)
 
 
 CASES = [
@@ -265,5 +264,13 @@ CASES = [
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.diagnostic.code)
 def test_layout_to_the_letter(case: Case) -> None:
-    source.remember(SourceFile("m.dm", case.text))
-    assert render.render(case.diagnostic) == case.expected
+    source = SourceFile("m.dm", case.text)
+
+    def placed(label: Label) -> Label:
+        return replace(label, span=replace(label.span, file=source))
+
+    primary = case.diagnostic.primary
+    assert primary is not None
+    labels = tuple(map(placed, case.diagnostic.labels))
+    diagnostic = replace(case.diagnostic, primary=placed(primary), labels=labels)
+    assert render.render(diagnostic) == case.expected

@@ -37,6 +37,7 @@ from dmc.ir import (
     operands,
     result,
 )
+from dmc.ir.location import SourceFile
 
 
 class Anything(Operation):
@@ -139,7 +140,13 @@ dictionaries = st.dictionaries(keys, attributes, max_size=2)
 @st.composite
 def locations(draw: st.DrawFn) -> Location:
     line, column = draw(st.integers(1, 99)), draw(st.integers(1, 99))
-    span = Span(draw(st.text(max_size=5)), line, column, line + draw(st.integers(0, 1)), column + 1)
+    span = Span(
+        SourceFile(draw(st.text(max_size=5))),
+        line,
+        column,
+        line + draw(st.integers(0, 1)),
+        column + 1,
+    )
     return Location(draw(st.none() | st.just(span)), draw(st.sampled_from(["", "adjoint", 'a"b'])))
 
 

@@ -20,6 +20,7 @@ from dmc.ir import (
     TensorType,
     Value,
 )
+from dmc.ir.location import SourceFile
 from dmc.ir.parser import IRSyntaxError, parse_module
 from dmc.ir.printer import print_module, print_op
 from tests.ir.modules import Anything, Constant, Function, Same, difference, modules
@@ -100,7 +101,7 @@ def test_names_start_afresh_in_every_function() -> None:
 
 
 def test_locations_use_the_syntax_of_mlir() -> None:
-    span = Span("a.dm", 3, 5, 3, 9)
+    span = Span(SourceFile("a.dm"), 3, 5, 3, 9)
     texts = {
         Location(span): 'loc("a.dm":3:5 to 3:9)',
         Location(span, "adjoint"): 'loc(fused<"adjoint">["a.dm":3:5 to 3:9])',
@@ -117,7 +118,7 @@ def test_locations_use_the_syntax_of_mlir() -> None:
 def test_locations_that_mlir_shortens_are_read() -> None:
     module = parse_module('test.nested.same loc("a.dm":3:5 to :9)\ntest.nested.same loc(unknown)')
     first, second = module.body
-    assert first.location.span == Span("a.dm", 3, 5, 3, 9)
+    assert first.location.span == Span(SourceFile("a.dm"), 3, 5, 3, 9)
     assert second.location == UNKNOWN
 
 
@@ -172,7 +173,7 @@ def test_errors_have_a_place(text: str, wanted: tuple[int, int, str]) -> None:
     line, column, message = wanted
     error = caught.value
     assert message in error.message
-    assert (error.span.file, error.span.start_line, error.span.start_column) == (
+    assert (error.span.file.name, error.span.start_line, error.span.start_column) == (
         "bad.mlir",
         line,
         column,

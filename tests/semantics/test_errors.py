@@ -164,5 +164,5 @@ def test_broken_programs_get_errors_with_places(path: Path) -> None:
                 lines = changed.count("\n") + 1
                 assert (
                     1 <= found.primary.span.start_line <= lines
-                    or found.primary.span.file != path.name
+                    or found.primary.span.file.name != path.name
                 )

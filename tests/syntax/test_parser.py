@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import pytest
 
-from dmc.diagnostics.source import SourceFile, find
+from dmc.ir.location import SourceFile
 from dmc.syntax import ast, parser
 from tests.programs import FOLDER, PROGRAMS
 
@@ -28,9 +28,7 @@ def expression(text: str) -> ast.Expr:
 
 
 def quoted(node: ast.Node) -> str:
-    source = find(node.span.file)
-    assert source is not None
-    return source.quote(node.span)
+    return node.span.file.quote(node.span)
 
 
 SAMPLE = """\

@@ -90,7 +90,7 @@ class Diagnostic:
 def _label_json(label: Label) -> LabelJson:
     span = label.span
     return {
-        "file": span.file,
+        "file": span.file.name,
         "start": (span.start_line, span.start_column),
         "end": (span.end_line, span.end_column),
         "text": label.text,

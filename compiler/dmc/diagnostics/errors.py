@@ -161,7 +161,7 @@ def _place(diagnostic: Diagnostic) -> tuple[str, int, int]:
     if diagnostic.primary is None:
         return ("", 0, 0)
     span = diagnostic.primary.span
-    return (span.file, span.start_line, span.start_column)
+    return (span.file.name, span.start_line, span.start_column)
 
 
 class CompilerBug(Exception):

@@ -7,9 +7,8 @@ import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from dmc.diagnostics import source
 from dmc.diagnostics.diagnostic import Diagnostic, Label, Severity
-from dmc.ir.location import Span
+from dmc.ir.location import SourceFile, Span
 
 WIDEST_QUOTE = 160
 """Columns of a source line that are quoted; longer lines are cut around their marks."""
@@ -73,28 +72,29 @@ class _Renderer:
         out = diagnostic.title
         if diagnostic.primary is not None:
             span = diagnostic.primary.span
-            out += f" ({span.file}:{span.start_line})"
+            out += f" ({span.file.name}:{span.start_line})"
         return "\n".join((out, *(f"help: {text}" for text in diagnostic.help)))
 
     def _quotes(self, primary: Label, labels: tuple[Label, ...], severity: _Style) -> list[str]:
-        by_file: dict[str, list[_Mark]] = {primary.span.file: [_mark(primary, is_primary=True)]}
+        by_file: dict[SourceFile, list[_Mark]] = {
+            primary.span.file: [_mark(primary, is_primary=True)]
+        }
         for label in labels:
             by_file.setdefault(label.span.file, []).append(_mark(label, is_primary=False))
-        known = {file for file in by_file if source.find(file) is not None}
-        last = max((m.line for file in known for m in by_file[file]), default=0)
+        quoted = [marks for file, marks in by_file.items() if file.text]
+        last = max((mark.line for marks in quoted for mark in marks), default=0)
         width = max(2, len(str(last)))
         out: list[str] = []
         for file, marks in by_file.items():
             first = marks[0]
             arrow = self._paint(" " * (width - 1) + "-->", _Style.FRAME)
-            out.append(f"{arrow} {file}:{first.line}:{first.start + 1}")
-            text = source.find(file)
-            if text is None:
+            out.append(f"{arrow} {file.name}:{first.line}:{first.start + 1}")
+            if not file.text:
                 out += [f"{' ' * width} | {mark.text}" for mark in marks if mark.text]
                 continue
             for line in sorted({mark.line for mark in marks}):
                 here = [mark for mark in marks if mark.line == line]
-                out += self._quote(text.line(line), here, width, severity)
+                out += self._quote(file.line(line), here, width, severity)
         return out
 
     def _quote(self, line: str, marks: list[_Mark], width: int, severity: _Style) -> list[str]:
@@ -125,8 +125,7 @@ def _end_on_line(span: Span) -> int:
     """The 0-based end column of the part of `span` on its first line."""
     if span.end_line == span.start_line:
         return span.end_column - 1
-    text = source.find(span.file)
-    return len(text.line(span.start_line).rstrip()) if text is not None else span.start_column
+    return len(span.file.line(span.start_line).rstrip()) if span.file.text else span.start_column
 
 
 def _cut(line: str, first_mark: int) -> tuple[str, int]:

@@ -1,22 +1,66 @@
-"""Where an operation comes from: a span of source and the pass or rule that made it."""
+"""Where an operation comes from: a span of a source text and the pass or rule that made it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFile:
+    """A text with a name to show in messages; lines count from 1, as in `Span`.
+
+    `text` is empty where only the name is known: then there is nothing to quote.
+    """
+
+    name: str
+    text: str = field(default="", repr=False)
+    _lines: tuple[str, ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        # Only `\n` ends a line for the lexer; `str.splitlines` would also split at form feeds.
+        lines = tuple(line.removesuffix("\r") for line in self.text.split("\n"))
+        object.__setattr__(self, "_lines", lines)
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """The lines without their ends; text that ends in a newline has an empty last line."""
+        return self._lines
+
+    def line(self, number: int) -> str:
+        """Line `number`, or an empty string past the end."""
+        return self._lines[number - 1] if 1 <= number <= len(self._lines) else ""
+
+    def span(self, start: int, end: int) -> Span:
+        """The span of the characters `start` up to `end` (offsets into `text`)."""
+        start_line, start_column = self._position(start)
+        end_line, end_column = self._position(end)
+        return Span(self, start_line, start_column, end_line, end_column)
+
+    def quote(self, span: Span) -> str:
+        """The text that `span` covers, lines joined by `\\n`."""
+        if span.start_line == span.end_line:
+            return self.line(span.start_line)[span.start_column - 1 : span.end_column - 1]
+        first = self.line(span.start_line)[span.start_column - 1 :]
+        middle = self._lines[span.start_line : span.end_line - 1]
+        return "\n".join((first, *middle, self.line(span.end_line)[: span.end_column - 1]))
+
+    def _position(self, offset: int) -> tuple[int, int]:
+        line = self.text.count("\n", 0, offset) + 1
+        return line, offset - (self.text.rfind("\n", 0, offset) + 1) + 1
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
     """A stretch of source text. Lines and columns count from 1; the end column is exclusive."""
 
-    file: str
+    file: SourceFile
     start_line: int
     start_column: int
     end_line: int
     end_column: int
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.start_line}:{self.start_column}"
+        return f"{self.file.name}:{self.start_line}:{self.start_column}"
 
 
 @dataclass(frozen=True, slots=True)

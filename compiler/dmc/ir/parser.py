@@ -18,7 +18,7 @@ from lark.exceptions import UnexpectedInput, UnexpectedToken
 import dmc_grammar
 from dmc.ir import literals
 from dmc.ir.attributes import AffineMap, ArrayAttr, Attribute, DenseElements, SymbolRef
-from dmc.ir.location import UNKNOWN, Location, Span
+from dmc.ir.location import UNKNOWN, Location, SourceFile, Span
 from dmc.ir.module import Module
 from dmc.ir.operation import Block, Operation, Region, Value, VerifyError
 from dmc.ir.types import FunctionType, Type
@@ -55,7 +55,7 @@ def parse_module(text: str, file: str = "<ir>") -> Module:
 
 def parse(text: str, file: str = "<ir>") -> ParsedIR:
     """As `parse_module`, with the places that messages about the IR need."""
-    source = _Source(text, file)
+    source = _Source(SourceFile(file, text))
     operations = _parse(source)
     block = Block()
     maker = _Maker(source)
@@ -97,13 +97,11 @@ class _Op:
 
 @dataclass(frozen=True, slots=True)
 class _Source:
-    text: str
-    file: str
+    file: SourceFile
 
     def error(self, message: str, line: int, column: int, width: int = 1) -> IRSyntaxError:
-        lines = self.text.split("\n")
-        quoted = lines[line - 1] if 1 <= line <= len(lines) else ""
-        return IRSyntaxError(message, Span(self.file, line, column, line, column + width), quoted)
+        span = Span(self.file, line, column, line, column + width)
+        return IRSyntaxError(message, span, self.file.line(line))
 
     def span(self, token: lark.Token) -> Span:
         line, column = token.line or 1, token.column or 1
@@ -311,7 +309,7 @@ class _SyntaxTree(lark.Transformer[lark.Token, "list[_Op]"]):
     ) -> Span:
         start = int(start_line)
         end = start if end_line is None else int(end_line)
-        return Span(self.string(file), start, int(start_column), end, int(end_column))
+        return Span(SourceFile(self.string(file)), start, int(start_column), end, int(end_column))
 
 
 def _settled(value: Attribute) -> Attribute:
@@ -348,7 +346,7 @@ _DESCRIPTIONS = {
 def _parse(source: _Source) -> list[_Op]:
     try:
         # With a transformer inside, Lark returns what the callback of `start` made.
-        tree: object = _lark().parse(source.text)  # pyright: ignore[reportUnknownMemberType]
+        tree: object = _lark().parse(source.file.text)  # pyright: ignore[reportUnknownMemberType]
     except UnexpectedInput as error:
         raise _syntax_error(source, error) from None
     except _LiteralError as error:
@@ -362,11 +360,11 @@ def _syntax_error(source: _Source, error: UnexpectedInput) -> IRSyntaxError:
         hint = _expectation(error.accepts or error.expected)
         if token.type != "$END":
             return source.error_at(token, f"unexpected `{token}`{hint}")
-        line = source.text.count("\n") + 1
-        column = len(source.text) - source.text.rfind("\n")
+        line = source.file.text.count("\n") + 1
+        column = len(source.file.text) - source.file.text.rfind("\n")
         return source.error(f"the text ends too early{hint}", line, column)
     line, column = max(error.line, 1), max(error.column, 1)
-    character = source.text[error.pos_in_stream or 0]
+    character = source.file.text[error.pos_in_stream or 0]
     hint = _expectation(cast("set[str]", getattr(error, "allowed", None) or set()))
     return source.error(f"unexpected `{character}`{hint}", line, column)
 

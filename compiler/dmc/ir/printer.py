@@ -257,7 +257,7 @@ def print_location(location: Location) -> str:
 
 
 def _print_span(span: Span) -> str:
-    start = f"{quote(span.file)}:{span.start_line}:{span.start_column}"
+    start = f"{quote(span.file.name)}:{span.start_line}:{span.start_column}"
     return f"{start} to {span.end_line}:{span.end_column}"
 
 

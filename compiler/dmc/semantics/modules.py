@@ -8,8 +8,7 @@ from pathlib import Path
 from dmc.diagnostics.diagnostic import Diagnostic, Label
 from dmc.diagnostics.errors import raise_all
 from dmc.diagnostics.report import Diagnostics
-from dmc.diagnostics.source import SourceFile
-from dmc.ir.location import Span
+from dmc.ir.location import SourceFile, Span
 from dmc.semantics.checker import check_module
 from dmc.semantics.context import Poison
 from dmc.semantics.library import library

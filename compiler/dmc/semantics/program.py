@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dmc.diagnostics.source import SourceFile
-from dmc.ir.location import Span
+from dmc.ir.location import SourceFile, Span
 from dmc.semantics.requirements import Requirement
 from dmc.semantics.signature import Default, FunctionReference, Parameter, Signature
 from dmc.semantics.sizes import Facts, Size

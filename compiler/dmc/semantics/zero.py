@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from dmc.diagnostics import source
 from dmc.diagnostics.report import Diagnostics
 from dmc.ir.location import Span
 from dmc.ir.types import DType
@@ -76,8 +75,7 @@ def _help(declaration: DeclaredFunction, blocker: typed.Node) -> str:
 
 
 def _quote(node: typed.Node) -> str:
-    file = source.find(node.span.file)
-    return " ".join(file.quote(node.span).split()) if file is not None else "…"
+    return " ".join(node.span.file.quote(node.span).split())
 
 
 def _function(

@@ -37,7 +37,7 @@ class TreeBuilder(ExpressionBuilder):
 
     def start(self, *parts: ast.Node | Token | None) -> ast.File:
         lines = self._source.lines
-        span = Span(self._source.name, 1, 1, len(lines), len(lines[-1]) + 1)
+        span = Span(self._source, 1, 1, len(lines), len(lines[-1]) + 1)
         declarations = (part for part in parts if isinstance(part, ast.Decl))
         return ast.File(span, tuple(declarations))
 

@@ -8,8 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
 from dmc.diagnostics.diagnostic import Diagnostic, Label
-from dmc.diagnostics.source import SourceFile
-from dmc.ir.location import Span
+from dmc.ir.location import SourceFile, Span
 from dmc.syntax import ast
 
 if TYPE_CHECKING:
@@ -59,9 +58,7 @@ class ExpressionBuilder:
 
     def _token_span(self, token: Token) -> Span:
         line, column = token.line or 1, token.column or 1
-        return Span(
-            self._source.name, line, column, token.end_line or line, token.end_column or column
-        )
+        return Span(self._source, line, column, token.end_line or line, token.end_column or column)
 
     def _outer_span(self, parts: Iterable[ast.Node | Token | None]) -> Span:
         """From the first part that is there to the last."""

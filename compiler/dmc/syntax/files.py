@@ -6,11 +6,9 @@ import difflib
 import os
 from pathlib import Path
 
-from dmc.diagnostics import source
 from dmc.diagnostics.diagnostic import Diagnostic, Label
 from dmc.diagnostics.errors import error
-from dmc.diagnostics.source import SourceFile
-from dmc.ir.location import Span
+from dmc.ir.location import SourceFile, Span
 
 LARGEST_FILE = 1 << 20
 """Bytes of source text in one file."""
@@ -51,8 +49,8 @@ def decode(data: bytes, name: str) -> str:
         before = data[: failure.start]
         line = before.count(b"\n") + 1
         column = len(before[before.rfind(b"\n") + 1 :].decode("utf-8", "replace")) + 1
-        source.remember(SourceFile(name, data.decode("utf-8", "replace")))
-        span = Span(name, line, column, line, column + 1)
+        source = SourceFile(name, data.decode("utf-8", "replace"))
+        span = Span(source, line, column, line, column + 1)
         raise error(
             Diagnostic(
                 "file.encoding",

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from dmc.diagnostics.diagnostic import Diagnostic, Label
-from dmc.diagnostics.source import SourceFile
+from dmc.ir.location import SourceFile
 from dmc.syntax import ast
 
 LONGEST_LINE = 10_000

@@ -11,7 +11,7 @@ from lark import Token
 from lark.exceptions import UnexpectedCharacters, UnexpectedInput, UnexpectedToken
 
 from dmc.diagnostics.diagnostic import Diagnostic, Label
-from dmc.ir.location import Span
+from dmc.ir.location import SourceFile, Span
 from dmc.syntax import foreign
 from dmc.syntax.expected import describe
 from dmc.syntax.layout import NEWLINE
@@ -42,7 +42,7 @@ class _Situation:
     lexemes up to there, `after` those behind it, `accepts` the terminals it would have taken.
     """
 
-    file: str
+    file: SourceFile
     before: list[Lexeme]
     found: Lexeme | None
     after: list[Lexeme]
@@ -95,7 +95,7 @@ class _Situation:
         return Diagnostic(code, title, Label(at or self.here(), label), help=(help,))
 
 
-def explain(failure: UnexpectedInput, file: str, chunk: Chunk, again: Steps) -> Diagnostic:
+def explain(failure: UnexpectedInput, file: SourceFile, chunk: Chunk, again: Steps) -> Diagnostic:
     """The diagnostic for the first syntax error of a declaration.
 
     `again` is a fresh parse of the same text, to learn what could have stood there: the failure
@@ -111,7 +111,9 @@ def explain(failure: UnexpectedInput, file: str, chunk: Chunk, again: Steps) -> 
     return Diagnostic("syntax.unexpected", title, Label(situation.here()))
 
 
-def _situation(failure: UnexpectedInput, file: str, chunk: Chunk, again: Steps) -> _Situation:
+def _situation(
+    failure: UnexpectedInput, file: SourceFile, chunk: Chunk, again: Steps
+) -> _Situation:
     lexemes = scan(chunk.text, chunk.first_line)
     token_type = ""
     if isinstance(failure, UnexpectedToken):

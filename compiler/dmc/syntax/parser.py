@@ -10,10 +10,9 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING
 
-from dmc.diagnostics import source
 from dmc.diagnostics.diagnostic import Diagnostic
 from dmc.diagnostics.errors import raise_all
-from dmc.diagnostics.source import SourceFile
+from dmc.ir.location import SourceFile
 from dmc.syntax import ast, recovery
 from dmc.syntax.files import read_source
 from dmc.syntax.limits import check_depth, check_text
@@ -46,7 +45,6 @@ def parse(file: SourceFile) -> ast.File:
 
     from dmc.syntax.build import TreeBuilder
 
-    source.remember(file)
     problems = check_text(file)
     raise_all(problem for problem in problems if problem.code != "syntax.tab")
     text = file.text.replace("\t", " ")  # one column either way: the places stay true
@@ -79,10 +77,10 @@ def _explain_all(file: SourceFile, text: str, failure: UnexpectedInput) -> list[
             _lark().parse(chunk.text)
         except UnexpectedInput as wrong:
             again = _lark().parse_interactive(chunk.text)
-            found.append(explain(wrong, file.name, chunk, again))
+            found.append(explain(wrong, file, chunk, again))
     if not found:  # wrong together though each is right alone: two on one line, for instance
         whole = recovery.Chunk(text, 1)
-        found.append(explain(failure, file.name, whole, _lark().parse_interactive(text)))
+        found.append(explain(failure, file, whole, _lark().parse_interactive(text)))
     return found
 
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dmc.ir.location import Span
+from dmc.ir.location import SourceFile, Span
 
 
 class Kind(enum.Enum):
@@ -30,7 +30,7 @@ class Lexeme:
     indent: int
     leads: bool
 
-    def span(self, file: str) -> Span:
+    def span(self, file: SourceFile) -> Span:
         return Span(file, self.line, self.column, self.line, self.column + len(self.text))
 
 
