@@ -94,7 +94,9 @@ def test_calls_take_one_line() -> None:
 
 
 def test_json() -> None:
-    diagnostic = Diagnostic("a.b", "t", at(SourceFile("r.dm"), 1, 2, 3, "x"), severity=Severity.WARNING)
+    diagnostic = Diagnostic(
+        "a.b", "t", at(SourceFile("r.dm"), 1, 2, 3, "x"), severity=Severity.WARNING
+    )
     data = json.loads(json.dumps(Error(diagnostic).to_json()))
     assert data == [
         {

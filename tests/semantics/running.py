@@ -14,10 +14,9 @@ from dmc.ir.verifier import verify
 from dmc.semantics import binding
 from dmc.semantics.lower import lower
 from dmc.semantics.modules import check_program, check_text
-from dmc.semantics.program import Program
+from dmc.semantics.program import FunctionDeclaration, Program
 from dmc.semantics.signature import (
     Binding,
-    FunctionReference,
     Given,
     GivenArray,
     GivenNumber,
@@ -75,11 +74,19 @@ def arrays(value: Any) -> Iterator[Any]:
             yield value
 
 
+def function(program: Program, name: str) -> FunctionDeclaration:
+    """A function of the main module, or a method such as `MLP.forward`."""
+    owner, _, method = name.rpartition(".")
+    if not owner:
+        return program.main.functions[name]
+    return program.main.models[program.main.records[owner]].methods[method]
+
+
 def signature(program: Program, name: str) -> Signature:
     model, _, method = name.rpartition(".")
     if method == "init" and model:
         return program.main.models[program.main.records[model]].init_signature
-    return program.function(FunctionReference(program.main.name, name)).signature
+    return function(program, name).signature
 
 
 def bind(
@@ -96,7 +103,7 @@ def bind(
 def module(program: Program | str, name: str, **arguments: Any) -> Module:
     """The verified IR of an instance."""
     program = check_text(program) if isinstance(program, str) else program
-    lowered = lower(program, bind(program, name, arguments))
+    lowered = lower(bind(program, name, arguments))
     verify(lowered)
     return lowered
 
@@ -111,7 +118,7 @@ def run(
     """The leaves of the result, by the reference interpreter."""
     program = check_text(program) if isinstance(program, str) else program
     binding = bind(program, name, arguments, brackets, sizes)
-    lowered = lower(program, binding)
+    lowered = lower(binding)
     verify(lowered)
     ExpandAutodiff().run(lowered)
     verify(lowered)

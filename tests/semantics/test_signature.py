@@ -14,9 +14,9 @@ from dmc.semantics.binding import bind as match
 from dmc.semantics.lower import lower
 from dmc.semantics.modules import check_text
 from dmc.semantics.program import Program
-from dmc.semantics.signature import FunctionReference, GivenArray, GivenFunction
+from dmc.semantics.signature import GivenArray, GivenFunction
 from dmc.semantics.types import leaves
-from tests.semantics.running import bind, load, record, signature
+from tests.semantics.running import bind, function, load, record, signature
 
 F8, F4 = np.float64, np.float32
 
@@ -159,12 +159,12 @@ fn half[K](x: f64[K]) -> f64[K] = 0.5 * x
 """
     program = check_text(source)
     described = {
-        "f": GivenFunction(FunctionReference("m", "half")),
+        "f": GivenFunction(function(program, "half")),
         "x": GivenArray(DType.F64, (3,)),
     }
     binding = match(signature(program, "twice"), described)
     assert [leaf.name for leaf in binding.arguments] == ["x"]
-    (value,) = Interpreter(lower(program, binding)).call("twice", [np.arange(3.0)])
+    (value,) = Interpreter(lower(binding)).call("twice", [np.arange(3.0)])
     assert np.allclose(value, np.arange(3) / 4)
 
 

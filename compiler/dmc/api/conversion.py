@@ -15,7 +15,6 @@ from dmc.diagnostics.errors import Error, error
 from dmc.ir.location import Span
 from dmc.ir.types import Array, DType
 from dmc.semantics.signature import (
-    FunctionReference,
     Given,
     GivenArray,
     GivenFunction,
@@ -62,8 +61,8 @@ def fingerprint(value: PythonValue) -> object:
     if isinstance(value, np.ndarray | np.generic):
         array = cast("Array", value)
         return array.dtype, array.shape
-    reference: object = getattr(value, "reference", None)
-    return kind if reference is None else reference
+    function: object = getattr(value, "given", None)
+    return kind if function is None else function
 
 
 @dataclass(frozen=True)
@@ -77,9 +76,9 @@ class Describer:
 
         Raises dmc.Error for values of no known kind.
         """
-        reference = getattr(value, "reference", None)
-        if isinstance(reference, FunctionReference):
-            return GivenFunction(reference)
+        function = getattr(value, "given", None)
+        if isinstance(function, GivenFunction):
+            return function
         if isinstance(value, np.ma.MaskedArray):
             hint = f"fill it: `{where}.filled(…)`"
             raise refuse("call.value", f"{self.caller}: {where} is a masked array", span, hint)

@@ -18,8 +18,8 @@ from dmc.api.placeholders import describe, placeholders, size_names
 from dmc.api.program import LoadedProgram
 from dmc.ir.types import DType
 from dmc.semantics.binding import bind
-from dmc.semantics.signature import FunctionReference, Given, Parameter, Signature
-from dmc.semantics.types import FunctionType, GenericKind
+from dmc.semantics.signature import Given, GivenFunction, Parameter, Signature
+from dmc.semantics.types import FunctionType, GenericKind, pruned
 
 Values = dict[str, PythonValue]
 Bracket = SupportsIndex | type[np.generic] | np.dtype[Any]
@@ -86,9 +86,9 @@ class Function:
         return str(self.checked)
 
     @property
-    def reference(self) -> FunctionReference | None:
+    def given(self) -> GivenFunction | None:
         """What this is as an argument of another function; None for a derivative."""
-        return None if self.operators else self.checked.reference
+        return None if self.operators else GivenFunction(self.checked.declaration)
 
     def __getitem__(self, brackets: Bracket | tuple[Bracket, ...]) -> Function:
         given = brackets if isinstance(brackets, tuple) else (brackets,)
@@ -206,7 +206,7 @@ class Function:
                 for name, type_ in zip(names, declared.parameters, strict=False)
             }
             result = bind(value.checked, arguments).result
-            if str(result) == str(declared.result):
+            if pruned(result) == pruned(declared.result):
                 return
             given = f"one that gives {result}"
         message = f"{self.__name__}: {parameter.name} must be {declared}, and {given} was given"

@@ -12,7 +12,7 @@ from dmc.api.program import LoadedProgram
 from dmc.api.records import Classes, record_in
 from dmc.ir.types import Array, DType
 from dmc.semantics.binding import record_of
-from dmc.semantics.program import FunctionDeclaration, Program, SourceModule
+from dmc.semantics.program import FunctionDeclaration, Program, SourceModule, body_of
 from dmc.semantics.signature import GivenArray
 from dmc.semantics.types import (
     FieldDeclaration,
@@ -93,7 +93,7 @@ def _make_class(loaded: LoadedProgram, declaration: RecordDeclaration) -> None:
         if held is not None:
             _make_class(loaded, held)
     members: dict[str, Any] = {}
-    body = loaded.program.modules[declaration.module].models.get(declaration)
+    body = body_of(declaration)
     if body is not None:
         members["init"] = Function(loaded, body.init_signature)
         for name, method in body.methods.items():

@@ -21,7 +21,7 @@ class LoadedProgram:
         from dmc.dialects import func
         from dmc.semantics.lower import lower
 
-        module = lower(self.program, binding)
+        module = lower(binding)
         entry = next(f for f in func.functions(module) if not f.is_private)
         parameters = tuple((p.name, p.type) for p in binding.parameters)
         result, signature = binding.result, binding.signature

@@ -10,7 +10,6 @@ from dmc.ir.types import DType
 from dmc.semantics.program import FunctionDeclaration
 from dmc.semantics.signature import (
     Binding,
-    FunctionReference,
     Given,
     GivenArray,
     GivenFunction,
@@ -23,6 +22,7 @@ from dmc.semantics.signature import (
 from dmc.semantics.sizes import Size, SizeError
 from dmc.semantics.solver import Solver, record_of
 from dmc.semantics.types import (
+    Declared,
     FunctionType,
     GenericValue,
     RecordType,
@@ -66,7 +66,7 @@ def bind(
             )
     solver.give(signature, brackets, sizes or {})
     given: list[Parameter] = []
-    functions: list[tuple[str, FunctionReference]] = []
+    functions: list[tuple[str, Declared]] = []
     for parameter in signature.parameters:
         value = arguments.get(parameter.name)
         if value is None:
@@ -83,7 +83,7 @@ def bind(
                     f"{parameter.name} is a function, not {parameter.type}",
                     parameter.span,
                 )
-            functions.append((parameter.name, value.reference))
+            functions.append((parameter.name, value.declaration))
             continue
         solver.span = parameter.span
         solver.match(parameter.type, value, parameter.name)
@@ -102,7 +102,7 @@ def bind(
             message = f"`requires {requirement.text}` fails for {values}"
             raise solver.fail("shape.requires", message, requirement.span)
     instance = Instance(
-        signature.reference,
+        signature.declaration,
         tuple(sorted(solver.values().items())),
         tuple(functions),
         frozenset(p.name for p in signature.parameters if p.name not in arguments),

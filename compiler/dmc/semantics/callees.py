@@ -20,7 +20,7 @@ from dmc.semantics.handles import (
     TypedHandle,
     UserHandle,
 )
-from dmc.semantics.program import FunctionDeclaration, SourceModule
+from dmc.semantics.program import FunctionDeclaration, SourceModule, body_of
 from dmc.semantics.resolver import (
     DTYPES,
     resolve_type,
@@ -117,7 +117,7 @@ def _handle_of_value(context: Context, node: ast.Expr) -> Handle:
         if isinstance(value, typed.Local):
             return TypedHandle(typed.LocalFunction(value.symbol), type_, (), node.span)
     if isinstance(type_, RecordType) and type_.declaration.is_model:
-        forward = _find_method(context, type_, "forward")
+        forward = _find_method(type_, "forward")
         if forward is None:
             raise context.fail(
                 "type.call", f"`{type_.declaration.name}` has no `forward`", node.span
@@ -143,7 +143,7 @@ def _method(
     type_ = pruned(receiver.type)
     if not isinstance(type_, RecordType):
         return None
-    method = _find_method(context, type_, name.text)
+    method = _find_method(type_, name.text)
     if method is None:
         if name.text not in {part for part, _, _ in children(type_)}:
             known = [part for part, _, _ in children(type_)]
@@ -159,8 +159,8 @@ def _method(
     return UserHandle(method, bracket, receiver, span)
 
 
-def _find_method(context: Context, type_: RecordType, name: str) -> FunctionDeclaration | None:
-    model = context.models(type_.declaration)
+def _find_method(type_: RecordType, name: str) -> FunctionDeclaration | None:
+    model = body_of(type_.declaration)
     return model.methods.get(name) if model is not None else None
 
 

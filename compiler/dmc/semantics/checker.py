@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from dmc.diagnostics.report import Diagnostics
 from dmc.semantics import prelude
 from dmc.semantics.agreement import expect
@@ -29,7 +27,6 @@ from dmc.semantics.sizes import Facts
 from dmc.semantics.typed import Node, Symbol, SymbolKind
 from dmc.semantics.types import (
     KeyType,
-    RecordDeclaration,
     RecordType,
     Role,
     StackType,
@@ -40,10 +37,8 @@ from dmc.syntax import ast
 
 __all__ = ["check_module"]
 
-Models = Callable[[RecordDeclaration], ModelBody | None]
 
-
-def check_module(module: SourceModule, diagnostics: Diagnostics, models: Models) -> None:
+def check_module(module: SourceModule, diagnostics: Diagnostics) -> None:
     """Check a parsed file whose imports are already in `module.names`."""
 
     requests: list[DerivativeRequest] = []
@@ -54,7 +49,6 @@ def check_module(module: SourceModule, diagnostics: Diagnostics, models: Models)
             diagnostics,
             check_expression,
             prelude.names,
-            models,
             Facts(),
             Scope(),
             requests=requests,

@@ -123,7 +123,6 @@ class Context:
     diagnostics: Diagnostics
     dispatch: Callable[[Context, ast.Expr, Type | None], typed.Node]
     prelude: Callable[[], Sequence[str]]
-    models: Callable[[RecordDeclaration], ModelBody | None]
     facts: Facts
     scope: Scope
     function: FunctionDeclaration | None = None

@@ -64,7 +64,9 @@ def collect(context: Context) -> None:
                 if _enter(context, node.name, record):
                     module.records[node.name.text] = record
                     if isinstance(node, ast.ModelDecl):
-                        module.models[record] = ModelBody(node, record, module)
+                        name = f"{record.name}.init"
+                        body = ModelBody(name, node, record, module)
+                        record.body = module.models[record] = body
             case ast.ConstDecl():
                 _enter(context, node.name, Constant(node, module))
             case ast.DimDecl():

@@ -12,8 +12,7 @@ from dmc.ir.location import SourceFile, Span
 from dmc.semantics.checker import check_module
 from dmc.semantics.context import Poison
 from dmc.semantics.library import library
-from dmc.semantics.program import ModelBody, Program, SourceModule
-from dmc.semantics.types import RecordDeclaration
+from dmc.semantics.program import Program, SourceModule
 from dmc.syntax import ast
 from dmc.syntax.files import read_source
 from dmc.syntax.parser import parse
@@ -71,7 +70,7 @@ class _Loader:
                 case _:
                     pass
         self.loading.pop()
-        check_module(module, self.diagnostics, self._model)
+        check_module(module, self.diagnostics)
         return module
 
     def _name(self, path: Path) -> str:
@@ -80,10 +79,6 @@ class _Loader:
             count += 1
             name = f"{path.stem}_{count}"
         return name
-
-    def _model(self, declaration: RecordDeclaration) -> ModelBody | None:
-        module = self.by_name.get(declaration.module)
-        return module.models.get(declaration) if module is not None else None
 
     # -- imports
 

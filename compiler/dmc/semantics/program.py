@@ -8,10 +8,11 @@ from pathlib import Path
 
 from dmc.ir.location import SourceFile, Span
 from dmc.semantics.requirements import Requirement
-from dmc.semantics.signature import Default, FunctionReference, Parameter, Signature
+from dmc.semantics.signature import Default, Parameter, Signature
 from dmc.semantics.sizes import Facts, Size
 from dmc.semantics.typed import DeclaredFunction, Node, Symbol
 from dmc.semantics.types import (
+    Declared,
     FieldDeclaration,
     Generic,
     KeyType,
@@ -24,7 +25,7 @@ from dmc.syntax import ast
 __all__ = [
     "Constant", "ElementEntity", "Entity", "FieldEntity", "FunctionDeclaration",
     "Initializer", "ModelBody", "PackEntity", "Program", "RecordEntity", "SizeEntity",
-    "SourceModule", "default_of",
+    "SourceModule", "body_of", "default_of",
 ]  # fmt: skip
 
 
@@ -111,9 +112,8 @@ class FunctionDeclaration(DeclaredFunction):
     ) -> FunctionDeclaration:
         """The declaration before its signature is resolved."""
         name = f"{owner.name}.{node.name.text}" if owner is not None else node.name.text
-        reference = FunctionReference(module.name, name)
         return FunctionDeclaration(
-            reference, node.name.span, node.mutable, node=node, module=module, owner=owner
+            name, node.name.span, node.mutable, node=node, module=module, owner=owner
         )
 
     @property
@@ -137,7 +137,7 @@ class FunctionDeclaration(DeclaredFunction):
         if self.owner is not None:
             requirements = (*self.owner.requirements, *requirements)
         return Signature(
-            self.reference,
+            self,
             generics,
             parameters,
             result,
@@ -158,7 +158,7 @@ class Initializer:
 
 
 @dataclass(eq=False, slots=True)
-class ModelBody:
+class ModelBody(Declared):
     """A model's functions and initializers; `hypers` and `key` are what initializers see."""
 
     node: ast.ModelDecl
@@ -182,7 +182,7 @@ class ModelBody:
             default = default_of(self.module, node)
             parameters.append(Parameter(entry.name, entry.type, entry.span, default))
         return Signature(
-            FunctionReference(self.module.name, f"{declaration.name}.init"),
+            self,
             declaration.generics,
             tuple(parameters),
             declaration.itself(),
@@ -231,24 +231,18 @@ class Program:
     main: SourceModule
     modules: dict[str, SourceModule]
 
-    def function(self, reference: FunctionReference) -> FunctionDeclaration:
-        """Raises KeyError when there is no such function."""
-        module = self.modules[reference.module]
-        owner, _, name = reference.name.rpartition(".")
-        if not owner:
-            return module.functions[name]
-        return module.models[module.records[owner]].methods[name]
-
-    def model(self, declaration: RecordDeclaration) -> ModelBody:
-        """Raises KeyError when the declaration is a struct."""
-        return self.modules[declaration.module].models[declaration]
-
     def functions(self) -> Iterator[FunctionDeclaration]:
         """Every function and method of every module."""
         for module in self.modules.values():
             yield from module.functions.values()
             for model in module.models.values():
                 yield from model.methods.values()
+
+
+def body_of(declaration: RecordDeclaration) -> ModelBody | None:
+    """What a model does; None for a struct."""
+    assert declaration.body is None or isinstance(declaration.body, ModelBody)
+    return declaration.body
 
 
 def default_of(module: SourceModule, node: ast.Param) -> Default | None:

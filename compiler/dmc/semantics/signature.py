@@ -21,6 +21,7 @@ from dmc.ir.types import DType
 from dmc.semantics.requirements import Requirement
 from dmc.semantics.sizes import Size
 from dmc.semantics.types import (
+    Declared,
     Generic,
     GenericKind,
     GenericValue,
@@ -32,9 +33,8 @@ from dmc.semantics.types import (
 )
 
 __all__ = [
-    "Binding", "Default", "FunctionReference", "Given", "GivenArray", "GivenFunction",
-    "GivenNumber", "GivenRecord", "GivenTuple", "Instance", "NumberClass", "Parameter",
-    "Requirement", "Signature",
+    "Binding", "Default", "Given", "GivenArray", "GivenFunction", "GivenNumber", "GivenRecord",
+    "GivenTuple", "Instance", "NumberClass", "Parameter", "Requirement", "Signature",
 ]  # fmt: skip
 
 
@@ -65,22 +65,15 @@ class Parameter:
 
 
 @dataclass(frozen=True, slots=True)
-class FunctionReference:
-    """A function of a checked program, by module and name (a method: `MLP.forward`)."""
-
-    module: str
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
 class Signature:
     """The interface of one function, method (`self` is its first parameter) or `init` of a model.
 
+    `declaration` is what is called: two programs may give the same `name` to different things.
     `generics` are those of the function in order of declaration: what brackets supply. Sizes of
     bare records are not generics: `net: MLP` brings the sizes `net.I`, `net.H`, `net.O`.
     """
 
-    reference: FunctionReference
+    declaration: Declared
     generics: tuple[Generic, ...]
     parameters: tuple[Parameter, ...]
     result: Type
@@ -91,7 +84,7 @@ class Signature:
 
     @property
     def name(self) -> str:
-        return self.reference.name
+        return self.declaration.full_name
 
     def parameter(self, name: str) -> Parameter | None:
         return next((p for p in self.parameters if p.name == name), None)
@@ -165,9 +158,9 @@ class GivenRecord:
 
 @dataclass(frozen=True, slots=True)
 class GivenFunction:
-    """A function of the same program, for a parameter of function type."""
+    """A function of this program or another, for a parameter of function type."""
 
-    reference: FunctionReference
+    declaration: Declared
 
 
 Given = GivenArray | GivenNumber | GivenTuple | GivenRecord | GivenFunction
@@ -182,9 +175,9 @@ class Instance:
     arguments then).
     """
 
-    reference: FunctionReference
+    declaration: Declared
     generics: tuple[tuple[str, GenericValue], ...] = ()
-    functions: tuple[tuple[str, FunctionReference], ...] = ()
+    functions: tuple[tuple[str, Declared], ...] = ()
     defaults: frozenset[str] = frozenset()
 
     @property

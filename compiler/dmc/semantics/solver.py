@@ -415,8 +415,8 @@ def _describe(given: Given) -> str:
             return f"a tuple of {len(items)}"
         case GivenRecord(declaration, _, is_grad):
             return f"Grad[{declaration.name}]" if is_grad else f"a {declaration.name}"
-        case GivenFunction(reference):
-            return f"the function {reference.name}"
+        case GivenFunction(declaration):
+            return f"the function {declaration.full_name}"
 
 
 def _stack_count(

@@ -14,9 +14,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from dmc.ir.location import Span
-from dmc.semantics.signature import FunctionReference, Parameter
+from dmc.semantics.signature import Parameter
 from dmc.semantics.sizes import Size
 from dmc.semantics.types import (
+    Declared,
     Element,
     GenericValue,
     RecordDeclaration,
@@ -362,14 +363,13 @@ class DerivativeRule:
 
 
 @dataclass(eq=False, slots=True)
-class DeclaredFunction:
+class DeclaredFunction(Declared):
     """A declared function or method, as those see it that call, differentiate or lower it.
 
     `body` and `defaults` are filled in when the body is checked. `is_mutable` when it is a
     `mut fn`, which also gives the updated receiver.
     """
 
-    reference: FunctionReference
     span: Span
     is_mutable: bool
     parameters: tuple[Parameter, ...] = ()
@@ -383,7 +383,7 @@ class DeclaredFunction:
     @property
     def name(self) -> str:
         """As it was declared: of the method `MLP.forward`, `forward`."""
-        return self.reference.name.rpartition(".")[2]
+        return self.full_name.rpartition(".")[2]
 
 
 @dataclass(eq=False, slots=True)

@@ -422,6 +422,17 @@ class FieldDeclaration:
 
 
 @dataclass(eq=False, slots=True)
+class Declared:
+    """What can be called from outside the language: a function, or a model that is made.
+
+    It is the declaration itself that counts, never its name, which is for people: `half`,
+    `MLP.forward`, `MLP.init`.
+    """
+
+    full_name: str
+
+
+@dataclass(eq=False, slots=True)
 class RecordDeclaration:
     """A `struct` or `model`. Fields are in order of declaration, hyperparameters first.
 
@@ -437,6 +448,8 @@ class RecordDeclaration:
     dims: Mapping[str, Size] = field(default_factory=dict[str, Size])
     requirements: tuple[Requirement, ...] = ()
     doc: str | None = None
+    body: Declared | None = None
+    """How values of a model are made and used; None for a struct."""
 
     def field(self, name: str) -> FieldDeclaration | None:
         return next((f for f in self.fields if f.name == name), None)

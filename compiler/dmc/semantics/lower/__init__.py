@@ -2,12 +2,11 @@
 
 from dmc.ir import Module
 from dmc.semantics.lower.program import lower_function
-from dmc.semantics.program import Program
 from dmc.semantics.signature import Binding
 
 __all__ = ["lower", "lower_function"]
 
 
-def lower(program: Program, binding: Binding) -> Module:
+def lower(binding: Binding) -> Module:
     """The module for a call that has been matched with its signature: see `lower_function`."""
-    return lower_function(program, binding.instance)
+    return lower_function(binding.instance)

@@ -21,7 +21,6 @@ from dmc.semantics.lower.values import (
     flatten,
     rebuild,
 )
-from dmc.semantics.program import Program
 from dmc.semantics.sizes import Size
 from dmc.semantics.typed import DeclaredFunction, Symbol
 from dmc.semantics.types import (
@@ -44,9 +43,6 @@ __all__ = ["Body", "Surroundings"]
 
 class Surroundings(Protocol):
     """What a body needs of the module that it is lowered into."""
-
-    @property
-    def program(self) -> Program: ...
 
     @property
     def module(self) -> Module: ...

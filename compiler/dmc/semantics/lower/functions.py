@@ -314,7 +314,7 @@ def _resolve(body: Body, callee: Callee) -> tuple[Callee, dict[Symbol, Lowered],
 def _name(callee: Callee) -> str:
     match callee:
         case typed.UserFunction(declaration=declaration):
-            return declaration.reference.name
+            return declaration.full_name
         case typed.Derived(operator=operator):
             return operator.value
         case typed.PreludeFunction(name=name):

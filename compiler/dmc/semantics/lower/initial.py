@@ -9,7 +9,7 @@ from dmc.dialects import arith, control, random
 from dmc.ir import Block, Value
 from dmc.semantics.lower.body import Body
 from dmc.semantics.lower.values import Array, Lowered, Record, flatten, rebuild
-from dmc.semantics.program import Initializer, ModelBody
+from dmc.semantics.program import Initializer, ModelBody, body_of
 from dmc.semantics.types import (
     RecordType,
     Role,
@@ -33,7 +33,8 @@ def field_number(name: str) -> int:
 
 def build_model(body: Body, type_: RecordType, key: Value, hypers: Mapping[str, Lowered]) -> Record:
     """A model with its initial parameters; hyperparameters not given take their defaults."""
-    model = body.lowering.program.model(type_.declaration)
+    model = body_of(type_.declaration)
+    assert model is not None
     inner = Body(body.lowering, body.builder, type_.generics(), {})
     parts = {name: part for name, part, _ in children(type_)}
     fields: dict[str, Lowered] = {}

@@ -15,11 +15,12 @@ from dmc.semantics.lower.body import Body
 from dmc.semantics.lower.functions import inline, result_type
 from dmc.semantics.lower.initial import build_model
 from dmc.semantics.lower.values import Array, Function, Lowered, flatten, rebuild
-from dmc.semantics.program import Program
-from dmc.semantics.signature import FunctionReference, Instance
+from dmc.semantics.program import FunctionDeclaration, ModelBody
+from dmc.semantics.signature import Instance
 from dmc.semantics.sizes import Size
 from dmc.semantics.typed import DeclaredFunction, DerivativeRule
 from dmc.semantics.types import (
+    Declared,
     DType,
     KeyType,
     Leaf,
@@ -32,13 +33,16 @@ from dmc.semantics.types import (
 )
 from dmc.semantics.types import FunctionType as ArgumentType
 
+_Generics = tuple[frozenset[tuple[str, object]], ...]
+"""The values of generic arguments, by kind."""
+
 __all__ = ["Lowering", "leaf_type", "lower_function"]
 
 FAMILIES = (access, builtins, derivatives, loops, reductions)
 """The files that say how their kinds of nodes are lowered; importing them registers it."""
 
 
-def lower_function(program: Program, instance: Instance) -> Module:
+def lower_function(instance: Instance) -> Module:
     """A module with one public function, named as in the source, and the private ones it calls.
 
     Its arguments are the leaves of the parameters in order (those in `instance.defaults` and
@@ -48,15 +52,14 @@ def lower_function(program: Program, instance: Instance) -> Module:
     Raises:
         dmc.diagnostics.errors.Error: when the sizes of this instance make the program wrong.
     """
-    lowering = Lowering(program)
-    owner, _, name = instance.reference.name.rpartition(".")
-    if name == "init" and owner:
-        module = program.modules[instance.reference.module]
-        model = module.models.get(module.records[owner])
-        if model is not None and "init" not in model.methods:
-            lowering.lower_init(instance, module.records[owner].itself())
-            return lowering.finish()
-    lowering.lower_entry(instance)
+    lowering = Lowering()
+    match instance.declaration:
+        case ModelBody() as model:
+            lowering.lower_init(instance, model)
+        case FunctionDeclaration() as function:
+            lowering.lower_entry(instance, function)
+        case other:
+            raise TypeError(f"{other} cannot be called")
     return lowering.finish()
 
 
@@ -74,10 +77,9 @@ def leaf_type(leaf: Leaf) -> TensorType:
 class Lowering:
     """The module being built, with one function for each instance of a declaration."""
 
-    def __init__(self, program: Program) -> None:
-        self.program = program
+    def __init__(self) -> None:
         self.module = Module.empty()
-        self._instances: dict[tuple[DeclaredFunction, str], func.Func] = {}
+        self._instances: dict[tuple[DeclaredFunction, _Generics], func.Func] = {}
         self._pending: list[Callable[[], None]] = []
 
     def instance(self, declaration: DeclaredFunction, substitution: Substitution) -> func.Func:
@@ -85,7 +87,7 @@ class Lowering:
 
         Calls need its type only, so chains of calls do not nest.
         """
-        key = declaration, _spelled(substitution)
+        key = declaration, _settled(substitution)
         known = self._instances.get(key)
         if known is not None:
             return known
@@ -105,15 +107,14 @@ class Lowering:
             self._pending.pop()()
         return self.module
 
-    def lower_entry(self, instance: Instance) -> func.Func:
+    def lower_entry(self, instance: Instance, declaration: FunctionDeclaration) -> func.Func:
         """The public function of the module."""
-        declaration = self.program.function(instance.reference)
         substitution = instance.substitution
         functions = dict(instance.functions)
         absent = instance.defaults | functions.keys()
         function, builder, values = self._declare(declaration, substitution, absent, False)
-        for name, reference in functions.items():
-            values[name] = self._function(declaration, name, reference, substitution)
+        for name, given in functions.items():
+            values[name] = self._function(declaration, name, given, substitution)
         self._fill(declaration, substitution, function, builder, values)
         return function
 
@@ -136,7 +137,7 @@ class Lowering:
         found = [leaf for name, type_ in named for leaf in leaves(type_, (name,))]
         function, builder = func.function(
             self.module,
-            declaration.reference.name,
+            declaration.full_name,
             [leaf_type(leaf) for leaf in found],
             [leaf.name for leaf in found],
             Location(declaration.span),
@@ -215,23 +216,24 @@ class Lowering:
         self,
         declaration: DeclaredFunction,
         name: str,
-        reference: FunctionReference,
+        given: Declared,
         substitution: Substitution,
     ) -> Lowered:
         """A function given from outside for a parameter of function type."""
         parameter = next(p for p in declaration.parameters if p.name == name)
         wanted = substitution.type(parameter.type)
         assert isinstance(wanted, ArgumentType)
-        given = self.program.function(reference)
+        assert isinstance(given, FunctionDeclaration)
         generics = match_function(given, wanted, parameter.span)
         callee = typed.UserFunction(given, generics)
         return Function(callee, {}, Substitution())
 
     # -- models
 
-    def lower_init(self, instance: Instance, record: RecordType) -> func.Func:
+    def lower_init(self, instance: Instance, model: ModelBody) -> func.Func:
         """The function that makes a model: a key and hyperparameters to its leaves."""
         substitution = instance.substitution
+        record = model.declaration.itself()
         type_ = substitution.type(record)
         assert isinstance(type_, RecordType)
         hypers = [
@@ -244,7 +246,7 @@ class Lowering:
         found = [leaf for name, part in named for leaf in leaves(part, (name,))]
         function, builder = func.function(
             self.module,
-            instance.reference.name,
+            model.full_name,
             [leaf_type(leaf) for leaf in found],
             [leaf.name for leaf in found],
             Location(record.declaration.span),
@@ -254,14 +256,16 @@ class Lowering:
         key = values.pop("key")
         assert isinstance(key, Array)
         body = Body(self, builder, substitution, {})
-        model = build_model(body, type_, key.value, values)
-        return func.finish(function, builder, flatten(model))
+        made = build_model(body, type_, key.value, values)
+        return func.finish(function, builder, flatten(made))
 
 
-def _spelled(substitution: Substitution) -> str:
-    """A key for equal substitutions: types print in full."""
-    parts = [f"{n}={v}" for n, v in sorted(substitution.sizes.items())]
-    parts += [f"*{n}={list(map(str, v))}" for n, v in sorted(substitution.packs.items())]
-    parts += [f"{n}:{resolved(v)!r}" for n, v in sorted(substitution.elements.items())]
-    parts += [f"{n}:{v}" for n, v in sorted(substitution.records.items(), key=lambda i: i[0])]
-    return " ".join(parts)
+def _settled(substitution: Substitution) -> _Generics:
+    """A key that is equal for equal substitutions: what is still open in them is looked up."""
+    known = Substitution()
+    return (
+        frozenset((name, known.size(size)) for name, size in substitution.sizes.items()),
+        frozenset((name, known.shape(axes)) for name, axes in substitution.packs.items()),
+        frozenset((name, known.element(kind)) for name, kind in substitution.elements.items()),
+        frozenset((name, known.type(record)) for name, record in substitution.records.items()),
+    )
