@@ -21,7 +21,6 @@ from dmc.semantics.handles import (
     UserHandle,
     argument_count,
 )
-from dmc.semantics.keys import spend
 from dmc.semantics.program import SourceModule
 from dmc.semantics.resolver import (
     DTYPES,
@@ -144,7 +143,6 @@ def _inner_call(
     context: Context, handle: DerivedHandle, arguments: Sequence[ast.Argument], span: Span
 ) -> typed.Call:
     """The call that is differentiated."""
-    # Passing a key on for a derivative spends it exactly as the call itself does.
     node = call_handle(context, handle.inner, arguments, span, None)
     if isinstance(node, typed.Call):
         if node.updates is not None:
@@ -178,7 +176,6 @@ def _call_typed(
     for argument, type_ in zip(arguments, wanted, strict=True):
         value = context.check(argument.value, type_)
         expect(context, value, type_, argument.value.span)
-        spend(context, value)
         values.append(value)
     return typed.Call(handle.type.result, span, handle.callee, tuple(values))
 
@@ -206,5 +203,4 @@ def _call_lambda(
     assert len(names) == len(values)
     for value, wanted in zip(values, type_.parameters, strict=True):
         expect(context, value, wanted, value.span)
-        spend(context, value)
     return typed.Call(type_.result, span, function.callee, tuple(values))

@@ -15,6 +15,7 @@ from dmc.semantics.declarations import (
     resolve_signatures,
 )
 from dmc.semantics.expressions import check_expression
+from dmc.semantics.keys import check_keys
 from dmc.semantics.program import (
     FunctionDeclaration,
     Initializer,
@@ -69,6 +70,7 @@ def check_module(module: SourceModule, diagnostics: Diagnostics) -> None:
         if isinstance(node, ast.DerivativeDecl):
             check_rules(fresh(), node)
     _refuse_recursion(module, diagnostics)
+    check_keys(module, diagnostics)
     for request in requests:
         check_zero(request, diagnostics)
 
@@ -133,7 +135,6 @@ def _check_initializers(context: Context, model: ModelBody) -> None:
         entry = record.field(member.name.text)
         if entry is None or isinstance(member, ast.FnDecl | ast.DimDecl):
             continue
-        context.spent.clear()
         try:
             if isinstance(member, ast.SubMember):
                 initializers.append(_sub_model(context, member, entry.type, model))

@@ -139,10 +139,6 @@ class Context:
     barrier: int = 0
     loop_depth: int = 0
     loop_count: Size | None = None
-    spent: dict[Symbol, tuple[Span, str | None]] = field(
-        default_factory=dict[Symbol, tuple[Span, str | None]]
-    )
-    binding: str | None = None
     requests: list[DerivativeRequest] = field(default_factory=lambda: [])
 
     # -- checking

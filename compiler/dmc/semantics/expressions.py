@@ -335,12 +335,9 @@ def _if(context: Context, node: ast.If, expected: Type | None) -> typed.Node:
             help=["choose element by element: `where(condition, a, b)`"],
         )
     context.conditions += 1
-    before = dict(context.spent)
     try:
         then = context.check(node.then, expected)
-        spent, context.spent = context.spent, before
         otherwise = context.check(node.otherwise, expected) if node.otherwise is not None else None
-        context.spent = {**spent, **context.spent}
     finally:
         context.conditions -= 1
     if otherwise is None:

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dmc.ir.types import DType
 from dmc.semantics import typed
 from dmc.semantics.context import Context
-from dmc.semantics.keys import spend
 from dmc.semantics.operators import (
     needs_float,
 )
@@ -39,7 +38,7 @@ def _key(context: Context, name: str, arguments: Sequence[ast.Expr], node: ast.C
 
 
 def check_split(context: Context, arguments: Sequence[ast.Expr], node: ast.Call) -> typed.Node:
-    """`split(key)`, `split(key, 3)`: keys as a tuple; spends the key."""
+    """`split(key)`, `split(key, 3)`: keys as a tuple."""
     key = _key(context, "split", arguments, node)
     count = 2
     if len(arguments) > 1:
@@ -51,12 +50,11 @@ def check_split(context: Context, arguments: Sequence[ast.Expr], node: ast.Call)
                 help=["for many keys fold the index in: `fold(key, i)`"],
             )  # fmt: skip
         count = constant
-    spend(context, key)
     return typed.SplitKey(TupleType((KeyType(),) * count), node.span, key, count)
 
 
 def check_fold(context: Context, arguments: Sequence[ast.Expr], node: ast.Call) -> typed.Node:
-    """`fold(key, i)`: spends nothing."""
+    """`fold(key, i)`."""
     key = _key(context, "fold", arguments, node)
     if len(arguments) != 2:
         raise context.fail("call.count", "`fold` takes a key and a number", node.span)
@@ -92,7 +90,6 @@ def check_draw(
         type_ = pruned(parameter.type)
         if isinstance(type_, TensorType) and type_.shape:
             raise context.unsupported("a probability for each element", parameter.span)
-    spend(context, key)
     shape = shape_items(context, bracket) if bracket is not None else None
     type_: Type
     if distribution is typed.Distribution.BERNOULLI:

@@ -136,11 +136,7 @@ def _bind(
     kind: SymbolKind,
 ) -> typed.Node:
     wanted = resolve_type(context, declared) if declared is not None else None
-    context.binding = pattern.name.text if isinstance(pattern, ast.NamePattern) else None
-    try:
-        checked = context.check(value, wanted)
-    finally:
-        context.binding = None
+    checked = context.check(value, wanted)
     if wanted is not None:
         expect(context, checked, wanted, value.span)
     type_ = wanted if wanted is not None else checked.type

@@ -19,7 +19,6 @@ from dmc.semantics.handles import (
     UserHandle,
     argument_count,
 )
-from dmc.semantics.keys import spend
 from dmc.semantics.program import FunctionDeclaration
 from dmc.semantics.requirements import prove
 from dmc.semantics.typed import SymbolKind
@@ -121,7 +120,6 @@ def call_user(
         if node is not None and value is not None:
             what = f"`{parameter.name}` of `{declaration.name}`"
             expect(context, value, substitution.type(parameter.type), node.span, what)
-            spend(context, value)
     _prove_requirements(context, declaration, substitution, span)
     callee = typed.UserFunction(declaration, matcher.values, handle.receiver)
     updates = None

@@ -10,7 +10,8 @@ CODES: tuple[Code, ...] = (
         "a key is spent twice",
         "Two draws from one key are equal, which is hardly ever meant. `split` gives "
         "several keys; `fold(key, i)` gives one for each step of a loop and spends "
-        "nothing.",
+        "nothing. Keys are followed as values: under another name, in a tuple or record, "
+        "through loops and calls.",
         "fn pair[N](key: Key) -> f64[2, N] {\n"
         "    let a = normal[N](key)\n"
         "    let b = normal[N](key)\n"
