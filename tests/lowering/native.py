@@ -16,7 +16,7 @@ from dmc.jit.engine import Engine
 from dmc.jit.entry import ArgumentSpec, Executable, ResultSpec
 from dmc.jit.pool import pool
 from dmc.jit.target import Target, host
-from dmc.lowering.to_llvm import PARALLEL_FOR, lower_module
+from dmc.lowering.to_llvm import PARALLEL_FOR, entry_symbol, lower_module
 from dmc.lowering.to_loops import LoopProgram, lower_to_loops
 from dmc.transforms.plan_memory import PlanMemory
 
@@ -76,12 +76,12 @@ def compile_native(module: Module, target: Target | None = None, planned: bool =
     lowered = lower_module(loops.module, target.machine)
     lowered.module.triple = target.triple
     symbols = {PARALLEL_FOR: pool().parallel_for}
-    code = engine(target).load([str(lowered.module)], ["main"], symbols)
+    code = engine(target).load([str(lowered.module)], [entry_symbol("main")], symbols)
     function = func.lookup(module, "main")
     arguments = [tensor_type(v) for v in function.body.args]
     results = [tensor_type(v) for v in function.body.terminator.operands]
     executable = Executable(
-        code["main"],
+        code[entry_symbol("main")],
         tuple(
             ArgumentSpec(t.dtype, t.shape, donated=i in loops.donated)
             for i, t in enumerate(arguments)

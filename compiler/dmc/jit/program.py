@@ -10,7 +10,7 @@ from dmc.jit.engine import Engine
 from dmc.jit.entry import ArgumentSpec, Executable, ResultSpec
 from dmc.jit.pool import pool
 from dmc.lowering.to_llvm.lower import lower_module
-from dmc.lowering.to_llvm.module import PARALLEL_FOR
+from dmc.lowering.to_llvm.module import PARALLEL_FOR, entry_symbol
 from dmc.lowering.to_loops import LoopProgram
 
 
@@ -37,7 +37,7 @@ def to_llvm(program: LoopProgram, engine: Engine) -> LLVMProgram:
     text = str(lowered.module)
     return LLVMProgram(
         text,
-        program.entry,
+        entry_symbol(program.entry),
         lowered.arena_bytes,
         lowered.scratch_bytes,
         program.overwrites,

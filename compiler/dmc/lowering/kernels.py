@@ -31,13 +31,13 @@ parallel loops are allowed."""
 
 
 class KernelFunctions:
-    """The functions of the kernels called so far, in `module`."""
+    """The functions of the kernels called so far, in `module`, whose entry has the name `entry`."""
 
-    def __init__(self, module: Module, machine: Machine) -> None:
+    def __init__(self, module: Module, machine: Machine, entry: str) -> None:
         self.module = module
         self.machine = machine
         self._names: dict[Hashable, str] = {}
-        self._taken: dict[str, int] = {}
+        self._taken = {entry: 1}
 
     def call(
         self,
@@ -66,7 +66,7 @@ class KernelFunctions:
         base = _title(op)
         count = self._taken.get(base, 0)
         self._taken[base] = count + 1
-        name = f"{base}_{count}" if count else base
+        name = f"{base}.{count}" if count else base
         names = [v.name for v in (*op.operands, *op.results, *sources)]
         defined = function(name, [v.type for v in arguments], names, private=True)
         inner = LoopBuilder(defined, op.location.by(PRODUCER))
@@ -103,14 +103,17 @@ def structure(op: Operation) -> Hashable:
 
 
 def _title(op: Operation) -> str:
-    """A readable name: what the kernel does and its sizes."""
+    """A readable name: what the kernel does and its sizes.
+
+    The dots keep kernels apart from functions of the program, and their numbers from their sizes.
+    """
     sizes = "x".join(map(str, op.space)) if isinstance(op, kernel.Structured) else ""
     kind = op.name.removeprefix("kernel.")
     if isinstance(op, kernel.Generic):
         kind = "map"
         if op.reduction:
             kind = "contract" if op.contraction() else "reduce"
-    return f"{kind}_{sizes}" if sizes else kind
+    return f"kernel.{kind}_{sizes}" if sizes else f"kernel.{kind}"
 
 
 def _generic(

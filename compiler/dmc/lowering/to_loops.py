@@ -58,7 +58,7 @@ def lower_to_loops(module: Module, name: str, machine: Machine) -> LoopProgram:
     assert isinstance(private, int)
     buffers = Buffers(b, entry.body.args[-1], planned, private)
     statements = Statements(
-        b, machine, KernelFunctions(out, machine), buffers, {**SIMPLE, **STRUCTURED}
+        b, machine, KernelFunctions(out, machine, name), buffers, {**SIMPLE, **STRUCTURED}
     )
     overwrites = statements.run_function(source, arguments, results)
     entry.body.args[-1].type = MemRefType((buffers.arena_bytes,), DType.I8)

@@ -6,6 +6,6 @@ form with explicit vectors, so LLVM only has to select instructions and allocate
 """
 
 from dmc.lowering.to_llvm.lower import lower_module
-from dmc.lowering.to_llvm.module import PARALLEL_FOR, Lowered
+from dmc.lowering.to_llvm.module import PARALLEL_FOR, Lowered, entry_symbol
 
-__all__ = ["PARALLEL_FOR", "Lowered", "lower_module"]
+__all__ = ["PARALLEL_FOR", "Lowered", "entry_symbol", "lower_module"]

@@ -16,6 +16,9 @@ from dmc.lowering.to_llvm.types import I8, integer, splat
 Table: TypeAlias = "dict[type[Operation], Callable[[FunctionLowering, Operation], None]]"
 """How operations are lowered, by class."""
 
+Offset: TypeAlias = "tuple[ir.Value, ir.Type, ir.Value | None, int]"
+"""A base address, the type of its elements, and a multiple of an index, or a number of them."""
+
 
 class FunctionLowering:
     """The LLVM function being written, and the LLVM value of every loop-level value so far.
@@ -32,7 +35,7 @@ class FunctionLowering:
         self.builder = ir.IRBuilder(self.entry)
         self.values: dict[Value, ir.Value] = {}
         self.scratch: ir.Value = integer(0)
-        self._addresses: list[dict[tuple[ir.Value, ir.Value | None, int], ir.Value]] = [{}]
+        self._addresses: list[dict[Offset, ir.Value]] = [{}]
 
     def value(self, value: Value) -> ir.Value:
         """The LLVM value of `value`; constants are made where they are used."""
@@ -91,7 +94,7 @@ class FunctionLowering:
         """`&base[factor · index]`, or `&base[factor]`; computed once in a region."""
         if index is None and factor == 0:
             return base
-        key = (base, index, factor)
+        key = (base, element, index, factor)
         for known in reversed(self._addresses):
             if key in known:
                 return known[key]

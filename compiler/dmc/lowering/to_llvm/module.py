@@ -20,6 +20,12 @@ PARALLEL_FOR = "dmc_parallel_for"
 A task function is `void (ctx, i64 task, i64 worker)`; the calling thread is worker 0.
 """
 
+
+def entry_symbol(name: str) -> str:
+    """The symbol of a public function: a program may well call one of its own `memcpy`."""
+    return f"dmc.entry.{name}"
+
+
 ENTRY = ir.FunctionType(I32, [POINTER, POINTER])
 
 ALIGNMENT = 64
@@ -31,8 +37,9 @@ class Lowered:
     """An LLVM module and the memory that its entry functions must be given.
 
     A public `loop.func`, whose arguments are buffers and last an arena of bytes, becomes
-    `int32_t name(void **buffers, void *arena)`, which returns 0. The arena, aligned to
-    `ALIGNMENT`, holds `arena_bytes` and behind them `scratch_bytes` for each thread of the pool.
+    `int32_t f(void **buffers, void *arena)` by the name `entry_symbol` gives, and returns 0. The
+    arena, aligned to `ALIGNMENT`, holds `arena_bytes` and behind them `scratch_bytes` for each
+    thread of the pool.
     """
 
     module: ir.Module
@@ -113,7 +120,8 @@ class ModuleLowering:
         for op in functions:
             types = [*(llvm_type(arg.type) for arg in op.body.args), POINTER]
             signature = ir.FunctionType(VOID, types) if op.private else ENTRY
-            function = ir.Function(self.llvm, signature, op.sym_name)
+            name = op.sym_name if op.private else entry_symbol(op.sym_name)
+            function = ir.Function(self.llvm, signature, name)
             if op.private:
                 function.linkage = "internal"
             function.attributes.add("nounwind")
