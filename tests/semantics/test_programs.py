@@ -233,3 +233,24 @@ fn k[N](x: f64[N]) -> f64[N] = grad(h)(x)
 """
     assert run(source, "g", x=0.0) == [0.0]
     assert run(source, "k", x=np.array([-2.0, 1.0, 3.0]))[0].tolist() == [0, 1, 1]
+
+
+def test_loops_over_nothing_write_nothing() -> None:
+    """A table without elements is written only where nothing runs."""
+    source = """
+fn f[N](x: f64[N]) -> f64 {
+    var r: f64[N] = zeros
+    var t: f64[N, 2] = zeros
+    for i in 0..N {
+        r[i] += x[i]
+        t[i] = x[i] * ones[2]
+        t[i, 1] += r[i]
+    }
+    sum(r) + sum(t)
+}
+fn slope[N](x: f64[N]) -> f64[N] = grad(f)(x)
+"""
+    for n in (0, 1, 3):
+        x = np.arange(1.0, n + 1)
+        assert run(source, "f", x=x) == [4 * x.sum()]
+        assert run(source, "slope", x=x)[0].tolist() == [4.0] * n

@@ -184,6 +184,22 @@ def test_rotated_and_viewed_carried_values() -> None:
     planned(program([t(4), t(4), t(4)], code))
 
 
+def test_views_of_slices_that_a_loop_takes() -> None:
+    """Reshaped where fusion cannot read through the reshape: a scan along the merged axes."""
+
+    def code(b: Builder, args: list[Value]) -> list[Value]:
+        def step(b: Builder, args: list[Value]) -> list[Value]:
+            _, total, row = args
+            flat = tensor.reshape(b, row, (8,))
+            running = tensor.cumprod(b, flat, 0)
+            return [arith.add(b, total, arith.add(b, running, flat))]
+
+        return [*for_loop(b, 3, [args[0]], [args[1]], step).results]
+
+    module, _ = planned(program([t(8), t(3, 2, 4)], code))
+    assert counts(module)["kernel.view"] == 1
+
+
 def test_nested_loops_and_invariants() -> None:
     def code(b: Builder, args: list[Value]) -> list[Value]:
         x, w = args

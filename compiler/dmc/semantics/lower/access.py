@@ -145,12 +145,17 @@ class _Plan:
 
 def _never_empty(body: Body, x: Value, items: Sequence[_Item]) -> Value:
     """An axis of no elements is read only where nothing runs; there a zero stands for it."""
-    read = [isinstance(item, _Element | _Gather) for item in items]
-    shape = shape_of(x.type)
-    if not any(r and size == 0 for r, size in zip(read, shape, strict=True)):
+    missing = _missing(items, shape_of(x.type))
+    if not any(missing):
         return x
-    filled = [1 if r and size == 0 else size for r, size in zip(read, shape, strict=True)]
+    filled = [1 if m else size for m, size in zip(missing, shape_of(x.type), strict=True)]
     return body.constant(0, dtype_of(x.type), *filled)
+
+
+def _missing(items: Sequence[_Item], shape: Sequence[int]) -> list[bool]:
+    """For each axis, whether an element is wanted of it and it has none."""
+    wanted = (isinstance(item, _Element | _Gather) for item in items)
+    return [w and size == 0 for w, size in zip(wanted, shape, strict=True)]
 
 
 def _item(body: Body, item: typed.At) -> _Item:
@@ -295,6 +300,8 @@ def _replace(body: Body, plan: _Plan, x: Value, part: Value, span: Span, accumul
     builder, shape = body.builder, shape_of(x.type)
     items = plan.expand(len(shape))
     _check_bounds(body, items, shape, span)
+    if any(_missing(items, shape)):
+        return x  # nothing runs here
     for axis, item in enumerate(items):
         others = (other for other in items if other is not item)
         if isinstance(item, _Gather) and all(isinstance(other, _Rest) for other in others):

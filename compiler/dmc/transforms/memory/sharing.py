@@ -59,7 +59,7 @@ class Sharing:
     def _demanded(self) -> None:
         for op in self.function.walk():
             match op:
-                case kernel.View():
+                case kernel.View() if op.source in self.buffers:  # else a slice that a loop takes
                     self._join(op.source, op.output)
                 case control.For():
                     args, finals = op.carried_args, op.finals
