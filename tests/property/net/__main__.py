@@ -1,0 +1,63 @@
+"""`python -m tests.property.net`: check as many programs as a time allows."""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import sys
+import time
+
+from tests.property.net.cases import Case, draw_case
+from tests.property.net.check import Checker, Finding, Verdict, source
+from tests.property.net.shrink import shrink
+
+
+def show(case: Case, finding: Finding) -> str:
+    lines = [source(case)]
+    lines += [f"{name} = {value!r}" for name, value in case.arguments.items()]
+    lines += [f"along {name} = {value!r}" for name, value in case.directions.items()]
+    return "\n".join([*lines, f"{finding.kind}", finding.detail])
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Hold random programs against the oracles.")
+    parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--seed", type=int, default=0, help="the first seed; others follow it")
+    parser.add_argument("--count", type=int, default=None, help="how many seeds at most")
+    parser.add_argument("--shrink", type=float, default=60.0, help="seconds for each fault")
+    parser.add_argument("--kinds", type=int, default=3, help="how many of a kind are shown")
+    options = parser.parse_args()
+    counts: collections.Counter[str] = collections.Counter()
+    end = time.monotonic() + options.seconds
+    seed = options.seed
+    while time.monotonic() < end and (options.count is None or seed < options.seed + options.count):
+        case = draw_case(seed)
+        finding = Checker(case).run()
+        name = f"{finding.verdict}: {finding.kind}"
+        counts[name] += 1
+        if finding.verdict is Verdict.FAULT and counts[name] <= options.kinds:
+            print(f"\nseed {seed}: {finding.kind}", flush=True)
+
+            def holds(smaller: Case, kind: str = finding.kind) -> bool:
+                return found_again(smaller, kind)
+
+            smallest = shrink(case, holds, options.shrink)
+            print(show(smallest, Checker(smallest).run()), flush=True)
+        seed += 1
+    print(f"\n{seed - options.seed} programs, seeds {options.seed} to {seed - 1}")
+    for name, count in counts.most_common():
+        print(f"{count:5} {name}")
+    return any(name.startswith(Verdict.FAULT) for name in counts)
+
+
+def found_again(case: Case, kind: str) -> bool:
+    """Whether a case shows a fault of a kind; what cannot be evaluated shows none."""
+    try:
+        finding = Checker(case).run()
+    except Exception:  # noqa: BLE001  # a name that is gone, an empty array that is reduced, …
+        return False
+    return finding.verdict is Verdict.FAULT and finding.kind == kind
+
+
+if __name__ == "__main__":
+    sys.exit(main())
