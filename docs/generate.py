@@ -8,7 +8,6 @@ from __future__ import annotations
 import enum
 import importlib
 import inspect
-from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from dmc.ir.declarations import attribute
 from dmc.ir.location import SourceFile
 from dmc.ir.operation import operand, operands, region, result
 from dmc.ir.printer import Printer
-from dmc.semantics import prelude
+from dmc.semantics.builtins.prelude import SECTIONS
 from dmc.syntax import ast
 from dmc.syntax.files import read_source
 from dmc.syntax.parser import parse
@@ -185,33 +184,7 @@ def _attribute(field: attribute[object]) -> str:
 
 # The prelude
 
-_OTHERS = {
-    "where": "`where(c, a, b)`: elements of `a` where `c` holds, else of `b`",
-    "pick": "`pick[-1](x, ids)`: one element along an axis for each id",
-    "map": "`map(fn(p) => …, record)`: a function applied to every leaf",
-    "cast": "`cast[f32](x)`: another element type",
-    "rank": "`rank(x)`: the number of axes",
-    "reshape": "`reshape[B, D](x)`: the same elements in another shape of the same size",
-    "concat": "`concat[0](x, y)`: arrays one after another along an axis",
-    "cross": "`cross(a, b)`: the vector product",
-    "stop_gradient": "`stop_gradient(x)`: `x`, and a constant to derivatives",
-    "one_hot": "`one_hot[N](ids)`: a 1 at each id, 0 elsewhere",
-    "arange": "`arange[N]()`: 0, 1, … N - 1",
-    "eye": "`eye[N]()`: the identity matrix",
-    "cumsum": "`cumsum[0](x)`: running sums along an axis",
-    "flip": "`flip[0](x)`: the opposite order along an axis",
-    "roll": "`roll[0](x, n)`: moved by `n` along an axis, round the end",
-    "cumprod": "`cumprod[0](x)`: running products along an axis",
-    "sort": "`sort[-1](x)`: in ascending order along an axis",
-    "argsort": "`argsort[-1](x)`: the places (i32) of the elements in ascending order",
-    "top_k": "`top_k[K](x)`: the K largest along the last axis, and their places (i32)",
-    "linspace": "`linspace[N](a, b)`: N numbers from `a` to `b` at equal distances",
-    "tril": "`tril(x)`: the lower triangle of matrices, 0 above it",
-    "triu": "`triu(x)`: the upper triangle of matrices, 0 below it",
-}
-
-
-_OTHERS_AT_WORK = """\
+_AT_WORK = """\
 struct Pair {
     a: f64[2]
     b: f64[2, 2]
@@ -238,31 +211,18 @@ fn symmetric[N](x: f64[N, N]) -> f64[N, N] = tril(x) + triu(x.T)"""
 
 
 def _prelude() -> str:
-    listed = {
-        "Constants": prelude.CONSTANTS,
-        "Filled arrays, shaped by context or by brackets": prelude.FILLS,
-        "Elementwise": prelude.ELEMENTWISE,
-        "Reductions: `f(x)`, `f[D](x)`, `f[-1](x)`, `f[i](…)`": prelude.REDUCTIONS,
-        "[Derivatives](derivatives.md)": prelude.OPERATORS,
-        "[Randomness](randomness.md)": prelude.RANDOM,
-    }
     parts = [
         "# The prelude\n",
         _NOTE,
         "Names that every program knows, called as in NumPy and SciPy.\n",
     ]
-    for title, names in listed.items():
-        parts.append(f"## {title}\n\n{_names(names)}\n")
-    parts.append("## Others\n")
-    parts += [f"- {_OTHERS[name]}" for name in prelude.OTHERS]
-    parts.append(f"\n```dm\n{_OTHERS_AT_WORK}\n```")
-    if prelude.PLANNED:
-        parts.append(f"\n## Not supported yet\n\n{_names(prelude.PLANNED)}")
-    return "\n".join(parts) + "\n"
-
-
-def _names(names: Iterable[str]) -> str:
-    return " ".join(f"`{name}`" for name in names)
+    for title, entries in SECTIONS.items():
+        explained = [f"- {entry.doc}" for entry in entries if entry.doc]
+        listed = "\n".join(explained) or " ".join(f"`{entry}`" for entry in entries)
+        parts.append(f"## {title}\n\n{listed}\n")
+        if explained:
+            parts.append(f"```dm\n{_AT_WORK}\n```\n")
+    return "\n".join(parts)
 
 
 # The standard library

@@ -13,7 +13,7 @@ from scipy import special
 import dmc
 from dmc.dialects import math
 from dmc.dialects.elementwise import Scale, X, call
-from dmc.semantics import prelude
+from dmc.semantics.builtins.elementwise import OF_ONE, Operands
 from tests.dialects.checks import Draw, Sample, program, push_forward
 from tests.dialects.rows_elementwise import of
 from tests.oracle.peers import error
@@ -65,7 +65,7 @@ def exact(function: Function, x: Any, order: int) -> Any:
 
 
 def test_every_smooth_function_is_compared() -> None:
-    floats = {n for n, f in prelude.ELEMENTWISE.items() if f.arity == 1 and f.is_float_only}
+    floats = {f.name for f in OF_ONE if f.operands is Operands.FLOATS}
     assert floats - PIECEWISE == MEANINGS.keys()
 
 

@@ -12,7 +12,7 @@ from dmc.ir import Interpreter, Module
 from dmc.ir.types import DType
 from dmc.ir.verifier import verify
 from dmc.semantics import binding
-from dmc.semantics.lower import lower
+from dmc.semantics.lower.program import lower
 from dmc.semantics.modules import check_program, check_text
 from dmc.semantics.program import FunctionDeclaration, Program
 from dmc.semantics.signature import (

@@ -11,7 +11,7 @@ from dmc.diagnostics.errors import CallError, DTypeError, Error, ShapeError
 from dmc.ir import Interpreter
 from dmc.ir.types import DType
 from dmc.semantics.binding import bind as match
-from dmc.semantics.lower import lower
+from dmc.semantics.lower.program import lower
 from dmc.semantics.modules import check_text
 from dmc.semantics.program import Program
 from dmc.semantics.signature import GivenArray, GivenFunction

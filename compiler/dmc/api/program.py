@@ -19,7 +19,7 @@ class LoadedProgram:
         """The tensor-level IR of one instance of a function."""
         # Checking a program needs nothing of the lower half of the compiler.
         from dmc.dialects import func
-        from dmc.semantics.lower import lower
+        from dmc.semantics.lower.program import lower
 
         module = lower(binding)
         entry = next(f for f in func.functions(module) if not f.is_private)

@@ -10,7 +10,9 @@ To read in this order:
   written sizes and types), then every body, kept in a `context`.
 - `expressions` dispatches: `statements`, `arithmetic`, `operators`, `indexing`, `builders`,
   `linear`; calls by `callees` (which function), `user_calls` (with `generics`), `construct`,
-  `builtins` (with `axes`, `arrays`, `randomness`, `keys`), `differentiation`, `rules`.
+  `differentiation`, `rules`.
+- `builtins`: what the language has built in, a file for each family; all of a builtin, from its
+  types to its IR, in one place.
 - `inference` and `agreement` bring types together; `zero` finds derivatives that vanish.
 - `lower`: the typed tree of one instance to IR, with every size a number.
 """

@@ -5,8 +5,17 @@ from __future__ import annotations
 from dmc.ir.location import Span
 from dmc.ir.types import DType
 from dmc.semantics import typed
+from dmc.semantics.builtins.elementwise import (
+    ADD,
+    DIVIDE,
+    FLOOR_DIVIDE,
+    MULTIPLY,
+    POWER,
+    REMAINDER,
+    SUBTRACT,
+)
 from dmc.semantics.context import Context
-from dmc.semantics.operators import apply, needs_float, needs_number
+from dmc.semantics.operators import apply, needs, needs_number
 from dmc.semantics.types import (
     Hole,
     TensorType,
@@ -17,8 +26,15 @@ from dmc.syntax import ast
 
 __all__ = ["binary"]
 
-_DIVISIONS = (ast.BinaryOp.DIVIDE,)
-_WHOLE = (ast.BinaryOp.FLOOR_DIVIDE, ast.BinaryOp.REMAINDER)
+_BINARY = {
+    ast.BinaryOp.ADD: ADD,
+    ast.BinaryOp.SUBTRACT: SUBTRACT,
+    ast.BinaryOp.MULTIPLY: MULTIPLY,
+    ast.BinaryOp.DIVIDE: DIVIDE,
+    ast.BinaryOp.FLOOR_DIVIDE: FLOOR_DIVIDE,
+    ast.BinaryOp.REMAINDER: REMAINDER,
+    ast.BinaryOp.POWER: POWER,
+}
 
 
 def binary(
@@ -33,13 +49,13 @@ def binary(
     """An arithmetic operator other than `@` on checked operands."""
     needs_number(context, op.value, left, left_span)
     needs_number(context, op.value, right, right_span)
-    if op is ast.BinaryOp.POWER:
+    function = _BINARY[op]
+    if function is POWER:
         return _power(context, left, right, span, left_span, right_span)
-    if op in _DIVISIONS:
-        for operand, place in ((left, left_span), (right, right_span)):
-            if isinstance(pruned(operand.type), TensorType | Hole):
-                needs_float(context, op.value, operand, place)
-    return apply(context, op.value, (left, right), span, (left_span, right_span))
+    for operand, place in ((left, left_span), (right, right_span)):
+        if isinstance(pruned(operand.type), TensorType | Hole):
+            needs(context, function, function.operands, operand, place)
+    return apply(context, function, (left, right), span, (left_span, right_span))
 
 
 def _power(
@@ -59,5 +75,5 @@ def _power(
         element = resolved(exponent.element)
         whole = isinstance(element, DType) and element.is_integer
     if whole:
-        return typed.Apply(left.type, span, "**", (left, right))
-    return apply(context, "**", (left, right), span, (left_span, right_span))
+        return typed.Apply(left.type, span, POWER, (left, right))
+    return apply(context, POWER, (left, right), span, (left_span, right_span))

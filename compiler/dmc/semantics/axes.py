@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from dmc.semantics import typed
 from dmc.semantics.context import Context
 from dmc.semantics.inference import same_axis
+from dmc.semantics.primitive import Primitive
 from dmc.semantics.resolver import resolve_size
 from dmc.semantics.sizes import Size
 from dmc.semantics.typed import AxisChoice
@@ -18,7 +17,7 @@ from dmc.semantics.types import (
 )
 from dmc.syntax import ast
 
-__all__ = ["axis_position", "choose_axes", "one_axis", "take_arguments", "tensor_operand"]
+__all__ = ["axis_position", "choose_axes", "one_axis", "tensor_operand"]
 
 
 def choose_axes(
@@ -88,32 +87,25 @@ def _axis(context: Context, item: ast.Item, type_: TensorType, name: str) -> int
 
 
 def one_axis(
-    context: Context, name: str, bracket: ast.Bracket | None, type_: TensorType, node: ast.Call
+    context: Context,
+    function: Primitive,
+    bracket: ast.Bracket | None,
+    type_: TensorType,
+    node: ast.Call,
 ) -> int:
     """The single axis that brackets choose, counted from the front."""
     if bracket is None or len(bracket.items) != 1:
         raise context.fail(
-            "shape.axis", f"`{name}` needs one axis", node.span, help=[f"`{name}[-1](…)`"]
+            "shape.axis", f"`{function}` needs one axis", node.span, help=[f"`{function}[-1](…)`"]
         )
-    return _axis(context, bracket.items[0], type_, name)
+    return _axis(context, bracket.items[0], type_, function.name)
 
 
-def tensor_operand(context: Context, name: str, value: typed.Node) -> TensorType:
+def tensor_operand(context: Context, function: Primitive, value: typed.Node) -> TensorType:
     """The type of an operand that must be an array or a number."""
     type_ = pruned(value.type)
     if not isinstance(type_, TensorType):
         raise context.fail(
-            "type.operand", f"`{name}` does not take {type_}", value.span, str(type_)
+            "type.operand", f"`{function}` does not take {type_}", value.span, str(type_)
         )
     return type_
-
-
-def take_arguments(
-    context: Context, name: str, values: Sequence[typed.Node], count: int, node: ast.Call
-) -> None:
-    """Report another number of arguments than `count`."""
-    if len(values) != count:
-        plural = "argument" if count == 1 else "arguments"
-        raise context.fail(
-            "call.count", f"`{name}` takes {count} {plural}, and {len(values)} are given", node.span
-        )

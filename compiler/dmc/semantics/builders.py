@@ -6,13 +6,14 @@ from collections.abc import Sequence
 
 from dmc.ir.types import DType
 from dmc.semantics import typed
+from dmc.semantics.builtins.reduction import Reduction
 from dmc.semantics.context import BoundsCheck, Context, IndexInfo
 from dmc.semantics.indexing import is_run_time
-from dmc.semantics.operators import is_record, needs_float, needs_number
+from dmc.semantics.operators import is_record, needs
 from dmc.semantics.resolver import try_size
 from dmc.semantics.sizes import Size
 from dmc.semantics.statements import range_bounds
-from dmc.semantics.typed import IndexRange, Reduction, Symbol, SymbolKind
+from dmc.semantics.typed import IndexRange, Symbol, SymbolKind
 from dmc.semantics.types import (
     UNIT,
     FunctionType,
@@ -70,10 +71,8 @@ def check_index_reduction(
     context: Context, reduction: Reduction, bracket: ast.Bracket, body: ast.Expr, node: ast.Call
 ) -> typed.Node:
     """`sum[k](body)`: ranges may be known only at run time."""
-    if reduction not in _OVER_INDEXES:
-        raise context.fail(
-            "index.type", f"`{reduction.value}` reduces axes, not indexes", node.span
-        )
+    if not reduction.reduces_indexes:
+        raise context.fail("index.type", f"`{reduction}` reduces axes, not indexes", node.span)
     outer = context.barrier
     context.barrier += 1
     try:
@@ -88,18 +87,10 @@ def check_index_reduction(
         inner.target = inner = TensorType(inner.element)
     if not isinstance(inner, TensorType) and not is_record(inner):
         raise context.fail("type.operand", f"{inner} cannot be reduced", body.span)
-    needs_number(context, reduction.value, checked, body.span)
-    if reduction in (Reduction.MEAN, Reduction.LOGSUMEXP):
-        needs_float(context, reduction.value, checked, body.span)
+    needs(context, reduction, reduction.operands, checked, body.span)
     return typed.ReduceIndexes(
         inner, node.span, reduction, tuple(ranges), _with_elements(checked, elements)
     )
-
-
-_OVER_INDEXES = (
-    Reduction.SUM, Reduction.MEAN, Reduction.MAX, Reduction.MIN, Reduction.PROD,
-    Reduction.LOGSUMEXP,
-)  # fmt: skip
 
 
 def _with_elements(body: typed.Node, elements: Sequence[typed.Node]) -> typed.Node:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dmc.ir.location import Span
-from dmc.semantics import prelude, typed
+from dmc.semantics import typed
+from dmc.semantics.builtins.called import ArrayFunction
+from dmc.semantics.builtins.derivatives import DerivativeOperator
+from dmc.semantics.builtins.elementwise import Elementwise
 from dmc.semantics.context import Context, Poison, Stop
 from dmc.semantics.generics import (
     Matcher,
@@ -20,6 +23,7 @@ from dmc.semantics.handles import (
     TypedHandle,
     UserHandle,
 )
+from dmc.semantics.primitive import Constant, Fill, Primitive
 from dmc.semantics.program import FunctionDeclaration, SourceModule, body_of
 from dmc.semantics.resolver import (
     DTYPES,
@@ -58,26 +62,11 @@ def resolve_function(
                 return UserHandle(entity, bracket, _own_receiver(context, entity, node), node.span)
             if isinstance(entity, Poison):
                 raise Stop
-            if entity is None and text in prelude.ELEMENTWISE and bracket is None:
-                return PreludeHandle(text, node.span)
-            if entity is None and prelude.is_function(text):
-                quoted = context.quote(node)
-                help_ = f"wrap it in a function: `fn(x) => {quoted}(x)`"
-                if text in ("arange", "eye"):
-                    help_ = f"call it: `{quoted}()`"
-                raise context.fail(
-                    "type.call",
-                    f"`{text}` is called at once; it is not a value",
-                    node.span,
-                    help=[help_],
-                )
-            if entity is None and text in prelude.FILLS:
-                raise context.fail(
-                    "type.call",
-                    f"`{text}` is a value, not a function",
-                    node.span,
-                    help=[f"its shape stands in brackets, or is known: `{text}[N]`, `{text}`"],
-                )
+            known = context.prelude.get(text) if entity is None else None
+            if isinstance(known, Elementwise) and bracket is None:
+                return PreludeHandle(known, node.span)
+            if known is not None:
+                raise _not_a_function_value(context, known, node)
             if entity is None and text not in DTYPES:
                 raise context.unknown(text, base.span)
         case ast.Member(base=inner, name=name):
@@ -90,10 +79,10 @@ def resolve_function(
                 found = _method(context, inner, name, bracket, node.span)
                 if found is not None:
                     return found
-        case ast.Call(function=ast.Name(text=text)) if (
-            text in prelude.OPERATORS and context.lookup(text) is None
-        ):
-            return derived_handle(context, typed.Operator(text), base)
+        case ast.Call(function=ast.Name(text=text)) if context.lookup(text) is None:
+            known = context.prelude.get(text)
+            if isinstance(known, DerivativeOperator):
+                return derived_handle(context, known.operator, base)
         case ast.Lambda() if expected is None:
             return LambdaHandle(base, node.span)
         case ast.Lambda():
@@ -106,6 +95,24 @@ def resolve_function(
         case _:
             pass
     return _handle_of_value(context, node)
+
+
+def _not_a_function_value(context: Context, known: Primitive, node: ast.Expr) -> Stop:
+    quoted = context.quote(node)
+    match known:
+        case Constant():
+            return context.fail("type.call", f"`{known}` is a number, not a function", node.span)
+        case Fill():
+            return context.fail(
+                "type.call", f"`{known}` is a value, not a function", node.span,
+                help=[f"its shape stands in brackets, or is known: `{known}[N]`, `{known}`"],
+            )  # fmt: skip
+        case ArrayFunction(arity=0):
+            help_ = f"call it: `{quoted}()`"
+        case _:
+            help_ = f"wrap it in a function: `fn(x) => {quoted}(x)`"
+    title = f"`{known}` is called at once; it is not a value"
+    return context.fail("type.call", title, node.span, help=[help_])
 
 
 def _handle_of_value(context: Context, node: ast.Expr) -> Handle:
@@ -218,12 +225,11 @@ def function_value(context: Context, node: ast.Expr, expected: Type | None) -> t
     match handle:
         case TypedHandle(callee=callee, type=type_):
             return typed.FunctionValue(type_, node.span, callee)
-        case PreludeHandle(name=name):
+        case PreludeHandle(function=function):
             if not isinstance(wanted, FunctionType):
                 element = TensorType(context.number(NumberKind.FLOAT))
-                arity = prelude.ELEMENTWISE[name].arity
-                wanted = FunctionType((element,) * arity, element)
-            return typed.FunctionValue(wanted, node.span, typed.PreludeFunction(name))
+                wanted = FunctionType((element,) * function.arity, element)
+            return typed.FunctionValue(wanted, node.span, typed.PreludeFunction(function))
         case UserHandle(declaration=declaration):
             return _user_value(context, handle, declaration, wanted, node.span)
         case DerivedHandle() | LambdaHandle():

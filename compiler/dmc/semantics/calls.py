@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dmc.ir.location import Span
-from dmc.semantics import prelude, typed
+from dmc.semantics import typed
 from dmc.semantics.agreement import expect
-from dmc.semantics.builtins import check_builtin, check_elementwise
-from dmc.semantics.callees import check_lambda, resolve_function
+from dmc.semantics.builtins.called import Called, positional
+from dmc.semantics.builtins.check import check_elementwise, check_reduction
+from dmc.semantics.builtins.derivatives import DerivativeOperator
+from dmc.semantics.builtins.elementwise import Elementwise
+from dmc.semantics.builtins.reduction import Reduction
+from dmc.semantics.callees import check_lambda, derived_value, resolve_function
 from dmc.semantics.construct import construct, with_fields
 from dmc.semantics.context import Context
 from dmc.semantics.differentiation import call_derived
@@ -21,6 +25,7 @@ from dmc.semantics.handles import (
     UserHandle,
     argument_count,
 )
+from dmc.semantics.primitive import Planned, Primitive
 from dmc.semantics.program import SourceModule
 from dmc.semantics.resolver import (
     DTYPES,
@@ -64,10 +69,11 @@ def check_call(context: Context, node: ast.Call, expected: Type | None) -> typed
         if entity is None:
             if base.text in DTYPES and bracket is None:
                 return _conversion(context, base, node)
-            if prelude.is_function(base.text) and not (
-                bracket is None and base.text in prelude.ELEMENTWISE
-            ):
-                return check_builtin(context, base.text, bracket, node, expected)
+            known = context.prelude.get(base.text)
+            if known is not None and not (bracket is None and isinstance(known, Elementwise)):
+                called = _call_known(context, known, bracket, node, expected)
+                if called is not None:
+                    return called
     elif isinstance(base, ast.Member):
         if isinstance(base.base, ast.Name):
             module = context.lookup(base.base.text)
@@ -83,6 +89,27 @@ def check_call(context: Context, node: ast.Call, expected: Type | None) -> typed
             return pulled
     handle = resolve_function(context, function)
     return call_handle(context, handle, node.arguments, node.span, expected)
+
+
+def _call_known(
+    context: Context,
+    known: Primitive,
+    bracket: ast.Bracket | None,
+    node: ast.Call,
+    expected: Type | None,
+) -> typed.Node | None:
+    """A call of what the prelude has under this name; None when it is not called in this way."""
+    match known:
+        case Called():
+            return known.check(context, bracket, positional(context, known, node), node)
+        case Reduction():
+            return check_reduction(context, known, bracket, node)
+        case DerivativeOperator():
+            return derived_value(context, node, expected)
+        case Planned():
+            raise context.unsupported(f"`{known}`", node.function.span)
+        case _:
+            return None
 
 
 def _conversion(context: Context, name: ast.Name, node: ast.Call) -> typed.Node:
@@ -131,8 +158,8 @@ def call_handle(
             return call_user(context, handle, arguments, span)
         case TypedHandle():
             return _call_typed(context, handle, arguments, span)
-        case PreludeHandle(name=name):
-            return check_elementwise(context, name, arguments, span)
+        case PreludeHandle(function=function):
+            return check_elementwise(context, function, arguments, span)
         case LambdaHandle():
             return _call_lambda(context, handle, arguments, span)
         case DerivedHandle():

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dmc.diagnostics.report import Diagnostics
-from dmc.semantics import prelude
 from dmc.semantics.agreement import expect
 from dmc.semantics.builders import check_bounds
+from dmc.semantics.builtins.prelude import PRELUDE
 from dmc.semantics.context import Context, Scope, Stop
 from dmc.semantics.declarations import (
     collect,
@@ -49,7 +49,7 @@ def check_module(module: SourceModule, diagnostics: Diagnostics) -> None:
             module,
             diagnostics,
             check_expression,
-            prelude.names,
+            PRELUDE,
             Facts(),
             Scope(),
             requests=requests,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -12,6 +12,7 @@ from dmc.ir.location import Span
 from dmc.ir.types import DType
 from dmc.semantics import typed
 from dmc.semantics.library import module_with
+from dmc.semantics.primitive import Constant, Fill, Primitive
 from dmc.semantics.program import (
     ElementEntity,
     Entity,
@@ -122,7 +123,7 @@ class Context:
     module: SourceModule
     diagnostics: Diagnostics
     dispatch: Callable[[Context, ast.Expr, Type | None], typed.Node]
-    prelude: Callable[[], Sequence[str]]
+    prelude: Mapping[str, Primitive]
     facts: Facts
     scope: Scope
     function: FunctionDeclaration | None = None
@@ -189,6 +190,10 @@ class Context:
         found = self.scope.find(name)
         return found if found is not None else self.module.names.get(name)
 
+    def is_prelude_function(self, name: str) -> bool:
+        """Whether the prelude has a function of this name."""
+        return not isinstance(self.prelude.get(name), Constant | Fill | None)
+
     def declare(self, name: ast.Identifier, entity: Entity | Poison) -> None:
         """Add a local name. Reports shadowing of locals, fields and sizes."""
         if name.text == "_":
@@ -214,7 +219,7 @@ class Context:
 
     def unknown(self, name: str, span: Span, otherwise: str = "") -> Stop:
         """The error for a name that nothing has; `otherwise` helps when no name is close."""
-        help_ = self._elsewhere(name) or self.suggestion(name, [*self._known(), *self.prelude()])
+        help_ = self._elsewhere(name) or self.suggestion(name, [*self._known(), *self.prelude])
         help_ = help_ or ([otherwise] if otherwise else [])
         return self.fail("name.unknown", f"unknown name `{name}`", span, "", (), help_)
 

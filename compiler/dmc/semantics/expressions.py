@@ -4,10 +4,23 @@ from __future__ import annotations
 
 from dmc.ir.location import Span
 from dmc.ir.types import DType
-from dmc.semantics import prelude, typed
+from dmc.semantics import typed
 from dmc.semantics.agreement import expect
 from dmc.semantics.arithmetic import binary
 from dmc.semantics.builders import check_builder
+from dmc.semantics.builtins.elementwise import (
+    AND,
+    EQUAL,
+    GREATER,
+    GREATER_EQUAL,
+    LESS,
+    LESS_EQUAL,
+    NEGATE,
+    NOT,
+    NOT_EQUAL,
+    OR,
+)  # fmt: skip
+from dmc.semantics.builtins.shapes import TRANSPOSE
 from dmc.semantics.callees import check_lambda, function_value
 from dmc.semantics.calls import check_call, check_pipe
 from dmc.semantics.context import Context, Poison, Scope, Stop
@@ -15,6 +28,8 @@ from dmc.semantics.indexing import check_index
 from dmc.semantics.inference import unify
 from dmc.semantics.linear import check_matmul
 from dmc.semantics.operators import apply, is_record, needs_bool, needs_number
+from dmc.semantics.primitive import Constant as NamedNumber
+from dmc.semantics.primitive import Fill, Primitive
 from dmc.semantics.program import (
     Constant,
     FieldEntity,
@@ -86,7 +101,7 @@ def check_expression(context: Context, node: ast.Expr, expected: Type | None) ->
             a, b = context.check(left), context.check(right)
             needs_bool(context, f"`{op.value}`", a, left.span)
             needs_bool(context, f"`{op.value}`", b, right.span)
-            return apply(context, op.value, (a, b), node.span, (left.span, right.span))
+            return apply(context, _LOGICAL[op], (a, b), node.span, (left.span, right.span))
         case ast.Pipe():
             return check_pipe(context, node, expected)
         case ast.Call():
@@ -172,15 +187,16 @@ def constant(context: Context, entity: Constant, span: Span, expected: Type | No
 
 def _prelude_name(context: Context, node: ast.Name, expected: Type | None) -> typed.Node:
     name = node.text
-    if name in prelude.CONSTANTS:
-        value = prelude.CONSTANTS[name]
-        kind = NumberKind.FLOAT if isinstance(value, float) else NumberKind.NUMBER
-        return typed.Literal(context.untyped(kind), node.span, value)
-    if name in prelude.FILLS:
-        hole = context.hole()
-        return typed.Fill(hole, node.span, prelude.FILLS[name])
-    if prelude.is_function(name):
-        return function_value(context, node, expected)
+    match context.prelude.get(name):
+        case NamedNumber(value=value):
+            kind = NumberKind.FLOAT if isinstance(value, float) else NumberKind.NUMBER
+            return typed.Literal(context.untyped(kind), node.span, value)
+        case Fill(value=value):
+            return typed.Fill(context.hole(), node.span, value)
+        case Primitive():
+            return function_value(context, node, expected)
+        case None:
+            pass
     if name in DTYPES:
         raise context.fail(
             "type.value", f"`{name}` is a type, not a value", node.span,
@@ -192,15 +208,26 @@ def _prelude_name(context: Context, node: ast.Name, expected: Type | None) -> ty
 # ---- operators --------------------------------------------------------------------------------
 
 
+_COMPARE = {
+    ast.CompareOp.EQUAL: EQUAL,
+    ast.CompareOp.NOT_EQUAL: NOT_EQUAL,
+    ast.CompareOp.LESS: LESS,
+    ast.CompareOp.LESS_EQUAL: LESS_EQUAL,
+    ast.CompareOp.GREATER: GREATER,
+    ast.CompareOp.GREATER_EQUAL: GREATER_EQUAL,
+}
+_LOGICAL = {ast.LogicalOp.AND: AND, ast.LogicalOp.OR: OR}
+
+
 def _unary(context: Context, node: ast.Unary, expected: Type | None) -> typed.Node:
     operand = context.check(node.operand, expected)
     if node.op is ast.UnaryOp.NOT:
         needs_bool(context, "`not`", operand, node.operand.span)
-        return apply(context, "not", (operand,), node.span, (node.operand.span,))
+        return apply(context, NOT, (operand,), node.span, (node.operand.span,))
     needs_number(context, "-", operand, node.operand.span)
     if isinstance(operand, typed.Literal) and not isinstance(operand.value, bool):
         return typed.Literal(operand.type, node.span, -operand.value)
-    return apply(context, "negate", (operand,), node.span, (node.operand.span,))
+    return apply(context, NEGATE, (operand,), node.span, (node.operand.span,))
 
 
 def _binary(context: Context, node: ast.Binary, expected: Type | None) -> typed.Node:
@@ -218,7 +245,7 @@ def _compare(
     a, b = context.check(left), context.check(right)
     if isinstance(pruned(a.type), KeyType) or isinstance(pruned(b.type), KeyType):
         raise context.fail("type.operand", "keys are not compared", node.span)
-    return apply(context, op.value, (a, b), node.span, (left.span, right.span), gives_bool=True)
+    return apply(context, _COMPARE[op], (a, b), node.span, (left.span, right.span))
 
 
 # ---- structure --------------------------------------------------------------------------------
@@ -268,9 +295,7 @@ def _member(context: Context, node: ast.Member, expected: Type | None) -> typed.
                 "shape.rank", f"`.T` swaps the last two axes; {type_} has no two", node.span
             )
         *front, a, b = type_.shape
-        return typed.Builtin(
-            TensorType(type_.element, (*front, b, a)), node.span, "transpose", (base,)
-        )
+        return TRANSPOSE.apply(TensorType(type_.element, (*front, b, a)), node, (base,))
     return field(context, base, node.name.text, node.name.span, node.span)
 
 
@@ -282,7 +307,7 @@ def field(context: Context, base: typed.Node, name: str, name_span: Span, span: 
     parts = {part: inner for part, inner, _ in children(type_)}
     if isinstance(type_, TupleType) or not parts:
         help_ = ["take it apart: `let (a, b) = …`"] if isinstance(type_, TupleType) else []
-        if prelude.is_function(name):
+        if context.is_prelude_function(name):
             help_ = [f"it is a function: `{name}(…)`"]
         elif name == "shape" and isinstance(type_, TensorType):
             help_ = [f"sizes have names: {', '.join(f'`{axis}`' for axis in type_.shape)}"]

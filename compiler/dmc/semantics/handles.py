@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from dmc.ir.location import Span
 from dmc.semantics import typed
+from dmc.semantics.builtins.elementwise import Elementwise
 from dmc.semantics.program import FunctionDeclaration
 from dmc.semantics.types import (
     FunctionType,
@@ -42,7 +43,7 @@ class TypedHandle:
 class PreludeHandle:
     """An elementwise function of the prelude."""
 
-    name: str
+    function: Elementwise
     span: Span
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
 
 from dmc.ir.location import Span
 from dmc.ir.types import DType
-from dmc.semantics import prelude, typed
+from dmc.semantics import typed
+from dmc.semantics.builtins.elementwise import ADD, MULTIPLY, NEGATE, SUBTRACT, Elementwise
 from dmc.semantics.callees import function_value
 from dmc.semantics.context import BoundsCheck, Context, Evidence
+from dmc.semantics.primitive import Fill
 from dmc.semantics.program import FunctionDeclaration, SourceModule
 from dmc.semantics.resolver import shape_items, try_size
 from dmc.semantics.sizes import Division, Size, Verdict, divide
@@ -39,12 +42,13 @@ def check_index(context: Context, node: ast.Index, expected: Type | None) -> typ
     if isinstance(node.base, ast.Name):
         name = node.base.text
         entity = context.lookup(name)
-        if entity is None and name in prelude.FILLS:
+        known = context.prelude.get(name) if entity is None else None
+        if isinstance(known, Fill):
             shape = shape_items(context, node.bracket)
             type_ = TensorType(context.number(NumberKind.NUMBER), shape)
-            return typed.Fill(type_, node.span, prelude.FILLS[name])
+            return typed.Fill(type_, node.span, known.value)
         if isinstance(entity, FunctionDeclaration) or (
-            entity is None and prelude.is_function(name)
+            entity is None and context.is_prelude_function(name)
         ):
             return function_value(context, node, expected)
     if isinstance(node.base, ast.Member) and isinstance(node.base.base, ast.Name):
@@ -211,6 +215,13 @@ def affine_value(context: Context, node: typed.Node) -> Size | None:
     return _affine(node, lambda _: None)
 
 
+_AFFINE: dict[Elementwise, Callable[[Size, Size], Size]] = {
+    ADD: operator.add,
+    SUBTRACT: operator.sub,
+    MULTIPLY: operator.mul,
+}
+
+
 def _affine(node: typed.Node, other: Callable[[typed.Node], Size | None]) -> Size | None:
     """Sums and products of sizes and names; `other` says what anything else counts as."""
     match node:
@@ -220,12 +231,10 @@ def _affine(node: typed.Node, other: Callable[[typed.Node], Size | None]) -> Siz
             return size
         case typed.Local(symbol=symbol) if symbol.affine is not None:
             return symbol.affine
-        case typed.Apply(function="+" | "-" | "*" as function, operands=(left, right)):
+        case typed.Apply(function=function, operands=(left, right)) if function in _AFFINE:
             a, b = _affine(left, other), _affine(right, other)
-            if a is None or b is None:
-                return None
-            return a + b if function == "+" else a - b if function == "-" else a * b
-        case typed.Apply(function="negate", operands=(operand,)):
+            return _AFFINE[function](a, b) if a is not None and b is not None else None
+        case typed.Apply(function=function, operands=(operand,)) if function is NEGATE:
             inner = _affine(operand, other)
             return -inner if inner is not None else None
         case _:

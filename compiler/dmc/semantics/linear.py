@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dmc.semantics import typed
+from dmc.semantics.builtins.selection import MATMUL
 from dmc.semantics.context import Context
 from dmc.semantics.inference import join, same_axis, same_shape
-from dmc.semantics.operators import apply, needs_number
+from dmc.semantics.operators import agreed_type, needs_number
 from dmc.semantics.types import Shape, TensorType, pruned
 from dmc.syntax import ast
 
@@ -27,12 +28,12 @@ def check_matmul(context: Context, node: ast.Binary) -> typed.Node:
     assert isinstance(b, TensorType)
     element = join(a.element, b.element)
     if element is None:
-        apply(context, "@", (left, right), node.span, (node.left.span, node.right.span))
+        agreed_type(context, MATMUL, (left, right), node.span, (node.left.span, node.right.span))
         raise context.fail("type.mixed", f"{a} and {b} do not mix", node.span)
     shape = _contract(context, a.shape, b.shape)
     if shape is None:
         raise _no_contraction(context, node, a, b)
-    return typed.Builtin(TensorType(element, shape), node.span, "matmul", (left, right))
+    return MATMUL.apply(TensorType(element, shape), node, (left, right))
 
 
 def _contract(context: Context, left: Shape, right: Shape) -> Shape | None:

@@ -7,8 +7,17 @@ from collections.abc import Sequence
 from dmc.ir.location import Span
 from dmc.ir.types import DType
 from dmc.semantics import typed
+from dmc.semantics.builtins.elementwise import Elementwise, Operands
 from dmc.semantics.context import Context
-from dmc.semantics.inference import is_leaf_element, join, require_float, same_axis, unify
+from dmc.semantics.inference import (
+    is_leaf_element,
+    join,
+    leaf_element,
+    require_float,
+    same_axis,
+    unify,
+)
+from dmc.semantics.primitive import Primitive
 from dmc.semantics.types import (
     Axis,
     Element,
@@ -32,7 +41,8 @@ from dmc.semantics.types import (
 )
 
 __all__ = [
-    "apply", "broadcast_shapes", "is_record", "needs_bool", "needs_float", "needs_number",
+    "agreed_type", "apply", "broadcast_shapes", "is_record", "needs", "needs_bool", "needs_float",
+    "needs_number", "record_element",
 ]  # fmt: skip
 
 
@@ -49,26 +59,16 @@ def is_record(type_: Type) -> bool:
 
 def apply(
     context: Context,
-    function: str,
+    function: Elementwise,
     operands: Sequence[typed.Node],
     span: Span,
     spans: Sequence[Span] | None = None,
-    gives_bool: bool = False,
 ) -> typed.Node:
     """An elementwise operation on operands brought to one element type and one shape."""
-    places = list(spans) if spans is not None else [operand.span for operand in operands]
-    for operand, place in zip(operands, places, strict=True):
-        if not isinstance(pruned(operand.type), TensorType | Hole) and not is_record(operand.type):
-            raise context.fail(
-                "type.operand", f"`{function}` does not take {operand.type}", place,
-                str(operand.type),
-            )  # fmt: skip
-    if any(is_record(operand.type) for operand in operands):
-        if gives_bool:
-            raise context.fail("type.operand", "records are not compared as a whole", span)
-        return typed.Apply(_lift(context, operands, places), span, function, tuple(operands))
-    type_ = _combine(context, operands, places, span)
-    if gives_bool:
+    if function.gives_bool and any(is_record(operand.type) for operand in operands):
+        raise context.fail("type.operand", "records are not compared as a whole", span)
+    type_ = agreed_type(context, function, operands, span, spans)
+    if function.gives_bool:
         match type_:
             case TensorType(_, shape):
                 type_ = TensorType(DType.BOOL, shape)
@@ -78,6 +78,26 @@ def apply(
             case _:
                 pass
     return typed.Apply(type_, span, function, tuple(operands))
+
+
+def agreed_type(
+    context: Context,
+    function: Primitive,
+    operands: Sequence[typed.Node],
+    span: Span,
+    spans: Sequence[Span] | None = None,
+) -> Type:
+    """The type to which the operands of `function` are brought."""
+    places = list(spans) if spans is not None else [operand.span for operand in operands]
+    for operand, place in zip(operands, places, strict=True):
+        if not isinstance(pruned(operand.type), TensorType | Hole) and not is_record(operand.type):
+            raise context.fail(
+                "type.operand", f"`{function}` does not take {operand.type}", place,
+                str(operand.type),
+            )  # fmt: skip
+    if any(is_record(operand.type) for operand in operands):
+        return _lift(context, operands, places)
+    return _combine(context, operands, places, span)
 
 
 def _combine(
@@ -208,14 +228,39 @@ def _check_factor(
             }
             if isinstance(resolved(element), Number) and len(elements) > 1:
                 return
-            for leaf_element in elements:
-                if join(element, leaf_element) is None:
-                    raise _mixed(context, TensorType(leaf_element), point_place, type_, place)
+            for element_of_leaf in elements:
+                if join(element, element_of_leaf) is None:
+                    raise _mixed(context, TensorType(element_of_leaf), point_place, type_, place)
         case _:
             pass
 
 
+def record_element(type_: Type) -> Element:
+    """The element type of the trained leaves of a record, if they have one."""
+    if isinstance(type_, RecordName):
+        return leaf_element(type_.name)
+    elements = {
+        resolved(leaf.type.element)
+        for leaf in leaves(gradient_type(type_))
+        if isinstance(leaf.type, TensorType)
+    }
+    return elements.pop() if len(elements) == 1 else leaf_element("record")
+
+
 # ---- requirements on operands -----------------------------------------------------------------
+
+
+def needs(
+    context: Context, function: Primitive, elements: Operands, operand: typed.Node, span: Span
+) -> None:
+    """Operands have the elements that a function takes."""
+    match elements:
+        case Operands.FLOATS:
+            needs_float(context, function.name, operand, span)
+        case Operands.NUMBERS:
+            needs_number(context, function.name, operand, span)
+        case Operands.ANY:
+            pass
 
 
 def needs_float(context: Context, function: str, operand: typed.Node, span: Span) -> None:

@@ -6,6 +6,14 @@ import enum
 
 from dmc.semantics import typed
 from dmc.semantics.agreement import expect
+from dmc.semantics.builtins.elementwise import (
+    ADD,
+    DIVIDE,
+    MULTIPLY,
+    NEGATE,
+    SUBTRACT,
+    Elementwise,
+)
 from dmc.semantics.context import Context, Stop
 from dmc.semantics.declarations import function_scope
 from dmc.semantics.program import FunctionDeclaration
@@ -139,7 +147,7 @@ class _Degree(enum.Enum):
     OTHER = 2
 
 
-_LINEAR = frozenset({"+", "-", "negate"})
+_LINEAR = (ADD, SUBTRACT, NEGATE)
 
 
 def _check_linear(
@@ -181,13 +189,13 @@ def _find(body: typed.Node, names: dict[Symbol, _Degree]) -> typed.Node | None:
             case _:
                 return _Degree.CONSTANT
 
-    def arithmetic(node: typed.Node, function: str, found: list[_Degree]) -> _Degree:
+    def arithmetic(node: typed.Node, function: Elementwise, found: list[_Degree]) -> _Degree:
         linear = [d for d in found if d is _Degree.LINEAR]
         if not linear:
             return _Degree.CONSTANT
-        if function in _LINEAR or (function == "*" and len(linear) == 1):
+        if function in _LINEAR or (function is MULTIPLY and len(linear) == 1):
             return _Degree.LINEAR
-        if function == "/" and found[1] is _Degree.CONSTANT:
+        if function is DIVIDE and found[1] is _Degree.CONSTANT:
             return _Degree.LINEAR
         culprits.append(node)
         return _Degree.OTHER

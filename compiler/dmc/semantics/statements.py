@@ -9,6 +9,7 @@ from dmc.ir.types import DType
 from dmc.semantics import typed
 from dmc.semantics.agreement import expect
 from dmc.semantics.arithmetic import binary
+from dmc.semantics.builtins.elementwise import NEGATE
 from dmc.semantics.context import Context, IndexInfo, Poison, Stop
 from dmc.semantics.indexing import affine_value, check_items
 from dmc.semantics.inference import join, same_shape, unify
@@ -279,7 +280,7 @@ def _augmented(
     if any(_gathers(part) for part in place.path):
         # An element that is named twice changes twice.
         if op is ast.BinaryOp.SUBTRACT:
-            change = typed.Apply(change.type, value.span, "negate", (change,))
+            change = typed.Apply(change.type, value.span, NEGATE, (change,))
         elif op is not ast.BinaryOp.ADD:
             raise context.unsupported(f"`{op.value}=` of gathered elements", node.span)
         return typed.Assign(UNIT, node.span, (place,), change, accumulate=True)

@@ -14,6 +14,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from dmc.ir.location import Span
+from dmc.semantics.builtins.elementwise import Elementwise
+from dmc.semantics.builtins.reduction import Reduction
+from dmc.semantics.primitive import Primitive
 from dmc.semantics.signature import Parameter
 from dmc.semantics.sizes import Size
 from dmc.semantics.types import (
@@ -144,9 +147,9 @@ class Fill(Node):
 
 @dataclass(eq=False, slots=True)
 class Apply(Node):
-    """An elementwise function of the prelude or an operator, on broadcast operands or records."""
+    """An elementwise function or operator, on broadcast operands or records."""
 
-    function: str
+    function: Elementwise
     operands: tuple[Node, ...]
 
 
@@ -160,26 +163,12 @@ class Convert(Node):
 
 @dataclass(eq=False, slots=True)
 class Builtin(Node):
-    """Any other function of the prelude; `axes` are static."""
+    """Any other operation on arrays; `axes` are static."""
 
-    function: str
+    function: Primitive
     operands: tuple[Node, ...]
     axes: tuple[int, ...] = ()
     shape: Shape = ()
-
-
-class Reduction(enum.Enum):
-    """What reductions combine with, by their name in the language."""
-
-    SUM = "sum"
-    MEAN = "mean"
-    MAX = "max"
-    MIN = "min"
-    PROD = "prod"
-    LOGSUMEXP = "logsumexp"
-    ARGMAX = "argmax"
-    ARGMIN = "argmin"
-    SOFTMAX = "softmax"
 
 
 @dataclass(frozen=True, slots=True)
@@ -414,7 +403,7 @@ class Lambda:
 class PreludeFunction:
     """An elementwise function of the prelude used as a value."""
 
-    name: str
+    function: Elementwise
 
 
 class Operator(enum.Enum):
@@ -484,19 +473,11 @@ class MapLeaves(Node):
 # ---- randomness -------------------------------------------------------------------------------
 
 
-class Distribution(enum.Enum):
-    """What can be drawn, by name."""
-
-    NORMAL = "normal"
-    UNIFORM = "uniform"
-    BERNOULLI = "bernoulli"
-
-
 @dataclass(eq=False, slots=True)
 class Draw(Node):
     """`normal[B](key)`, `bernoulli[*S](key, p)`; the shape is that of the type."""
 
-    distribution: Distribution
+    distribution: Primitive
     key: Node
     parameters: tuple[Node, ...]
 

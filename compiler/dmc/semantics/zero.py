@@ -9,7 +9,9 @@ from dmc.diagnostics.report import Diagnostics
 from dmc.ir.location import Span
 from dmc.ir.types import DType
 from dmc.semantics import typed
-from dmc.semantics.typed import DeclaredFunction, Reduction, Symbol
+from dmc.semantics.builtins.elementwise import EQUAL
+from dmc.semantics.builtins.reduction import ARGMAX
+from dmc.semantics.typed import DeclaredFunction, Symbol
 from dmc.semantics.types import TensorType, pruned, resolved
 
 __all__ = ["DerivativeRequest", "check_zero"]
@@ -37,7 +39,6 @@ class _Flow:
 
 
 _NONE, _SMOOTH = _Flow(), _Flow(smooth=True)
-_STEPS = frozenset({"==", "!=", "<", "<=", ">", ">=", "floor", "ceil", "round", "sign"})
 _DEPTH = 16
 
 
@@ -63,10 +64,10 @@ def check_zero(request: DerivativeRequest, diagnostics: Diagnostics) -> None:
 
 
 def _help(declaration: DeclaredFunction, blocker: typed.Node) -> str:
-    if isinstance(blocker, typed.Reduce) and blocker.reduction is Reduction.ARGMAX:
+    if isinstance(blocker, typed.Reduce) and blocker.reduction is ARGMAX:
         scores = _quote(blocker.operand)
         for node in typed.walk(declaration.body):
-            if isinstance(node, typed.Apply) and node.function == "==":
+            if isinstance(node, typed.Apply) and node.function is EQUAL:
                 others = [o for o in node.operands if o is not blocker]
                 if len(others) == 1:
                     call = f"cross_entropy({scores}, {_quote(others[0])})"
@@ -101,17 +102,16 @@ class _Reader:
                 return self.names.get(symbol, _NONE)
             case typed.Apply(function=function, operands=operands):
                 flow = self.all(operands)
-                return self._block(node, flow) if function in _STEPS else flow
+                return self._block(node, flow) if function.is_step else flow
             case typed.Reduce(reduction=reduction, operand=operand):
                 flow = self.read(operand)
-                steps = reduction in (Reduction.ARGMAX, Reduction.ARGMIN)
-                return self._block(node, flow) if steps else flow
+                return self._block(node, flow) if reduction.is_step else flow
             case typed.Convert(operand=operand):
                 flow = self.read(operand)
                 return flow if _is_float(node) else self._block(node, flow)
             case typed.Builtin(function=function, operands=operands):
                 flow = self.all(operands)
-                return self._block(node, flow) if function == "stop_gradient" else flow
+                return self._block(node, flow) if function.is_step else flow
             case typed.Access(base=base, items=items):
                 indexes = [i.index for i in items if isinstance(i, typed.AtIndex)]
                 return self.read(base) | _Flow(blockers=self.all(indexes).blockers)

@@ -128,7 +128,7 @@ class Flow:
             case typed.Access(base=base, items=items):
                 return self._access(node, self.read(base), items)
             case typed.Apply(function=function, operands=operands):
-                return self._apply(node, function, [self.read(o) for o in operands])
+                return self._apply(node, function.name, [self.read(o) for o in operands])
             case typed.Draw() | typed.SplitKey() | typed.FoldKey():
                 return self._random(node)
             case typed.FunctionValue(callee=callee):

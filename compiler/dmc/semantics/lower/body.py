@@ -97,6 +97,18 @@ class Body:
             raise self.fail("shape.size", f"the size {size} is {value} here", span)
         return constant
 
+    def sizes(self, node: typed.Node) -> tuple[int, ...]:
+        """The shape of a node that gives an array. Raises as `size`."""
+        type_ = pruned(node.type)
+        if not isinstance(type_, Tensor):
+            type_ = self.type(node)
+            assert isinstance(type_, Tensor)
+        found: list[int] = []
+        for axis in type_.shape:
+            axes = (axis,) if isinstance(axis, Size) else self.substitution.shape((axis,))
+            found += [self.size(part, node.span) for part in axes if isinstance(part, Size)]
+        return tuple(found)
+
     def fail(self, code: str, title: str, span: Span, text: str = "") -> Error:
         """An error that only concrete sizes reveal."""
         return error(Diagnostic(code, title, Label(span, text)))

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math as pymath
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from dmc.diagnostics.errors import CompilerBug
-from dmc.dialects import arith, autodiff, math, tensor
-from dmc.dialects.arith import Direction
-from dmc.ir import Builder, DType, Value, dtype_of, shape_of
+from dmc.dialects import arith, autodiff, tensor
+from dmc.ir import DType, Value, dtype_of, shape_of
 from dmc.semantics import typed
+from dmc.semantics.builtins.elementwise import Elementwise
 from dmc.semantics.lower.body import Body, register
 from dmc.semantics.lower.values import Array, Lowered, Record, Static, Tuple
 from dmc.semantics.types import RecordType, StackType, children, gradient_type
@@ -24,25 +23,24 @@ def _apply(body: Body, node: typed.Apply) -> Lowered:
 
 
 def apply(
-    body: Body, function: str, operands: Sequence[Lowered], node: typed.Node | None = None
+    body: Body, function: Elementwise, operands: Sequence[Lowered], node: typed.Node | None = None
 ) -> Lowered:
     """An elementwise function on lowered operands."""
     if any(isinstance(operand, Record | Tuple) for operand in operands):
         return _lift(body, function, operands)
     if all(isinstance(operand, Static) for operand in operands):
         numbers = [operand.value for operand in operands if isinstance(operand, Static)]
-        folded = _fold(function, numbers)
+        folded = function.folded(numbers)
         if folded is not None:
             return Static(folded)
-    if function == "**":
-        return _power(body, operands, node)
+    plain = [operand.value for operand in operands if isinstance(operand, Static | Array)]
+    special = function.with_number(body.builder, plain)
+    if special is not None:
+        stretches = (operand.stretch for operand in operands if isinstance(operand, Array))
+        return Array(special, frozenset[int]().union(*stretches))
     wanted = _common_dtype(body, operands, node)
-    if function in ("maximum", "minimum"):
-        relu = _relu(body, function, operands)
-        if relu is not None:
-            return relu
     arrays, stretch = broadcast(body, operands, wanted)
-    return Array(_BUILD[function](body.builder, *arrays), stretch)
+    return Array(function.build(body.builder, *arrays), stretch)
 
 
 def _common_dtype(body: Body, operands: Sequence[Lowered], node: typed.Node | None) -> DType:
@@ -84,7 +82,7 @@ def broadcast(
     return arrays, frozenset(axis for axis in range(rank) if not fixed[axis])
 
 
-def combine(body: Body, function: str, *operands: Value) -> Value:
+def combine(body: Body, function: Elementwise, *operands: Value) -> Value:
     """An elementwise function on tensors that broadcast."""
     result = apply(body, function, [Array(operand) for operand in operands])
     assert isinstance(result, Array)
@@ -94,7 +92,7 @@ def combine(body: Body, function: str, *operands: Value) -> Value:
 # ---- records ----------------------------------------------------------------------------------
 
 
-def _lift(body: Body, function: str, operands: Sequence[Lowered]) -> Lowered:
+def _lift(body: Body, function: Elementwise, operands: Sequence[Lowered]) -> Lowered:
     structures = [o for o in operands if isinstance(o, Record | Tuple)]
     point = next((o for o in structures if _has_more(o)), structures[0])
     match point:
@@ -130,229 +128,6 @@ def _has_more(value: Record | Tuple) -> bool:
                 assert isinstance(inner.item, RecordType | StackType)
                 inner = inner.item
             return not inner.is_grad
-
-
-# ---- numbers ----------------------------------------------------------------------------------
-
-
-Number = bool | int | float
-
-
-def _fold(function: str, numbers: Sequence[Number]) -> Number | None:
-    """The value at compile time; None where the run must give it (1 / 0, log of -1)."""
-    try:
-        match numbers:
-            case [x] if function in _OF_ONE:
-                return _OF_ONE[function](x)
-            case [x]:
-                return {"negate": -x, "abs": abs(x), "not": not x}.get(function)
-            case [x, y]:
-                return _fold_pair(function, x, y)
-            case _:
-                return None
-    except (ArithmeticError, ValueError):
-        return None
-
-
-def _fold_pair(function: str, x: Number, y: Number) -> Number | None:
-    match function:
-        case "+":
-            return x + y
-        case "-":
-            return x - y
-        case "*":
-            return x * y
-        case "/":
-            return x / y
-        case "//":
-            return x // y
-        case "%":
-            return x % y
-        case "**" if x >= 0 or isinstance(y, int):
-            return pymath.pow(x, y) if isinstance(x, float) or y < 0 else x**y
-        case "maximum":
-            return max(x, y)
-        case "minimum":
-            return min(x, y)
-        case "and":
-            return bool(x) and bool(y)
-        case "or":
-            return bool(x) or bool(y)
-        case _:
-            return _compare_numbers(function, x, y)
-
-
-def _compare_numbers(function: str, x: Number, y: Number) -> bool | None:
-    match function:
-        case "==":
-            return x == y
-        case "!=":
-            return x != y
-        case "<":
-            return x < y
-        case "<=":
-            return x <= y
-        case ">":
-            return x > y
-        case ">=":
-            return x >= y
-        case _:
-            return None
-
-
-_OF_ONE: dict[str, Callable[[float], float]] = {
-    "exp": pymath.exp,
-    "expm1": pymath.expm1,
-    "log": pymath.log,
-    "log1p": pymath.log1p,
-    "sqrt": pymath.sqrt,
-    "sin": pymath.sin,
-    "cos": pymath.cos,
-    "tan": pymath.tan,
-    "tanh": pymath.tanh,
-    "lgamma": pymath.lgamma,
-    "erf": pymath.erf,
-}
-
-
-# ---- tensors ----------------------------------------------------------------------------------
-
-
-def _compare(direction: Direction) -> Callable[[Builder, Value, Value], Value]:
-    return lambda builder, x, y: arith.compare(builder, direction, x, y)
-
-
-def _unary(name: str) -> Callable[[Builder, Value], Value]:
-    return lambda builder, x: math.unary(builder, name, x)
-
-
-def _softplus(builder: Builder, x: Value) -> Value:
-    """`log(1 + exp(x))` without overflow, smooth on either side to every order."""
-    zero = arith.zeros(builder, x.type)
-    positive = arith.compare(builder, Direction.GT, x, zero)
-    tail = arith.select(builder, positive, arith.negate(builder, x), x)
-    small = math.unary(builder, "log1p", math.exp(builder, tail))
-    return arith.select(builder, positive, arith.add(builder, x, small), small)
-
-
-def _gelu(builder: Builder, x: Value) -> Value:
-    """The tanh form of Hendrycks and Gimpel, arXiv:1606.08415."""
-
-    def number(value: float) -> Value:
-        return arith.constant(builder, value, x.type)
-
-    cube = arith.multiply(builder, arith.multiply(builder, x, x), x)
-    inner = arith.add(builder, x, arith.multiply(builder, number(0.044715), cube))
-    scaled = arith.multiply(builder, number(pymath.sqrt(2.0 / pymath.pi)), inner)
-    gate = arith.add(builder, number(1.0), math.tanh(builder, scaled))
-    return arith.multiply(builder, arith.multiply(builder, number(0.5), x), gate)
-
-
-def _silu(builder: Builder, x: Value) -> Value:
-    return arith.multiply(builder, x, math.unary(builder, "logistic", x))
-
-
-def _hypot(builder: Builder, x: Value, y: Value) -> Value:
-    squares = arith.add(builder, arith.multiply(builder, x, x), arith.multiply(builder, y, y))
-    return math.sqrt(builder, squares)
-
-
-def _clamp(builder: Builder, x: Value, low: Value, high: Value) -> Value:
-    return arith.minimum(builder, arith.maximum(builder, x, low), high)
-
-
-def _atan2(builder: Builder, y: Value, x: Value) -> Value:
-    return builder.insert(math.Atan2([y, x])).results[0]
-
-
-_BUILD: dict[str, Callable[..., Value]] = {
-    "+": arith.add,
-    "-": arith.subtract,
-    "*": arith.multiply,
-    "/": arith.divide,
-    "//": arith.floor_divide,
-    "%": arith.remainder,
-    "negate": arith.negate,
-    "maximum": arith.maximum,
-    "minimum": arith.minimum,
-    "==": _compare(Direction.EQ),
-    "!=": _compare(Direction.NE),
-    "<": _compare(Direction.LT),
-    "<=": _compare(Direction.LE),
-    ">": _compare(Direction.GT),
-    ">=": _compare(Direction.GE),
-    "and": arith.logical_and,
-    "or": arith.logical_or,
-    "not": arith.logical_not,
-    "sigmoid": _unary("logistic"),
-    "softplus": _softplus,
-    "gelu": _gelu,
-    "silu": _silu,
-    "hypot": _hypot,
-    "clamp": _clamp,
-    "atan2": _atan2,
-    **{
-        name: _unary(name)
-        for name in (
-            "exp", "expm1", "log", "log1p", "sqrt", "rsqrt", "sin", "cos", "tan", "asin", "acos",
-            "atan", "sinh", "cosh", "tanh", "erf", "lgamma", "digamma", "floor", "ceil", "round",
-            "abs", "sign",
-        )
-    },
-}  # fmt: skip
-
-
-def _relu(body: Body, function: str, operands: Sequence[Lowered]) -> Lowered | None:
-    """`maximum(x, 0.0)` is the rectifier, whose derivative at 0 is 0."""
-    if function != "maximum":
-        return None
-    for one, other in (operands, reversed(operands)):
-        match one, other:
-            case Array(value, stretch), Static(number) if number == 0:
-                if not dtype_of(value.type).is_float:
-                    return None
-                return Array(math.unary(body.builder, "relu", value), stretch)
-            case _:
-                pass
-    return None
-
-
-_LARGEST_EXPANDED_POWER = 8
-
-
-def _power(body: Body, operands: Sequence[Lowered], node: typed.Node | None) -> Lowered:
-    base, exponent = operands
-    if isinstance(exponent, Static) and isinstance(base, Array):
-        number = exponent.value
-        whole = int(number)
-        is_float = dtype_of(base.value.type).is_float
-        if number == whole and abs(whole) <= _LARGEST_EXPANDED_POWER and (is_float or whole >= 0):
-            return Array(_whole_power(body, base.value, whole), base.stretch)
-    dtype = _common_dtype(body, [base], node)
-    if isinstance(base, Static) and isinstance(exponent, Array):
-        dtype = dtype_of(exponent.value.type)
-    if isinstance(exponent, Array) and dtype_of(exponent.value.type) is not dtype:
-        exponent = Array(arith.convert(body.builder, exponent.value, dtype), exponent.stretch)
-    arrays, stretch = broadcast(body, [base, exponent], dtype)
-    return Array(math.power(body.builder, *arrays), stretch)
-
-
-def _whole_power(body: Body, base: Value, exponent: int) -> Value:
-    """Repeated squaring; exact derivatives at 0."""
-    if exponent == 0:
-        return arith.ones(body.builder, base.type)
-    result: Value | None = None
-    square, left = base, abs(exponent)
-    while left:
-        if left & 1:
-            result = square if result is None else arith.multiply(body.builder, result, square)
-        left >>= 1
-        if left:
-            square = arith.multiply(body.builder, square, square)
-    assert result is not None
-    if exponent < 0:
-        return arith.divide(body.builder, arith.ones(body.builder, base.type), result)
-    return result
 
 
 # ---- conversion -------------------------------------------------------------------------------

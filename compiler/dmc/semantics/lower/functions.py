@@ -8,18 +8,15 @@ from typing import Any
 
 from dmc.diagnostics.errors import CompilerBug
 from dmc.dialects import func
-from dmc.ir import Value, dtype_of, shape_of
+from dmc.ir import Value
 from dmc.semantics import typed
 from dmc.semantics.lower.access import update
 from dmc.semantics.lower.body import Body, register
 from dmc.semantics.lower.elementwise import apply
 from dmc.semantics.lower.values import (
-    Array,
     Function,
     Lowered,
     Pullback,
-    Record,
-    Static,
     Tuple,
     flatten,
     rebind,
@@ -32,12 +29,10 @@ from dmc.semantics.types import (
     Substitution,
     TupleType,
     Type,
-    children,
-    gradient_type,
     pruned,
 )
 
-__all__ = ["call", "capture", "outline", "register_call"]
+__all__ = ["call", "capture", "nested", "outline", "register_call"]
 
 
 def capture(body: Body, callee: Callee) -> Lowered:
@@ -130,7 +125,7 @@ def _call_local(
 def _call_lambda(
     body: Body, callee: typed.Lambda, arguments: Sequence[Lowered | None], node: typed.Node
 ) -> Lowered:
-    scope = _nested(body, dict(body.environment), body.substitution)
+    scope = nested(body, dict(body.environment), body.substitution)
     for parameter, argument in zip(callee.parameters, arguments, strict=True):
         assert argument is not None
         scope.assign(parameter, argument)
@@ -143,18 +138,18 @@ def _call_prelude(
     arguments: Sequence[Lowered | None],
     node: typed.Node,
 ) -> Lowered:
-    return apply(body, callee.name, [a for a in arguments if a is not None])
+    return apply(body, callee.function, [a for a in arguments if a is not None])
 
 
 def call_function(
     body: Body, function: Function, arguments: Sequence[Lowered | None], node: typed.Node
 ) -> Lowered:
     """Call a function value in the surroundings that it saw when it was made."""
-    inner = _nested(body, dict(function.environment), function.substitution)
+    inner = nested(body, dict(function.environment), function.substitution)
     return call(inner, function.callee, arguments, node)
 
 
-def _nested(body: Body, environment: dict[Symbol, Lowered], substitution: Substitution) -> Body:
+def nested(body: Body, environment: dict[Symbol, Lowered], substitution: Substitution) -> Body:
     """Other names and generics at the same insertion point."""
     return Body(body.lowering, body.builder, substitution, environment, dict(body.bounds))
 
@@ -204,7 +199,7 @@ def complete(
     receiver: Lowered | None,
 ) -> list[Lowered]:
     """All arguments as tensors, defaults lowered in the callee's terms."""
-    scope = _nested(body, {}, substitution)
+    scope = nested(body, {}, substitution)
     if receiver is not None and declaration.self_symbol is not None:
         scope.environment[declaration.self_symbol] = receiver
     given: list[Lowered] = []
@@ -229,7 +224,7 @@ def inline(
     receiver: Lowered | None,
 ) -> Lowered:
     """The body of a function at the insertion point; of a `mut fn` with the updated receiver."""
-    scope = _nested(body, {}, substitution)
+    scope = nested(body, {}, substitution)
     if receiver is not None and declaration.self_symbol is not None:
         scope.environment[declaration.self_symbol] = receiver
     for symbol, value in zip(declaration.symbols, arguments, strict=True):
@@ -255,7 +250,7 @@ def outline(
     arguments, whose leaves are the others.
     """
     callee, environment, substitution = _resolve(body, callee)
-    scope = _nested(body, environment, substitution)
+    scope = nested(body, environment, substitution)
     if isinstance(callee, typed.UserFunction):
         declaration = callee.declaration
         generics = concrete(substitution, dict(callee.generics))
@@ -317,8 +312,8 @@ def _name(callee: Callee) -> str:
             return declaration.full_name
         case typed.Derived(operator=operator):
             return operator.value
-        case typed.PreludeFunction(name=name):
-            return name
+        case typed.PreludeFunction(function=function):
+            return function.name
         case _:
             return "lambda"
 
@@ -328,40 +323,9 @@ def _like(value: Lowered, leaves: Iterator[Value]) -> Lowered:
     return rebind(value, lambda _: next(leaves))
 
 
-# ---- map over leaves --------------------------------------------------------------------------
-
-
-def _map_leaves(body: Body, node: typed.MapLeaves) -> Lowered:
-    trees = [body.value(tree) for tree in node.trees]
-    return _map(body, node.function, trees)
-
-
-def _map(body: Body, function: typed.Lambda, trees: Sequence[Lowered]) -> Lowered:
-    first = trees[0]
-    if isinstance(first, Record):
-        trained = {name for name, _, _ in children(gradient_type(first.type))}
-        fields = dict(first.fields)
-        for name in fields:
-            if name in trained:
-                parts = [t.fields[name] for t in trees if isinstance(t, Record)]
-                fields[name] = _map(body, function, parts)
-        return Record(first.type, fields)
-    scope = _nested(body, dict(body.environment), body.substitution)
-    for parameter, tree in zip(function.parameters, trees, strict=True):
-        scope.environment[parameter] = tree
-    result = scope.lower(function.body)
-    assert isinstance(first, Array)
-    if isinstance(result, Static):
-        leaf = first.value.type
-        constant = body.constant(result.value, dtype_of(leaf), *shape_of(leaf))
-        return Array(constant)
-    return result
-
-
 register_call(typed.UserFunction, _call_user)
 register_call(typed.LocalFunction, _call_local)
 register_call(typed.Lambda, _call_lambda)
 register_call(typed.PreludeFunction, _call_prelude)
 register(typed.Call, _call)
 register(typed.FunctionValue, _function_value)
-register(typed.MapLeaves, _map_leaves)

@@ -10,13 +10,14 @@ from dmc.ir import Builder, FunctionType, Location, Module, SymbolRef, TensorTyp
 from dmc.ir import DType as IRDType
 from dmc.semantics import typed
 from dmc.semantics.binding import match_function
-from dmc.semantics.lower import access, builtins, derivatives, loops, reductions
+from dmc.semantics.builtins import prelude
+from dmc.semantics.lower import access, derivatives, elementwise, loops, reductions
 from dmc.semantics.lower.body import Body
 from dmc.semantics.lower.functions import inline, result_type
 from dmc.semantics.lower.initial import build_model
 from dmc.semantics.lower.values import Array, Function, Lowered, flatten, rebuild
 from dmc.semantics.program import FunctionDeclaration, ModelBody
-from dmc.semantics.signature import Instance
+from dmc.semantics.signature import Binding, Instance
 from dmc.semantics.sizes import Size
 from dmc.semantics.typed import DeclaredFunction, DerivativeRule
 from dmc.semantics.types import (
@@ -36,22 +37,24 @@ from dmc.semantics.types import FunctionType as ArgumentType
 _Generics = tuple[frozenset[tuple[str, object]], ...]
 """The values of generic arguments, by kind."""
 
-__all__ = ["Lowering", "leaf_type", "lower_function"]
+__all__ = ["Lowering", "leaf_type", "lower"]
 
-FAMILIES = (access, builtins, derivatives, loops, reductions)
+FAMILIES = (access, prelude, derivatives, elementwise, loops, reductions)
 """The files that say how their kinds of nodes are lowered; importing them registers it."""
 
 
-def lower_function(instance: Instance) -> Module:
-    """A module with one public function, named as in the source, and the private ones it calls.
+def lower(binding: Binding) -> Module:
+    """The module for a call that has been matched with its signature.
 
-    Its arguments are the leaves of the parameters in order (those in `instance.defaults` and
+    It has one public function, named as in the source, and the private ones that it calls. Its
+    arguments are the leaves of the parameters in order (those in `instance.defaults` and
     function-typed ones are absent), its results the leaves of the result. `Model.init` names the
     initializer of a model.
 
     Raises:
         dmc.diagnostics.errors.Error: when the sizes of this instance make the program wrong.
     """
+    instance = binding.instance
     lowering = Lowering()
     match instance.declaration:
         case ModelBody() as model:

@@ -5,27 +5,21 @@ from __future__ import annotations
 import math as pymath
 from collections.abc import Sequence
 
-from dmc.dialects import arith, autodiff, control, math, tensor
+from dmc.dialects import arith, control, tensor
 from dmc.dialects.arith import Direction
-from dmc.dialects.tensor import Kind
-from dmc.ir import Block, Builder, DType, Value, shape_of
+from dmc.ir import Block, DType, Value, shape_of
 from dmc.ir.location import Span
 from dmc.semantics import typed
+from dmc.semantics.builtins.elementwise import ADD, DIVIDE, SUBTRACT, Elementwise
+from dmc.semantics.builtins.reduction import SUM, Reduction
 from dmc.semantics.lower.body import Body, fill, register, trained_part
 from dmc.semantics.lower.elementwise import apply, combine
 from dmc.semantics.lower.values import Array, Lowered, Record, Static, Tuple, flatten, rebuild
-from dmc.semantics.typed import AxisChoice, Reduction
+from dmc.semantics.typed import AxisChoice
 from dmc.semantics.types import Pack, Type, pruned
 from dmc.semantics.types import TensorType as Tensor
 
 __all__ = ["build_map", "reduce_axes"]
-
-_KINDS = {
-    Reduction.SUM: Kind.SUM,
-    Reduction.PROD: Kind.PROD,
-    Reduction.MAX: Kind.MAX,
-    Reduction.MIN: Kind.MIN,
-}
 
 
 def _reduce(body: Body, node: typed.Reduce) -> Lowered:
@@ -42,7 +36,7 @@ def _total(body: Body, record: Lowered) -> Lowered:
     total: Lowered = Static(0)
     for leaf in flatten(trained_part(record)):
         part = tensor.reduce_sum(body.builder, leaf, range(len(shape_of(leaf.type))))
-        total = Array(part) if isinstance(total, Static) else apply(body, "+", [total, Array(part)])
+        total = Array(part) if isinstance(total, Static) else apply(body, ADD, [total, Array(part)])
     return total
 
 
@@ -69,46 +63,10 @@ def reduce_axes(
 
     Raises IndexOutOfRange when a maximum of nothing is asked for.
     """
-    builder, shape = body.builder, shape_of(x.type)
-    count = pymath.prod(shape[a] for a in axes)
-    if count == 0 and reduction not in (Reduction.SUM, Reduction.PROD, Reduction.SOFTMAX):
-        raise body.fail("shape.empty", f"`{reduction.value}` of no elements", span)
-    match reduction:
-        case Reduction.SUM | Reduction.PROD | Reduction.MAX | Reduction.MIN:
-            return tensor.reduce(builder, x, _KINDS[reduction], axes)
-        case Reduction.MEAN:
-            total = tensor.reduce(builder, x, Kind.SUM, axes)
-            return arith.divide(builder, total, arith.constant(builder, count, total.type))
-        case Reduction.LOGSUMEXP:
-            top = _finite(body, tensor.reduce(builder, x, Kind.MAX, axes))
-            exp = math.exp(builder, arith.subtract(builder, x, _spread(builder, top, shape, axes)))
-            total = tensor.reduce(builder, exp, Kind.SUM, axes)
-            return arith.add(builder, top, math.log(builder, total))
-        case Reduction.SOFTMAX:
-            top = _finite(body, tensor.reduce(builder, x, Kind.MAX, axes))
-            exp = math.exp(builder, arith.subtract(builder, x, _spread(builder, top, shape, axes)))
-            total = tensor.reduce(builder, exp, Kind.SUM, axes)
-            return arith.divide(builder, exp, _spread(builder, total, shape, axes))
-        case Reduction.ARGMAX | Reduction.ARGMIN:
-            kind = Kind.MAX if reduction is Reduction.ARGMAX else Kind.MIN
-            if len(axes) != 1:
-                x, axes = tensor.reshape(builder, x, (count,)), (0,)
-            return tensor.arg_reduce(builder, x, kind, axes[0])
-
-
-def _finite(body: Body, top: Value) -> Value:
-    """The maximum as a constant shift, 0 where every element is -inf."""
-    builder = body.builder
-    top = builder.insert(autodiff.StopGradient([top])).result
-    nothing = arith.compare(
-        builder, Direction.EQ, top, arith.constant(builder, -pymath.inf, top.type)
-    )
-    return arith.select(builder, nothing, arith.zeros(builder, top.type), top)
-
-
-def _spread(builder: Builder, x: Value, shape: Sequence[int], axes: Sequence[int]) -> Value:
-    kept = [axis for axis in range(len(shape)) if axis not in axes]
-    return tensor.broadcast_in_dim(builder, x, shape, kept)
+    count = pymath.prod(shape_of(x.type)[a] for a in axes)
+    if count == 0 and not reduction.takes_nothing:
+        raise body.fail("shape.empty", f"`{reduction}` of no elements", span)
+    return reduction.build(body.builder, x, axes)
 
 
 # ---- builders ---------------------------------------------------------------------------------
@@ -169,7 +127,7 @@ def _reduce_indexes(body: Body, node: typed.ReduceIndexes) -> Lowered:
 def _dynamic(body: Body, node: typed.ReduceIndexes, position: int) -> Lowered:
     """A range known at run time: masked when it has a static bound, else a loop."""
     entry = node.indexes[position]
-    if node.reduction is Reduction.MEAN:
+    if node.reduction.is_average:
         return _mean(body, node)
     before, after = node.indexes[:position], node.indexes[position + 1 :]
     inner_body: typed.Node = node.body
@@ -181,25 +139,23 @@ def _dynamic(body: Body, node: typed.ReduceIndexes, position: int) -> Lowered:
     bound = upper_bound(body, entry.stop)
     if isinstance(start, Static) and bound is not None:
         return _masked(body, node, entry, inner_body, int(start.value), bound)
-    if node.reduction is Reduction.LOGSUMEXP:
+    if node.reduction.step is None:
         raise body.fail(
             "feature.unsupported",
-            "`logsumexp` over a range without a bound is not supported yet",
+            f"`{node.reduction}` over a range without a bound is not supported yet",
             node.span,
         )
-    return _accumulate(body, node, entry, inner_body)
+    return _accumulate(body, node, node.reduction.step, entry, inner_body)
 
 
 def _mean(body: Body, node: typed.ReduceIndexes) -> Lowered:
     """The sum over a run-time range, divided by the number of its points."""
     one = typed.Literal(node.type, node.span, 1.0)
     total = _reduce_indexes(
-        body, typed.ReduceIndexes(node.type, node.span, Reduction.SUM, node.indexes, node.body)
+        body, typed.ReduceIndexes(node.type, node.span, SUM, node.indexes, node.body)
     )
-    count = _reduce_indexes(
-        body, typed.ReduceIndexes(node.type, node.span, Reduction.SUM, node.indexes, one)
-    )
-    return apply(body, "/", [total, count])
+    count = _reduce_indexes(body, typed.ReduceIndexes(node.type, node.span, SUM, node.indexes, one))
+    return apply(body, DIVIDE, [total, count])
 
 
 def upper_bound(body: Body, node: typed.Node) -> int | None:
@@ -216,10 +172,10 @@ def upper_bound(body: Body, node: typed.Node) -> int | None:
                 return bound - 1
             value = body.environment.get(symbol)
             return int(value.value) if isinstance(value, Static) else None
-        case typed.Apply(function="+", operands=(a, b)):
+        case typed.Apply(function=function, operands=(a, b)) if function is ADD:
             one, other = upper_bound(body, a), upper_bound(body, b)
             return one + other if one is not None and other is not None else None
-        case typed.Apply(function="-", operands=(a, b)):
+        case typed.Apply(function=function, operands=(a, b)) if function is SUBTRACT:
             one, other = upper_bound(body, a), body.lower(b)
             if one is not None and isinstance(other, Static):
                 return one - int(other.value)
@@ -228,17 +184,9 @@ def upper_bound(body: Body, node: typed.Node) -> int | None:
             return None
 
 
-_NEUTRAL = {
-    Reduction.SUM: 0.0,
-    Reduction.PROD: 1.0,
-    Reduction.MAX: -pymath.inf,
-    Reduction.MIN: pymath.inf,
-    Reduction.LOGSUMEXP: -pymath.inf,
-}
-
-
 def _neutral(body: Body, reduction: Reduction, type_: Type, span: Span) -> Lowered:
-    number = _NEUTRAL[reduction]
+    number = reduction.neutral
+    assert number is not None
     if isinstance(type_, Tensor) and not body.dtype(type_.element).is_float:
         info = 2**31 - 1 if body.dtype(type_.element) is DType.I32 else 2**63 - 1
         number = int(max(-info - 1, min(info, number)))
@@ -270,26 +218,18 @@ def _masked(
     branch = control.make_if(inner.builder, inside, yes, no)
     control.make_yield(inner.builder, branch.results)
     values = control.make_map(body.builder, [size], block).results
-    if node.reduction is Reduction.LOGSUMEXP and size == 0:
+    if size == 0:
         return _neutral(body, node.reduction, body.type(node), node.span)
-    if node.reduction is Reduction.LOGSUMEXP:
-        done = [reduce_axes(body, node.reduction, value, (0,), node.span) for value in values]
-    else:
-        kind = _KINDS[node.reduction]
-        done = [tensor.reduce(body.builder, value, kind, (0,)) for value in values]
+    done = [node.reduction.build(body.builder, value, (0,)) for value in values]
     return rebuild(body.type(node), iter(done))
 
 
-_STEP = {
-    Reduction.SUM: "+",
-    Reduction.PROD: "*",
-    Reduction.MAX: "maximum",
-    Reduction.MIN: "minimum",
-}
-
-
 def _accumulate(
-    body: Body, node: typed.ReduceIndexes, entry: typed.IndexRange, element: typed.Node
+    body: Body,
+    node: typed.ReduceIndexes,
+    step: Elementwise,
+    entry: typed.IndexRange,
+    element: typed.Node,
 ) -> Lowered:
     start = arith.convert(body.builder, body.array(entry.start), DType.I64)
     stop = arith.convert(body.builder, body.array(entry.stop), DType.I64)
@@ -302,8 +242,7 @@ def _accumulate(
     inner.environment[entry.symbol] = Array(index)
     parts = inner.leaves(element)
     sums = [
-        combine(inner, _STEP[node.reduction], total, part)
-        for total, part in zip(block.args[1:], parts, strict=True)
+        combine(inner, step, total, part) for total, part in zip(block.args[1:], parts, strict=True)
     ]
     control.make_yield(inner.builder, sums)
     loop = control.make_for(body.builder, count, neutral, (), block)

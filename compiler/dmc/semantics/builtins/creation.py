@@ -1,0 +1,176 @@
+"""Arrays made from sizes, and masks of matrices."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from dmc.dialects import arith, tensor
+from dmc.dialects.arith import Direction
+from dmc.ir import Builder, DType, TensorType, Value, dtype_of, shape_of
+from dmc.semantics import typed
+from dmc.semantics.axes import tensor_operand
+from dmc.semantics.builtins.called import ArrayFunction
+from dmc.semantics.builtins.elementwise import ADD, MULTIPLY, SUBTRACT
+from dmc.semantics.context import Context
+from dmc.semantics.lower.body import Body
+from dmc.semantics.lower.elementwise import apply
+from dmc.semantics.lower.values import Array, Lowered
+from dmc.semantics.operators import agreed_type, needs_float
+from dmc.semantics.resolver import shape_items
+from dmc.semantics.types import NumberKind, Pack, pruned
+from dmc.semantics.types import TensorType as Tensor
+from dmc.syntax import ast
+
+
+@dataclass(frozen=True, eq=False)
+class _Made(ArrayFunction):
+    """An array of no arguments: each of its `axes` has the size in brackets."""
+
+    arity: int | None = 0
+    axes: int = 1
+    kind: NumberKind = NumberKind.FLOAT
+    build: Callable[[Builder, int, DType], Value] = tensor.arange
+
+    def take(
+        self, context: Context, values: Sequence[typed.Node], count: int, node: ast.Call
+    ) -> None:
+        """Say where the size belongs when it is the argument."""
+        bare = isinstance(node.function, ast.Name)
+        if bare and len(values) == 1:
+            size = context.quote(values[0].span)
+            raise context.fail(
+                "shape.axis", f"`{self}` takes its size in brackets", node.span,
+                help=[f"write `{self}[{size}]()`"],
+            )  # fmt: skip
+        ArrayFunction.take(self, context, values, count, node)
+
+    def type_call(
+        self,
+        context: Context,
+        bracket: ast.Bracket | None,
+        values: Sequence[typed.Node],
+        node: ast.Call,
+    ) -> typed.Node:
+        shape = shape_items(context, bracket) if bracket is not None else ()
+        if len(shape) != 1:
+            raise context.fail("shape.axis", f"`{self}` needs its size: `{self}[N]()`", node.span)
+        type_ = Tensor(context.number(self.kind), shape * self.axes)
+        return self.apply(type_, node, values, shape=shape)
+
+    def lower(self, body: Body, node: typed.Builtin) -> Lowered:
+        type_ = body.type(node)
+        assert isinstance(type_, Tensor)
+        count = body.sizes(node)[0]
+        return Array(self.build(body.builder, count, body.dtype(type_.element)))
+
+
+def _eye(builder: Builder, count: int, dtype: DType) -> Value:
+    index = TensorType((count, count), DType.I64)
+    rows, columns = (tensor.iota(builder, index, axis) for axis in (0, 1))
+    equal = arith.compare(builder, Direction.EQ, rows, columns)
+    return arith.convert(builder, equal, dtype)
+
+
+class _OneHot(ArrayFunction):
+    def type_call(
+        self,
+        context: Context,
+        bracket: ast.Bracket | None,
+        values: Sequence[typed.Node],
+        node: ast.Call,
+    ) -> typed.Node:
+        ids = tensor_operand(context, self, values[0])
+        if bracket is None or len(bracket.items) != 1:
+            raise context.fail("shape.axis", "`one_hot` needs its size: `one_hot[K](y)`", node.span)
+        axes = shape_items(context, bracket)
+        element = context.number(NumberKind.FLOAT)
+        return self.apply(Tensor(element, (*ids.shape, *axes)), node, values, shape=axes)
+
+    def lower(self, body: Body, node: typed.Builtin) -> Lowered:
+        builder, ids = body.builder, body.array(node.operands[0])
+        type_ = body.type(node)
+        assert isinstance(type_, Tensor)
+        shape = body.sizes(node)
+        places = tensor.iota(builder, TensorType(shape, dtype_of(ids.type)), len(shape) - 1)
+        spread = tensor.broadcast_in_dim(builder, ids, shape, range(len(shape) - 1))
+        equal = arith.compare(builder, Direction.EQ, places, spread)
+        return Array(arith.convert(builder, equal, body.dtype(type_.element)))
+
+
+class _Linspace(ArrayFunction):
+    def type_call(
+        self,
+        context: Context,
+        bracket: ast.Bracket | None,
+        values: Sequence[typed.Node],
+        node: ast.Call,
+    ) -> typed.Node:
+        shape = shape_items(context, bracket) if bracket is not None else ()
+        if len(shape) != 1:
+            raise context.fail(
+                "shape.axis", "`linspace` needs its size: `linspace[N](a, b)`", node.span
+            )
+        for value in values:
+            needs_float(context, self.name, value, value.span)
+        type_ = pruned(agreed_type(context, self, values, node.span))
+        if not isinstance(type_, Tensor) or type_.shape:
+            raise context.fail(
+                "type.operand", f"`linspace` runs between numbers, not {type_}", node.span
+            )
+        return self.apply(Tensor(type_.element, shape), node, values, shape=shape)
+
+    def lower(self, body: Body, node: typed.Builtin) -> Lowered:
+        type_ = body.type(node)
+        assert isinstance(type_, Tensor)
+        (n,) = body.sizes(node)
+        dtype = body.dtype(type_.element)
+        first, last = (body.materialize(body.lower(o), Tensor(dtype)) for o in node.operands)
+        steps = tensor.iota(body.builder, TensorType((n,), dtype), 0)
+        share = arith.divide(body.builder, steps, body.constant(max(n - 1, 1), dtype, n))
+        span = apply(body, SUBTRACT, [last, first])
+        return apply(body, ADD, [first, apply(body, MULTIPLY, [span, Array(share)])])
+
+
+@dataclass(frozen=True, eq=False)
+class _Triangle(ArrayFunction):
+    """Elements where row compares so with column; zero elsewhere."""
+
+    direction: Direction = Direction.GE
+
+    def type_call(
+        self,
+        context: Context,
+        bracket: ast.Bracket | None,
+        values: Sequence[typed.Node],
+        node: ast.Call,
+    ) -> typed.Node:
+        type_ = tensor_operand(context, self, values[0])
+        if len(type_.shape) < 2 or any(isinstance(axis, Pack) for axis in type_.shape[-2:]):
+            raise context.fail("shape.rank", f"`{self}` takes a matrix, not {type_}", node.span)
+        return self.apply(type_, node, values)
+
+    def lower(self, body: Body, node: typed.Builtin) -> Lowered:
+        builder, x = body.builder, body.array(node.operands[0])
+        shape = shape_of(x.type)
+        places, rank = TensorType(shape, DType.I64), len(shape)
+        rows = tensor.iota(builder, places, rank - 2)
+        columns = tensor.iota(builder, places, rank - 1)
+        inside = arith.compare(builder, self.direction, rows, columns)
+        return Array(arith.select(builder, inside, x, arith.zeros(builder, x.type)))
+
+
+ONE_HOT = _OneHot("one_hot", "`one_hot[N](ids)`: a 1 at each id, 0 elsewhere", is_step=True)
+ARANGE = _Made(
+    "arange", "`arange[N]()`: 0, 1, … N - 1", kind=NumberKind.INTEGER, build=tensor.arange
+)
+LINSPACE = _Linspace(
+    "linspace", "`linspace[N](a, b)`: N numbers from `a` to `b` at equal distances", arity=2
+)
+EYE = _Made("eye", "`eye[N]()`: the identity matrix", axes=2, build=_eye)
+TRIL = _Triangle(
+    "tril", "`tril(x)`: the lower triangle of matrices, 0 above it", direction=Direction.GE
+)
+TRIU = _Triangle(
+    "triu", "`triu(x)`: the upper triangle of matrices, 0 below it", direction=Direction.LE
+)

@@ -1,0 +1,193 @@
+"""Keys and draws."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from dmc.dialects import arith, random, tensor
+from dmc.ir import Builder, Value
+from dmc.ir.types import DType
+from dmc.semantics import typed
+from dmc.semantics.builtins.called import Called
+from dmc.semantics.context import Context
+from dmc.semantics.lower.body import Body, register
+from dmc.semantics.lower.values import Array, Lowered, Tuple
+from dmc.semantics.operators import needs_float
+from dmc.semantics.primitive import Primitive
+from dmc.semantics.resolver import shape_items, try_size
+from dmc.semantics.types import (
+    KeyType,
+    Number,
+    NumberKind,
+    TensorType,
+    TupleType,
+    Type,
+    pruned,
+    resolved,
+)
+from dmc.syntax import ast
+
+
+def _key(
+    context: Context, function: Primitive, arguments: Sequence[ast.Expr], node: ast.Call
+) -> typed.Node:
+    if not arguments:
+        raise context.fail("call.count", f"`{function}` needs a key", node.span)
+    key = context.check(arguments[0])
+    if not isinstance(pruned(key.type), KeyType):
+        raise context.fail(
+            "type.operand", f"`{function}` takes a Key, not {pruned(key.type)}", arguments[0].span
+        )
+    return key
+
+
+class _Split(Called):
+    """`split(key)`, `split(key, 3)`: keys as a tuple."""
+
+    def check(
+        self,
+        context: Context,
+        bracket: ast.Bracket | None,
+        arguments: Sequence[ast.Expr],
+        node: ast.Call,
+    ) -> typed.Node:
+        key = _key(context, self, arguments, node)
+        count = 2
+        if len(arguments) > 1:
+            size = try_size(context, arguments[1])
+            constant = size.constant if size is not None else None
+            if constant is None or constant < 1 or len(arguments) > 2:
+                raise context.fail(
+                    "call.count", "`split(key, n)` takes a literal count", arguments[1].span,
+                    help=["for many keys fold the index in: `fold(key, i)`"],
+                )  # fmt: skip
+            count = constant
+        return typed.SplitKey(TupleType((KeyType(),) * count), node.span, key, count)
+
+
+def _lower_split(body: Body, node: typed.SplitKey) -> Lowered:
+    keys = random.split(body.builder, body.array(node.key), node.count)
+    parts = (tensor.index_axis(body.builder, keys, 0, i) for i in range(node.count))
+    return Tuple(tuple(map(Array, parts)))
+
+
+class _Fold(Called):
+    """`fold(key, i)`."""
+
+    def check(
+        self,
+        context: Context,
+        bracket: ast.Bracket | None,
+        arguments: Sequence[ast.Expr],
+        node: ast.Call,
+    ) -> typed.Node:
+        key = _key(context, self, arguments, node)
+        if len(arguments) != 2:
+            raise context.fail("call.count", "`fold` takes a key and a number", node.span)
+        data = context.check(arguments[1])
+        type_ = pruned(data.type)
+        element = resolved(type_.element) if isinstance(type_, TensorType) else None
+        if isinstance(element, Number) and element.kind is not NumberKind.FLOAT:
+            element.kind = NumberKind.INTEGER
+        elif not (isinstance(element, DType) and element.is_integer):
+            raise context.fail(
+                "type.operand", f"`fold` takes a whole number, not {type_}", data.span
+            )
+        if isinstance(type_, TensorType) and type_.shape:
+            raise context.fail("type.operand", f"`fold` takes one number, not {type_}", data.span)
+        return typed.FoldKey(KeyType(), node.span, key, data)
+
+
+def _lower_fold(body: Body, node: typed.FoldKey) -> Lowered:
+    data = arith.convert(body.builder, body.array(node.data), DType.I64)
+    return Array(random.fold(body.builder, body.array(node.key), data))
+
+
+Draw = Callable[[Builder, Value, Sequence[Value], Sequence[int], DType], Value]
+"""From a key, parameters, a shape and an element type."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class _Distribution(Called):
+    """`normal[B](key)`, `uniform(key)`, `bernoulli[*S](key, p)`.
+
+    `takes` are its arguments in words, `gives` the type of its elements when it is no float.
+    """
+
+    draw: Draw
+    takes: tuple[str, ...] = ("a key",)
+    gives: DType | None = None
+
+    def check(
+        self,
+        context: Context,
+        bracket: ast.Bracket | None,
+        arguments: Sequence[ast.Expr],
+        node: ast.Call,
+    ) -> typed.Node:
+        key = _key(context, self, arguments, node)
+        if len(arguments) != len(self.takes):
+            takes = " and ".join(self.takes)
+            raise context.fail("call.count", f"`{self}` takes {takes}", node.span)
+        parameters = tuple(context.check(argument) for argument in arguments[1:])
+        for parameter in parameters:
+            needs_float(context, self.name, parameter, parameter.span)
+            type_ = pruned(parameter.type)
+            if isinstance(type_, TensorType) and type_.shape:
+                raise context.unsupported("a probability for each element", parameter.span)
+        shape = shape_items(context, bracket) if bracket is not None else None
+        type_: Type
+        if self.gives is not None:
+            type_ = TensorType(self.gives, shape or ())
+        elif shape is not None:
+            type_ = TensorType(context.number(NumberKind.FLOAT), shape)
+        else:
+            type_ = context.hole(NumberKind.FLOAT)
+        return typed.Draw(type_, node.span, self, key, parameters)
+
+
+def _lower_draw(body: Body, node: typed.Draw) -> Lowered:
+    type_ = body.type(node)
+    assert isinstance(type_, TensorType)
+    assert isinstance(node.distribution, _Distribution)
+    key, parameters = body.array(node.key), [body.array(p) for p in node.parameters]
+    dtype = body.dtype(type_.element)
+    return Array(node.distribution.draw(body.builder, key, parameters, body.sizes(node), dtype))
+
+
+register(typed.Draw, _lower_draw)
+register(typed.SplitKey, _lower_split)
+register(typed.FoldKey, _lower_fold)
+
+
+def _normal(
+    builder: Builder, key: Value, _: Sequence[Value], shape: Sequence[int], dtype: DType
+) -> Value:
+    return random.normal(builder, key, shape, dtype)
+
+
+def _uniform(
+    builder: Builder, key: Value, _: Sequence[Value], shape: Sequence[int], dtype: DType
+) -> Value:
+    return random.uniform(builder, key, shape, dtype)
+
+
+def _bernoulli(
+    builder: Builder, key: Value, parameters: Sequence[Value], shape: Sequence[int], dtype: DType
+) -> Value:
+    (chance,) = parameters
+    return random.bernoulli(builder, key, chance, shape)
+
+
+RANDOM = (
+    _Split("split"),
+    _Fold("fold"),
+    _Distribution("normal", draw=_normal),
+    _Distribution("uniform", draw=_uniform),
+    _Distribution(
+        "bernoulli", is_step=True, draw=_bernoulli, takes=("a key", "a probability"),
+        gives=DType.BOOL,
+    ),
+)  # fmt: skip
+"""In the order of the documentation."""

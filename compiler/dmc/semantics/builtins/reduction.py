@@ -1,0 +1,129 @@
+"""Reductions: of axes of an array and, most of them, of the values at every point of indexes."""
+
+from __future__ import annotations
+
+import math as pymath
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from dmc.dialects import arith, autodiff, math, tensor
+from dmc.dialects.arith import Direction
+from dmc.dialects.tensor import Kind
+from dmc.ir import Builder, DType, Value, shape_of
+from dmc.semantics.builtins.elementwise import (
+    ADD,
+    MAXIMUM,
+    MINIMUM,
+    MULTIPLY,
+    Elementwise,
+    Operands,
+)
+from dmc.semantics.primitive import Primitive
+
+Build = Callable[[Builder, Value, Sequence[int]], Value]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Reduction(Primitive):
+    """Elements along axes become one.
+
+    `build` reduces a tensor along static axes; over none of its elements too when `takes_nothing`.
+    `neutral` changes no result: what a point outside a run-time range contributes. `step` takes in
+    one more element, where it can go one by one. `is_average` when it is the sum divided by the
+    number of elements. `element` is the type of the result when it is not the operand's.
+    """
+
+    build: Build
+    operands: Operands = Operands.NUMBERS
+    neutral: float | None = None
+    step: Elementwise | None = None
+    is_average: bool = False
+    takes_nothing: bool = False
+    element: DType | None = None
+    keeps_shape: bool = False
+    is_of_one_axis: bool = False
+    adds_leaves: bool = False
+
+    @property
+    def pairwise(self) -> Elementwise | None:
+        """The function of two arrays that is meant where this one is given two."""
+        return self.step if self.step in (MAXIMUM, MINIMUM) else None
+
+    @property
+    def reduces_indexes(self) -> bool:
+        """Whether `f[i](…)` exists."""
+        return self.neutral is not None or self.is_average
+
+
+def _reduce(kind: Kind) -> Build:
+    return lambda builder, x, axes: tensor.reduce(builder, x, kind, axes)
+
+
+def _mean(builder: Builder, x: Value, axes: Sequence[int]) -> Value:
+    shape = shape_of(x.type)
+    total = tensor.reduce(builder, x, Kind.SUM, axes)
+    count = pymath.prod(shape[a] for a in axes)
+    return arith.divide(builder, total, arith.constant(builder, count, total.type))
+
+
+def _logsumexp(builder: Builder, x: Value, axes: Sequence[int]) -> Value:
+    top, _, total = _exponentials(builder, x, axes)
+    return arith.add(builder, top, math.log(builder, total))
+
+
+def _softmax(builder: Builder, x: Value, axes: Sequence[int]) -> Value:
+    _, exp, total = _exponentials(builder, x, axes)
+    return arith.divide(builder, exp, _spread(builder, total, shape_of(x.type), axes))
+
+
+def _exponentials(builder: Builder, x: Value, axes: Sequence[int]) -> tuple[Value, Value, Value]:
+    """The maximum, `exp(x - maximum)` and its sum."""
+    top = _finite(builder, tensor.reduce(builder, x, Kind.MAX, axes))
+    shift = _spread(builder, top, shape_of(x.type), axes)
+    exp = math.exp(builder, arith.subtract(builder, x, shift))
+    return top, exp, tensor.reduce(builder, exp, Kind.SUM, axes)
+
+
+def _finite(builder: Builder, top: Value) -> Value:
+    """The maximum as a constant shift, 0 where every element is -inf."""
+    top = builder.insert(autodiff.StopGradient([top])).result
+    nothing = arith.compare(
+        builder, Direction.EQ, top, arith.constant(builder, -pymath.inf, top.type)
+    )
+    return arith.select(builder, nothing, arith.zeros(builder, top.type), top)
+
+
+def _spread(builder: Builder, x: Value, shape: Sequence[int], axes: Sequence[int]) -> Value:
+    kept = [axis for axis in range(len(shape)) if axis not in axes]
+    return tensor.broadcast_in_dim(builder, x, shape, kept)
+
+
+def _place(kind: Kind) -> Build:
+    def build(builder: Builder, x: Value, axes: Sequence[int]) -> Value:
+        if len(axes) != 1:
+            x, axes = tensor.reshape(builder, x, (pymath.prod(shape_of(x.type)),)), (0,)
+        return tensor.arg_reduce(builder, x, kind, axes[0])
+
+    return build
+
+
+SUM = Reduction(
+    "sum", build=_reduce(Kind.SUM), neutral=0.0, step=ADD, takes_nothing=True, adds_leaves=True
+)
+MEAN = Reduction("mean", build=_mean, operands=Operands.FLOATS, is_average=True)
+MAX = Reduction("max", build=_reduce(Kind.MAX), neutral=-pymath.inf, step=MAXIMUM)
+MIN = Reduction("min", build=_reduce(Kind.MIN), neutral=pymath.inf, step=MINIMUM)
+PROD = Reduction("prod", build=_reduce(Kind.PROD), neutral=1.0, step=MULTIPLY, takes_nothing=True)
+LOGSUMEXP = Reduction("logsumexp", build=_logsumexp, operands=Operands.FLOATS, neutral=-pymath.inf)
+ARGMAX = Reduction(
+    "argmax", is_step=True, build=_place(Kind.MAX), element=DType.I32, is_of_one_axis=True
+)
+ARGMIN = Reduction(
+    "argmin", is_step=True, build=_place(Kind.MIN), element=DType.I32, is_of_one_axis=True
+)
+SOFTMAX = Reduction(
+    "softmax", build=_softmax, operands=Operands.FLOATS, takes_nothing=True, keeps_shape=True
+)
+
+REDUCTIONS = (SUM, MEAN, MAX, MIN, PROD, LOGSUMEXP, ARGMAX, ARGMIN, SOFTMAX)
+"""In the order of the documentation."""

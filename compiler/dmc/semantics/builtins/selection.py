@@ -1,0 +1,144 @@
+"""Elements chosen from arrays; products of vectors and matrices."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from dmc.diagnostics.errors import CompilerBug
+from dmc.dialects import arith, tensor
+from dmc.ir import DType, Value, dtype_of, shape_of
+from dmc.semantics import typed
+from dmc.semantics.agreement import expect
+from dmc.semantics.axes import axis_position, one_axis, tensor_operand
+from dmc.semantics.builtins.called import ArrayFunction, ArrayOperation
+from dmc.semantics.context import Context
+from dmc.semantics.lower.body import Body
+from dmc.semantics.lower.elementwise import broadcast
+from dmc.semantics.lower.values import Array, Lowered, Record, Static, Tuple
+from dmc.semantics.operators import agreed_type, broadcast_shapes, needs_bool
+from dmc.semantics.sizes import Size
+from dmc.semantics.types import Hole, TensorType, pruned, resolved
+from dmc.semantics.types import TensorType as Tensor
+from dmc.syntax import ast
+
+
+class _Where(ArrayFunction):
+    def type_call(
+        self,
+        context: Context,
+        bracket: ast.Bracket | None,
+        values: Sequence[typed.Node],
+        node: ast.Call,
+    ) -> typed.Node:
+        condition, yes, no = values
+        needs_bool(context, "the condition of `where`", condition, condition.span)
+        test = pruned(condition.type)
+        type_ = pruned(agreed_type(context, self, (yes, no), node.span))
+        assert isinstance(test, TensorType)
+        if isinstance(type_, Hole):
+            type_.target = type_ = TensorType(type_.element, test.shape)
+        if not isinstance(type_, TensorType):
+            if test.shape:
+                raise context.fail("type.operand", "`where` chooses between arrays", node.span)
+            return self.apply(type_, node, values)
+        shape = broadcast_shapes(context, test.shape, type_.shape)
+        if shape is None:
+            raise context.fail(
+                "shape.broadcast", f"{test} and {type_} do not broadcast", node.span,
+                f"the condition is {test}",
+            )  # fmt: skip
+        return self.apply(TensorType(type_.element, shape), node, values)
+
+    def lower(self, body: Body, node: typed.Builtin) -> Lowered:
+        condition, yes, no = map(body.lower, node.operands)
+        if isinstance(yes, Record | Tuple) or isinstance(no, Record | Tuple):
+            return _choose(body, condition, yes, no)
+        type_ = body.type(node)
+        assert isinstance(type_, Tensor)
+        dtype = body.dtype(type_.element)
+        for value in (yes, no):
+            if isinstance(value, Array):
+                dtype = dtype_of(value.value.type)
+        if isinstance(condition, Static):
+            condition = Array(body.constant(bool(condition.value), DType.BOOL))
+        arrays, stretch = broadcast(body, [condition, yes, no], dtype)
+        return Array(arith.select(body.builder, *arrays), stretch)
+
+
+def _choose(body: Body, condition: Lowered, yes: Lowered, no: Lowered) -> Lowered:
+    """Select leaf by leaf under one condition."""
+    match yes, no:
+        case Record(type_, a), Record(_, b):
+            return Record(type_, {n: _choose(body, condition, a[n], b[n]) for n in a})
+        case Tuple(a), Tuple(b):
+            pairs = zip(a, b, strict=True)
+            return Tuple(tuple(_choose(body, condition, x, y) for x, y in pairs))
+        case Array(value), _:
+            arrays, _ = broadcast(body, [condition, yes, no], dtype_of(value.type))
+            return Array(arith.select(body.builder, *arrays))
+        case _:
+            raise CompilerBug("`where` chooses between values of one structure")
+
+
+class _Pick(ArrayFunction):
+    def type_call(
+        self,
+        context: Context,
+        bracket: ast.Bracket | None,
+        values: Sequence[typed.Node],
+        node: ast.Call,
+    ) -> typed.Node:
+        x, ids = (tensor_operand(context, self, value) for value in values)
+        axis = one_axis(context, self, bracket, x, node)
+        kept = (*x.shape[:axis], *x.shape[axis + 1 :])
+        element = DType.I64 if resolved(ids.element) is DType.I64 else DType.I32
+        expect(context, values[1], TensorType(element, kept), values[1].span, "the index of `pick`")
+        return self.apply(TensorType(x.element, kept), node, values, (axis_position(x, axis),))
+
+    def lower(self, body: Body, node: typed.Builtin) -> Lowered:
+        x, ids = (body.array(operand) for operand in node.operands)
+        shape, axis = shape_of(ids.type), node.axes[0] % len(shape_of(x.type))
+        places = tensor.reshape(body.builder, ids, (*shape[:axis], 1, *shape[axis:]))
+        taken = tensor.take_along(body.builder, x, places, axis)
+        return Array(tensor.reshape(body.builder, taken, shape))
+
+
+class _Cross(ArrayFunction):
+    def type_call(
+        self,
+        context: Context,
+        bracket: ast.Bracket | None,
+        values: Sequence[typed.Node],
+        node: ast.Call,
+    ) -> typed.Node:
+        a = tensor_operand(context, self, values[0])
+        wanted = TensorType(a.element, (Size.of(3),))
+        for value in values:
+            expect(context, value, wanted, value.span, "an operand of `cross`")
+        return self.apply(wanted, node, values)
+
+    def lower(self, body: Body, node: typed.Builtin) -> Lowered:
+        builder = body.builder
+        a, b = (body.array(operand) for operand in node.operands)
+
+        def turned(x: Value, first: int) -> Value:
+            parts = [
+                tensor.slice_axis(builder, x, 0, i % 3, i % 3 + 1) for i in range(first, first + 3)
+            ]
+            return tensor.concatenate(builder, parts, 0)
+
+        left = arith.multiply(builder, turned(a, 1), turned(b, 2))
+        right = arith.multiply(builder, turned(a, 2), turned(b, 1))
+        return Array(arith.subtract(builder, left, right))
+
+
+class _MatMul(ArrayOperation):
+    def lower(self, body: Body, node: typed.Builtin) -> Lowered:
+        x, w = (body.array(operand) for operand in node.operands)
+        return Array(tensor.matmul(body.builder, x, w))
+
+
+WHERE = _Where("where", "`where(c, a, b)`: elements of `a` where `c` holds, else of `b`", arity=3)
+PICK = _Pick("pick", "`pick[-1](x, ids)`: one element along an axis for each id", arity=2)
+CROSS = _Cross("cross", "`cross(a, b)`: the vector product", arity=2)
+MATMUL = _MatMul("@", "`x @ w`: the last axis of `x` contracted with the first free one of `w`")
