@@ -63,6 +63,8 @@ _ARITH = (
         for name in ("add", "subtract", "multiply", "divide", "floor_divide", "remainder")
     ),
     binary("arith.add", Draw(()), Draw(()), "0-d"),
+    binary("arith.guarded_multiply", ANY, HIGH),
+    binary("arith.doubly_guarded_multiply", ANY, HIGH),
     *(
         sample
         for name in ("add", "subtract", "multiply", "divide", "floor_divide", "remainder")

@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from dmc.autodiff.activity import active_values, is_differentiable
-from dmc.dialects import arith, control, func
-from dmc.dialects.elementwise import Elementwise, Keep
+from dmc.dialects import arith, func
 from dmc.ir import Block, Builder, Module, Operation, Trait, Value
 
 Pullback = Callable[["AdjointDriver"], None]
@@ -23,9 +22,7 @@ class AdjointDriver:
     """Emits a block of the source forward and then backward.
 
     `primal` maps source values to copies. `cotangents` maps source values to what has been
-    accumulated so far. `masked` holds cotangents in which an untaken branch may have left exact
-    zeros; elementwise adjoints keep these zero whatever the partial derivative is. `may_mask`
-    tells whether the source has such branches at all.
+    accumulated so far.
     """
 
     def __init__(
@@ -34,22 +31,18 @@ class AdjointDriver:
         builder: Builder,
         rules: Mapping[type[Operation], AdjointRule],
         active: set[Value],
-        may_mask: bool,
     ) -> None:
         self.module = module
         self.builder = builder
         self.rules = rules
         self.active = active
-        self.may_mask = may_mask
         self.primal: dict[Value, Value] = {}
         self.cotangents: dict[Value, Value] = {}
-        self.masked: set[Value] = set()
 
     def inside(self, block: Block) -> AdjointDriver:
         """A driver for a region, emitting into `block`; it starts with no cotangents."""
-        inner = AdjointDriver(self.module, Builder(block), self.rules, self.active, self.may_mask)
+        inner = AdjointDriver(self.module, Builder(block), self.rules, self.active)
         inner.primal = dict(self.primal)
-        inner.masked = set(self.masked)
         return inner
 
     # Cotangents
@@ -59,14 +52,12 @@ class AdjointDriver:
         known = self.cotangents.get(value)
         return arith.zeros(self.builder, value.type) if known is None else known
 
-    def accumulate(self, value: Value, part: Value | None, masked: bool = False) -> None:
+    def accumulate(self, value: Value, part: Value | None) -> None:
         """Add a contribution to the cotangent of a source value, if it is active."""
         if part is None or value not in self.active:
             return
         known = self.cotangents.get(value)
         total = part if known is None else arith.add(self.builder, known, part)
-        if masked or part in self.masked or (known is not None and known in self.masked):
-            self.masked.add(total)
         if not total.name and value.name:
             total.name = f"{value.name}_bar"
         self.cotangents[value] = total
@@ -106,15 +97,10 @@ class AdjointDriver:
         incoming = [self.cotangents.get(value) for value in op.results]
         if all(cotangent is None for cotangent in incoming):
             return
-        masked = any(cotangent in self.masked for cotangent in incoming if cotangent is not None)
         with self.builder.at(op.location.by("adjoint")):
-            if isinstance(copy, Elementwise):
-                parts = copy.pull_back(self.builder, incoming[0], guarded=masked)
-                masked = masked or any(isinstance(term, Keep) for term in copy.terms)
-            else:
-                parts = copy.adjoint(self.builder, incoming)
+            parts = copy.adjoint(self.builder, incoming)
             for value, part in zip(op.operands, parts, strict=True):
-                self.accumulate(value, part, masked)
+                self.accumulate(value, part)
 
 
 def emit_adjoint(
@@ -134,7 +120,7 @@ def emit_adjoint(
         module, f"{source.sym_name}_adjoint", types, names, source.location, private=True
     )
     active = active_values(source.body, [args[i] for i in wrt])
-    driver = AdjointDriver(module, builder, rules, active, _has_branches(source, active))
+    driver = AdjointDriver(module, builder, rules, active)
     driver.primal.update(zip(args, new.body.args, strict=False))
     pullbacks = driver.forward(source.body)
     with builder.at(source.location.by("adjoint")):
@@ -145,13 +131,3 @@ def emit_adjoint(
         results = [driver.primal[value] for value in outputs]
         results += [driver.cotangent_or_zero(args[i]) for i in wrt]
     return func.finish(new, builder, results)
-
-
-def _has_branches(source: func.Func, active: set[Value]) -> bool:
-    """Whether an active operation of `source` lets only one of several values through."""
-    return any(
-        isinstance(op, control.If)
-        or (isinstance(op, Elementwise) and any(isinstance(term, Keep) for term in op.terms))
-        for op in source.walk()
-        if any(value in active for value in op.results)
-    )

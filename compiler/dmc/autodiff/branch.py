@@ -66,4 +66,4 @@ def _emit_reverse(driver: AdjointDriver, op: control.If) -> None:
     condition = driver.primal.get(op.condition, op.condition)
     new = control.make_if(driver.builder, condition, *blocks)
     for value, bar in zip(touched, new.results, strict=True):
-        driver.accumulate(value, bar, masked=True)
+        driver.accumulate(value, bar)

@@ -60,7 +60,7 @@ def adjoint(driver: AdjointDriver, op: Operation) -> Pullback:
             else:
                 raise _no_rule(callee, op, "reverse", "jvp")
             for value, bar in zip(inputs, outputs, strict=True):
-                reverse.accumulate(value, bar, masked=reverse.may_mask)
+                reverse.accumulate(value, bar)
 
     return pull_back
 

@@ -138,7 +138,7 @@ def _emit_joint(driver: AdjointDriver, op: control.For) -> _Joint:
     with inner.builder.at(op.location.by("adjoint")):
         for value in seeded:
             seeds.append(block.add_arg(value.type, f"{value.name}_bar" if value.name else ""))
-            inner.accumulate(value, seeds[-1], masked=driver.may_mask)
+            inner.accumulate(value, seeds[-1])
         inner.reverse(pullbacks)
     reverse = list(block)[len(forward) :]
     captured = [value for value in inner.cotangents if value in driver.primal]
@@ -234,10 +234,9 @@ def _emit_reverse(
         op.trip_count,
         not op.reverse,
     )
-    masked = bool(inner.masked)
     for i, bar in zip(joint.carried, loop.finals, strict=False):
-        driver.accumulate(op.inits[i], bar, masked)
+        driver.accumulate(op.inits[i], bar)
     for value, bar in zip(joint.captured, loop.finals[len(joint.carried) :], strict=True):
-        driver.accumulate(value, bar, masked)
+        driver.accumulate(value, bar)
     for i, bar in zip(scans, loop.stacks, strict=True):
-        driver.accumulate(op.scanned[i], bar, masked)
+        driver.accumulate(op.scanned[i], bar)

@@ -42,7 +42,7 @@ def _emit_reverse(driver: AdjointDriver, op: control.Map) -> None:
         bar = driver.cotangents.get(value)
         if bar is not None:
             element = _element(inner.builder, bar, point, shape_of(output.type))
-            inner.accumulate(output, element, masked=bar in driver.masked)
+            inner.accumulate(output, element)
     inner.reverse(pullbacks)
     captured: list[Value] = [v for v in inner.cotangents if v in driver.primal]
     with inner.builder.at(op.location.by("adjoint")):
@@ -51,7 +51,7 @@ def _emit_reverse(driver: AdjointDriver, op: control.Map) -> None:
     axes = tuple(range(len(op.sizes)))
     for value, parts in zip(captured, new.results, strict=True):
         total = tensor.reduce_sum(driver.builder, parts, axes)
-        driver.accumulate(value, total, masked=bool(inner.masked))
+        driver.accumulate(value, total)
 
 
 def _element(

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from dmc.dialects import func
+from dmc.dialects.elementwise import Same, Unary, constant_array
 from dmc.ir import (
     Array,
     Attribute,
@@ -51,6 +54,21 @@ class StopGradient(Operation):
 
     def cost(self) -> Cost:
         return Cost()
+
+
+class Direction(Unary):
+    """`autodiff.direction`: the operand, a tangent or cotangent that a caller gives.
+
+    Its zeros are meant: what lies in their direction contributes nothing (see `relax-guards`).
+    """
+
+    name = "autodiff.direction"
+    numpy = np.positive
+    terms = (Same(),)
+    flops = 0
+
+    def fold(self) -> Sequence[Value | Attribute] | None:
+        return (self.operand,) if constant_array(self.operand) is not None else None
 
 
 class _Derivative(Operation):

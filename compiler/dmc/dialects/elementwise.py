@@ -3,6 +3,9 @@
 The Jacobian of an elementwise operation is diagonal, so one `Term` per operand says how a tangent
 (or a cotangent, the transpose being the same) passes: scaled by a partial derivative, kept where a
 condition holds, or unchanged. Partials are expressions over the operands and the result.
+
+A tangent or cotangent that is exactly zero contributes exactly zero, whatever the partial is: a
+branch that is not taken may have an infinite derivative. So scaling is `arith.guarded_multiply`.
 """
 
 from __future__ import annotations
@@ -129,9 +132,13 @@ class Negated(Term):
 
 @dataclass(frozen=True)
 class Scale(Term):
-    """Multiplied by a partial derivative."""
+    """Multiplied by a partial derivative; a zero that passes stays zero.
+
+    `absorbs`: so does a zero of the partial, which is itself a tangent or cotangent.
+    """
 
     partial: Expr
+    absorbs: bool = False
 
 
 @dataclass(frozen=True)
@@ -195,30 +202,20 @@ class Elementwise(Operation):
         for term, tangent in zip(self.terms, tangents, strict=True):
             if term is None or tangent is None:
                 continue
-            part = apply_term(builder, self, term, tangent, dtype, guarded=False)
+            part = apply_term(builder, self, term, tangent, dtype)
             total = part if total is None else emit(builder, "arith.add", total, part)
         return (total,)
 
     def adjoint(
         self, builder: Builder, cotangents: Sequence[Value | None]
     ) -> Sequence[Value | None]:
-        return self.pull_back(builder, cotangents[0], guarded=False)
-
-    def pull_back(
-        self, builder: Builder, cotangent: Value | None, guarded: bool
-    ) -> Sequence[Value | None]:
-        """The adjoint; `guarded`: a cotangent of exactly zero contributes exactly zero.
-
-        Guarding keeps untaken branches from turning `0 * inf` into NaN.
-        """
+        (cotangent,) = cotangents
         if cotangent is None:
             return [None] * len(self.operands)
         if not self.terms:
             raise RuleMissing(self, "derivative")
         return [
-            None
-            if term is None
-            else apply_term(builder, self, term, cotangent, value.type, guarded)
+            None if term is None else apply_term(builder, self, term, cotangent, value.type)
             for term, value in zip(self.terms, self.operands, strict=True)
         ]
 
@@ -274,22 +271,17 @@ def splat_of(value: Value) -> float | int | bool | None:
     return data if isinstance(data, (bool, int, float)) else None
 
 
-def apply_term(
-    builder: Builder, op: Operation, term: Term, tangent: Value, wanted: Type, guarded: bool
-) -> Value:
+def apply_term(builder: Builder, op: Operation, term: Term, tangent: Value, wanted: Type) -> Value:
     """Pass `tangent` through one operand of `op`; the outcome has type `wanted`."""
     match term:
         case Same():
             passed = tangent
         case Negated():
             passed = emit(builder, "arith.negate", tangent)
-        case Scale(partial):
+        case Scale(partial, absorbs):
             factor = _materialize(builder, op, partial, tangent.type)
-            passed = emit(builder, "arith.multiply", tangent, factor)
-            if guarded and splat_of(factor) is None:
-                zero = _constant(builder, 0.0, tangent.type)
-                nothing = emit(builder, "arith.compare", tangent, zero, direction="EQ")
-                passed = emit(builder, "arith.select", nothing, zero, passed)
+            name = "doubly_guarded_multiply" if absorbs else "guarded_multiply"
+            passed = emit(builder, f"arith.{name}", tangent, factor)
         case Keep(condition, negate):
             holds = _materialize(builder, op, condition, op.operands[0].type)
             zero = _constant(builder, 0.0, tangent.type)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from dmc.autodiff import differentiate
 from dmc.dialects import autodiff, func
-from dmc.ir import Builder, Module, Operation
+from dmc.ir import Block, Builder, Module, Operation, Value
 from dmc.ir.passes import Pass
 from dmc.ir.rewriter import replace_op
 from dmc.transforms.batch_maps import BatchMaps
@@ -18,6 +18,7 @@ from dmc.transforms.hoist import Hoist
 from dmc.transforms.inline import Inline
 from dmc.transforms.propagate_integers import PropagateIntegers
 from dmc.transforms.recognize_contractions import RecognizeContractions
+from dmc.transforms.relax_guards import RelaxGuards
 from dmc.transforms.split_checkpoints import SplitCheckpoints
 
 
@@ -26,16 +27,21 @@ class ExpandAutodiff(Pass):
     """Differentiate innermost requests first, until none is left.
 
     Functions are inlined and simplified before they are differentiated: derivatives of simple
-    programs are simple. A derivative that is asked for twice is emitted once.
+    programs are simple. A derivative that is asked for twice is emitted once. When all are there,
+    products are left guarded where zeros of what is not selected may come.
     """
 
     name = "expand-autodiff"
 
     def run(self, module: Module) -> None:
+        if not any(_requests(module)):
+            return
         while any(_requests(module)):
             for item in _prepare():
                 item.run(module)
             _expand_ready(module)
+        for item in (Inline(), RelaxGuards()):
+            item.run(module)
 
 
 def _prepare() -> list[Pass]:
@@ -61,4 +67,14 @@ def _expand_ready(module: Module) -> None:
         if key not in known:
             emit = differentiate.tangent if isinstance(op, autodiff.Jvp) else differentiate.adjoint
             known[key] = emit(module, callee, op.wrt, op.of)
-        replace_op(op, func.call(Builder.ahead_of(op), known[key], op.operands))
+        builder = Builder.ahead_of(op)
+        vectors = [_direction(builder, vector) for vector in op.vectors]
+        replace_op(op, func.call(builder, known[key], [*op.arguments, *vectors]))
+
+
+def _direction(builder: Builder, vector: Value) -> Value:
+    """A vector that the caller of the program chooses, marked as such."""
+    owner = vector.owner
+    if isinstance(owner, Block) and isinstance(owner.parent_op, func.Func):
+        return builder.insert(autodiff.Direction([vector])).result
+    return vector

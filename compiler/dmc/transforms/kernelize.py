@@ -452,7 +452,7 @@ def _dot_general(builder: Builder, op: Operation) -> Sequence[Value] | None:
 
     def code(b: Builder, args: list[Value]) -> list[Value]:
         x, y = (arith.convert(b, value, wide) for value in args)
-        return [arith.multiply(b, x, y)]
+        return [arith.product(b, x, y, op.lhs_absorbs, op.rhs_absorbs)]
 
     return make_generic(
         builder,

@@ -22,8 +22,8 @@ class RecognizeContractions(Pass):
     Factors that do not depend on a summed axis are taken out of the sum. A factor whose axes are
     among those of another is multiplied with it; when two are left, each with an axis of its own,
     their sum is a contraction. A contraction that is summed along a free axis of one operand sums
-    that operand first. With `masks`, a selection of products or zero masks one factor instead;
-    this is exact as long as the other factor is finite where nothing is selected.
+    that operand first. With `masks`, a selection of products or zero masks one factor instead,
+    whose zeros then absorb what the others are where nothing is selected.
     """
 
     name = "recognize-contractions"
@@ -44,10 +44,14 @@ class RecognizeContractions(Pass):
 
 @dataclass(frozen=True, slots=True)
 class _Factor:
-    """A value whose axis i runs along axis `axes[i]` of the summed tensor."""
+    """A value whose axis i runs along axis `axes[i]` of the summed tensor.
+
+    `absorbs`: its zeros absorb infinities and NaN of other factors.
+    """
 
     value: Value
     axes: tuple[int, ...]
+    absorbs: bool = False
 
     @property
     def spans(self) -> frozenset[int]:
@@ -72,7 +76,8 @@ def _contraction(op: Operation, builder: Builder, masks: bool) -> Sequence[Value
         return None
     shape = shape_of(op.operand.type)
     product = _Product([], [])
-    _collect(builder, product, op.operand, tuple(range(len(shape))), len(shape), masks)
+    whole = _Factor(op.operand, tuple(range(len(shape))))
+    _collect(builder, product, whole, len(shape), masks)
     summed = frozenset(op.dimensions)
     outside = [f for f in product.factors if not f.spans & summed]
     groups = [f for f in product.factors if f.spans & summed]
@@ -86,31 +91,25 @@ def _contraction(op: Operation, builder: Builder, masks: bool) -> Sequence[Value
     return [_finish(builder, op, total, outside, product.negative, groups)]
 
 
-def _collect(
-    builder: Builder,
-    product: _Product,
-    value: Value,
-    axes: tuple[int, ...],
-    rank: int,
-    masks: bool,
-) -> None:
-    """Take `value` apart into factors, as far as it spans the whole summed tensor."""
-    factor = _stripped(builder, _Factor(value, axes))
+def _collect(builder: Builder, product: _Product, factor: _Factor, rank: int, masks: bool) -> None:
+    """Take `factor` apart into factors, as far as it spans the whole summed tensor."""
+    factor = _stripped(builder, factor)
     op = factor.value.defining_op
     if len(factor.spans) == rank:
         match op:
-            case arith.Multiply():
-                for each in op.operands:
-                    _collect(builder, product, each, factor.axes, rank, masks)
+            case arith.Product():
+                for value, absorbs in ((op.lhs, op.lhs_absorbs), (op.rhs, op.rhs_absorbs)):
+                    part = replace(factor, value=value, absorbs=factor.absorbs or absorbs)
+                    _collect(builder, product, part, rank, masks)
                 return
             case arith.Negate():
                 product.negative = not product.negative
-                _collect(builder, product, op.operand, factor.axes, rank, masks)
+                _collect(builder, product, replace(factor, value=op.operand), rank, masks)
                 return
             case arith.Select() if masks and splat_of(op.on_false) == 0:
                 mask = _stripped(builder, _Factor(op.predicate, factor.axes))
                 product.masks.append(mask)
-                _collect(builder, product, op.on_true, factor.axes, rank, masks)
+                _collect(builder, product, replace(factor, value=op.on_true), rank, masks)
                 return
             case _:
                 pass
@@ -130,11 +129,11 @@ def _stripped(builder: Builder, factor: _Factor) -> _Factor:
                 if len(kept) < len(shape):
                     value = tensor.reshape(builder, value, [shape[i] for i in kept])
                 axes = tuple(factor.axes[op.broadcast_dimensions[i]] for i in kept)
-                factor = _Factor(value, axes)
+                factor = replace(factor, value=value, axes=axes)
             case tensor.Transpose():
                 places = {p: d for d, p in enumerate(op.permutation)}
                 axes = tuple(factor.axes[places[p]] for p in range(len(places)))
-                factor = _Factor(op.operand, axes)
+                factor = replace(factor, value=op.operand, axes=axes)
             case _:
                 return factor
 
@@ -145,12 +144,17 @@ def _join_subsets(builder: Builder, factors: Sequence[_Factor]) -> list[_Factor]
     for factor in sorted(factors, key=lambda f: -len(f.spans)):
         for i, group in enumerate(groups):
             if factor.spans <= group.spans:
-                product = arith.multiply(builder, group.value, _spread(builder, factor, group))
-                groups[i] = replace(group, value=product)
+                groups[i] = _times(builder, group, _spread(builder, factor, group), factor.absorbs)
                 break
         else:
             groups.append(factor)
     return groups
+
+
+def _times(builder: Builder, factor: _Factor, other: Value, absorbs: bool) -> _Factor:
+    """`factor` times `other` along the same axes, whose zeros may absorb, too."""
+    value = arith.product(builder, factor.value, other, factor.absorbs, absorbs)
+    return replace(factor, value=value, absorbs=factor.absorbs or absorbs)
 
 
 def _spread(builder: Builder, factor: _Factor, over: _Factor) -> Value:
@@ -171,7 +175,7 @@ def _mask(
         group = groups[i]
         zero = arith.zeros(builder, group.value.type)
         chosen = arith.select(builder, _spread(builder, mask, group), group.value, zero)
-        groups[i] = replace(group, value=chosen)
+        groups[i] = replace(group, value=chosen, absorbs=True)
     return groups
 
 
@@ -179,7 +183,8 @@ def _sum(builder: Builder, factor: _Factor, summed: frozenset[int]) -> _Factor:
     """The factor summed over those of its axes."""
     dims = [i for i, axis in enumerate(factor.axes) if axis in summed]
     value = tensor.reduce_sum(builder, factor.value, dims)
-    return _Factor(value, tuple(axis for axis in factor.axes if axis not in summed))
+    left = tuple(axis for axis in factor.axes if axis not in summed)
+    return replace(factor, value=value, axes=left)
 
 
 def _dot(builder: Builder, lhs: _Factor, rhs: _Factor, summed: frozenset[int]) -> _Factor:
@@ -193,10 +198,13 @@ def _dot(builder: Builder, lhs: _Factor, rhs: _Factor, summed: frozenset[int]) -
 
     batch = [axis for axis in shared if axis not in summed]
     contracted = [axis for axis in shared if axis in summed]
-    value = tensor.dot_general(builder, lhs.value, rhs.value, places(batch), places(contracted))
+    absorb = (lhs.absorbs, rhs.absorbs)
+    value = tensor.dot_general(
+        builder, lhs.value, rhs.value, places(batch), places(contracted), absorb
+    )
     left = [axis for axis in lhs.axes if axis not in shared]
     right = [axis for axis in rhs.axes if axis not in shared]
-    return _Factor(value, (*batch, *left, *right))
+    return _Factor(value, (*batch, *left, *right), any(absorb))
 
 
 def _finish(
@@ -211,14 +219,18 @@ def _finish(
     shape = shape_of(op.operand.type)
     kept = op.kept
     type_ = TensorType(tuple(shape[d] for d in kept), dtype_of(op.operand.type))
-    value: Value | None = None
+    product: _Factor | None = None
     for factor in (total, *outside):
         dims = [kept.index(axis) for axis in factor.axes]
         order = sorted(range(len(dims)), key=lambda i: dims[i])
         sorted_value = tensor.transpose(builder, factor.value, order)
         spread = tensor.broadcast_in_dim(builder, sorted_value, type_.shape, sorted(dims))
-        value = spread if value is None else arith.multiply(builder, value, spread)
-    assert value is not None
+        if product is None:
+            product = _Factor(spread, kept, factor.absorbs)
+        else:
+            product = _times(builder, product, spread, factor.absorbs)
+    assert product is not None
+    value = product.value
     # Along an axis that no factor in the sum has, equal terms add up.
     missing = set(op.dimensions) - {axis for group in groups for axis in group.axes}
     times = prod(shape[d] for d in missing)
@@ -249,12 +261,14 @@ def _sum_of_contraction(op: Operation, builder: Builder) -> Sequence[Value] | No
         (dot.lhs_batching_dimensions, batches),
         (dot.lhs_free, factor.axes[len(batches) : middle]),
         (dot.lhs_contracting_dimensions, contracted),
+        absorbs=dot.lhs_absorbs,
     )
     rhs = _labelled(
         dot.rhs,
         (dot.rhs_batching_dimensions, batches),
         (dot.rhs_free, factor.axes[middle:]),
         (dot.rhs_contracting_dimensions, contracted),
+        absorbs=dot.rhs_absorbs,
     )
     summed = frozenset((*op.dimensions, *contracted))
     total = _dot(builder, lhs, rhs, summed)
@@ -269,9 +283,9 @@ def _has_others(dot: Value, turned: Value, reader: Operation) -> bool:
     return bool(ends) or any(user is not reader for user in living)
 
 
-def _labelled(value: Value, *groups: tuple[Sequence[int], Sequence[int]]) -> _Factor:
+def _labelled(value: Value, *groups: tuple[Sequence[int], Sequence[int]], absorbs: bool) -> _Factor:
     """`value` with the labels given for groups of its axes."""
     labels: dict[int, int] = {}
     for dims, axes in groups:
         labels.update(zip(dims, axes, strict=True))
-    return _Factor(value, tuple(labels[d] for d in range(len(labels))))
+    return _Factor(value, tuple(labels[d] for d in range(len(labels))), absorbs)

@@ -410,8 +410,9 @@ def _dot(s: _Scalarizer, builder: Builder, op: Operation) -> list[list[Value]] |
     left, right = s.scalars(builder, op.lhs), s.scalars(builder, op.rhs)
     lhs = _numbers(op.lhs, op.lhs_batching_dimensions, op.lhs_free, op.lhs_contracting_dimensions)
     rhs = _numbers(op.rhs, op.rhs_batching_dimensions, op.rhs_free, op.rhs_contracting_dimensions)
+    absorb = (op.lhs_absorbs, op.rhs_absorbs)
     sums = [
-        [arith.multiply(builder, left[i], right[j]) for i, j in zip(a, b, strict=True)]
+        [arith.product(builder, left[i], right[j], *absorb) for i, j in zip(a, b, strict=True)]
         for rows, columns in zip(lhs, rhs, strict=True)
         for a in rows
         for b in columns

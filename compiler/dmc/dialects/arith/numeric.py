@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from dmc.dialects.elementwise import (
     X,
     Y,
     call,
+    constant_array,
     splat_of,
 )
 from dmc.dialects.elementwise import (
@@ -59,7 +61,14 @@ class Subtract(Binary):
         return None
 
 
-class Multiply(Binary):
+class Product(Binary):
+    """Base of products: `lhs_absorbs` if a zero of `lhs` makes 0 of an infinity or NaN in `rhs`."""
+
+    lhs_absorbs: ClassVar[bool] = False
+    rhs_absorbs: ClassVar[bool] = False
+
+
+class Multiply(Product):
     """`arith.multiply`."""
 
     name = "arith.multiply"
@@ -82,6 +91,77 @@ class Multiply(Binary):
             if splat_of(one) == -1:
                 return (negate(builder, other),)
         return None
+
+
+def multiplied(x: Array, y: Array, x_absorbs: bool, y_absorbs: bool) -> Array:
+    """`x * y`, but +0 where a zero that absorbs meets an infinity or NaN."""
+    product = np.multiply(x, y)
+    for absorbs, zero, other in ((x_absorbs, x, y), (y_absorbs, y, x)):
+        if absorbs:
+            absorbed = (zero == 0) & ~np.isfinite(other)
+            product = np.where(absorbed, np.zeros((), product.dtype), product)
+    return product
+
+
+class GuardedMultiply(Product):
+    """`arith.guarded_multiply`: `lhs * rhs`, but +0 where `lhs` is 0 and `rhs` infinite or NaN.
+
+    It scales a tangent or cotangent (`lhs`) by a partial derivative (`rhs`): what an untaken
+    branch contributes is exactly zero, even if its derivative is not finite. Elsewhere it is the
+    product in every bit. `lhs` being linear in what is differentiated along, both zeros absorb in
+    the derivative by `rhs`.
+    """
+
+    name = "arith.guarded_multiply"
+    terms = (Scale(Y), Scale(X, absorbs=True))
+    lhs_absorbs = True
+
+    @staticmethod
+    def numpy(x: Array, y: Array) -> Array:
+        return multiplied(x, y, True, False)
+
+    def canonicalize(self, builder: Builder) -> Sequence[Value] | None:
+        return _unguarded(builder, self)
+
+
+class DoublyGuardedMultiply(Product):
+    """`arith.doubly_guarded_multiply`: `lhs * rhs`, but +0 where one is 0 and the other not finite.
+
+    The product of two tangents or cotangents, in derivatives of second and higher order.
+    """
+
+    name = "arith.doubly_guarded_multiply"
+    traits = frozenset({Trait.ELEMENTWISE, Trait.COMMUTATIVE})
+    terms = (Scale(Y, absorbs=True), Scale(X, absorbs=True))
+    lhs_absorbs = True
+    rhs_absorbs = True
+
+    @staticmethod
+    def numpy(x: Array, y: Array) -> Array:
+        return multiplied(x, y, True, True)
+
+    def canonicalize(self, builder: Builder) -> Sequence[Value] | None:
+        return _unguarded(builder, self)
+
+
+def _unguarded(builder: Builder, op: Product) -> Sequence[Value] | None:
+    """`op` with no guard against what constants show cannot happen; None if that is nothing."""
+    lhs = op.lhs_absorbs and _may_be_zero(op.lhs) and _may_be_infinite(op.rhs)
+    rhs = op.rhs_absorbs and _may_be_zero(op.rhs) and _may_be_infinite(op.lhs)
+    if (lhs, rhs) == (op.lhs_absorbs, op.rhs_absorbs):
+        return None
+    return (product(builder, op.lhs, op.rhs, lhs, rhs),)
+
+
+def _may_be_zero(value: Value) -> bool:
+    array = constant_array(value)
+    return array is None or bool(np.any(array == 0))
+
+
+def _may_be_infinite(value: Value) -> bool:
+    """Whether `value` may hold an infinity or NaN."""
+    array = constant_array(value)
+    return array is None or not bool(np.all(np.isfinite(array)))
 
 
 def _divide(x: Array, y: Array) -> Array:
@@ -215,6 +295,21 @@ def subtract(builder: Builder, x: Value, y: Value) -> Value:
 
 def multiply(builder: Builder, x: Value, y: Value) -> Value:
     return builder.insert(Multiply([x, y])).result
+
+
+def guarded_multiply(builder: Builder, x: Value, y: Value) -> Value:
+    return builder.insert(GuardedMultiply([x, y])).result
+
+
+def product(
+    builder: Builder, x: Value, y: Value, x_absorbs: bool = False, y_absorbs: bool = False
+) -> Value:
+    """`x * y`, guarded where a zero of one absorbs what the other is."""
+    if x_absorbs and y_absorbs:
+        return builder.insert(DoublyGuardedMultiply([x, y])).result
+    if x_absorbs:
+        return guarded_multiply(builder, x, y)
+    return guarded_multiply(builder, y, x) if y_absorbs else multiply(builder, x, y)
 
 
 def divide(builder: Builder, x: Value, y: Value) -> Value:

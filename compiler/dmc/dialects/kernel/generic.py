@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from dmc.dialects import arith
 from dmc.dialects.kernel.scalar import (
     COMBINERS,
     Structured,
@@ -217,7 +218,7 @@ def _factors(body: Block) -> tuple[int, int] | None:
     """The operand numbers of the two factors when the body is one product of them."""
     values = body.terminator.operands
     product = values[0].defining_op if len(values) == 1 else None
-    if product is None or product.name != "arith.multiply":
+    if not isinstance(product, arith.Product):
         return None
     factors = [_through_conversion(value) for value in product.operands]
     numbers = tuple(value.index for value in factors if value.owner is body)

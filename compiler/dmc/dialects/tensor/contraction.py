@@ -30,6 +30,7 @@ from dmc.ir import (
     TensorType,
     Type,
     Value,
+    attribute,
     int_tuple,
     operand,
     result,
@@ -41,7 +42,8 @@ class DotGeneral(TensorOp):
     """`tensor.dot_general`: sums products over contracting axes, for each point of batching axes.
 
     The axes of the result are the batching axes, then those left of `lhs`, then those left of
-    `rhs`. Half precision accumulates in f32.
+    `rhs`. Half precision accumulates in f32. `lhs_absorbs`: a product of a zero of `lhs` and an
+    infinity or NaN of `rhs` is 0, as in `arith.guarded_multiply`; `rhs_absorbs` likewise.
     C1: as many axes of `lhs` as of `rhs` are batching, and as many contracting. C2: those of one
     operand are distinct axes. C3: paired axes have equal size. C4: element types are equal
     numbers.
@@ -54,6 +56,8 @@ class DotGeneral(TensorOp):
     rhs_batching_dimensions = int_tuple(())
     lhs_contracting_dimensions = int_tuple()
     rhs_contracting_dimensions = int_tuple()
+    lhs_absorbs = attribute(bool, default=False)
+    rhs_absorbs = attribute(bool, default=False)
     result = result()
 
     @property
@@ -95,8 +99,26 @@ class DotGeneral(TensorOp):
         batching = list(self.lhs_batching_dimensions)
         out = batching + list(self.lhs_free) + [right[d] for d in self.rhs_free]
         wide = np.float32 if lhs.dtype == np.float16 else lhs.dtype
-        product = np.einsum(lhs.astype(wide), left, rhs.astype(wide), right, out, optimize=True)
-        return (np.asarray(product).astype(lhs.dtype),)
+        lhs, rhs, dtype = lhs.astype(wide), rhs.astype(wide), lhs.dtype
+        if not self.absorbs:
+            product = np.einsum(lhs, left, rhs, right, out, optimize=True)
+            return (np.asarray(product).astype(dtype),)
+        axes = [*out, *(left[d] for d in self.lhs_contracting_dimensions)]
+        sizes = dict(zip((*left, *right), (*lhs.shape, *rhs.shape), strict=True))
+        x, y = (
+            np.einsum(array, own, [a for a in axes if a in own]).reshape(
+                [sizes[a] if a in own else 1 for a in axes]
+            )
+            for array, own in ((lhs, left), (rhs, right))
+        )
+        summed = tuple(range(len(out), len(axes)))
+        product = arith.multiplied(x, y, self.lhs_absorbs, self.rhs_absorbs)
+        return (np.asarray(np.sum(product, axis=summed)).astype(dtype),)
+
+    @property
+    def absorbs(self) -> bool:
+        """Whether a zero of either operand absorbs what it meets."""
+        return self.lhs_absorbs or self.rhs_absorbs
 
     def canonicalize(self, builder: Builder) -> Sequence[Value] | None:
         # Only for integers: a float zero times inf or NaN is NaN.
@@ -127,7 +149,8 @@ class DotGeneral(TensorOp):
             place |= {d: first + i for i, d in enumerate(free)}
             part = sum_over(builder, x, contracting)
             factors.append(broadcast_in_dim(builder, part, out, [place[d] for d in kept]))
-        return (arith.multiply(builder, *factors),)
+        x, y = factors
+        return (arith.product(builder, x, y, self.lhs_absorbs, self.rhs_absorbs),)
 
     def _of_transposes(self, builder: Builder) -> Sequence[Value] | None:
         """A transposed operand is read with other axes; the order of its free axes must stay."""
@@ -139,7 +162,7 @@ class DotGeneral(TensorOp):
                 lb = [p[d] for d in self.lhs_batching_dimensions]
                 lc = [p[d] for d in self.lhs_contracting_dimensions]
                 rb, rc = self.rhs_batching_dimensions, self.rhs_contracting_dimensions
-                return (dot_general(builder, lhs.operand, self.rhs, (lb, rb), (lc, rc)),)
+                return (self._with(builder, lhs.operand, self.rhs, (lb, rb), (lc, rc)),)
         if isinstance(rhs, Transpose):
             p = rhs.permutation
             free = [p[d] for d in self.rhs_free]
@@ -147,24 +170,31 @@ class DotGeneral(TensorOp):
                 rb = [p[d] for d in self.rhs_batching_dimensions]
                 rc = [p[d] for d in self.rhs_contracting_dimensions]
                 lb, lc = self.lhs_batching_dimensions, self.lhs_contracting_dimensions
-                return (dot_general(builder, self.lhs, rhs.operand, (lb, rb), (lc, rc)),)
+                return (self._with(builder, self.lhs, rhs.operand, (lb, rb), (lc, rc)),)
         return None
+
+    def _with(
+        self, builder: Builder, lhs: Value, rhs: Value, batching: Pair, contracting: Pair
+    ) -> Value:
+        """A contraction of others, guarded alike."""
+        absorb = (self.lhs_absorbs, self.rhs_absorbs)
+        return dot_general(builder, lhs, rhs, batching, contracting, absorb)
 
     def tangent(self, builder: Builder, tangents: Sequence[Value | None]) -> Sequence[Value | None]:
         lhs, rhs = tangents
         parts: list[Value] = []
         if lhs is not None:
-            parts.append(self._again(builder, lhs, self.rhs))
+            parts.append(self._again(builder, lhs, self.rhs, (True, self.rhs_absorbs)))
         if rhs is not None:
-            parts.append(self._again(builder, self.lhs, rhs))
+            parts.append(self._again(builder, self.lhs, rhs, (self.lhs_absorbs, True)))
         if not parts:
             return (None,)
         return (parts[0] if len(parts) == 1 else arith.add(builder, *parts),)
 
-    def _again(self, builder: Builder, lhs: Value, rhs: Value) -> Value:
+    def _again(self, builder: Builder, lhs: Value, rhs: Value, absorb: tuple[bool, bool]) -> Value:
         batching = (self.lhs_batching_dimensions, self.rhs_batching_dimensions)
         contracting = (self.lhs_contracting_dimensions, self.rhs_contracting_dimensions)
-        return dot_general(builder, lhs, rhs, batching, contracting)
+        return dot_general(builder, lhs, rhs, batching, contracting, absorb)
 
     def adjoint(
         self, builder: Builder, cotangents: Sequence[Value | None]
@@ -177,7 +207,12 @@ class DotGeneral(TensorOp):
         of_lhs = tuple(range(batches, batches + lefts))
         of_rhs = tuple(range(batches + lefts, rank_of(y)))
         bar = dot_general(
-            builder, y, self.rhs, (batch, self.rhs_batching_dimensions), (of_rhs, self.rhs_free)
+            builder,
+            y,
+            self.rhs,
+            (batch, self.rhs_batching_dimensions),
+            (of_rhs, self.rhs_free),
+            (True, self.rhs_absorbs),
         )
         # Its axes: batching, free of lhs, and those of rhs that were contracted, ascending.
         partner = dict(
@@ -187,7 +222,12 @@ class DotGeneral(TensorOp):
         labels += [partner[d] for d in sorted(partner)]
         lhs_bar = arrange(builder, bar, labels, range(rank_of(self.lhs)))
         bar = dot_general(
-            builder, y, self.lhs, (batch, self.lhs_batching_dimensions), (of_lhs, self.lhs_free)
+            builder,
+            y,
+            self.lhs,
+            (batch, self.lhs_batching_dimensions),
+            (of_lhs, self.lhs_free),
+            (True, self.lhs_absorbs),
         )
         partner = {left: right for right, left in partner.items()}
         labels = [*self.rhs_batching_dimensions, *self.rhs_free]
@@ -208,7 +248,7 @@ class DotGeneral(TensorOp):
             [n + d for d in self.lhs_contracting_dimensions],
             [m + d for d in self.rhs_contracting_dimensions],
         )
-        out = dot_general(builder, lhs.value, rhs.value, batching, contracting)
+        out = self._with(builder, lhs.value, rhs.value, batching, contracting)
         # Map axes are labelled by themselves, axes of a point by negative numbers.
         point = range(-rank_of(self.result), 0)
         batches, lefts = len(self.lhs_batching_dimensions), len(self.lhs_free)
@@ -230,14 +270,24 @@ Pair = tuple[Sequence[int], Sequence[int]]
 
 
 def dot_general(
-    builder: Builder, lhs: Value, rhs: Value, batching: Pair, contracting: Pair
+    builder: Builder,
+    lhs: Value,
+    rhs: Value,
+    batching: Pair,
+    contracting: Pair,
+    absorb: tuple[bool, bool] = (False, False),
 ) -> Value:
-    """Contract `lhs` and `rhs`. The result has batching axes, then free axes of each."""
+    """Contract `lhs` and `rhs`. The result has batching axes, then free axes of each.
+
+    `absorb`: whether zeros of `lhs`, and of `rhs`, absorb what they meet.
+    """
     attributes = {
         "lhs_batching_dimensions": tuple(batching[0]),
         "rhs_batching_dimensions": tuple(batching[1]),
         "lhs_contracting_dimensions": tuple(contracting[0]),
         "rhs_contracting_dimensions": tuple(contracting[1]),
+        "lhs_absorbs": absorb[0],
+        "rhs_absorbs": absorb[1],
     }
     return builder.insert(DotGeneral([lhs, rhs], attributes)).result
 

@@ -265,7 +265,7 @@ class Pad(TensorOp):
         outside = arith.subtract(
             builder, arith.ones(builder, y.type), self._again(builder, inside, zero)
         )
-        return (x_bar, sum_over(builder, arith.multiply(builder, y, outside), tuple(every)))
+        return (x_bar, sum_over(builder, arith.guarded_multiply(builder, outside, y), tuple(every)))
 
     def batch(self, builder: Builder, operands: Sequence[Batched]) -> Sequence[Batched]:
         x, fill = operands

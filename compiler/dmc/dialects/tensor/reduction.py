@@ -189,7 +189,7 @@ class Reduce(TensorOp):
                 return (self._sum(builder, arith.select(builder, self._first(builder), x, zero)),)
             case Kind.PROD:
                 others = self._products_of_others(builder)
-                return (self._sum(builder, arith.multiply(builder, x, others)),)
+                return (self._sum(builder, arith.guarded_multiply(builder, x, others)),)
             case _:
                 return (None,)
 
@@ -204,7 +204,8 @@ class Reduce(TensorOp):
             case Kind.SUM:
                 return (spread,)
             case Kind.PROD:
-                return (arith.multiply(builder, spread, self._products_of_others(builder)),)
+                others = self._products_of_others(builder)
+                return (arith.guarded_multiply(builder, spread, others),)
             case _:
                 zero = arith.zeros(builder, spread.type)
                 return (arith.select(builder, self._first(builder), spread, zero),)

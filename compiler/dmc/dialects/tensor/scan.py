@@ -122,8 +122,8 @@ class CumProd(Cumulative):
         for distance, product, shifted in self._doubling(builder):
             dot = arith.add(
                 builder,
-                arith.multiply(builder, dot, shifted),
-                arith.multiply(builder, product, self._shift(builder, dot, distance, 0)),
+                arith.guarded_multiply(builder, dot, shifted),
+                arith.guarded_multiply(builder, self._shift(builder, dot, distance, 0), product),
             )
         return (reverse(builder, dot, [self.axis]) if self.reverse else dot,)
 
@@ -137,8 +137,8 @@ class CumProd(Cumulative):
         for distance, product, shifted in reversed(self._doubling(builder)):
             bar = arith.add(
                 builder,
-                arith.multiply(builder, bar, shifted),
-                self._shift(builder, arith.multiply(builder, bar, product), -distance, 0),
+                arith.guarded_multiply(builder, bar, shifted),
+                self._shift(builder, arith.guarded_multiply(builder, bar, product), -distance, 0),
             )
         bar = self._shift(builder, bar, -1, 0) if self.exclusive else bar
         return (reverse(builder, bar, [self.axis]) if self.reverse else bar,)

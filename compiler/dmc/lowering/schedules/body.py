@@ -223,6 +223,22 @@ def spread(b: LoopBuilder, value: Value, lanes: int) -> Value:
     return b.broadcast(value, lanes)
 
 
+def absorbed(
+    b: LoopBuilder, x: Value, y: Value, x_absorbs: bool, y_absorbs: bool
+) -> tuple[Value, Value]:
+    """Two factors; one that is not finite becomes 0 where the other is a zero that absorbs it."""
+    zero = b.constant(0.0, x.type)
+
+    def guarded(value: Value, by: Value) -> Value:
+        size = b.insert(arith.Abs([value])).result
+        infinity = b.constant(float("inf"), value.type)
+        finite = arith.compare(b.builder, arith.Direction.LT, size, infinity)
+        live = arith.compare(b.builder, arith.Direction.NE, by, zero)
+        return arith.select(b.builder, arith.logical_or(b.builder, finite, live), value, zero)
+
+    return guarded(x, y) if y_absorbs else x, guarded(y, x) if x_absorbs else y
+
+
 def clamp(b: LoopBuilder, subscript: Value, extent: int) -> Value:
     """An `i64` scalar or vector, moved into `0 … extent - 1`."""
     low, high = (b.constant(n, subscript.type) for n in (0, max(extent - 1, 0)))

@@ -14,13 +14,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial, reduce
 
 from dmc.dialects import arith
 from dmc.ir.operation import Value
 from dmc.ir.types import DType, VectorType
 from dmc.lowering.loop_builder import Linear, LoopBuilder, Subscript, register_type
 from dmc.lowering.machine import Machine
-from dmc.lowering.schedules.body import Body, Frame, Lanes, address, store
+from dmc.lowering.schedules.body import Body, Frame, Lanes, absorbed, address, store
 from dmc.lowering.schedules.contraction_plan import (
     LONGEST_PANEL,
     PARALLEL_NANOSECONDS,
@@ -53,6 +54,10 @@ def emit_contraction(b: LoopBuilder, machine: Machine, nest: Nest, parallel: boo
         return False
     _Emitter(b, machine, shape, make_plan(machine, shape, lanes, contiguous), parallel).emit()
     return True
+
+
+Step = Callable[[Value, list[Value]], Sequence[Value]]
+"""One step of the sum: `k` and the sums so far to the next sums."""
 
 
 class _Emitter:
@@ -302,7 +307,7 @@ class _Emitter:
         """Sum one tile in registers."""
         b, plan = self.b, self.plan
 
-        def step(k: Value, sums: list[Value]) -> list[Value]:
+        def step(k: Value, sums: list[Value], guarded: bool = False) -> list[Value]:
             columns: list[Value] = []
             for v in range(panel.vectors):
                 if self.packed is None:
@@ -314,10 +319,9 @@ class _Emitter:
             for r in range(rows):
                 a = self._read_a(panel.group, i, r, k)
                 wide = b.broadcast(a, plan.lanes)
-                out += [
-                    b.fma(wide, column, sums[r * panel.vectors + v])
-                    for v, column in enumerate(columns)
-                ]
+                for v, column in enumerate(columns):
+                    factors = self._guarded(wide, column) if guarded else (wide, column)
+                    out.append(b.fma(*factors, sums[r * panel.vectors + v]))
             return out
 
         if self.in_parts:
@@ -328,7 +332,13 @@ class _Emitter:
             ]
         else:
             sums = [b.constant(0.0, self.vector)] * (rows * panel.vectors)
-        sums = b.for_(_static(start), _static(end), step, sums, name="k")
+        bounds = _static(start), _static(end)
+        before = sums
+        sums = b.for_(*bounds, step, before, name="k")
+        if self.shape.a_absorbs or self.shape.b_absorbs:
+            exact: Step = partial(step, guarded=True)
+            again = partial(b.for_, *bounds, exact, before, name="k")
+            sums = b.if_(self._any_nan(sums), again, lambda sums=sums: sums)
         if self.in_parts:
             for r in range(rows):
                 for v in range(panel.vectors):
@@ -345,6 +355,23 @@ class _Emitter:
             for r in range(rows):
                 for v, frame in enumerate(frames):
                     self._finish(frame, Linear.of(i) + r, sums[r * panel.vectors + v])
+
+    def _guarded(self, x: Value, y: Value) -> tuple[Value, Value]:
+        return absorbed(self.b, x, y, self.shape.a_absorbs, self.shape.b_absorbs)
+
+    def _any_nan(self, sums: Sequence[Value]) -> Value:
+        """Whether a zero may have met an infinity or NaN: only then is guarding worth its time.
+
+        A sum that is not NaN is what guarded products give, in every bit.
+        """
+        b = self.b
+        is_nan = [arith.compare(b.builder, arith.Direction.NE, v, v) for v in sums]
+        any_lane = reduce(partial(arith.logical_or, b.builder), is_nan)
+
+        def either(x: list[Value], y: list[Value]) -> list[Value]:
+            return [arith.logical_or(b.builder, *pair) for pair in zip(x, y, strict=True)]
+
+        return b.fold_lanes([any_lane], either)[0]
 
     # Results
 

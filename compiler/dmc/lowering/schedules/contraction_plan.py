@@ -34,12 +34,15 @@ class Tile:
 class Contraction:
     """`C[outer, m, n] = Σ_k A[outer, m, k] · B[outer, k, n]` as dimensions of `nest`.
 
-    `m` may be None (one row). `n` runs along the lanes. `a` and `b` are the accesses.
+    `m` may be None (one row). `n` runs along the lanes. `a` and `b` are the accesses; zeros of `a`
+    absorb infinities and NaN of `b` if `a_absorbs`, and the other way round.
     """
 
     nest: Nest
     a: Access
     b: Access
+    a_absorbs: bool
+    b_absorbs: bool
     m: int | None
     n: int
     k: int
@@ -60,8 +63,11 @@ class Contraction:
 
 def as_contraction(nest: Nest) -> Contraction | None:
     """The roles of dimensions, or None for what is left to the general reduction."""
-    if nest.combiners != ("add",) or len(nest.inputs) != 2 or not _is_product(nest):
+    product = _product(nest)
+    if product is None or nest.combiners != ("add",) or len(nest.inputs) != 2:
         return None
+    swapped = product.lhs is nest.body.args[1]
+    absorbs = (product.lhs_absorbs, product.rhs_absorbs)
     if not all(access.in_memory for access in nest.inputs) or 0 in nest.sizes:
         return None
     nest = nest.sorted().fused()
@@ -70,7 +76,7 @@ def as_contraction(nest: Nest) -> Contraction | None:
     out = nest.outputs[0].strides
     left, right = nest.inputs
     best: tuple[float, Contraction] | None = None
-    for a, b in ((left, right), (right, left)):
+    for a, b, turned in ((left, right, swapped), (right, left, not swapped)):
         m = [d for d in nest.parallel_dims if a.strides[d] and not b.strides[d]]
         row = max(m, key=lambda d: nest.sizes[d], default=None)
         for n in nest.parallel_dims:
@@ -81,19 +87,21 @@ def as_contraction(nest: Nest) -> Contraction | None:
                     continue
                 score = 4.0 * (not scattered) + 2.0 * (b.strides[n] == 1) + (nest.sizes[n] >= 16)
                 outer = tuple(d for d in nest.parallel_dims if d not in (row, n))
-                found = Contraction(nest, a, b, row, n, nest.reduction_dims[0], outer)
+                of_a, of_b = absorbs[::-1] if turned else absorbs
+                inner = nest.reduction_dims[0]
+                found = Contraction(nest, a, b, of_a, of_b, row, n, inner, outer)
                 if best is None or score > best[0]:
                     best = score, found
     return None if best is None else best[1]
 
 
-def _is_product(nest: Nest) -> bool:
-    """Whether the body is one floating product of its two arguments."""
+def _product(nest: Nest) -> arith.Product | None:
+    """The body if it is one floating product of its two arguments."""
     product = nest.body.terminator.operands[0].defining_op
-    if not isinstance(product, arith.Multiply) or nest.body.first is not product:
-        return False
+    if not isinstance(product, arith.Product) or nest.body.first is not product:
+        return None
     both = {*product.operands} == {*nest.body.args}
-    return both and nest.inputs[0].dtype in (DType.F32, DType.F64)
+    return product if both and nest.inputs[0].dtype in (DType.F32, DType.F64) else None
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from dmc.ir.operation import Block, Operation, Value
 from dmc.ir.types import dtype_of
 from dmc.lowering.loop_builder import Linear, LoopBuilder, Subscript, register_type
 from dmc.lowering.machine import Machine
-from dmc.lowering.schedules.body import Body, Frame, Lanes, mask_of, spread, store
+from dmc.lowering.schedules.body import Body, Frame, Lanes, absorbed, mask_of, spread, store
 from dmc.lowering.schedules.elementwise import part_before, vector_blocks
 from dmc.lowering.schedules.nest import Access, Nest
 from dmc.lowering.schedules.plan import (
@@ -146,15 +146,11 @@ class _Reduction:
         self.plan = plan
         self.body = Body(b, nest, nest.body, nest.inputs)
         self.types = [dtype_of(v.type) for v in self.body.yielded]
-        self.factors = [
-            _factors(nest.body, v) if name == "add" else None
+        self.products = [
+            _product(nest.body, v) if name == "add" else None
             for v, name in zip(self.body.yielded, nest.combiners, strict=True)
         ]
-        self.body.left_out = frozenset(
-            op
-            for v, pair in zip(self.body.yielded, self.factors, strict=True)
-            if pair is not None and (op := v.defining_op) is not None
-        )
+        self.body.left_out = frozenset(op for op in self.products if op is not None)
         self.epilogue = (
             None
             if nest.epilogue is None
@@ -376,9 +372,10 @@ class _Reduction:
         lanes = frame.lanes.count if frame.lanes is not None else 1
         out: list[Value] = []
         for i, (name, total) in enumerate(zip(self.nest.combiners, sums, strict=True)):
-            pair = self.factors[i]
-            if pair is not None:
-                x, y = (spread(b, frame.values[v], lanes) for v in pair)
+            product = self.products[i]
+            if product is not None:
+                x, y = (spread(b, frame.values[v], lanes) for v in product.operands)
+                x, y = absorbed(b, x, y, product.lhs_absorbs, product.rhs_absorbs)
                 joined = b.fma(x, y, total)
             else:
                 value = spread(b, frame.values[self.body.yielded[i]], lanes)
@@ -397,9 +394,9 @@ def _merged(common: Frame, frame: Frame) -> Frame:
     )
 
 
-def _factors(body: Block, value: Value) -> tuple[Value, Value] | None:
-    """The factors of a floating product that only the reduction uses."""
+def _product(body: Block, value: Value) -> arith.Product | None:
+    """The floating product that `value` is, if only the reduction uses it."""
     op = value.defining_op
-    if not isinstance(op, arith.Multiply) or not dtype_of(value.type).is_float:
+    if not isinstance(op, arith.Product) or not dtype_of(value.type).is_float:
         return None
-    return (op.lhs, op.rhs) if op.parent is body and len(value.uses) == 1 else None
+    return op if op.parent is body and len(value.uses) == 1 else None

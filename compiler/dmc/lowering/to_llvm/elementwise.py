@@ -56,6 +56,23 @@ def _multiply(f: FunctionLowering, op: Operation, v: list[ir.Value]) -> ir.Value
     return f.builder.fmul(v[0], v[1]) if _is_float(op) else f.builder.mul(v[0], v[1])
 
 
+def _absorbed(f: FunctionLowering, op: Operation, x: ir.Value, y: ir.Value) -> ir.Value:
+    """Whether `x` is zero and `y` infinite or NaN. It does not wait for the product."""
+    b = f.builder
+    magnitude = _unary_intrinsic(f, "fabs", op, y)
+    infinite = b.fcmp_unordered("==", magnitude, _like(op, float("inf")))
+    return b.and_(b.fcmp_ordered("==", x, _like(op, 0.0)), infinite)
+
+
+def _guarded_multiply(f: FunctionLowering, op: Operation, v: list[ir.Value]) -> ir.Value:
+    assert isinstance(op, arith.Product)
+    x, y = v
+    absorbed = _absorbed(f, op, x, y)
+    if op.rhs_absorbs:
+        absorbed = f.builder.or_(absorbed, _absorbed(f, op, y, x))
+    return f.builder.select(absorbed, _like(op, 0.0), f.builder.fmul(x, y))
+
+
 def _safe_divisor(f: FunctionLowering, op: Operation, y: ir.Value) -> ir.Value:
     """`y`, but 1 where dividing by it would trap (0, and -1 under the lowest number)."""
     b = f.builder
@@ -246,7 +263,9 @@ _EMIT: dict[type[Operation], Emit] = {
     arith.Compare: _compare,
     arith.Convert: _convert,
     arith.Divide: _divide,
+    arith.DoublyGuardedMultiply: _guarded_multiply,
     arith.FloorDivide: _floor_divide,
+    arith.GuardedMultiply: _guarded_multiply,
     arith.Maximum: _extreme(">"),
     arith.Minimum: _extreme("<"),
     arith.Multiply: _multiply,

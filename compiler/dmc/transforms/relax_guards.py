@@ -1,0 +1,147 @@
+"""Guarded products become plain ones where no zero has come from something not selected."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from dmc.autodiff.activity import is_differentiable
+from dmc.dialects import arith, autodiff, control, func, tensor
+from dmc.dialects.elementwise import constant_array
+from dmc.ir import Block, Builder, Module, Operation, Trait, Value, shape_of
+from dmc.ir.passes import Pass
+from dmc.ir.rewriter import replace_op
+
+
+@dataclass(frozen=True)
+class RelaxGuards(Pass):
+    """Drop guards that no exact zero can reach.
+
+    A tangent or cotangent is exactly zero where something is not selected: by a mask, a branch, an
+    index, or because a carried value is not used after its loop. All of these zeros are constants
+    somewhere in the program, or the caller's (`autodiff.direction`); what none of them reaches
+    needs no guard. Zeros that come out of arithmetic do not count. This is part of what a
+    derivative means and runs at the end of `expand-autodiff`.
+    """
+
+    name = "relax-guards"
+
+    def run(self, module: Module) -> None:
+        for function in func.functions(module):
+            zeros = Zeros(function)
+            for op in list(function.walk()):
+                _relax(op, zeros)
+
+
+def _relax(op: Operation, zeros: Zeros) -> None:
+    if isinstance(op, autodiff.Direction):
+        zeros.replace(op.result, op.operand)
+        replace_op(op, [op.operand])
+    if not isinstance(op, arith.Product | tensor.DotGeneral):
+        return
+    lhs = op.lhs_absorbs and op.lhs in zeros
+    rhs = op.rhs_absorbs and op.rhs in zeros
+    if (lhs, rhs) == (op.lhs_absorbs, op.rhs_absorbs):
+        return
+    if isinstance(op, tensor.DotGeneral):
+        op.attributes.update(lhs_absorbs=lhs, rhs_absorbs=rhs)
+        return
+    builder = Builder.ahead_of(op)
+    with builder.at(op.location):
+        new = arith.product(builder, op.lhs, op.rhs, lhs, rhs)
+    zeros.replace(op.result, new)
+    replace_op(op, [new])
+
+
+class Zeros:
+    """The values that may hold a zero that a constant put there."""
+
+    def __init__(self, function: func.Func) -> None:
+        self._found: set[Value] = set()
+        if function.is_private:
+            self._found.update(function.body.args)
+        self._block(function.body)
+
+    def __contains__(self, value: Value) -> bool:
+        return value in self._found
+
+    def replace(self, old: Value, new: Value) -> None:
+        """Know of `new` what is known of `old`, which is about to go."""
+        if old in self._found:
+            self._found.add(new)
+
+    def _block(self, block: Block) -> None:
+        for op in block:
+            if not op.has(Trait.TERMINATOR):
+                self._operation(op)
+
+    def _operation(self, op: Operation) -> None:
+        match op:
+            case control.For():
+                self._for(op)
+            case control.While():
+                self._while(op)
+            case control.If():
+                self._block(op.on_true)
+                self._block(op.on_false)
+                self._join(op.results, op.on_true.terminator.operands)
+                self._join(op.results, op.on_false.terminator.operands)
+            case control.Map():
+                self._block(op.body)
+                self._join(op.results, op.body.terminator.operands)
+            case _ if self._makes_zeros(op):
+                self._found.update(op.results)
+            case _:
+                pass
+
+    def _for(self, op: control.For) -> None:
+        self._join(op.carried_args, op.inits)
+        self._join(op.scanned_args, op.scanned)
+        while True:
+            self._block(op.body)
+            if not self._join(op.carried_args, op.next_values):
+                break
+        self._join(op.finals, op.inits)
+        self._join(op.results, op.body.terminator.operands)
+
+    def _while(self, op: control.While) -> None:
+        self._join(op.body.args, op.inits)
+        while True:
+            self._block(op.body)
+            if not self._join(op.body.args, op.body.terminator.operands):
+                break
+        self._join(op.condition.args, op.body.args)
+        self._block(op.condition)
+        self._join(op.results, op.body.args)
+
+    def _join(self, targets: Sequence[Value], sources: Sequence[Value]) -> bool:
+        """Let zeros of each source reach its target; whether that is news."""
+        pairs = zip(targets, sources, strict=True)
+        new = {t for t, s in pairs if s in self._found and t not in self._found}
+        self._found |= new
+        return bool(new)
+
+    def _makes_zeros(self, op: Operation) -> bool:
+        match op:
+            case arith.Constant():
+                array = constant_array(op.result)
+                return array is not None and not bool(np.all(array))
+            case arith.Add() | arith.Subtract():
+                # Where one side is not zero the sum is not.
+                return op.lhs in self._found and op.rhs in self._found
+            case arith.GuardedMultiply():
+                # A partial derivative that is zero is none of its concern.
+                return op.lhs in self._found
+            case tensor.CumSum() if op.exclusive:
+                return True
+            case tensor.Reduce() if 0 in shape_of(op.operand.type):
+                return True
+            case tensor.DotGeneral() if 0 in shape_of(op.lhs.type):
+                return True
+            case func.Call() | autodiff.Direction():
+                return True
+            case _:
+                floats = [v for v in op.operands if is_differentiable(v)]
+                return any(value in self._found for value in floats)
