@@ -1,8 +1,7 @@
 """The intermediate representation itself. It knows no dialect."""
 
+from dmc.ir.affine import AffineExpr, AffineMap, Clamp, FloorDiv, Mod
 from dmc.ir.attributes import (
-    AffineExpr,
-    AffineMap,
     ArrayAttr,
     Attribute,
     DenseElements,
@@ -55,13 +54,16 @@ __all__ = [
     "Batched",
     "Block",
     "Builder",
+    "Clamp",
     "Cost",
     "DType",
     "DenseElements",
+    "FloorDiv",
     "FunctionType",
     "Interpreter",
     "Location",
     "MemRefType",
+    "Mod",
     "Module",
     "Operation",
     "PassFailure",

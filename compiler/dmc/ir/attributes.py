@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from dmc.ir.affine import AffineMap
 from dmc.ir.types import Array, TensorType, Type
 
 
@@ -80,64 +80,6 @@ class SymbolRef:
 
     def __str__(self) -> str:
         return f"@{self.name}"
-
-
-@dataclass(frozen=True, slots=True)
-class AffineExpr:
-    """`Σ coefficients[d] * d_d + constant`: one subscript of an affine map."""
-
-    coefficients: tuple[int, ...]
-    constant: int = 0
-
-    def __str__(self) -> str:
-        terms = [
-            f"d{d}" if c == 1 else f"d{d} * {c}" for d, c in enumerate(self.coefficients) if c != 0
-        ]
-        if self.constant or not terms:
-            terms.append(str(self.constant))
-        return " + ".join(terms)
-
-    def single_dimension(self) -> int | None:
-        """The dimension `d` when the expression is exactly `d_d`, else None."""
-        nonzero = [d for d, c in enumerate(self.coefficients) if c != 0]
-        if self.constant == 0 and len(nonzero) == 1 and self.coefficients[nonzero[0]] == 1:
-            return nonzero[0]
-        return None
-
-
-@dataclass(frozen=True, slots=True)
-class AffineMap:
-    """`(d0, d1) -> (d1, 2 * d0 + 1)`: a subscript for each axis, from iteration dimensions."""
-
-    dimensions: int
-    results: tuple[AffineExpr, ...]
-
-    @staticmethod
-    def identity(dimensions: int) -> AffineMap:
-        return AffineMap.select(dimensions, range(dimensions))
-
-    @staticmethod
-    def select(dimensions: int, picked: Sequence[int]) -> AffineMap:
-        """The map whose subscripts are the iteration dimensions `picked`, in that order."""
-        return AffineMap(
-            dimensions,
-            tuple(AffineExpr(tuple(int(d == p) for d in range(dimensions))) for p in picked),
-        )
-
-    def __str__(self) -> str:
-        dims = ", ".join(f"d{d}" for d in range(self.dimensions))
-        return f"({dims}) -> ({', '.join(map(str, self.results))})"
-
-    def picked(self) -> tuple[int, ...] | None:
-        """The dimensions when every subscript is a single dimension, else None."""
-        dims = [expr.single_dimension() for expr in self.results]
-        return None if any(d is None for d in dims) else tuple(d for d in dims if d is not None)
-
-    def evaluate(self, point: Sequence[int]) -> tuple[int, ...]:
-        return tuple(
-            e.constant + sum(c * p for c, p in zip(e.coefficients, point, strict=True))
-            for e in self.results
-        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,8 @@ from typing import TypeAlias
 
 import numpy as np
 
-from dmc.ir.attributes import AffineExpr, AffineMap, DenseElements
+from dmc.ir.affine import AffineMap, read_map
+from dmc.ir.attributes import DenseElements
 from dmc.ir.types import (
     Array,
     DType,
@@ -26,8 +27,6 @@ from dmc.ir.types import (
 )
 
 _SHAPED = re.compile(r"(\w+)<((?:\d+x)*)(\w+)\s*(?:,\s*strided<\[([-\d,\s]*)\]>)?>")
-_AFFINE_MAP = re.compile(r"affine_map<\(([^()]*)\)\s*->\s*\(([^()]*)\)>")
-_AFFINE_TERM = re.compile(r"\s*(?:d(\d+)(?:\s*\*\s*(-?\d+))?|(-?\d+))\s*")
 _BITS = re.compile(r"0x[0-9A-Fa-f]+")
 _ESCAPE = re.compile(rb'\\([0-9A-Fa-f]{2}|[nt"\\])')
 _Tree: TypeAlias = "bool | int | float | str | list[_Tree]"
@@ -91,33 +90,10 @@ def read_integers(text: str) -> tuple[int, ...]:
 
 
 def read_affine_map(text: str) -> AffineMap:
-    """A map whose results are sums of dimensions times integers, and an integer."""
-    match = _AFFINE_MAP.fullmatch(text)
-    if match is None:
-        raise ValueError(f"`{text}` is not an affine map")
-    names = _items(match[1])
-    if names != [f"d{i}" for i in range(len(names))]:
-        raise ValueError("the dimensions of an affine map are d0, d1 and so on")
-    results = tuple(_affine_expr(item, len(names)) for item in _items(match[2]))
-    return AffineMap(len(names), results)
-
-
-def _items(text: str) -> list[str]:
-    return [item.strip() for item in text.split(",")] if text.strip() else []
-
-
-def _affine_expr(text: str, dimensions: int) -> AffineExpr:
-    coefficients = [0] * dimensions
-    constant = 0
-    for term in text.split("+"):
-        match = _AFFINE_TERM.fullmatch(term)
-        if match is None or (match[1] is not None and int(match[1]) >= dimensions):
-            raise ValueError(f"`{text}` is not a sum of dimensions times integers")
-        if match[1] is None:
-            constant += int(match[3])
-        else:
-            coefficients[int(match[1])] += int(match[2] or 1)
-    return AffineExpr(tuple(coefficients), constant)
+    """A map, affine (`affine_map<…>`) or with clamps (`#dmc.map<"…">`)."""
+    if text.startswith("#"):
+        return read_map(text.removeprefix('#dmc.map<"').removesuffix('">'))
+    return read_map(text.removeprefix("affine_map<").removesuffix(">"))
 
 
 def read_dense(text: str, type_: Type) -> DenseElements:

@@ -17,7 +17,8 @@ from lark.exceptions import UnexpectedInput, UnexpectedToken
 
 import dmc_grammar
 from dmc.ir import literals
-from dmc.ir.attributes import AffineMap, ArrayAttr, Attribute, DenseElements, SymbolRef
+from dmc.ir.affine import AffineMap
+from dmc.ir.attributes import ArrayAttr, Attribute, DenseElements, SymbolRef
 from dmc.ir.location import UNKNOWN, Location, SourceFile, Span
 from dmc.ir.module import Module
 from dmc.ir.operation import Block, Operation, Region, Value, VerifyError

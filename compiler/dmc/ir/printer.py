@@ -22,7 +22,8 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from dmc.ir.attributes import AffineMap, ArrayAttr, Attribute, DenseElements, SymbolRef
+from dmc.ir.affine import AffineMap
+from dmc.ir.attributes import ArrayAttr, Attribute, DenseElements, SymbolRef
 from dmc.ir.declarations import Trait
 from dmc.ir.location import Location, Span
 from dmc.ir.module import Module
@@ -211,7 +212,9 @@ class Printer:
             case SymbolRef(name):
                 return _symbol(name)
             case AffineMap():
-                return f"affine_map<{value}>"
+                # MLIR's affine maps do not clamp; its parser takes any text in another dialect's.
+                opaque = self.generic and value.clamps
+                return f'#dmc.map<"{value}">' if opaque else f"affine_map<{value}>"
             case ArrayAttr(items):
                 return self._array(items)
             case DenseElements():

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 from dmc.dialects import arith, loop
 from dmc.dialects.loop import INDEX
-from dmc.ir.attributes import AffineExpr, AffineMap, SymbolRef
+from dmc.ir.affine import AffineExpr, AffineMap
+from dmc.ir.attributes import SymbolRef
 from dmc.ir.location import UNKNOWN, Location
 from dmc.ir.operation import Block, Builder, Operation, OpT, Region, Value
 from dmc.ir.types import DType, MemRefType, ScalarType, Type, VectorType, dtype_of

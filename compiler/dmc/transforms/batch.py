@@ -39,16 +39,15 @@ class Unbatchable(Exception):
 
 @dataclass
 class Batcher:
-    """Batches over axes of `sizes`; values of more than `most_bytes` are refused.
+    """Batches over axes of `sizes`, to which the indexes of maps inside are added.
 
     `divergent`: also loops that run differently at different points. `small_loops`: also loops
     that compute on a few elements at each point.
     """
 
-    sizes: Sequence[int]
+    sizes: list[int]
     divergent: bool = False
     small_loops: bool = True
-    most_bytes: int = 1 << 28
     values: dict[Value, Batched] = field(default_factory=dict[Value, Batched])
     blocks: list[Block] = field(default_factory=list[Block])
     """Those begun so far."""
@@ -83,16 +82,10 @@ class Batcher:
             with builder.at(op.location.by("batch-maps")):
                 results = self._operation(op, builder, mask)
             for old, new in zip(op.results, results, strict=True):
-                self._check(op, new)
                 if not new.value.name:
                     new.value.name = old.name
                 self.values[old] = new
         raise ValueError("the block has no terminator")
-
-    def _check(self, op: Operation, item: Batched) -> None:
-        type_ = item.value.type
-        if isinstance(type_, TensorType) and type_.bytes > self.most_bytes:
-            raise Unbatchable(f"{op.name} would take {type_.bytes} bytes")
 
     def _operation(
         self, op: Operation, builder: Builder, mask: Batched | None
@@ -110,7 +103,7 @@ class Batcher:
             case control.While():
                 return self._while(op, builder, mask)
             case control.Map():
-                raise Unbatchable("a map inside was not batched")
+                return self._map(op, builder, mask)
             case _:
                 operands = [self.get(value) for value in op.operands]
                 if op.has(Trait.ELEMENTWISE):
@@ -123,6 +116,26 @@ class Batcher:
         mapping = {value: self.get(value).value for value in reads_of(op)}
         new = builder.insert(op.clone(mapping))
         return [Batched(value) for value in new.results]
+
+    def bind(self, block: Block, sizes: Sequence[int], builder: Builder) -> range:
+        """Make the arguments of `block` positions along new axes, which are returned."""
+        axes = range(len(self.sizes), len(self.sizes) + len(sizes))
+        self.sizes += sizes
+        for axis, arg, size in zip(axes, block.args, sizes, strict=True):
+            index = tensor.arange(builder, size)
+            index.name = arg.name
+            self.values[arg] = Batched(index, (axis,))
+        return axes
+
+    def _map(self, op: control.Map, builder: Builder, mask: Batched | None) -> list[Batched]:
+        """A map inside: its points are further points, its results have their axes behind."""
+        inner = self.bind(op.body, op.sizes, builder)
+        results: list[Batched] = []
+        for item in self.run(op.body, builder, mask):
+            outer = tuple(axis for axis in item.axes if axis not in inner)
+            whole = self.align(builder, item, (*outer, *inner))
+            results.append(Batched(whole, outer))
+        return results
 
     # Branches
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dmc.dialects import control, tensor
-from dmc.ir import Batched, Builder, DType, Module, RuleMissing, TensorType
+from dmc.dialects import control
+from dmc.ir import Builder, Module, RuleMissing
 from dmc.ir.passes import Pass
 from dmc.ir.rewriter import replace_op
 from dmc.transforms.batch import Batcher, Unbatchable, erase_between
@@ -13,41 +13,43 @@ from dmc.transforms.batch import Batcher, Unbatchable, erase_between
 
 @dataclass(frozen=True)
 class BatchMaps(Pass):
-    """Rewrite each `control.map`, inner before outer, by batching its body.
+    """Rewrite each `control.map`, with those inside it, by batching its body.
 
-    A map stays when its body holds loops that run differently from point to point, or values that
-    would take more than `most_mebibytes` for all points together. Without `small_loops` it also
+    Subscripts of a nest of maps are then seen over all of its indexes at once. A map stays when
+    its body holds loops that run differently from point to point. Without `small_loops` it also
     stays when it holds a loop over a few elements, whose values all points together would send
     through memory at each iteration (a derivative of a map needs more memory than that).
     """
 
     name = "batch-maps"
-    most_mebibytes: int = 256
     small_loops: bool = True
 
     def run(self, module: Module) -> None:
-        for op in reversed(list(module.walk())):
-            if isinstance(op, control.Map):
-                batch_map(op, self.most_mebibytes << 20, self.small_loops)
+        kept: set[control.Map] = set()
+        changed = True
+        while changed:
+            changed = False
+            for op in list(module.walk()):
+                if isinstance(op, control.Map) and op.parent is not None and op not in kept:
+                    if batch_map(op, self.small_loops):
+                        changed = True
+                    else:
+                        kept.add(op)
 
 
-def batch_map(op: control.Map, most_bytes: int, small_loops: bool = True) -> bool:
+def batch_map(op: control.Map, small_loops: bool = True) -> bool:
     """Replace `op` by whole-tensor operations; False when it must stay as it is."""
     assert op.parent is not None
     builder = Builder.ahead_of(op)
     builder.location = op.location.by(BatchMaps.name)
     start = op.previous
-    batcher = Batcher(op.sizes, most_bytes=most_bytes, small_loops=small_loops)
+    batcher = Batcher([], small_loops=small_loops)
     try:
-        for axis, (arg, size) in enumerate(zip(op.body.args, op.sizes, strict=True)):
-            index = tensor.iota(builder, TensorType((size,), DType.I64))
-            index.name = arg.name
-            batcher.values[arg] = Batched(index, (axis,))
+        axes = batcher.bind(op.body, op.sizes, builder)
         elements = batcher.run(op.body, builder, None)
     except (Unbatchable, RuleMissing):
         batcher.abandon()
         erase_between(op.parent, start, op)
         return False
-    axes = range(len(op.sizes))
-    replace_op(op, [batcher.align(builder, item, tuple(axes)) for item in elements])
+    replace_op(op, [batcher.align(builder, item, axes) for item in elements])
     return True

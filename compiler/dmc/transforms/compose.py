@@ -23,37 +23,21 @@ from dmc.ir import (
 )
 from dmc.ir.rewriter import replace_op
 from dmc.transforms.cse import merge_equal
-from dmc.transforms.generics import Read, affine_value, assemble, number, term
+from dmc.transforms.generics import Read, affine_value, assemble, is_inside
 
 Substitution = Sequence[AffineExpr]
 """For each dimension of a kernel its value in the dimensions of another."""
 
 
-def substitute(expr: AffineExpr, by: Substitution, dimensions: int) -> AffineExpr:
-    """`expr` over the `dimensions` of another kernel."""
-    coefficients = [0] * dimensions
-    constant = expr.constant
-    for coefficient, inner in zip(expr.coefficients, by, strict=True):
-        constant += coefficient * inner.constant
-        for d, c in enumerate(inner.coefficients):
-            coefficients[d] += coefficient * c
-    return AffineExpr(tuple(coefficients), constant)
-
-
-def substitute_map(map_: AffineMap, by: Substitution, dimensions: int) -> AffineMap:
-    """`map_` from the `dimensions` of another kernel."""
-    return AffineMap(dimensions, tuple(substitute(e, by, dimensions) for e in map_.results))
-
-
 def renaming(dims: Sequence[int], dimensions: int) -> list[AffineExpr]:
     """The substitution of dimension i by dimension `dims[i]`."""
-    return [term(dimensions, d) for d in dims]
+    return [AffineExpr.dim(dimensions, d) for d in dims]
 
 
 def producer_dimensions(producer: kernel.Generic, result: int, map_: AffineMap) -> Substitution:
     """The parallel dimensions of `producer` where its result is read through `map_`."""
     picked = producer.result_maps[result].picked() or ()
-    by = [number(map_.dimensions, 0)] * len(producer.parallel)
+    by = [AffineExpr.number(map_.dimensions, 0)] * len(producer.parallel)
     for axis, dim in enumerate(picked):
         by[dim] = map_.results[axis]
     return by
@@ -61,8 +45,9 @@ def producer_dimensions(producer: kernel.Generic, result: int, map_: AffineMap) 
 
 @dataclass
 class Part:
-    """Body or epilogue of a kernel under construction: its operands and its code."""
+    """Body or epilogue of a kernel over `space` under construction: its operands and its code."""
 
+    space: tuple[int, ...]
     reads: list[Read] = field(default_factory=list[Read])
     block: Block = field(default_factory=Block)
     leading: int = 0
@@ -97,9 +82,18 @@ class Part:
             if isinstance(op, kernel.Index) and by is not None:
                 builder.location = op.location
                 mapping[op.output] = affine_value(builder, by[op.dim])
+            elif isinstance(op, kernel.Inside) and by is not None:
+                builder.location = op.location
+                mapping[op.output] = is_inside(
+                    builder, self.moved(op.map, by), op.shape, self.space
+                )
             else:
                 builder.insert(op.clone(mapping))
         return [mapping.get(value, value) for value in terminator.operands]
+
+    def moved(self, map_: AffineMap, by: Substitution) -> AffineMap:
+        """`map_`, from the dimensions of another kernel, over the space of this one."""
+        return map_.substitute(by, len(self.space), self.space)
 
     def finish(self, values: Sequence[Value]) -> None:
         """End the code, and drop what it turns out not to need."""
@@ -127,7 +121,6 @@ def into_consumer(
     The kernels `absorbed` reduce nothing; they are left in place. Without `into_body` only the
     epilogue takes them. Returns the new kernel, which replaces `consumer`.
     """
-    dims = len(consumer.space)
     count = consumer.body_count
     reads = list(zip(consumer.operands, consumer.operand_maps, strict=True))
     known: dict[tuple[kernel.Generic, tuple[AffineExpr, ...]], list[Value]] = {}
@@ -140,11 +133,11 @@ def into_consumer(
         key = producer, tuple(by)
         if key not in known:
             pairs = zip(producer.operands, producer.operand_maps, strict=True)
-            args = [element(part, v, substitute_map(m, by, dims), True) for v, m in pairs]
+            args = [element(part, v, part.moved(m, by), True) for v, m in pairs]
             known[key] = part.inline(producer.body, args, by)
         return known[key][value.index]
 
-    body, epilogue = Part(), Part()
+    body, epilogue = Part(consumer.space), Part(consumer.space)
     args = [element(body, value, map_, into_body) for value, map_ in reads[:count]]
     body.finish(body.inline(consumer.body, args))
     known.clear()
@@ -203,9 +196,8 @@ def into_producer(
     `along` comes from `common_space`. Results of `producer` that nothing else reads are dropped.
     The kernel is put where `producer` was and replaces both.
     """
-    dims = len(producer.space)
-    by = renaming(along, dims)
-    body, epilogue = Part(), Part()
+    by = renaming(along, len(producer.space))
+    body, epilogue = Part(producer.space), Part(producer.space)
     args = read_all(body, producer.body_inputs, producer.operand_maps[: producer.body_count])
     yielded = body.inline(producer.body, args)
     if producer.reduction:
@@ -221,7 +213,7 @@ def into_producer(
     def argument(value: Value, map_: AffineMap) -> Value:
         if value.owner is producer:
             return values[value.index]
-        return last.read(value, substitute_map(map_, by, dims))
+        return last.read(value, last.moved(map_, by))
 
     pairs = zip(consumer.operands, consumer.operand_maps, strict=True)
     own = last.inline(consumer.body, [argument(v, m) for v, m in pairs], by)
@@ -231,7 +223,7 @@ def into_producer(
     results = [*kept, *consumer.results]
     outputs = [*(values[value.index] for value in kept), *own]
     writes = [producer.result_maps[value.index] for value in kept]
-    writes += [substitute_map(m, by, dims) for m in consumer.result_maps]
+    writes += [last.moved(m, by) for m in consumer.result_maps]
     last.finish(outputs)
     if not producer.reduction:
         passes = [epilogue.add_leading(value) for value in outputs]
@@ -261,7 +253,7 @@ def merged(first: kernel.Generic, second: kernel.Generic) -> kernel.Generic:
 
     It is put where `first` was and replaces both.
     """
-    body, epilogue = Part(), Part()
+    body, epilogue = Part(first.space), Part(first.space)
     yielded: list[Value] = []
     for op in (first, second):
         maps = op.operand_maps[: op.body_count]
@@ -304,7 +296,7 @@ def _hand_over(results: Sequence[Value], new: kernel.Generic) -> None:
 
 def reading(op: kernel.Generic, reads: Mapping[int, Read]) -> kernel.Generic:
     """`op` with some operands read from elsewhere."""
-    body, epilogue = Part(), Part()
+    body, epilogue = Part(op.space), Part(op.space)
     count = op.body_count
     pairs = [
         reads.get(i, Read(value, map_))
@@ -321,7 +313,7 @@ def reading(op: kernel.Generic, reads: Mapping[int, Read]) -> kernel.Generic:
 
 def without_results(op: kernel.Generic, kept: Sequence[int]) -> kernel.Generic:
     """`op` with only the results `kept`, and without the code for the others."""
-    body, epilogue = Part(), Part()
+    body, epilogue = Part(op.space), Part(op.space)
     maps = op.operand_maps
     yielded = body.inline(op.body, read_all(body, op.body_inputs, maps[: op.body_count]))
     reduced = [epilogue.add_leading(value) for value in op.body.terminator.operands]

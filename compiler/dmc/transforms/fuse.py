@@ -29,7 +29,6 @@ from dmc.transforms.compose import (
     producer_dimensions,
     reading,
     stored_in_order,
-    substitute_map,
     without_results,
 )
 from dmc.transforms.generics import Read, is_tensor
@@ -335,7 +334,7 @@ def _may_move_into(op: kernel.Generic, index: int, producer: kernel.Generic) -> 
     if passed.owner is not producer.body:
         return False
     by = producer_dimensions(producer, value.index, op.operand_maps[index])
-    map_ = substitute_map(producer.operand_maps[passed.index], by, len(op.space))
+    map_ = producer.operand_maps[passed.index].substitute(by, len(op.space), op.space)
     return _keeps_form(op, index, Read(producer.operands[passed.index], map_))
 
 

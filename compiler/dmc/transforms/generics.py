@@ -11,15 +11,20 @@ from dmc.ir import (
     AffineExpr,
     AffineMap,
     ArrayAttr,
+    Attribute,
     Block,
     Builder,
+    Clamp,
     DType,
+    FloorDiv,
+    Mod,
     Region,
     TensorType,
     Value,
     dtype_of,
     shape_of,
 )
+from dmc.ir.affine import Quasi
 
 Code = Callable[[Builder, list[Value]], Sequence[Value]]
 """Scalar code: from a builder and the block's arguments to the values to yield."""
@@ -97,21 +102,6 @@ def assemble(
     return builder.insert(op)
 
 
-def map_of(dimensions: int, exprs: Sequence[AffineExpr]) -> AffineMap:
-    """The map of these subscripts."""
-    return AffineMap(dimensions, tuple(exprs))
-
-
-def term(dimensions: int, dim: int, coefficient: int = 1, constant: int = 0) -> AffineExpr:
-    """`coefficient * d_dim + constant`."""
-    return AffineExpr(tuple(coefficient if d == dim else 0 for d in range(dimensions)), constant)
-
-
-def number(dimensions: int, constant: int) -> AffineExpr:
-    """A subscript that is the same everywhere."""
-    return AffineExpr((0,) * dimensions, constant)
-
-
 def index(builder: Builder, dim: int) -> Value:
     """The current subscript of an iteration dimension."""
     return builder.insert(kernel.Index([], {"dim": dim})).output
@@ -138,12 +128,11 @@ def clamp(builder: Builder, value: Value, low: int, high: int) -> Value:
 
 
 def affine_value(builder: Builder, expr: AffineExpr) -> Value:
-    """The value of an affine subscript at the current point."""
+    """The value of a subscript at the current point."""
+    parts = [(c, index(builder, d)) for d, c in enumerate(expr.coefficients) if c]
+    parts += [(c, _quasi_value(builder, term)) for c, term in expr.terms]
     total: Value | None = None
-    for dim, coefficient in enumerate(expr.coefficients):
-        if coefficient == 0:
-            continue
-        part = index(builder, dim)
+    for coefficient, part in parts:
         if coefficient != 1:
             part = arith.multiply(builder, part, arith.index(builder, coefficient))
         total = part if total is None else arith.add(builder, total, part)
@@ -152,6 +141,33 @@ def affine_value(builder: Builder, expr: AffineExpr) -> Value:
     if expr.constant:
         total = arith.add(builder, total, arith.index(builder, expr.constant))
     return total
+
+
+def _quasi_value(builder: Builder, term: Quasi) -> Value:
+    inner = affine_value(builder, term.inner)
+    match term:
+        case FloorDiv(_, divisor):
+            return arith.floor_divide(builder, inner, arith.index(builder, divisor))
+        case Mod(_, divisor):
+            return arith.remainder(builder, inner, arith.index(builder, divisor))
+        case Clamp(_, low, high):
+            return clamp(builder, inner, low, high)
+
+
+def is_inside(
+    builder: Builder, map_: AffineMap, shape: Sequence[int], space: Sequence[int]
+) -> Value:
+    """Whether `map_` leads into `shape` from the current point of `space`, as far as in doubt."""
+    ends = [expr.bounds(space) for expr in map_.results]
+    doubtful = [i for i, (low, high) in enumerate(ends) if low < 0 or high >= shape[i]]
+    if not doubtful:
+        return arith.scalar(builder, True, DType.BOOL)
+    exprs = tuple(map_.results[i] for i in doubtful)
+    attributes: dict[str, Attribute] = {
+        "map": AffineMap(map_.dimensions, exprs),
+        "shape": tuple(shape[i] for i in doubtful),
+    }
+    return builder.insert(kernel.Inside([], attributes)).output
 
 
 def is_tensor(value: Value) -> bool:

@@ -32,6 +32,7 @@ from dmc.dialects.tensor import (
     TopK,
     Transpose,
 )
+from dmc.dialects.tensor import Read as TensorRead
 from dmc.ir import (
     AffineExpr,
     AffineMap,
@@ -54,13 +55,11 @@ from dmc.transforms.generics import (
     block_of,
     clamp,
     index,
+    is_inside,
     is_tensor,
     load,
     make_generic,
-    map_of,
-    number,
     passing,
-    term,
 )
 
 COMBINER = {
@@ -138,7 +137,7 @@ def _moved(builder: Builder, op: Operation, source: Value, exprs: Sequence[Affin
             builder, shape, [], lambda b, _: [arith.scalar(b, splat, dtype)], [write]
         )
         return fill.results[0]
-    read = Read(source, map_of(len(shape), exprs))
+    read = Read(source, AffineMap(len(shape), tuple(exprs)))
     return make_generic(builder, shape, [read], passing, [write]).results[0]
 
 
@@ -167,7 +166,7 @@ def _broadcast(builder: Builder, op: Operation) -> Sequence[Value] | None:
     assert isinstance(op, BroadcastInDim)
     rank = len(op.shape)
     exprs = [
-        number(rank, 0) if n == 1 else term(rank, d)
+        AffineExpr.number(rank, 0) if n == 1 else AffineExpr.dim(rank, d)
         for n, d in zip(shape_of(op.operand.type), op.broadcast_dimensions, strict=True)
     ]
     return [_moved(builder, op, op.operand, exprs)]
@@ -177,7 +176,7 @@ def _transpose(builder: Builder, op: Operation) -> Sequence[Value] | None:
     assert isinstance(op, Transpose)
     rank = len(op.permutation)
     places = {p: d for d, p in enumerate(op.permutation)}
-    return [_moved(builder, op, op.operand, [term(rank, places[p]) for p in range(rank)])]
+    return [_moved(builder, op, op.operand, [AffineExpr.dim(rank, places[p]) for p in range(rank)])]
 
 
 def _reverse(builder: Builder, op: Operation) -> Sequence[Value] | None:
@@ -185,7 +184,7 @@ def _reverse(builder: Builder, op: Operation) -> Sequence[Value] | None:
     shape = shape_of(op.operand.type)
     rank = len(shape)
     exprs = [
-        term(rank, d, -1, n - 1) if d in op.dimensions else term(rank, d)
+        AffineExpr.dim(rank, d, -1, n - 1) if d in op.dimensions else AffineExpr.dim(rank, d)
         for d, n in enumerate(shape)
     ]
     return [_moved(builder, op, op.operand, exprs)]
@@ -195,7 +194,7 @@ def _slice(builder: Builder, op: Operation) -> Sequence[Value] | None:
     assert isinstance(op, Slice)
     rank = len(op.strides)
     parts = zip(op.strides, op.start_indices, strict=True)
-    exprs = [term(rank, d, stride, start) for d, (stride, start) in enumerate(parts)]
+    exprs = [AffineExpr.dim(rank, d, stride, start) for d, (stride, start) in enumerate(parts)]
     return [_moved(builder, op, op.operand, exprs)]
 
 
@@ -223,49 +222,59 @@ def _reshape(builder: Builder, op: Operation) -> Sequence[Value] | None:
     return builder.insert(kernel.View([op.operand], {"shape": op.shape})).results
 
 
+def _read(builder: Builder, op: Operation) -> Sequence[Value] | None:
+    assert isinstance(op, TensorRead)
+    return [_guarded(builder, op.operand, op.sizes, op.map.results, 0)]
+
+
 def _pad(builder: Builder, op: Operation) -> Sequence[Value] | None:
+    """The padded tensor read where a position, less the padding, is a multiple of the step."""
     assert isinstance(op, Pad)
-    sizes, inner = shape_of(op.result.type), shape_of(op.input.type)
-    dtype = dtype_of(op.input.type)
-    fill = splat_of(op.padding_value)
-    reads = [] if fill is not None else [Read(op.padding_value, AffineMap(len(sizes), ()))]
+    sizes = shape_of(op.result.type)
+    rank = len(sizes)
+    exprs: list[AffineExpr] = []
+    whole: list[AffineExpr] = []
+    for d in range(rank):
+        at = AffineExpr.dim(rank, d, 1, -op.edge_padding_low[d])
+        step = op.interior_padding[d] + 1
+        exprs.append(at.floordiv(step, sizes))
+        if step > 1:
+            whole.append(at.mod(step, sizes))
+    return [_guarded(builder, op.input, sizes, exprs, op.padding_value, whole)]
+
+
+def _guarded(
+    builder: Builder,
+    source: Value,
+    sizes: Sequence[int],
+    exprs: Sequence[AffineExpr],
+    outside: Value | float,
+    zeros: Sequence[AffineExpr] = (),
+) -> Value:
+    """`source` read at `exprs`; `outside` where these leave it or one of `zeros` is not zero."""
+    rank, shape, dtype = len(sizes), shape_of(source.type), dtype_of(source.type)
+    condition = AffineMap(rank, (*exprs, *zeros))
+    bounds = (*shape, *(1 for _ in zeros))
+    splat = splat_of(source)
+    fill = splat_of(outside) if isinstance(outside, Value) else outside
+    reads: list[Read] = []
+    if splat is None and 0 not in shape:
+        pairs = zip(exprs, shape, strict=True)
+        clamped = tuple(e.clamp(0, n - 1, sizes) for e, n in pairs)
+        reads.append(Read(source, AffineMap(rank, clamped)))
+    if fill is None and isinstance(outside, Value):
+        reads.append(Read(outside, AffineMap(rank, ())))
 
     def code(b: Builder, args: list[Value]) -> list[Value]:
-        outside = arith.scalar(b, fill, dtype) if fill is not None else args[0]
-        if 0 in inner:
-            return [outside]
-        inside: Value | None = None
-        subscripts: list[Value] = []
-        for d, n in enumerate(inner):
-            at, holds = _place(b, op, d, n)
-            subscripts.append(at)
-            for condition in holds:
-                inside = condition if inside is None else arith.logical_and(b, inside, condition)
-        element = load(b, op.input, subscripts)
-        return [element if inside is None else arith.select(b, inside, element, outside)]
+        other = args[-1] if fill is None else arith.scalar(b, fill, dtype)
+        if 0 in shape:
+            return [other]
+        element = args[0] if splat is None else arith.scalar(b, splat, dtype)
+        if condition.stays_inside(sizes, bounds):
+            return [element]
+        return [arith.select(b, is_inside(b, condition, bounds, sizes), element, other)]
 
-    return make_generic(builder, sizes, reads, code, [AffineMap.identity(len(sizes))]).results
-
-
-def _place(b: Builder, op: Pad, axis: int, size: int) -> tuple[Value, list[Value]]:
-    """Where an axis of the padded tensor is read, and the conditions for being inside."""
-    at = index(b, axis)
-    low, high = op.edge_padding_low[axis], op.edge_padding_high[axis]
-    step = op.interior_padding[axis] + 1
-    holds: list[Value] = []
-    if low:
-        at = arith.subtract(b, at, arith.index(b, low))
-    if step > 1:
-        modulus = arith.index(b, step)
-        zero = arith.index(b, 0)
-        rest = arith.remainder(b, at, modulus)
-        holds.append(arith.compare(b, arith.Direction.EQ, rest, zero))
-        at = arith.floor_divide(b, at, modulus)
-    if low > 0:
-        holds.append(arith.compare(b, arith.Direction.GE, at, arith.index(b, 0)))
-    if high > 0:
-        holds.append(arith.compare(b, arith.Direction.LT, at, arith.index(b, size)))
-    return at, holds
+    return make_generic(builder, sizes, reads, code, [AffineMap.identity(rank)]).results[0]
 
 
 def _concatenate(builder: Builder, op: Operation) -> Sequence[Value] | None:
@@ -384,13 +393,13 @@ def _reduction(builder: Builder, x: Value, axes: Sequence[int], combiner: str) -
     kept = [d for d in range(len(shape)) if d not in axes]
     order = [*kept, *axes]
     rank = len(shape)
-    exprs = [term(rank, order.index(d)) for d in range(rank)]
+    exprs = [AffineExpr.dim(rank, order.index(d)) for d in range(rank)]
     narrow = dtype in (DType.F16, DType.BF16)
     wide = DType.F32 if narrow else dtype
     return make_generic(
         builder,
         [shape[d] for d in order],
-        [Read(x, map_of(rank, exprs))],
+        [Read(x, AffineMap(rank, tuple(exprs)))],
         lambda b, args: [arith.convert(b, args[0], wide)],
         [AffineMap.select(rank, range(len(kept)))],
         (combiner,),
@@ -418,7 +427,7 @@ def _arg_reduce(builder: Builder, op: Operation) -> Sequence[Value] | None:
         return [arith.select(b, hit, position, arith.scalar(b, shape[axis], DType.I32))]
 
     reads = [
-        Read(op.operand, map_of(rank, [term(rank, order.index(d)) for d in range(rank)])),
+        Read(op.operand, AffineMap.select(rank, [order.index(d) for d in range(rank)])),
         Read(extremum, AffineMap.select(rank, range(rank - 1))),
     ]
     return make_generic(
@@ -536,6 +545,7 @@ RULES: dict[type[Operation], Rule] = {
     Gather: _gather,
     Iota: _iota,
     Pad: _pad,
+    TensorRead: _read,
     Reduce: _reduce,
     Reshape: _reshape,
     Reverse: _reverse,

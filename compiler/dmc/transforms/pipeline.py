@@ -15,6 +15,7 @@ from dmc.transforms.dce import Dce
 from dmc.transforms.expand_autodiff import ExpandAutodiff
 from dmc.transforms.expand_random import ExpandDraws, ExpandPhilox
 from dmc.transforms.fuse import Fuse
+from dmc.transforms.gather_accumulations import GatherAccumulations
 from dmc.transforms.hoist import Hoist
 from dmc.transforms.inline import Inline
 from dmc.transforms.kernelize import Kernelize
@@ -22,10 +23,19 @@ from dmc.transforms.orient import Orient
 from dmc.transforms.plan_memory import PlanMemory
 from dmc.transforms.recognize_contractions import RecognizeContractions
 from dmc.transforms.scalarize import Scalarize
+from dmc.transforms.settle_subscripts import SettleSubscripts
 from dmc.transforms.tile_maps import TileMaps
 
 REQUIRED = frozenset(
-    {ExpandAutodiff.name, Inline.name, ExpandDraws.name, ExpandPhilox.name, Kernelize.name}
+    {
+        ExpandAutodiff.name,
+        Inline.name,
+        ExpandDraws.name,
+        ExpandPhilox.name,
+        GatherAccumulations.name,
+        Kernelize.name,
+        SettleSubscripts.name,
+    }
 )
 """Passes that later stages cannot do without."""
 
@@ -50,8 +60,10 @@ def optimize(without: Iterable[str] = ()) -> list[Pass]:
 
 def to_kernels(without: Iterable[str] = ()) -> list[Pass]:
     """From tensor to kernel level, and where everything lies."""
-    grouped = [ExpandDraws(), Kernelize(), Fuse(), Orient(), ExpandPhilox(), *clean()]
-    return _chosen([*grouped, PlanMemory()], without)
+    gathered = [GatherAccumulations(), *clean(), ExpandDraws()]
+    grouped = [Kernelize(), Fuse(), Orient()]
+    settled = [SettleSubscripts(), ExpandPhilox(), *clean()]
+    return _chosen([*gathered, *grouped, *settled, PlanMemory()], without)
 
 
 def _chosen(passes: list[Pass], without: Iterable[str]) -> list[Pass]:

@@ -86,6 +86,7 @@ MEMORY = (
     tensor.DynamicUpdateSlice,
     tensor.Extract,
     tensor.Gather,
+    tensor.Read,
     tensor.Scatter,
     tensor.Slice,
 )

@@ -54,7 +54,7 @@ def _tile(op: control.Map, most_lanes: int) -> None:
     tiles = -(-points // lanes)
     block = Block([control.INDEX], ["tile"])
     inner = Builder(block, location=builder.location)
-    batcher = Batcher((lanes,), divergent=True)
+    batcher = Batcher([lanes], divergent=True)
     first = arith.multiply(inner, block.args[0], arith.index(inner, lanes))
     if points % lanes:
         first = arith.minimum(inner, first, arith.index(inner, points - lanes))

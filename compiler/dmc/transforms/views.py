@@ -15,7 +15,7 @@ def through_view(
 
     None when a subscript would not be affine.
     """
-    if 0 in sizes or prod(shape) == 0:
+    if 0 in sizes or prod(shape) == 0 or not map_.is_affine:
         return None
     dims = map_.dimensions
     coefficients = [0] * dims

@@ -6,9 +6,10 @@ and result, reduction axes, and scalar code for one point. What is no map or red
 operation of its own: scatter, scan, sort, window update, concatenation, view, copy.
 
 In bodies every value is a 0-d tensor. They hold elementwise and constant operations,
-`kernel.index` and `kernel.load`, and capture nothing but tensors that `kernel.load` reads; a 0-d
-tensor comes in as an operand whose map has no subscripts. Outside of kernels, arithmetic on 0-d
-tensors stays as it is (it is done in registers), and `kernel.load` reads one element.
+`kernel.index`, `kernel.inside` and `kernel.load`, and capture nothing but tensors that
+`kernel.load` reads; a 0-d tensor comes in as an operand whose map has no subscripts. Outside of
+kernels, arithmetic on 0-d tensors stays as it is (it is done in registers), and `kernel.load`
+reads one element.
 """
 
 from dmc.dialects.kernel.generic import Contraction, Generic
@@ -18,6 +19,7 @@ from dmc.dialects.kernel.scalar import (
     COMBINERS,
     OVERWRITE,
     Index,
+    Inside,
     Load,
     Structured,
     Yield,
@@ -34,6 +36,7 @@ __all__ = [
     "FromElements",
     "Generic",
     "Index",
+    "Inside",
     "Load",
     "Scan",
     "Scatter",

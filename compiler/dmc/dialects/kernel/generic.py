@@ -19,7 +19,8 @@ from dmc.dialects.kernel.scalar import (
     read_through,
     run_scalars,
 )
-from dmc.ir.attributes import AffineMap, ArrayAttr
+from dmc.ir.affine import AffineMap
+from dmc.ir.attributes import ArrayAttr
 from dmc.ir.cost import Cost
 from dmc.ir.declarations import attribute, int_tuple
 from dmc.ir.operation import Block, Value, operands, region
@@ -133,8 +134,9 @@ class Generic(Structured):
         for value, map_ in zip(self.operands, self.operand_maps, strict=True):
             self.verify_map(3, map_, value.type)
         for map_ in self.operand_maps[self.body_count :]:
-            used = {d for e in map_.results for d, c in enumerate(e.coefficients) if c}
-            self.require(3, used.isdisjoint(self.reduction), "the epilogue reads along a reduction")
+            self.require(
+                3, map_.dims().isdisjoint(self.reduction), "the epilogue reads along a reduction"
+            )
         for map_ in self.result_maps:
             picked = sorted(map_.picked() or ())
             self.require(4, picked == list(self.parallel), f"{map_} is no permutation")

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dmc.ir.attributes import AffineMap, ArrayAttr
+from dmc.ir.affine import AffineMap
+from dmc.ir.attributes import ArrayAttr
 from dmc.ir.cost import Cost
 from dmc.ir.declarations import Trait, attribute, int_tuple
 from dmc.ir.operation import Block, Operation, Value, operand, operands, result
@@ -65,6 +66,38 @@ class Index(Operation):
 
     def evaluate(self, operands: Sequence[Array], interpreter: Interpreter) -> Sequence[Array]:
         raise ValueError("kernel.index has a value only in the body of a kernel")
+
+
+class Inside(Operation):
+    """`kernel.inside {map, shape}`: whether every subscript lies in its axis of `shape`, an i1.
+
+    A predicate on the iteration space: what a read or an accumulation leaves out.
+
+    C1: one subscript for each axis.
+    """
+
+    name = "kernel.inside"
+    traits = frozenset({Trait.INTEGER_VALUED})
+    map = attribute(AffineMap)
+    shape = int_tuple()
+    output = result()
+
+    def infer(self) -> Sequence[Type]:
+        return (TensorType((), DType.BOOL),)
+
+    def verify_(self) -> None:
+        self.require(1, len(self.map.results) == len(self.shape), "needs a subscript for each axis")
+
+    def evaluate(self, operands: Sequence[Array], interpreter: Interpreter) -> Sequence[Array]:
+        raise ValueError("kernel.inside has a value only in the body of a kernel")
+
+    def holds(self, grid: Sequence[Array]) -> Array:
+        """Where it is true, of a shape that broadcasts over `grid`."""
+        found = np.ones((1,) * len(grid), np.bool_)
+        for expr, size in zip(self.map.results, self.shape, strict=True):
+            at = expr.evaluate(grid)
+            found = found & (at >= 0) & (at < size)
+        return found
 
 
 class Load(Operation):
@@ -133,13 +166,7 @@ class Structured(Operation):
         shape = shape_of(type_)
         self.require(number, map_.dimensions == len(self.space), f"{map_} has other dimensions")
         self.require(number, len(map_.results) == len(shape), f"{map_} does not index {type_}")
-        if 0 in self.space:
-            return
-        for expr, size in zip(map_.results, shape, strict=True):
-            ends = [c * (n - 1) for c, n in zip(expr.coefficients, self.space, strict=True)]
-            low = expr.constant + sum(min(end, 0) for end in ends)
-            high = expr.constant + sum(max(end, 0) for end in ends)
-            self.require(number, low >= 0 and high < size, f"{map_} leaves {type_}")
+        self.require(number, map_.stays_inside(self.space, shape), f"{map_} leaves {type_}")
 
     def verify_args(self, number: int, block: Block, types: Sequence[Type]) -> None:
         """Constraint: the block takes values of these types."""
@@ -155,7 +182,7 @@ class Structured(Operation):
         inside: set[Value] = set(block.args)
         for op in block:
             scalar = op.traits & {Trait.ELEMENTWISE, Trait.CONSTANT, Trait.TERMINATOR}
-            known = bool(scalar) or isinstance(op, Index | Load)
+            known = bool(scalar) or isinstance(op, Index | Inside | Load)
             self.require(number, known, f"{op.name} does not belong in the body of a kernel")
             for index, value in enumerate(op.operands):
                 is_source = isinstance(op, Load) and index == 0
@@ -164,6 +191,11 @@ class Structured(Operation):
                 self.require(number, shape_of(value.type) == (), f"{value} is no scalar")
             if isinstance(op, Index):
                 self.require(number, 0 <= op.dim < count, "no such dimension")
+            if isinstance(op, Inside):
+                fits = (
+                    op.map.dimensions == len(self.space) and max(op.map.dims(), default=-1) < count
+                )
+                self.require(number, fits, "no such dimension")
             inside.update(op.results)
 
 
@@ -189,10 +221,7 @@ def grid_of(sizes: Sequence[int]) -> tuple[Array, ...]:
 def read_through(map_: AffineMap, array: Array, grid: Sequence[Array]) -> Array:
     """The elements of `array` at every point of `grid`, of a shape that broadcasts over it."""
     ones = np.ones((1,) * len(grid), np.int64)
-    subscripts = tuple(
-        sum((c * d for c, d in zip(e.coefficients, grid, strict=True) if c), e.constant * ones)
-        for e in map_.results
-    )
+    subscripts = tuple(e.evaluate(grid) * ones for e in map_.results)
     return array[subscripts] if subscripts else array.reshape(ones.shape)
 
 
@@ -211,6 +240,9 @@ def run_scalars(
             break
         if isinstance(op, Index):
             values[op.output] = grid[op.dim]
+            continue
+        if isinstance(op, Inside):
+            values[op.output] = op.holds(grid)
             continue
         with np.errstate(all="ignore"):
             outputs = op.evaluate([values[v] for v in op.operands], interpreter)

@@ -12,7 +12,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from dmc.dialects.loop.structure import INDEX
-from dmc.ir.attributes import AffineMap, DenseElements
+from dmc.ir.affine import AffineMap
+from dmc.ir.attributes import DenseElements
 from dmc.ir.declarations import Trait, attribute
 from dmc.ir.operation import Interpreter, Operation, Value, VerifyError, operand, operands
 from dmc.ir.types import Array, DType, MemRefType, ScalarType, Type, VectorType

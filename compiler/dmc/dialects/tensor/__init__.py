@@ -4,6 +4,7 @@ StableHLO's specification: https://openxla.org/stablehlo/spec. Where an operatio
 its docstring says so. Every operation has a builder function of the same name here.
 """
 
+from dmc.dialects.tensor.access import Accumulate, Read, accumulate_at, read
 from dmc.dialects.tensor.batching import align, align_all, axis_sizes, union
 from dmc.dialects.tensor.contraction import DotGeneral, dot_general, matmul
 from dmc.dialects.tensor.creation import FromElements, Iota, arange, from_elements, iota
@@ -60,6 +61,7 @@ from dmc.dialects.tensor.sorting import ArgSort, Sort, TopK, argsort, sort, top_
 
 __all__ = [
     "PATTERNS",
+    "Accumulate",
     "ArgReduce",
     "ArgSort",
     "BroadcastInDim",
@@ -76,6 +78,7 @@ __all__ = [
     "Iota",
     "Kind",
     "Pad",
+    "Read",
     "Reduce",
     "Reshape",
     "Reverse",
@@ -84,6 +87,7 @@ __all__ = [
     "Sort",
     "TopK",
     "Transpose",
+    "accumulate_at",
     "add_along",
     "align",
     "align_all",
@@ -106,6 +110,7 @@ __all__ = [
     "iota",
     "matmul",
     "pad",
+    "read",
     "reduce",
     "reduce_sum",
     "reshape",

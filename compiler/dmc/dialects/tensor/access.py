@@ -1,184 +1,301 @@
-"""What index tensors are: affine in the position, tables known while compiling, or neither."""
+"""`tensor.read` and `tensor.accumulate`: elements at quasi-affine positions, and their transpose.
+
+Broadcast, transpose, slice, reverse, diagonal, window, tiling, edge padding and periodic wrap are
+reads; zero padding is one too, since a read gives zero outside. Where a simpler operation has a
+name of its own, the builder functions here give that one.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from math import prod
 
 import numpy as np
 
 from dmc.dialects import arith
-from dmc.dialects.elementwise import FOLD_LIMIT, constant_array, splat_of
-from dmc.dialects.tensor.base import rank_of, type_of
-from dmc.dialects.tensor.creation import Iota
-from dmc.dialects.tensor.movement import Reverse, Slice
-from dmc.dialects.tensor.shape import BroadcastInDim, Reshape, Transpose, squeezed_axes
-from dmc.ir import AffineExpr, Array, Interpreter, Operation, TensorType, Value, dtype_of, shape_of
+from dmc.dialects.elementwise import splat_of
+from dmc.dialects.tensor.base import TensorOp, is_zero, rank_of, sum_over, type_of
+from dmc.dialects.tensor.movement import pad, reverse, slice_
+from dmc.dialects.tensor.shape import broadcast_in_dim, reshape, transpose
+from dmc.dialects.tensor.subscripts import movement_map
+from dmc.ir import (
+    AffineExpr,
+    AffineMap,
+    Array,
+    Attribute,
+    Batched,
+    Builder,
+    Cost,
+    DenseElements,
+    Interpreter,
+    TensorType,
+    Type,
+    Value,
+    attribute,
+    int_tuple,
+    operand,
+    result,
+    shape_of,
+)
 
-_MOST_OPS = 256
-"""Expressions of more operations are not looked at."""
 
+class Read(TensorOp):
+    """`tensor.read`: the element of `operand` at `map(d)` for each point `d` of `sizes`.
 
-def affine(value: Value) -> AffineExpr | None:
-    """An integer tensor as an affine function of the position along each of its axes.
-
-    Axes of size 1 have coefficient 0. None when the value is not seen to be affine.
+    Where a subscript leaves its axis the result is zero. The transpose of `tensor.accumulate`.
+    C1: the map has a dimension for each size and a subscript for each axis of the operand.
     """
-    if not isinstance(value.type, TensorType) or not value.type.dtype.is_integer:
-        return None
-    expr = _Structure().of(value)
-    if expr is None and 0 < value.type.size <= FOLD_LIMIT:
-        table = known(value)
-        expr = None if table is None else fit(table)
-    if expr is None:
-        return None
-    pairs = zip(expr.coefficients, value.type.shape, strict=True)
-    return AffineExpr(tuple(0 if n == 1 else c for c, n in pairs), expr.constant)
 
+    name = "tensor.read"
+    operand = operand()
+    sizes = int_tuple()
+    map = attribute(AffineMap)
+    result = result()
 
-def fit(table: Array) -> AffineExpr | None:
-    """The affine function that a non-empty integer table tabulates, or None."""
-    origin = int(table[(0,) * table.ndim])
-    coefficients: list[int] = []
-    total: Array = np.full(table.shape, origin, np.int64)
-    for axis, positions in enumerate(np.indices(table.shape, sparse=True)):
-        step = int(table.take(1, axis).flat[0]) - origin if table.shape[axis] > 1 else 0
-        coefficients.append(step)
-        total = total + step * positions
-    return AffineExpr(tuple(coefficients), origin) if np.array_equal(total, table) else None
+    def infer(self) -> Sequence[Type]:
+        type_ = type_of(self.operand)
+        fits = self.map.dimensions == len(self.sizes) and len(self.map.results) == type_.rank
+        self.require(1, fits, f"{self.map} does not lead from {self.sizes} to {type_}")
+        return (TensorType(self.sizes, type_.dtype),)
 
+    def evaluate(self, operands: Sequence[Array], interpreter: Interpreter) -> Sequence[Array]:
+        (x,) = operands
+        places, inside = _places(self.map, self.sizes, x.shape)
+        if x.size == 0:
+            return (np.zeros(self.sizes, x.dtype),)
+        return (
+            np.where(inside, x.reshape(-1)[np.where(inside, places, 0)], np.zeros((), x.dtype)),
+        )
 
-def known(value: Value) -> Array | None:
-    """The value of an expression of constants and positions of moderate size, else None."""
-    return _Evaluation().of(value)
+    def fold(self) -> Sequence[Value | Attribute] | None:
+        splat = splat_of(self.operand)
+        shape = shape_of(self.operand.type)
+        if splat is not None and (
+            is_zero(self.operand) or self.map.stays_inside(self.sizes, shape)
+        ):
+            return [DenseElements.splat(splat, type_of(self.result))]
+        return super().fold()
 
-
-class _Structure:
-    """Reads affine functions off index arithmetic; each operation is visited once."""
-
-    def __init__(self) -> None:
-        self.seen: dict[Value, AffineExpr | None] = {}
-
-    def of(self, value: Value) -> AffineExpr | None:
-        if value not in self.seen:
-            if len(self.seen) > _MOST_OPS:
-                return None
-            self.seen[value] = None
-            self.seen[value] = self._read(value)
-        return self.seen[value]
-
-    def _read(self, value: Value) -> AffineExpr | None:
-        rank = rank_of(value)
-        splat = splat_of(value)
-        if splat is not None:
-            return AffineExpr((0,) * rank, int(splat))
-        op = value.defining_op
-        match op:
-            case Iota():
-                return AffineExpr(tuple(int(d == op.iota_dimension) for d in range(rank)))
-            case arith.Add():
-                return _sum(self.of(op.lhs), self.of(op.rhs), 1)
-            case arith.Subtract():
-                return _sum(self.of(op.lhs), self.of(op.rhs), -1)
-            case arith.Negate():
-                return _scaled(self.of(op.operand), -1)
-            case arith.Multiply():
-                return _product(self.of(op.lhs), self.of(op.rhs))
-            case arith.Convert() if dtype_of(op.operand.type).is_integer:
-                return self.of(op.operand)
-            case _:
-                return self._moved(op)
-
-    def _moved(self, op: Operation | None) -> AffineExpr | None:
-        if not isinstance(op, (BroadcastInDim, Reshape, Transpose, Slice, Reverse)):
+    def canonicalize(self, builder: Builder) -> Sequence[Value] | None:
+        """A simpler operation, or a read of what was itself only moved."""
+        simple = _movement(builder, self.operand, self.sizes, self.map)
+        if simple is not None:
+            return (simple,)
+        op = self.operand.defining_op
+        middle = shape_of(self.operand.type)
+        if op is None or not self.map.stays_inside(self.sizes, middle):
             return None
-        inner = self.of(op.operand)
-        if inner is None:
+        inner = op.map.results if isinstance(op, Read) else movement_map(op)
+        if inner is None or 0 in self.sizes:
             return None
-        c, k = inner.coefficients, inner.constant
-        shape = shape_of(op.operand.type)
-        match op:
-            case BroadcastInDim():
-                out = [0] * len(op.shape)
-                for axis, d in enumerate(op.broadcast_dimensions):
-                    out[d] = c[axis] if shape[axis] == op.shape[d] else 0
-                return AffineExpr(tuple(out), k)
-            case Transpose():
-                return AffineExpr(tuple(c[p] for p in op.permutation), k)
-            case Slice():
-                pairs = list(zip(c, op.start_indices, op.strides, strict=True))
-                start = sum(n * a for n, a, _ in pairs)
-                return AffineExpr(tuple(n * s for n, _, s in pairs), k + start)
-            case Reverse():
-                turned = [d in op.dimensions for d in range(len(c))]
-                end = sum(n * (m - 1) for n, m, t in zip(c, shape, turned, strict=True) if t)
-                signs = (-n if t else n for n, t in zip(c, turned, strict=True))
-                return AffineExpr(tuple(signs), k + end)
-            case Reshape():
-                return _reshaped(inner, shape, op.shape)
+        exprs = [e.substitute(self.map.results, len(self.sizes), self.sizes) for e in inner]
+        return (read(builder, op.operands[0], self.sizes, exprs),)
+
+    def tangent(self, builder: Builder, tangents: Sequence[Value | None]) -> Sequence[Value | None]:
+        (x,) = tangents
+        return (None if x is None else read(builder, x, self.sizes, self.map.results),)
+
+    def adjoint(
+        self, builder: Builder, cotangents: Sequence[Value | None]
+    ) -> Sequence[Value | None]:
+        (y,) = cotangents
+        shape = shape_of(self.operand.type)
+        return (None if y is None else accumulate_at(builder, y, shape, self.map.results),)
+
+    def batch(self, builder: Builder, operands: Sequence[Batched]) -> Sequence[Batched]:
+        (x,) = operands
+        lead = shape_of(x.value.type)[: len(x.axes)]
+        sizes = (*lead, *self.sizes)
+        return (Batched(read(builder, x.value, sizes, _behind(self.map, lead, sizes)), x.axes),)
 
 
-def _sum(a: AffineExpr | None, b: AffineExpr | None, sign: int) -> AffineExpr | None:
-    if a is None or b is None:
+class Accumulate(TensorOp):
+    """`tensor.accumulate`: zeros of `shape`, with each element `d` of `updates` added at `map(d)`.
+
+    Elements for which a subscript leaves its axis are dropped. The transpose of `tensor.read`.
+    C1: the map has a dimension for each axis of `updates` and a subscript for each of `shape`.
+    """
+
+    name = "tensor.accumulate"
+    updates = operand()
+    shape = int_tuple()
+    map = attribute(AffineMap)
+    result = result()
+
+    def infer(self) -> Sequence[Type]:
+        type_ = type_of(self.updates)
+        fits = self.map.dimensions == type_.rank and len(self.map.results) == len(self.shape)
+        self.require(1, fits, f"{self.map} does not lead from {type_} to {self.shape}")
+        return (TensorType(self.shape, type_.dtype),)
+
+    def evaluate(self, operands: Sequence[Array], interpreter: Interpreter) -> Sequence[Array]:
+        (y,) = operands
+        out = np.zeros(prod(self.shape), y.dtype)
+        places, inside = _places(self.map, y.shape, self.shape)
+        np.add.at(out, places[inside], y[inside])
+        return (out.reshape(self.shape),)
+
+    def fold(self) -> Sequence[Value | Attribute] | None:
+        if is_zero(self.updates) or type_of(self.updates).size == 0:
+            return [DenseElements.splat(0, type_of(self.result))]
+        return super().fold()
+
+    def canonicalize(self, builder: Builder) -> Sequence[Value] | None:
+        simple = _transposed_movement(builder, self.updates, self.shape, self.map)
+        return None if simple is None else (simple,)
+
+    def tangent(self, builder: Builder, tangents: Sequence[Value | None]) -> Sequence[Value | None]:
+        (y,) = tangents
+        return (None if y is None else accumulate_at(builder, y, self.shape, self.map.results),)
+
+    def adjoint(
+        self, builder: Builder, cotangents: Sequence[Value | None]
+    ) -> Sequence[Value | None]:
+        (x,) = cotangents
+        sizes = shape_of(self.updates.type)
+        return (None if x is None else read(builder, x, sizes, self.map.results),)
+
+    def batch(self, builder: Builder, operands: Sequence[Batched]) -> Sequence[Batched]:
+        (y,) = operands
+        sizes = shape_of(y.value.type)
+        lead = sizes[: len(y.axes)]
+        exprs = _behind(self.map, lead, sizes)
+        return (Batched(accumulate_at(builder, y.value, (*lead, *self.shape), exprs), y.axes),)
+
+    def cost(self) -> Cost:
+        type_ = type_of(self.updates)
+        return Cost(type_.size, type_.bytes + type_of(self.result).bytes)
+
+
+def _places(map_: AffineMap, sizes: Sequence[int], shape: Sequence[int]) -> tuple[Array, Array]:
+    """Row-major positions in `shape` at every point of `sizes`, and whether they are inside."""
+    grid = np.ix_(*(np.arange(n, dtype=np.int64) for n in sizes))
+    flat = np.zeros(tuple(sizes), np.int64)
+    inside = np.ones(tuple(sizes), np.bool_)
+    for expr, n in zip(map_.results, shape, strict=True):
+        at = expr.evaluate(grid)
+        inside &= (at >= 0) & (at < n)
+        flat = flat * n + at
+    return flat, inside
+
+
+def _behind(map_: AffineMap, lead: Sequence[int], sizes: Sequence[int]) -> list[AffineExpr]:
+    """`map_` with axes in front that run together."""
+    rank = len(sizes)
+    by = [AffineExpr.dim(rank, len(lead) + d) for d in range(map_.dimensions)]
+    first = [AffineExpr.dim(rank, d) for d in range(len(lead))]
+    return [*first, *(expr.substitute(by, rank, sizes) for expr in map_.results)]
+
+
+def read(
+    builder: Builder, x: Value, sizes: Sequence[int], subscripts: Sequence[AffineExpr]
+) -> Value:
+    """`x` at `subscripts`, quasi-affine in the point, over `sizes`; zero outside of `x`."""
+    map_ = AffineMap(len(sizes), tuple(subscripts))
+    simple = _movement(builder, x, sizes, map_)
+    if simple is not None:
+        return simple
+    return builder.insert(Read([x], {"sizes": tuple(sizes), "map": map_})).result
+
+
+def accumulate_at(
+    builder: Builder, updates: Value, shape: Sequence[int], subscripts: Sequence[AffineExpr]
+) -> Value:
+    """Zeros of `shape` with `updates` added at `subscripts`; what is outside is dropped."""
+    map_ = AffineMap(rank_of(updates), tuple(subscripts))
+    simple = _transposed_movement(builder, updates, shape, map_)
+    if simple is not None:
+        return simple
+    return builder.insert(Accumulate([updates], {"shape": tuple(shape), "map": map_})).result
+
+
+# Reads that have a name
+
+
+@dataclass(frozen=True, slots=True)
+class _Digits:
+    """A subscript that counts evenly.
+
+    `dims` are the digits, largest first, of a number that begins at `start` and takes every
+    `stride`-th position; those in `turned` run downwards.
+    """
+
+    dims: tuple[int, ...]
+    start: int
+    stride: int
+    turned: tuple[int, ...]
+
+    def limit(self, sizes: Sequence[int]) -> int:
+        """One past the greatest position."""
+        return self.start + (prod(sizes[d] for d in self.dims) - 1) * self.stride + 1
+
+
+def _digits(expr: AffineExpr, sizes: Sequence[int]) -> _Digits | None:
+    if not expr.is_affine:
         return None
-    pairs = zip(a.coefficients, b.coefficients, strict=True)
-    return AffineExpr(tuple(x + sign * y for x, y in pairs), a.constant + sign * b.constant)
-
-
-def _scaled(a: AffineExpr | None, factor: int) -> AffineExpr | None:
-    if a is None:
-        return None
-    return AffineExpr(tuple(factor * c for c in a.coefficients), factor * a.constant)
-
-
-def _product(a: AffineExpr | None, b: AffineExpr | None) -> AffineExpr | None:
-    if a is None or b is None:
-        return None
-    if not any(a.coefficients):
-        return _scaled(b, a.constant)
-    return None if any(b.coefficients) else _scaled(a, b.constant)
-
-
-def _reshaped(inner: AffineExpr, shape: Sequence[int], wanted: Sequence[int]) -> AffineExpr | None:
-    """Through a reshape that only adds or takes axes of size 1."""
-    placed = squeezed_axes(shape, wanted)
-    if placed is not None:
-        out = [0] * len(wanted)
-        for axis, d in enumerate(placed):
-            out[d] = inner.coefficients[axis]
-        return AffineExpr(tuple(out), inner.constant)
-    kept = squeezed_axes(wanted, shape)
-    if kept is None:
-        return None
-    return AffineExpr(tuple(inner.coefficients[d] for d in kept), inner.constant)
-
-
-class _Evaluation:
-    """Evaluates expressions of constants; each operation is visited once."""
-
-    def __init__(self) -> None:
-        self.seen: dict[Value, Array | None] = {}
-
-    def of(self, value: Value) -> Array | None:
-        if value not in self.seen:
-            if len(self.seen) > _MOST_OPS:
-                return None
-            self.seen[value] = self._compute(value)
-        return self.seen[value]
-
-    def _compute(self, value: Value) -> Array | None:
-        op = value.defining_op
-        constant = constant_array(value)
-        if op is None or constant is not None:
-            return constant
-        small = isinstance(value.type, TensorType) and type_of(value).size <= FOLD_LIMIT
-        plain = op.name.partition(".")[0] in ("arith", "math", "tensor") and not op.regions
-        if not small or not plain or len(op.results) != 1:
+    steps = {d: c for d, c in enumerate(expr.coefficients) if c and sizes[d] > 1}
+    dims = tuple(sorted(steps, key=lambda d: (-abs(steps[d]), d)))
+    for outer, inner in pairwise(dims):
+        if abs(steps[outer]) != abs(steps[inner]) * sizes[inner]:
             return None
-        arrays: list[Array] = []
-        for operand in op.operands:
-            array = self.of(operand)
-            if array is None:
-                return None
-            arrays.append(array)
-        with np.errstate(all="ignore"):
-            return np.asarray(op.evaluate(arrays, Interpreter())[0])
+    stride = abs(steps[dims[-1]]) if dims else 1
+    turned = tuple(d for d in dims if steps[d] < 0)
+    return _Digits(dims, expr.bounds(sizes)[0], stride, turned)
+
+
+def _all_digits(
+    map_: AffineMap, sizes: Sequence[int], shape: Sequence[int], inside: bool
+) -> list[_Digits] | None:
+    """All subscripts as digits, if no dimension is used twice and all, where asked, are inside."""
+    if 0 in sizes or 0 in shape:
+        return None
+    found: list[_Digits] = []
+    used: set[int] = set()
+    for expr, n in zip(map_.results, shape, strict=True):
+        item = _digits(expr, sizes)
+        if item is None or used & set(item.dims):
+            return None
+        if inside and (item.start < 0 or item.limit(sizes) > n):
+            return None
+        used |= set(item.dims)
+        found.append(item)
+    return found
+
+
+def _movement(builder: Builder, x: Value, sizes: Sequence[int], map_: AffineMap) -> Value | None:
+    """A read as slice, reverse, reshape, transpose and broadcast, where these suffice."""
+    shape = shape_of(x.type)
+    digits = _all_digits(map_, sizes, shape, inside=True)
+    if digits is None:
+        return None
+    starts = [item.start for item in digits]
+    limits = [item.limit(sizes) for item in digits]
+    part = slice_(builder, x, starts, limits, [item.stride for item in digits])
+    dims = [d for item in digits for d in item.dims]
+    part = reshape(builder, part, [sizes[d] for d in dims])
+    turned = [dims.index(d) for item in digits for d in item.turned]
+    return broadcast_in_dim(builder, reverse(builder, part, turned), sizes, dims)
+
+
+def _transposed_movement(
+    builder: Builder, y: Value, shape: Sequence[int], map_: AffineMap
+) -> Value | None:
+    """An accumulation as sum, transpose, reverse, reshape and padding, where these suffice."""
+    sizes = shape_of(y.type)
+    digits = _all_digits(map_, sizes, shape, inside=True)
+    if digits is None:
+        return None
+    dims = [d for item in digits for d in item.dims]
+    total = sum_over(builder, y, [d for d in range(len(sizes)) if d not in dims])
+    left = sorted(dims)
+    total = transpose(builder, total, [left.index(d) for d in dims])
+    turned = [dims.index(d) for item in digits for d in item.turned]
+    total = reverse(builder, total, turned)
+    total = reshape(builder, total, [prod(sizes[d] for d in item.dims) for item in digits])
+    low = [item.start for item in digits]
+    high = [n - item.limit(sizes) for item, n in zip(digits, shape, strict=True)]
+    interior = [item.stride - 1 for item in digits]
+    zero = arith.scalar(builder, 0, type_of(total).dtype)
+    return pad(builder, total, zero, low, high, interior)

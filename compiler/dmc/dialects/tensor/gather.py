@@ -14,18 +14,20 @@ from math import prod
 import numpy as np
 
 from dmc.dialects import arith
+from dmc.dialects.tensor.access import accumulate_at
 from dmc.dialects.tensor.base import TensorOp, are_dimensions, is_zero, rank_of, type_of, without
 from dmc.dialects.tensor.batching import align, axis_sizes, union
 from dmc.dialects.tensor.creation import iota
 from dmc.dialects.tensor.labels import (
     Labelled,
-    add_to_zeros,
     needs_less_than_gather,
     scatter_by_label,
     take_by_label,
 )
 from dmc.dialects.tensor.shape import broadcast_in_dim, reshape, transpose
+from dmc.dialects.tensor.subscripts import subscript_of
 from dmc.ir import (
+    AffineExpr,
     Array,
     Attribute,
     Batched,
@@ -248,12 +250,24 @@ class Scatter(Indexing):
     def canonicalize(self, builder: Builder) -> Sequence[Value] | None:
         if self.combiner is not Combiner.ADD or not is_zero(self.input):
             return None
-        labels = self.point_labels()
-        at = self.subscripts(labels, [Batched(index) for index in self.indices])
-        inner = (*self.index_labels(), *(labels[d] for d in self.whole_dims))
-        updates = Labelled(self.updates, inner)
-        placed = add_to_zeros(builder, Labelled(self.input, labels), updates, at)
-        return None if placed is None else (placed,)
+        shape = self.index_shape
+        exprs = [subscript_of(index) for index in self.indices]
+        known = [e for e in exprs if e is not None]
+        if len(known) < len(exprs):
+            return None
+        sizes = shape_of(self.updates.type)
+        rank, lead = len(sizes), len(shape)
+        by = [AffineExpr.dim(rank, d) for d in range(lead)]
+        size = shape_of(self.input.type)
+        found = {
+            d: e.substitute(by, rank, sizes).clamp(0, size[d] - 1, sizes)
+            for d, e in zip(self.start_index_map, known, strict=True)
+        }
+        pairs = zip(self.operand_batching_dims, self.start_indices_batching_dims, strict=True)
+        found.update({d: by[i] for d, i in pairs})
+        found.update({d: AffineExpr.dim(rank, lead + k) for k, d in enumerate(self.whole_dims)})
+        subscripts = [found[d] for d in range(len(size))]
+        return (accumulate_at(builder, self.updates, size, subscripts),)
 
     def tangent(self, builder: Builder, tangents: Sequence[Value | None]) -> Sequence[Value | None]:
         x, updates = tangents[:2]

@@ -12,9 +12,10 @@ from dmc.dialects.tensor.base import TensorOp, inverse, is_zero, permuted, rank_
 from dmc.dialects.tensor.batching import align, axis_sizes, union
 from dmc.dialects.tensor.creation import FromElements, arange
 from dmc.dialects.tensor.gather import Combiner, scatter
-from dmc.dialects.tensor.labels import Labelled, scatter_by_label, subscript, take_by_label
+from dmc.dialects.tensor.labels import Labelled, scatter_by_label, take_by_label
 from dmc.dialects.tensor.movement import slice_
 from dmc.dialects.tensor.shape import BroadcastInDim, Reshape, Transpose, broadcast_in_dim
+from dmc.dialects.tensor.subscripts import subscript_of
 from dmc.ir import (
     Array,
     Attribute,
@@ -354,9 +355,11 @@ def _windows(
 
 def _clamped(builder: Builder, start: Batched, room: int) -> Value:
     """`start` within `0 … room`; itself when it is known to be."""
-    form = subscript(Labelled(start.value, start.axes))
-    if form is not None and form.low >= 0 and form.high <= room:
-        return start.value
+    expr = subscript_of(start.value)
+    if expr is not None:
+        low, high = expr.bounds(shape_of(start.value.type))
+        if low >= 0 and high <= room:
+            return start.value
     type_ = start.value.type
     at_most = arith.minimum(builder, start.value, arith.constant(builder, room, type_))
     return arith.maximum(builder, at_most, arith.zeros(builder, type_))

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 
 from dmc.dialects import kernel
 from dmc.dialects.loop import strides_of
-from dmc.ir.attributes import AffineMap
+from dmc.ir.affine import AffineMap
 from dmc.ir.operation import Block, Value
 from dmc.ir.types import DType, MemRefType, dtype_of
 from dmc.lowering.loop_builder import Linear, LoopBuilder
@@ -161,6 +161,7 @@ def access_through(b: LoopBuilder, memref: Value, map_: AffineMap) -> Access:
     """The elements of a contiguous buffer (or the register) that an affine map picks."""
     if not isinstance(memref.type, MemRefType):
         return Access(memref, (0,) * map_.dimensions)
+    assert map_.is_affine, "quasi-affine reads are loads by now"
     strides = [0] * map_.dimensions
     offset = 0
     for stride, subscript in zip(strides_of(memref.type), map_.results, strict=True):
