@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dmc.dialects import arith, tensor
 from dmc.dialects.tensor import Combiner, Kind
 from dmc.ir import Builder, DType, TensorType, Value, dtype_of
+from dmc.ir.affine import read_map
 from tests.dialects.checks import Build, Draw, Sample
 
 F64, I32, I64, BOOL = DType.F64, DType.I32, DType.I64, DType.BOOL
@@ -47,6 +48,26 @@ _SHAPE = (
 def slice_all(builder: Builder, x: Value) -> Value:
     return tensor.slice_(builder, x, (0, 1, 1), (2, 3, 4), (1, 1, 2))
 
+
+def reads(sizes: tuple[int, ...], text: str) -> Build:
+    return lambda b, x: tensor.read(b, x, sizes, read_map(text).results)
+
+
+def accumulates(shape: tuple[int, ...], text: str) -> Build:
+    return lambda b, y: tensor.accumulate_at(b, y, shape, read_map(text).results)
+
+
+_ACCESS = (
+    Sample("tensor.read", reads((3, 2), "(d0, d1) -> (d0 + d1)"), (Draw((4,)),), "window"),
+    Sample("tensor.read", reads((2, 3), "(d0, d1) -> (d0, d1 - 1)"), (X,), "zero outside"),
+    Sample("tensor.read", reads((3,), "(d0) -> (clamp(d0 - 1, 0, 1), d0)"), (X,), "clamped"),
+    Sample("tensor.read", reads((6,), "(d0) -> (d0 floordiv 3, d0 mod 3)"), (X,), "split"),
+    Sample("tensor.read", reads((2,), "(d0) -> (d0, d0)"), (X,), "diagonal"),
+    Sample("tensor.accumulate", accumulates((4,), "(d0, d1) -> (d0 + d1)"), (X,), "window"),
+    Sample("tensor.accumulate", accumulates((2,), "(d0, d1) -> (d0 + d1)"), (X,), "dropped"),
+    Sample("tensor.accumulate", accumulates((3,), "(d0, d1) -> (clamp(d1 - 1, 0, 2))"), (X,)),
+    Sample("tensor.accumulate", accumulates((2, 2), "(d0, d1) -> (d0, d1 mod 2)"), (X,), "wrap"),
+)
 
 _MOVEMENT = (
     Sample("tensor.slice", slice_all, (CUBE,)),
@@ -271,4 +292,4 @@ _ORDERED = (
     ),
 )
 
-TENSOR = (*_SHAPE, *_MOVEMENT, *_INDEXING, *_REDUCTION, *_ORDERED)
+TENSOR = (*_SHAPE, *_ACCESS, *_MOVEMENT, *_INDEXING, *_REDUCTION, *_ORDERED)

@@ -11,6 +11,7 @@ import pytest
 from dmc.dialects import arith, tensor
 from dmc.dialects.tensor import Combiner, Kind
 from dmc.ir import (
+    AffineMap,
     Array,
     Attribute,
     Block,
@@ -21,6 +22,7 @@ from dmc.ir import (
     Value,
     VerifyError,
 )
+from dmc.ir.affine import read_map
 from tests.dialects.checks import Build, run
 
 F64, F32, I32, I64, BOOL = DType.F64, DType.F32, DType.I32, DType.I64, DType.BOOL
@@ -51,6 +53,26 @@ EXAMPLES: dict[str, tuple[Build, Sequence[object], object]] = {
         lambda b, x, v: tensor.pad(b, x, v, (-1,), (-1,), (1,)),
         [[1.0, 2.0, 3.0], 9.0],
         [9.0, 2.0, 9.0],
+    ),
+    "read slides a window, zero outside": (
+        lambda b, x: tensor.read(b, x, (3, 2), read_map("(d0, d1) -> (d0 + d1 - 1)").results),
+        [[1.0, 2.0, 3.0]],
+        [[0.0, 1.0], [1.0, 2.0], [2.0, 3.0]],
+    ),
+    "read clamps, wraps and repeats": (
+        lambda b, x: tensor.read(
+            b,
+            x,
+            (4,),
+            read_map("(d0) -> (d0 floordiv 2, (d0 + 2) mod 3)").results,
+        ),
+        [ROWS],
+        [3.0, 1.0, 5.0, 6.0],
+    ),
+    "accumulate adds what meets and drops what is outside": (
+        lambda b, y: tensor.accumulate_at(b, y, (2,), read_map("(d0, d1) -> (d0 + d1)").results),
+        [ROWS],
+        [1.0, 6.0],
     ),
     "dynamic_slice stays inside": (
         lambda b, x, i: tensor.dynamic_slice(b, x, [i], (2,)),
@@ -252,6 +274,10 @@ BROKEN: list[tuple[str, int, Callable[[], object]]] = [
     ("concatenate", 1, make("tensor.concatenate", [], dimension=0)),
     ("concatenate", 2, make("tensor.concatenate", [X], dimension=2)),
     ("concatenate", 3, make("tensor.concatenate", [X, V], dimension=0)),
+    ("read", 1, make("tensor.read", [X], sizes=(2,), map=AffineMap.identity(2))),
+    ("read", 1, make("tensor.read", [X], sizes=(2,), map=AffineMap.identity(1))),
+    ("accumulate", 1, make("tensor.accumulate", [X], shape=(2,), map=AffineMap.identity(2))),
+    ("accumulate", 1, make("tensor.accumulate", [X], shape=(2,), map=AffineMap.identity(1))),
     ("reverse", 1, make("tensor.reverse", [X], dimensions=(0, 0))),
     ("iota", 1, make("tensor.iota", [], type=X, iota_dimension=2)),
     ("iota", 2, make("tensor.iota", [], type=BITS, iota_dimension=0)),

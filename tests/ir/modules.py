@@ -17,11 +17,14 @@ from dmc.ir import (
     ArrayAttr,
     Attribute,
     Block,
+    Clamp,
     DenseElements,
     DType,
+    FloorDiv,
     FunctionType,
     Location,
     MemRefType,
+    Mod,
     Module,
     Operation,
     Region,
@@ -106,11 +109,28 @@ def dense_elements(draw: st.DrawFn) -> DenseElements:
     return DenseElements(array, TensorType(shape, dtype))
 
 
+def quasi_affine(
+    dimensions: int, inner: st.SearchStrategy[AffineExpr]
+) -> st.SearchStrategy[AffineExpr]:
+    divisors, ends = st.integers(1, 5), st.integers(-5, 0)
+    terms = st.one_of(
+        st.builds(FloorDiv, inner, divisors),
+        st.builds(Mod, inner, divisors),
+        st.builds(Clamp, inner, ends, divisors),
+    )
+
+    def scaled(factor: int, term: FloorDiv | Mod | Clamp, rest: AffineExpr) -> AffineExpr:
+        return rest + AffineExpr((0,) * dimensions, 0, ((factor, term),))
+
+    return st.builds(scaled, st.sampled_from([-2, -1, 1, 3]), terms, inner)
+
+
 @st.composite
 def affine_maps(draw: st.DrawFn) -> AffineMap:
     dimensions = draw(st.integers(0, 3))
     coefficients = st.lists(st.integers(-3, 3), min_size=dimensions, max_size=dimensions)
-    exprs = st.builds(AffineExpr, coefficients.map(tuple), st.integers(-9, 9))
+    linear = st.builds(AffineExpr, coefficients.map(tuple), st.integers(-9, 9))
+    exprs = st.recursive(linear, lambda inner: quasi_affine(dimensions, inner), max_leaves=3)
     return AffineMap(dimensions, tuple(draw(st.lists(exprs, max_size=3))))
 
 

@@ -174,8 +174,10 @@ class AffineExpr:
             return AffineExpr.number(len(sizes), low if most <= low else high)
         match self.terms:
             case ((1, Clamp() as own),) if not any(self.coefficients):
-                ends = (min(max(end + self.constant, low), high) for end in (own.low, own.high))
-                return own.inner.plus(self.constant).clamp(*ends, sizes)
+                least, most = (
+                    min(max(end + self.constant, low), high) for end in (own.low, own.high)
+                )
+                return own.inner.plus(self.constant).clamp(least, most, sizes)
             case _:
                 pass
         return AffineExpr((0,) * len(sizes), 0, ((1, Clamp(self, low, high)),))

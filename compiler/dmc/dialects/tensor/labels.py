@@ -110,10 +110,14 @@ def _read(builder: Builder, x: Labelled, forms: Mapping[int, _Form]) -> Labelled
     """Read along the axes of `forms`, all others running as they are."""
     if not forms:
         return x
-    sizes = {label: n for label, n in x.sizes().items() if label not in forms}
-    for form in forms.values():
+    sizes: dict[int, int] = {}
+    for label, n in x.sizes().items():
+        form = forms.get(label)
+        if form is None:
+            sizes[label] = n
+            continue
         lengths = dict(zip(form.labels, form.sizes, strict=True))
-        sizes |= {label: lengths[label] for label in form.used}
+        sizes |= {each: lengths[each] for each in form.used}
     labels = tuple(sizes)
     rank = len(labels)
     shape = tuple(sizes.values())

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dmc.dialects import arith
+from dmc.dialects.tensor.access import Accumulate, accumulate_at
 from dmc.dialects.tensor.base import is_zero, permuted, rank_of, type_of, without
 from dmc.dialects.tensor.gather import Combiner, Scatter
 from dmc.dialects.tensor.indexing import DynamicUpdateSlice, dynamic_slice, dynamic_update_slice
@@ -52,6 +53,8 @@ def sum_of_sparse(op: Operation, builder: Builder) -> Sequence[Value] | None:
     match op.operand.defining_op:
         case Scatter() as made if made.combiner is Combiner.ADD:
             return _sum_of_scatter(builder, made, op.dimensions)
+        case Accumulate() as made:
+            return _sum_of_accumulation(builder, made, op.dimensions)
         case Pad() as made if is_zero(made.padding_value):
             return _sum_of_pad(builder, made, op.dimensions)
         case DynamicUpdateSlice() as made if is_zero(made.input):
@@ -70,6 +73,8 @@ def _is_sparse(value: Value) -> bool:
     match value.defining_op:
         case Scatter() as made:
             return made.combiner is Combiner.ADD
+        case Accumulate():
+            return True
         case Pad() as made:
             return is_zero(made.padding_value)
         case DynamicUpdateSlice() as made:
@@ -104,6 +109,23 @@ def _sum_of_scatter(
     base = _summed(builder, made.input, gone)
     value = builder.insert(Scatter([base, updates, *made.indices], attributes)).result
     return (reduce_sum(builder, value, [place[d] for d in dimensions if d in place]),)
+
+
+def _sum_of_accumulation(
+    builder: Builder, made: Accumulate, dimensions: Sequence[int]
+) -> Sequence[Value] | None:
+    """Along a summed axis it does not matter where an update went, if it went inside."""
+    sizes = shape_of(made.updates.type)
+    if 0 in sizes:
+        return None
+    bounds = [expr.bounds(sizes) for expr in made.map.results]
+    gone = [d for d in dimensions if bounds[d][0] >= 0 and bounds[d][1] < made.shape[d]]
+    if not gone:
+        return None
+    kept = without(range(len(made.shape)), gone)
+    shape, exprs = permuted(made.shape, kept), permuted(made.map.results, kept)
+    value = accumulate_at(builder, made.updates, shape, exprs)
+    return (reduce_sum(builder, value, [kept.index(d) for d in dimensions if d in kept]),)
 
 
 def _summed(builder: Builder, base: Value, dimensions: Sequence[int]) -> Value:

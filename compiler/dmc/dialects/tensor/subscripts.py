@@ -61,8 +61,8 @@ class _Structure:
                     return AffineExpr.number(len(shape), 0)
                 return AffineExpr.dim(len(shape), op.iota_dimension)
             case arith.Add() | arith.Subtract() | arith.Multiply():
-                pair = self.of(op.lhs), self.of(op.rhs)
-                return None if pair[0] is None or pair[1] is None else _joined(op, *pair)
+                lhs, rhs = self.of(op.lhs), self.of(op.rhs)
+                return None if lhs is None or rhs is None else _joined(op, lhs, rhs)
             case arith.Negate():
                 inner = self.of(op.operand)
                 return None if inner is None else inner.scaled(-1)
