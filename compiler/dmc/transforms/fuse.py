@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import prod
 
-from dmc.dialects import func, kernel
+from dmc.dialects import arith, func, kernel
 from dmc.dialects.elementwise import Elementwise
 from dmc.ir import Block, Module, Operation, ShapedType, Trait, Value, shape_of
 from dmc.ir.passes import Pass
@@ -37,6 +37,10 @@ from dmc.transforms.views import through_view
 
 EXPENSIVE = 4
 """Elementwise operations worth this many multiplications are not computed twice."""
+MOST_REPEATS = 2
+"""Work may be done this many times as often when it need not be stored between: halos."""
+MOST_EXPANSION = 8
+"""Results that are this many times as large as all they are made from are not stored."""
 MOST_OPERATIONS = 256
 MOST_OPERANDS = 24
 
@@ -122,7 +126,7 @@ class _Fusion:
     def _absorb_cheap(self, producer: kernel.Generic) -> kernel.Generic | None:
         """Compute in all readers what costs less than storing and reading it."""
         users = list(dict.fromkeys(user for v in producer.results for user in v.users))
-        if not is_cheap(producer):
+        if not (is_cheap(producer) or is_oversized(producer)):
             return None
         readers = [user for user in users if isinstance(user, kernel.Generic)]
         for user in readers:
@@ -234,8 +238,25 @@ def is_movement(op: kernel.Generic) -> bool:
     """Whether `op` computes nothing but subscripts, or little from subscripts alone."""
     if op.reduction or op.loads():
         return False
-    work = [inner for inner in op.body if inner.has(Trait.ELEMENTWISE)]
+    work = [inner for inner in op.body if inner.has(Trait.ELEMENTWISE) and not _is_guard(inner)]
     return not work or (not op.operands and len(work) <= 8 and not _is_expensive(op))
+
+
+def _is_guard(op: Operation) -> bool:
+    """Whether `op` only chooses by subscripts, as a read does that gives zero outside."""
+    return isinstance(op, arith.Select) and isinstance(op.predicate.defining_op, kernel.Inside)
+
+
+def _is_guarded(op: kernel.Generic) -> bool:
+    return any(isinstance(inner, kernel.Inside) for inner in op.body)
+
+
+def is_oversized(op: kernel.Generic) -> bool:
+    """Whether `op` makes much from little: all points of a builder, which no one has named."""
+    if op.reduction or op.loads():
+        return False
+    largest = max((_bytes(value) for value in op.operands), default=0)
+    return MOST_EXPANSION * largest <= sum(_bytes(value) for value in op.results)
 
 
 def is_cheap(op: kernel.Generic) -> bool:
@@ -260,9 +281,10 @@ def _may_compute_in(op: kernel.Generic, producer: kernel.Generic) -> bool:
     if any(value.owner is producer for value in _loaded(op)):
         return False
     for i in _uses(op, producer):
-        if i < op.body_count and (_is_product(op) or op.points > producer.points):
+        most = MOST_REPEATS * producer.points
+        if i < op.body_count and (_is_product(op) or op.points > most):
             return False
-        if i >= op.body_count and prod(op.parallel_sizes) > producer.points:
+        if i >= op.body_count and prod(op.parallel_sizes) > most:
             return False
     return _fits_together(op, producer)
 
@@ -285,6 +307,9 @@ def _absorbable(op: kernel.Generic) -> dict[kernel.Generic, bool]:
                 continue
             points = op.points if in_body else prod(op.parallel_sizes)
             if not is_movement(producer) and not _is_only_for(producer, points, op, chosen):
+                continue
+            # A padded copy is cheap where a reduction reads its elements many times.
+            if _is_guarded(producer) and in_body and points > MOST_REPEATS * producer.points:
                 continue
             if producer not in chosen:
                 operations += sum(1 for _ in producer.body)
@@ -312,7 +337,8 @@ def _is_only_for(
     """Whether all readers of `producer` go into `op`, which would run it at `points` points."""
     users = [user for value in producer.results for user in value.users]
     inside = all(user is op or user in chosen for user in users)
-    return inside and producer.parent is op.parent and points <= producer.points
+    most = MOST_REPEATS * producer.points
+    return inside and producer.parent is op.parent and points <= most
 
 
 def _fits_together(op: kernel.Generic, other: kernel.Generic) -> bool:
