@@ -2,23 +2,12 @@
 
 from __future__ import annotations
 
-import enum
-
-from dmc.semantics import typed
 from dmc.semantics.agreement import expect
-from dmc.semantics.builtins.elementwise import (
-    ADD,
-    DIVIDE,
-    MULTIPLY,
-    NEGATE,
-    SUBTRACT,
-    Elementwise,
-)
 from dmc.semantics.context import Context, Stop
 from dmc.semantics.declarations import function_scope
 from dmc.semantics.program import FunctionDeclaration
 from dmc.semantics.statements import bind_pattern
-from dmc.semantics.typed import DerivativeRule, Symbol, SymbolKind
+from dmc.semantics.typed import DerivativeRule, SymbolKind
 from dmc.semantics.types import (
     FunctionType,
     TupleType,
@@ -132,73 +121,4 @@ def _rule(
         expect(context, body, result, rule.body.span, f"the value of `{rule.name.text}`")
     finally:
         context.settle()
-    _check_linear(context, rule, body, vectors)
     return DerivativeRule(inputs, output, vectors, body, result)
-
-
-# ---- linearity --------------------------------------------------------------------------------
-
-
-class _Degree(enum.Enum):
-    """How a value depends on the vectors of a rule."""
-
-    CONSTANT = 0
-    LINEAR = 1
-    OTHER = 2
-
-
-_LINEAR = (ADD, SUBTRACT, NEGATE)
-
-
-def _check_linear(
-    context: Context, rule: ast.Rule, body: typed.Node, vectors: tuple[Symbol, ...]
-) -> None:
-    """Refuse a rule that is plainly not linear in its vectors."""
-    names = dict.fromkeys(vectors, _Degree.LINEAR)
-    culprit = _find(body, names)
-    if culprit is not None:
-        raise context.fail(
-            "grad.linear",
-            f"`{rule.name.text}` is not linear in its vectors",
-            culprit.span,
-            "vectors are added, and multiplied by what does not depend on them",
-        )
-
-
-def _find(body: typed.Node, names: dict[Symbol, _Degree]) -> typed.Node | None:
-    culprits: list[typed.Node] = []
-
-    def degree(node: typed.Node | None) -> _Degree:
-        match node:
-            case None:
-                return _Degree.CONSTANT
-            case typed.Local(symbol=symbol):
-                return names.get(symbol, _Degree.CONSTANT)
-            case typed.Block(statements=statements, value=value):
-                for statement in statements:
-                    degree(statement)
-                return degree(value)
-            case typed.Bind(pattern=Symbol() as symbol, value=value):
-                names[symbol] = degree(value)
-                return _Degree.CONSTANT
-            case typed.Apply(function=function, operands=operands):
-                return arithmetic(node, function, [degree(o) for o in operands])
-            case typed.MakeTuple(items=items) | typed.MakeArray(items=items):
-                found = [degree(item) for item in items]
-                return max(found, key=lambda d: d.value, default=_Degree.CONSTANT)
-            case _:
-                return _Degree.CONSTANT
-
-    def arithmetic(node: typed.Node, function: Elementwise, found: list[_Degree]) -> _Degree:
-        linear = [d for d in found if d is _Degree.LINEAR]
-        if not linear:
-            return _Degree.CONSTANT
-        if function in _LINEAR or (function is MULTIPLY and len(linear) == 1):
-            return _Degree.LINEAR
-        if function is DIVIDE and found[1] is _Degree.CONSTANT:
-            return _Degree.LINEAR
-        culprits.append(node)
-        return _Degree.OTHER
-
-    degree(body)
-    return culprits[0] if culprits else None

@@ -15,6 +15,7 @@ from dmc.semantics.lower import access, derivatives, elementwise, loops, reducti
 from dmc.semantics.lower.body import Body
 from dmc.semantics.lower.functions import inline, result_type
 from dmc.semantics.lower.initial import build_model
+from dmc.semantics.lower.linearity import check_linear
 from dmc.semantics.lower.values import Array, Function, Lowered, flatten, rebuild
 from dmc.semantics.program import FunctionDeclaration, ModelBody
 from dmc.semantics.signature import Binding, Instance
@@ -84,6 +85,7 @@ class Lowering:
         self.module = Module.empty()
         self._instances: dict[tuple[DeclaredFunction, _Generics], func.Func] = {}
         self._pending: list[Callable[[], None]] = []
+        self._rules: list[tuple[func.Func, str, int]] = []
 
     def instance(self, declaration: DeclaredFunction, substitution: Substitution) -> func.Func:
         """The function for these generic arguments; its body is lowered by `finish`.
@@ -105,9 +107,14 @@ class Lowering:
         return function
 
     def finish(self) -> Module:
-        """Lower the bodies that calls have asked for, and return the module."""
+        """Lower the bodies that calls have asked for, and return the module.
+
+        Raises Error for a declared rule that is not linear.
+        """
         while self._pending:
             self._pending.pop()()
+        for rule, name, vectors in self._rules:
+            check_linear(self.module, rule, name, vectors)
         return self.module
 
     def lower_entry(self, instance: Instance, declaration: FunctionDeclaration) -> func.Func:
@@ -213,6 +220,8 @@ class Lowering:
         for symbol, type_ in zip(rule.vectors, sides, strict=True):
             body.assign(symbol, rebuild(type_, arguments))
         value = body.materialize(body.lower(rule.body), substitution.type(rule.result))
+        vectors = sum(1 for type_ in sides for _ in leaves(type_))
+        self._rules.append((lowered, name, vectors))
         return func.finish(lowered, builder, flatten(value))
 
     def _function(
