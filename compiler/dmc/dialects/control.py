@@ -6,10 +6,11 @@ Regions may use values defined around them. Loop indexes are 0-d `i64` tensors. 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from dmc.dialects.flow import ControlFlow, Flow
 from dmc.ir import (
     Array,
     Attribute,
@@ -55,16 +56,27 @@ class Yield(Operation):
         return ()
 
 
-class If(Operation):
+class If(ControlFlow):
     """`control.if`: the results of one of two regions without arguments.
 
     C1: the condition is a 0-d `i1`.  C2: both regions yield the result types.
     """
 
     name = "control.if"
+    is_loop = False
     condition = operand()
     on_true = region()
     on_false = region()
+
+    @property
+    def yielding(self) -> Sequence[Block]:
+        return (self.on_true, self.on_false)
+
+    def flows(self) -> Sequence[Flow]:
+        return [Flow(self, result=i) for i in range(len(self.results))]
+
+    def drivers(self) -> Sequence[Value]:
+        return (self.condition,)
 
     def infer(self) -> Sequence[Type]:
         return self.on_true.terminator.operand_types
@@ -87,7 +99,7 @@ class If(Operation):
         return Cost()
 
 
-class For(Operation):
+class For(ControlFlow):
     """`control.for`: a counted loop, `count` times, the index running up from 0.
 
     Operands: the count, the initial values of `carried` values, then scanned tensors whose leading
@@ -106,6 +118,7 @@ class For(Operation):
     """
 
     name = "control.for"
+    is_loop = True
     carried = attribute(int)
     trip_count = attribute(int, default=-1)
     reverse = attribute(bool, default=False)
@@ -152,6 +165,38 @@ class For(Operation):
     def stacks(self) -> tuple[Value, ...]:
         return self.results[self.carried :]
 
+    @property
+    def taking(self) -> Sequence[Block]:
+        return (self.body,)
+
+    @property
+    def yielding(self) -> Sequence[Block]:
+        return (self.body,)
+
+    def flows(self) -> Sequence[Flow]:
+        carried = range(self.carried)
+        return [
+            *(Flow(self, 1 + i, 1 + i, i, repeats=True) for i in carried),
+            *(Flow(self, i, i, sliced=True) for i in range(1 + self.carried, len(self.operands))),
+            *(Flow(self, result=i, sliced=True) for i in range(self.carried, len(self.results))),
+        ]
+
+    def slices(self, operand: int) -> bool:
+        return operand > self.carried
+
+    def drivers(self) -> Sequence[Value]:
+        return (self.count,)
+
+    @property
+    def surely_runs(self) -> bool:
+        return self.trip_count > 0
+
+    def indexes(self) -> Mapping[Value, int | None]:
+        return {self.index: self.trip_count if self.trip_count >= 0 else None}
+
+    def attributes_of(self, kept: Sequence[Flow]) -> dict[str, Attribute]:
+        return {**self.attributes, "carried": sum(flow.repeats for flow in kept)}
+
     def infer(self) -> Sequence[Type]:
         inits = [value.type for value in self.inits]
         return [*inits, *(stacked(v.type, self.trip_count) for v in self.stacked_values)]
@@ -192,7 +237,7 @@ class For(Operation):
         return Cost()
 
 
-class While(Operation):
+class While(ControlFlow):
     """`control.while`: repeats `body` as long as `condition` holds; operands are carried values.
 
     C1: both regions take the carried types.  C2: `condition` yields a 0-d `i1`.
@@ -200,9 +245,24 @@ class While(Operation):
     """
 
     name = "control.while"
+    is_loop = True
     inits = operands()
     condition = region()
     body = region()
+
+    @property
+    def taking(self) -> Sequence[Block]:
+        return (self.condition, self.body)
+
+    @property
+    def yielding(self) -> Sequence[Block]:
+        return (self.body,)
+
+    def flows(self) -> Sequence[Flow]:
+        return [Flow(self, i, i, i, repeats=True) for i in range(len(self.operands))]
+
+    def drivers(self) -> Sequence[Value]:
+        return self.condition.terminator.operands
 
     def infer(self) -> Sequence[Type]:
         return [value.type for value in self.inits]
@@ -226,7 +286,7 @@ class While(Operation):
         return Cost()
 
 
-class Map(Operation):
+class Map(ControlFlow):
     """`control.map`: the region run independently for every point of an index space.
 
     Block arguments are the indexes; what the region yields is stacked along leading axes of
@@ -236,8 +296,26 @@ class Map(Operation):
     """
 
     name = "control.map"
+    is_loop = True
     sizes = int_tuple()
     body = region()
+
+    @property
+    def yielding(self) -> Sequence[Block]:
+        return (self.body,)
+
+    def flows(self) -> Sequence[Flow]:
+        return [Flow(self, result=i, sliced=True) for i in range(len(self.results))]
+
+    def drivers(self) -> Sequence[Value]:
+        return ()
+
+    @property
+    def surely_runs(self) -> bool:
+        return 0 not in self.sizes
+
+    def indexes(self) -> Mapping[Value, int | None]:
+        return dict(zip(self.body.args, self.sizes, strict=True))
 
     def infer(self) -> Sequence[Type]:
         elements = self.body.terminator.operand_types

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from dmc.dialects import arith, control, func, kernel
+from dmc.dialects import arith, func, kernel
+from dmc.dialects.flow import ControlFlow
 from dmc.ir import Attribute, Block, Builder, DenseElements, Operation, Value
 from dmc.ir.module import Module as ModuleOp
 
@@ -56,7 +57,7 @@ def take_regions(op: Operation) -> None:
 
 def is_loop(op: Operation) -> bool:
     """Whether the regions of `op` may run many times."""
-    return isinstance(op, control.For | control.While | control.Map)
+    return isinstance(op, ControlFlow) and op.is_loop
 
 
 def blocks(root: Operation) -> Iterator[Block]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from dmc.dialects import control, func
+from dmc.dialects import func
+from dmc.dialects.flow import ControlFlow, Flow, flows_in
 from dmc.ir import (
     ArrayAttr,
     Attribute,
@@ -77,6 +78,7 @@ class _Liveness:
         self.values: set[Value] = set()
         self.kept: set[Operation] = set()
         """Operations with an effect, and those around them: they stay whatever is used."""
+        self._made_from = _made_from(function)
         self._pending: list[Value] = list(function.body.terminator.operands)
         for op in function.walk():
             if op.has(Trait.EFFECT):
@@ -86,62 +88,35 @@ class _Liveness:
             value = self._pending.pop()
             if value not in self.values:
                 self.values.add(value)
-                self._pending.extend(_sources(value))
+                self._pending.extend(self._sources(value))
 
     def _keep(self, op: Operation | None, function: func.Func) -> None:
         while op is not None and op is not function and op not in self.kept:
             self.kept.add(op)
-            self._pending.extend(_drivers(op))
+            self._pending.extend(op.drivers() if isinstance(op, ControlFlow) else ())
             op = op.parent_op
+
+    def _sources(self, value: Value) -> Sequence[Value]:
+        """The values that `value` is made from."""
+        known = self._made_from.get(value)
+        owner = value.owner
+        if known is not None or isinstance(owner, Block):
+            return known or ()
+        captured = [v for inner in owner.regions for v in inner.captures()]
+        return [*owner.operands, *captured]
 
     def is_needed(self, op: Operation) -> bool:
         return op in self.kept or not self.values.isdisjoint(op.results)
 
 
-def _sources(value: Value) -> list[Value]:
-    """The values that `value` is made from."""
-    owner, index = value.owner, value.index
-    if isinstance(owner, Block):
-        return _sources_of_argument(owner, index)
-    drivers = _drivers(owner)
-    match owner:
-        case control.If():
-            ends = (owner.on_true.terminator, owner.on_false.terminator)
-            return [*drivers, *(end.operands[index] for end in ends)]
-        case control.For() if index < owner.carried:
-            return [*drivers, owner.inits[index], owner.next_values[index]]
-        case control.For() | control.Map():
-            return [*drivers, owner.body.terminator.operands[index]]
-        case control.While():
-            return [*drivers, owner.inits[index], owner.body.terminator.operands[index]]
-        case _:
-            captured = [v for inner in owner.regions for v in inner.captures()]
-            return [*owner.operands, *captured]
-
-
-def _sources_of_argument(block: Block, index: int) -> list[Value]:
-    match block.parent_op:
-        case control.For() as loop if index > loop.carried:
-            return [loop.scanned[index - loop.carried - 1]]
-        case control.For() as loop if index > 0:
-            return [loop.inits[index - 1], loop.next_values[index - 1]]
-        case control.While() as loop:
-            return [loop.inits[index], loop.body.terminator.operands[index]]
-        case _:
-            return []
-
-
-def _drivers(op: Operation) -> list[Value]:
-    """The values that decide whether and how often the regions of `op` run."""
-    match op:
-        case control.If():
-            return [op.condition]
-        case control.For():
-            return [op.count]
-        case control.While():
-            return list(op.condition.terminator.operands)
-        case _:
-            return []
+def _made_from(function: func.Func) -> dict[Value, list[Value]]:
+    """What the arguments and results of control flow are made from."""
+    made: dict[Value, list[Value]] = {}
+    for flow in flows_in(function):
+        made.update((argument, flow.sources) for argument in flow.arguments)
+        if flow.leaving is not None:
+            made[flow.leaving] = [*flow.op.drivers(), *flow.origins]
+    return made
 
 
 def _sweep(block: Block, live: _Liveness) -> None:
@@ -151,44 +126,33 @@ def _sweep(block: Block, live: _Liveness) -> None:
         if not live.is_needed(op):
             op.erase()
             continue
-        match op:
-            case control.For():
-                _shrink_for(op, live)
-            case control.While():
-                _shrink_while(op, live)
-            case control.If() | control.Map():
-                kept = [i for i, value in enumerate(op.results) if value in live.values]
-                for inner in op.regions:
-                    _keep_yields(inner.block, kept)
-                    _sweep(inner.block, live)
-                _rebuild(op, op.operands, kept, {})
-            case _:
-                pass
+        if isinstance(op, ControlFlow):
+            _shrink(op, live)
 
 
-def _shrink_for(op: control.For, live: _Liveness) -> None:
-    carried, count = op.carried, len(op.results)
-    pairs = zip(op.finals, op.carried_args, strict=True)
-    kept = [i for i, pair in enumerate(pairs) if not live.values.isdisjoint(pair)]
-    stacks = [i for i in range(carried, count) if op.results[i] in live.values]
-    scanned = [i for i, arg in enumerate(op.scanned_args) if arg in live.values]
-    operands = [op.count, *(op.inits[i] for i in kept), *(op.scanned[i] for i in scanned)]
-    _keep_yields(op.body, [*kept, *stacks])
-    _sweep(op.body, live)
-    args = [0, *(1 + i for i in kept), *(1 + carried + i for i in scanned)]
-    _keep_args(op.body, args)
-    _rebuild(op, operands, [*kept, *stacks], {"carried": len(kept)})
+def _shrink(op: ControlFlow, live: _Liveness) -> None:
+    """Leave out the flows of which nothing is needed, inside or behind."""
+    kept: list[Flow] = []
+    gone: list[Flow] = []
+    for flow in op.flows():
+        (gone if live.values.isdisjoint(_seen(flow)) else kept).append(flow)
+    attributes = op.attributes_of(kept)
+    entering = {flow.operand for flow in gone}
+    arguments = {flow.argument for flow in gone}
+    results = [flow.result for flow in kept if flow.result is not None]
+    for block in op.yielding:
+        _keep_yields(block, results)
+    for inner in op.regions:
+        _sweep(inner.block, live)
+    for block in op.taking:
+        _keep_args(block, [i for i in range(len(block.args)) if i not in arguments])
+    operands = [value for i, value in enumerate(op.operands) if i not in entering]
+    _rebuild(op, operands, results, attributes)
 
 
-def _shrink_while(op: control.While, live: _Liveness) -> None:
-    groups = zip(op.results, op.condition.args, op.body.args, strict=True)
-    kept = [i for i, group in enumerate(groups) if not live.values.isdisjoint(group)]
-    operands = [op.inits[i] for i in kept]
-    _keep_yields(op.body, kept)
-    for block in (op.condition, op.body):
-        _sweep(block, live)
-        _keep_args(block, kept)
-    _rebuild(op, operands, kept, {})
+def _seen(flow: Flow) -> list[Value]:
+    leaving = flow.leaving
+    return flow.arguments if leaving is None else [leaving, *flow.arguments]
 
 
 def _keep_yields(block: Block, kept: Sequence[int]) -> None:
@@ -203,14 +167,13 @@ def _keep_args(block: Block, kept: Sequence[int]) -> None:
 
 
 def _rebuild(
-    op: Operation, operands: Sequence[Value], kept: Sequence[int], changed: dict[str, Attribute]
+    op: Operation, operands: Sequence[Value], kept: Sequence[int], attributes: dict[str, Attribute]
 ) -> None:
     """Replace `op` by one with fewer operands and only the results `kept`."""
     if len(operands) == len(op.operands) and len(kept) == len(op.results):
         return
     types = [op.results[i].type for i in kept]
     names = [op.results[i].name for i in kept]
-    attributes = {**op.attributes, **changed}
     new = type(op)(operands, attributes, op.regions, types, op.location, names)
     take_regions(op)
     Builder.ahead_of(op).insert(new)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dmc.dialects import control
+from dmc.dialects.flow import ControlFlow
 from dmc.ir import Block, Module, Operation, Trait, Value
 from dmc.ir.passes import Pass
 from dmc.transforms.common import is_isolated, is_loop
@@ -27,7 +28,7 @@ class Hoist(Pass):
 
 def _hoist_in(block: Block) -> None:
     for op in block:
-        if isinstance(op, control.If) or is_loop(op) or (op.regions and is_isolated(op)):
+        if isinstance(op, ControlFlow) or (op.regions and is_isolated(op)):
             for inner in op.regions:
                 _hoist_in(inner.block)
         if is_loop(op):
@@ -56,14 +57,5 @@ def _reads(op: Operation) -> list[Value]:
 def _may_move(op: Operation, loop: Operation) -> bool:
     if op.has(Trait.TERMINATOR) or op.has(Trait.READS_MEMORY) or not op.is_pure:
         return False
-    return _surely_runs(loop) or not any(isinstance(i, control.While) for i in op.walk())
-
-
-def _surely_runs(loop: Operation) -> bool:
-    match loop:
-        case control.For():
-            return loop.trip_count > 0
-        case control.Map():
-            return 0 not in loop.sizes
-        case _:
-            return False
+    runs = isinstance(loop, ControlFlow) and loop.surely_runs
+    return runs or not any(isinstance(i, control.While) for i in op.walk())

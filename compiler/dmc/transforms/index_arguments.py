@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from dmc.dialects import arith, control, func, tensor
+from dmc.dialects import arith, func, tensor
+from dmc.dialects.flow import ControlFlow
 from dmc.ir import Block, Operation, Value, shape_of
 from dmc.ir.location import Location
 
@@ -63,19 +64,19 @@ class _Search:
                 source = self.source(value)
                 if source is not None:
                     yield IndexArgument(source.argument, source.part, bound, op.location)
-            match op:
-                case control.Map() if all(size > 0 for size in op.sizes):
-                    self.extents.update(zip(op.body.args, op.sizes, strict=True))
-                    yield from self.block(op.body)
-                case control.For() if op.trip_count > 0:
-                    self.extents[op.index] = op.trip_count
-                    for argument, scanned in zip(op.scanned_args, op.scanned, strict=True):
-                        source = self.source(scanned)
-                        if source is not None:
-                            self.sources[argument] = replace(source, is_shaped=False)
-                    yield from self.block(op.body)
-                case _:
-                    pass
+            if isinstance(op, ControlFlow) and op.surely_runs:
+                yield from self._regions(op)
+
+    def _regions(self, op: ControlFlow) -> Iterator[IndexArgument]:
+        self.extents.update((i, bound) for i, bound in op.indexes().items() if bound is not None)
+        for flow in op.flows():
+            entering = flow.entering
+            source = self.source(entering) if flow.sliced and entering is not None else None
+            if source is not None:
+                scanned = replace(source, is_shaped=False)
+                self.sources.update((argument, scanned) for argument in flow.arguments)
+        for inner in op.regions:
+            yield from self.block(inner.block)
 
     def source(self, value: Value) -> _Source | None:
         """The argument whose elements `value` has, all of them and nothing else."""

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from dmc.autodiff.activity import is_differentiable
-from dmc.dialects import arith, autodiff, control, func, tensor
+from dmc.dialects import arith, autodiff, func, tensor
 from dmc.dialects.elementwise import constant_array
-from dmc.ir import Block, Builder, Module, Operation, Trait, Value, shape_of
+from dmc.dialects.flow import reach
+from dmc.ir import Builder, Module, Operation, Value, shape_of
 from dmc.ir.passes import Pass
 from dmc.ir.rewriter import replace_op
 
@@ -62,7 +63,7 @@ class Zeros:
         self._found: set[Value] = set()
         if function.is_private:
             self._found.update(function.body.args)
-        self._block(function.body)
+        reach(function.body, self._found, self._step)
 
     def __contains__(self, value: Value) -> bool:
         return value in self._found
@@ -72,56 +73,8 @@ class Zeros:
         if old in self._found:
             self._found.add(new)
 
-    def _block(self, block: Block) -> None:
-        for op in block:
-            if not op.has(Trait.TERMINATOR):
-                self._operation(op)
-
-    def _operation(self, op: Operation) -> None:
-        match op:
-            case control.For():
-                self._for(op)
-            case control.While():
-                self._while(op)
-            case control.If():
-                self._block(op.on_true)
-                self._block(op.on_false)
-                self._join(op.results, op.on_true.terminator.operands)
-                self._join(op.results, op.on_false.terminator.operands)
-            case control.Map():
-                self._block(op.body)
-                self._join(op.results, op.body.terminator.operands)
-            case _ if self._makes_zeros(op):
-                self._found.update(op.results)
-            case _:
-                pass
-
-    def _for(self, op: control.For) -> None:
-        self._join(op.carried_args, op.inits)
-        self._join(op.scanned_args, op.scanned)
-        while True:
-            self._block(op.body)
-            if not self._join(op.carried_args, op.next_values):
-                break
-        self._join(op.finals, op.inits)
-        self._join(op.results, op.body.terminator.operands)
-
-    def _while(self, op: control.While) -> None:
-        self._join(op.body.args, op.inits)
-        while True:
-            self._block(op.body)
-            if not self._join(op.body.args, op.body.terminator.operands):
-                break
-        self._join(op.condition.args, op.body.args)
-        self._block(op.condition)
-        self._join(op.results, op.body.args)
-
-    def _join(self, targets: Sequence[Value], sources: Sequence[Value]) -> bool:
-        """Let zeros of each source reach its target; whether that is news."""
-        pairs = zip(targets, sources, strict=True)
-        new = {t for t, s in pairs if s in self._found and t not in self._found}
-        self._found |= new
-        return bool(new)
+    def _step(self, op: Operation) -> Sequence[Value]:
+        return op.results if self._makes_zeros(op) else ()
 
     def _makes_zeros(self, op: Operation) -> bool:
         match op:

@@ -22,12 +22,6 @@ class KnownFault:
 
 KNOWN = (
     KnownFault(
-        "guard_hessian",
-        "fn f(x: f64) -> f64 = where(x > -1.0, sin(x), 0.0) ** 2",
-        lambda program: dmc.hvp(program.f, along=1.0)(0.0),
-        2.0,
-    ),
-    KnownFault(
         "dependent_range",
         "fn f[N](x: f64[N]) -> f64 = sum[i in 0..N, j in 0..i](x[j])",
         lambda program: program.f(np.ones(4)),

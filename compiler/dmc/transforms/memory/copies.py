@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dmc.dialects import control, func, kernel
+from dmc.dialects import func, kernel
+from dmc.dialects.flow import ControlFlow, Flow
 from dmc.ir import Block, Builder, Operation, Value
 from dmc.transforms.generics import is_tensor
 
@@ -16,20 +17,11 @@ from dmc.transforms.generics import is_tensor
 def insert_copies(function: func.Func) -> None:
     """Copy what enters, leaves and goes round in control flow, and what is returned."""
     for op in list(function.walk()):
-        match op:
-            case control.For():
-                _copy_operands(op, range(1, 1 + op.carried))
-                _copy_round(op.body, op.carried_args)
-            case control.While():
-                _copy_operands(op, range(len(op.operands)))
-                _copy_round(op.body, op.body.args)
-            case control.If():
-                _copy_yields(op.on_true, range(len(op.results)))
-                _copy_yields(op.on_false, range(len(op.results)))
-            case control.Map():
-                _copy_yields(op.body, range(len(op.results)))
-            case _:
-                pass
+        if isinstance(op, ControlFlow):
+            flows = op.flows()
+            _copy_operands(op, [f.operand for f in flows if f.repeats and f.operand is not None])
+            for block in op.yielding:
+                _copy_round(block, _carried(block, flows))
     _copy_yields(function.body, range(len(function.body.terminator.operands)))
 
 
@@ -53,22 +45,29 @@ def _copy_yields(block: Block, indices: Sequence[int]) -> None:
     _copy_operands(block.terminator, indices)
 
 
-def _copy_round(block: Block, carried: Sequence[Value]) -> None:
-    """Copy the next values of carried ones; and what is stacked.
+def _carried(block: Block, flows: Sequence[Flow]) -> list[Value | None]:
+    """For each value that `block` yields the argument that carries it, if one does."""
+    return [
+        block.args[f.argument] if f.repeats and f.argument is not None else None
+        for f in flows
+        if f.result is not None
+    ]
+
+
+def _copy_round(block: Block, carried: Sequence[Value | None]) -> None:
+    """Copy what a region yields: the next values of carried ones, and what leaves.
 
     A next value that is another carried value is set aside first, since that one's own next value
     may be written before.
     """
     terminator = block.terminator
     for index, value in enumerate(terminator.operands):
-        carries = index < len(carried)
-        if not is_tensor(value) or (carries and value is carried[index]):
+        if not is_tensor(value) or value is carried[index]:
             continue
-        if viewed(value).owner is block:
+        if viewed(value).owner is block and any(arg is not None for arg in carried):
             terminator.set_operand(index, copy_before(terminator, value))
     for index, value in enumerate(terminator.operands):
-        carries = index < len(carried)
-        if is_tensor(value) and not (carries and value is carried[index]):
+        if is_tensor(value) and value is not carried[index]:
             terminator.set_operand(index, copy_before(terminator, value))
 
 

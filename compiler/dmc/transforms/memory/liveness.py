@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from dmc.dialects import control, func, kernel
+from dmc.dialects import func, kernel
+from dmc.dialects.flow import ControlFlow
 from dmc.ir import Block, Operation, Trait, Value
 from dmc.transforms.common import is_loop
 from dmc.transforms.generics import is_tensor
@@ -32,7 +33,7 @@ class Numbering:
         self.block_begin[block] = self._next()
         for op in block:
             self.begin[op] = self._next()
-            if is_control(op):
+            if isinstance(op, ControlFlow):
                 for inner in op.regions:
                     self.number(inner.block)
                 self.end[op] = self._next()
@@ -43,11 +44,6 @@ class Numbering:
     def _next(self) -> int:
         self.last += 2
         return self.last
-
-
-def is_control(op: Operation) -> bool:
-    """Whether `op` has regions of operations that compute tensors."""
-    return isinstance(op, control.For | control.While | control.If | control.Map)
 
 
 class Liveness:
@@ -70,23 +66,22 @@ class Liveness:
         for op in block:
             if op.has(Trait.TERMINATOR):
                 continue
+            flows = op.flows() if isinstance(op, ControlFlow) else ()
+            stacked = {flow.result for flow in flows if flow.sliced}
             for value in op.results:
                 if is_tensor(value):
-                    self.intervals[value] = self._of_result(op, value)
-            if is_control(op):
+                    self.intervals[value] = self._of_result(op, value, value.index in stacked)
+            if isinstance(op, ControlFlow):
                 for inner in op.regions:
                     self._visit(inner.block)
 
-    def _of_result(self, op: Operation, value: Value) -> Interval:
+    def _of_result(self, op: Operation, value: Value, stacked: bool) -> Interval:
         numbers = self.numbering
-        stacked = isinstance(op, control.Map) or (
-            isinstance(op, control.For) and value.index >= op.carried
-        )
         last = self._last_use(value, op.parent)
         if stacked:
             # Its slices are written while the loop runs.
             return numbers.begin[op], max(numbers.end[op] + 1, last)
-        start = numbers.end[op] if is_control(op) else numbers.begin[op]
+        start = numbers.end[op] if isinstance(op, ControlFlow) else numbers.begin[op]
         return start, max(start + 1, last)
 
     def _of_argument(self, block: Block, value: Value) -> Interval:
@@ -94,8 +89,8 @@ class Liveness:
         start = self.numbering.block_begin[block]
         last = max(start + 1, self._last_use(value, block))
         owner = block.parent_op
-        if isinstance(owner, control.While) and block is owner.condition:
-            # The body takes the same buffer.
+        if isinstance(owner, ControlFlow) and block is not owner.yielding[0]:
+            # The region that follows takes the same buffer.
             last = max(last, self.numbering.block_end[block] + 1)
         return start, last
 
@@ -129,5 +124,5 @@ def uses_of(value: Value) -> Iterable[tuple[Operation, int]]:
         owner = op.parent_op
         at: Operation = owner if isinstance(owner, kernel.Structured) else op
         yield at, index
-        if isinstance(at, control.For) and index > at.carried and at.body.first is not None:
-            yield at.body.first, index
+        if isinstance(at, ControlFlow) and at.slices(index):
+            yield from ((block.first, index) for block in at.taking if block.first is not None)

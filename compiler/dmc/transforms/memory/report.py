@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dmc.dialects import control, func, kernel
+from dmc.dialects import func, kernel
+from dmc.dialects.flow import flow_of
 from dmc.ir import Block, Location, ShapedType, Type, Value
 from dmc.transforms.memory.layout import aligned
 from dmc.transforms.memory.liveness import Liveness
@@ -79,14 +80,10 @@ def _bytes(function: func.Func, name: str) -> int:
 def _place(value: Value) -> Place | None:
     """Where a value lies, also one that stands for another."""
     match value.owner:
-        case Block() as block:
-            match block.parent_op:
-                case control.For() as loop if 0 < value.index <= loop.carried:
-                    return place_of(loop.finals[value.index - 1])
-                case control.While() as loop:
-                    return place_of(loop.results[value.index])
-                case _:
-                    return None
+        case Block():
+            flow = flow_of(value)
+            leaving = flow.leaving if flow is not None else None
+            return None if leaving is None else place_of(leaving)
         case kernel.View() as view:
             return _place(view.source)
         case _:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from dmc.dialects import arith, control, func, kernel
+from dmc.dialects.flow import ControlFlow, Flow, flow_of
 from dmc.ir import Block, Operation, ShapedType, Trait, Value
 from dmc.transforms.generics import is_tensor
 from dmc.transforms.memory.copies import viewed
@@ -61,24 +62,9 @@ class Sharing:
             match op:
                 case kernel.View() if op.source in self.buffers:  # else a slice that a loop takes
                     self._join(op.source, op.output)
-                case control.For():
-                    args, finals = op.carried_args, op.finals
-                    for group in zip(op.inits, args, op.next_values, finals, strict=True):
-                        self._join(*group)
-                    for index, value in enumerate(op.stacked_values, op.carried):
-                        self._bind(value, Kind.STACK, index, op)
-                case control.While():
-                    nexts = op.body.terminator.operands
-                    groups = (op.inits, op.condition.args, op.body.args, nexts, op.results)
-                    for group in zip(*groups, strict=True):
-                        self._join(*group)
-                case control.If():
-                    ends = (op.on_true.terminator.operands, op.on_false.terminator.operands)
-                    for group in zip(*ends, op.results, strict=True):
-                        self._join(*group)
-                case control.Map():
-                    for index, value in enumerate(op.body.terminator.operands):
-                        self._bind(value, Kind.STACK, index, op)
+                case ControlFlow():
+                    for flow in op.flows():
+                        self._follow(flow)
                 case _:
                     pass
         for index, value in enumerate(self.function.body.terminator.operands):
@@ -86,6 +72,14 @@ class Sharing:
         donated = self.function.attributes.get("donated", ())
         for index in donated if isinstance(donated, tuple) else ():
             self._bind(self.function.body.args[index], Kind.ARGUMENT, index, None)
+
+    def _follow(self, flow: Flow) -> None:
+        """What is one value at different times is one buffer; what is stacked is a slice of it."""
+        if not flow.sliced:
+            self._join(*flow.values)
+        elif flow.result is not None:
+            for value in flow.yielded:
+                self._bind(value, Kind.STACK, flow.result, flow.op)
 
     def _bind(self, value: Value, kind: Kind, index: int, loop: Operation | None) -> None:
         if is_tensor(value):
@@ -263,13 +257,8 @@ def _tensors(function: func.Func) -> Iterator[Value]:
     for op in function.walk():
         if op is function or isinstance(op.parent_op, kernel.Structured):
             continue
-        match op:
-            case control.For():
-                inner = op.carried_args
-            case control.While():
-                inner = [*op.condition.args, *op.body.args]
-            case _:
-                inner = []
+        flows = op.flows() if isinstance(op, ControlFlow) else ()
+        inner = [arg for flow in flows if not flow.sliced for arg in flow.arguments]
         yield from (value for value in (*inner, *op.results) if is_tensor(value))
 
 
@@ -280,9 +269,8 @@ def _is_fixed(function: func.Func, value: Value) -> bool:
     if isinstance(origin.owner, Block):
         if origin.owner is function.body:
             return not isinstance(donated, tuple) or origin.index not in donated
-        return isinstance(origin.owner.parent_op, control.For) and (
-            origin.index > origin.owner.parent_op.carried
-        )
+        flow = flow_of(origin)
+        return flow is not None and flow.sliced
     return isinstance(origin.owner, arith.Constant) and origin.owner.has(Trait.CONSTANT)
 
 
