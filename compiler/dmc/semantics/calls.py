@@ -123,10 +123,10 @@ def _conversion(context: Context, name: ast.Name, node: ast.Call) -> typed.Node:
         case TensorType(_, shape):
             return typed.Convert(TensorType(dtype, shape), node.span, dtype, operand)
         case Hole():
-            hole = context.hole()
-            hole.element.target = dtype
-            type_.target = hole
-            return operand
+            converted = context.hole()
+            converted.element.target = dtype
+            context.conversions.append((type_, converted, node.span))
+            return typed.Convert(converted, node.span, dtype, operand)
         case _:
             raise context.fail(
                 "type.operand", f"`{name.text}` does not convert {type_}", operand.span

@@ -11,6 +11,7 @@ from dmc.diagnostics.report import Diagnostics
 from dmc.ir.location import Span
 from dmc.ir.types import DType
 from dmc.semantics import typed
+from dmc.semantics.inference import unify
 from dmc.semantics.library import module_with
 from dmc.semantics.primitive import Constant, Fill, Primitive
 from dmc.semantics.program import (
@@ -33,6 +34,7 @@ from dmc.semantics.types import (
     RecordDeclaration,
     TensorType,
     Type,
+    pruned,
 )
 from dmc.semantics.zero import DerivativeRequest
 from dmc.syntax import ast, foreign
@@ -134,6 +136,9 @@ class Context:
     )
     numbers: list[Number] = field(default_factory=list[Number])
     holes: list[Hole] = field(default_factory=list[Hole])
+    conversions: list[tuple[Hole, Hole, Span]] = field(
+        default_factory=list[tuple[Hole, Hole, Span]]
+    )
     bounds: list[BoundsCheck] = field(default_factory=list[BoundsCheck])
     indexes: dict[str, IndexInfo] = field(default_factory=dict[str, IndexInfo])
     conditions: int = 0
@@ -283,7 +288,14 @@ class Context:
         return new
 
     def settle(self) -> None:
-        """Give what no context fixed its default type."""
+        """Give what no context fixed its default type.
+
+        A conversion changes elements and not shapes: its two sides have one shape.
+        """
+        for operand, converted, _ in reversed(self.conversions):
+            _share_shape(converted, operand)
+        for operand, converted, _ in self.conversions:
+            _share_shape(operand, converted)
         for hole in self.holes:
             if hole.target is None:
                 hole.target = TensorType(hole.element)
@@ -291,6 +303,24 @@ class Context:
             if number.target is None:
                 is_float = number.kind is NumberKind.FLOAT
                 number.target = DType.F64 if is_float else DType.I64
+        for operand, converted, span in self.conversions:
+            if not unify(self.facts, _elements_aside(operand), _elements_aside(converted)):
+                title = f"{pruned(operand)} is not converted to {pruned(converted)}"
+                self.diagnostics.report("shape.mismatch", title, span)
+        self.conversions.clear()
+
+
+def _share_shape(known: Hole, other: Hole) -> None:
+    """Give an open type the shape of another."""
+    type_, open_ = pruned(known), pruned(other)
+    if isinstance(open_, Hole) and isinstance(type_, TensorType):
+        open_.target = TensorType(open_.element, type_.shape)
+
+
+def _elements_aside(type_: Type) -> Type:
+    """A type that is equal for equal shapes."""
+    type_ = pruned(type_)
+    return TensorType(DType.F64, type_.shape) if isinstance(type_, TensorType) else type_
 
 
 def describe(entity: Entity) -> str:

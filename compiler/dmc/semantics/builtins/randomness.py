@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from dmc.diagnostics.errors import CompilerBug
 from dmc.dialects import arith, random, tensor
 from dmc.ir import Builder, Value
 from dmc.ir.types import DType
@@ -12,17 +13,23 @@ from dmc.semantics import typed
 from dmc.semantics.builtins.called import Called
 from dmc.semantics.context import Context
 from dmc.semantics.lower.body import Body, register
-from dmc.semantics.lower.values import Array, Lowered, Tuple
+from dmc.semantics.lower.initial import field_number
+from dmc.semantics.lower.values import Array, Lowered, Record, Tuple
 from dmc.semantics.operators import needs_float
 from dmc.semantics.primitive import Primitive
 from dmc.semantics.resolver import shape_items, try_size
+from dmc.semantics.sizes import Size
 from dmc.semantics.types import (
     KeyType,
     Number,
     NumberKind,
+    RecordType,
+    StackType,
     TensorType,
     TupleType,
     Type,
+    children,
+    element_text,
     pruned,
     resolved,
 )
@@ -148,12 +155,32 @@ class _Distribution(Called):
 
 
 def _lower_draw(body: Body, node: typed.Draw) -> Lowered:
-    type_ = body.type(node)
-    assert isinstance(type_, TensorType)
-    assert isinstance(node.distribution, _Distribution)
-    key, parameters = body.array(node.key), [body.array(p) for p in node.parameters]
-    dtype = body.dtype(type_.element)
-    return Array(node.distribution.draw(body.builder, key, parameters, body.sizes(node), dtype))
+    return _drawn(body, node, body.type(node), body.array(node.key))
+
+
+def _drawn(body: Body, node: typed.Draw, type_: Type, key: Value) -> Lowered:
+    """A value of any type: each part of a record is drawn from a key folded with its name."""
+    match pruned(type_):
+        case TensorType(element, shape):
+            dtype = body.dtype(element)
+            assert isinstance(node.distribution, _Distribution)
+            if node.distribution.gives is None and not dtype.is_float:
+                held = f"{body.type(node)} holds {element_text(element)}"
+                title = f"`{node.distribution}` draws floats, and {held}"
+                raise body.fail("type.operand", title, node.span)
+            parameters = [body.array(parameter) for parameter in node.parameters]
+            sizes = [body.size(axis, node.span) for axis in shape if isinstance(axis, Size)]
+            return Array(node.distribution.draw(body.builder, key, parameters, sizes, dtype))
+        case TupleType() | RecordType() | StackType() as whole:
+            parts: dict[str, Lowered] = {}
+            for name, part, _ in children(whole):
+                number = arith.index(body.builder, field_number(name))
+                parts[name] = _drawn(body, node, part, random.fold(body.builder, key, number))
+            if isinstance(whole, TupleType):
+                return Tuple(tuple(parts.values()))
+            return Record(whole, parts)
+        case other:
+            raise CompilerBug(f"{other} cannot be drawn")
 
 
 register(typed.Draw, _lower_draw)
