@@ -25,7 +25,7 @@ from tests.property.net.statements import (
 from tests.property.net.syntax import Data, Elem, Expr, Literal, Node, Type
 
 Holds = Callable[[Case], bool]
-T = TypeVar("T", bound=Node)
+T = TypeVar("T")
 
 
 def shrink(case: Case, holds: Holds, seconds: float = 120.0) -> Case:
@@ -78,63 +78,67 @@ def with_program(case: Case, program: Program) -> Case:
 
 
 def programs(program: Program) -> Iterator[Program]:
-    for place, function in enumerate(program.functions):
-        for smaller in functions(function):
-            made = [*program.functions[:place], smaller, *program.functions[place + 1 :]]
-            yield dataclasses.replace(program, functions=tuple(made))
+    """Without a function, a statement, a parameter; then with a simpler expression."""
     for place in range(len(program.functions) - 1):
         left = program.functions[:place] + program.functions[place + 1 :]
         yield dataclasses.replace(program, functions=left)
+    for change in (cuts, interfaces, simplifications):
+        for place, function in enumerate(program.functions):
+            for smaller in change(function):
+                made = [*program.functions[:place], smaller, *program.functions[place + 1 :]]
+                yield dataclasses.replace(program, functions=tuple(made))
     for record in program.records:
         left_records = tuple(r for r in program.records if r is not record)
         yield dataclasses.replace(program, records=left_records)
 
 
-def functions(function: Function) -> Iterator[Function]:
-    yield from (dataclasses.replace(function, body=b) for b in trees(function.body))
+def cuts(function: Function) -> Iterator[Function]:
+    return trees(function, shorter)
+
+
+def simplifications(function: Function) -> Iterator[Function]:
+    return trees(function, replacements)
+
+
+def interfaces(function: Function) -> Iterator[Function]:
     for parameter in function.parameters:
         left = tuple(p for p in function.parameters if p is not parameter)
         yield dataclasses.replace(function, parameters=left)
     for place, (name, least) in enumerate(function.sizes):
-        yield dataclasses.replace(
-            function, sizes=function.sizes[:place] + function.sizes[place + 1 :]
-        )
+        before, after = function.sizes[:place], function.sizes[place + 1 :]
+        yield dataclasses.replace(function, sizes=before + after)
         if least:
-            lower = ((name, 0),)
-            sizes = function.sizes[:place] + lower + function.sizes[place + 1 :]
-            yield dataclasses.replace(function, sizes=sizes)
+            yield dataclasses.replace(function, sizes=(*before, (name, 0), *after))
 
 
-def trees(node: T) -> Iterator[T]:
-    """The tree with one part of it made simpler; parts near the root first."""
-    for whole in replacements(node):
-        yield cast("T", whole)
-    assert dataclasses.is_dataclass(node)
-    for entry in dataclasses.fields(node):
-        value = getattr(node, entry.name)
-        if isinstance(value, Node):
-            choices: Iterator[object] = trees(value)
-        elif isinstance(value, tuple):
-            choices = sequences(value)
-        else:
-            continue
-        for choice in choices:
-            yield dataclasses.replace(node, **{entry.name: choice})
+Change = Callable[[Any], Iterator[Any]]
+"""Gives what can stand in the place of a node, or of a tuple of nodes."""
 
 
-def sequences(items: tuple[Any, ...]) -> Iterator[tuple[Any, ...]]:
-    """Statements without one of them, or with a loop replaced by its body; simpler parts."""
-    for place, item in enumerate(items):
-        before, after = items[:place], items[place + 1 :]
-        if isinstance(item, Statement):
+def trees(part: T, change: Change) -> Iterator[T]:
+    """The tree with one part of it changed; parts near the root first."""
+    yield from change(part)
+    if isinstance(part, tuple):
+        for place, item in enumerate(part):
+            for smaller in trees(item, change):
+                yield cast("T", (*part[:place], smaller, *part[place + 1 :]))
+    elif isinstance(part, Node):
+        assert dataclasses.is_dataclass(part)
+        for entry in dataclasses.fields(part):
+            for choice in trees(getattr(part, entry.name), change):
+                yield dataclasses.replace(part, **{entry.name: choice})
+
+
+def shorter(items: object) -> Iterator[tuple[object, ...]]:
+    """Statements without one of them, or with a loop replaced by its body."""
+    if isinstance(items, tuple) and items and isinstance(items[0], Statement):
+        for place, item in enumerate(items):
+            before, after = items[:place], items[place + 1 :]
             yield before + after
             yield before + getattr(item, "body", ()) + after
-        if isinstance(item, Node):
-            for smaller in trees(item):
-                yield (*before, smaller, *after)
 
 
-def replacements(node: Node) -> Iterator[Expr]:
+def replacements(node: object) -> Iterator[Expr]:
     """What can stand in the place of an expression, and is smaller."""
     if isinstance(node, Tuple):
         yield from (Tuple((item,)) for item in node.items if len(node.items) > 1)
