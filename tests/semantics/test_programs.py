@@ -254,3 +254,27 @@ fn slope[N](x: f64[N]) -> f64[N] = grad(f)(x)
         x = np.arange(1.0, n + 1)
         assert run(source, "f", x=x) == [4 * x.sum()]
         assert run(source, "slope", x=x)[0].tolist() == [4.0] * n
+
+
+def test_ranges_of_a_reduction_may_depend_on_earlier_ones() -> None:
+    source = """
+fn total[N](x: f64[N]) -> f64 = sum[i in 0..N, j in 0..i](x[j])
+fn pairs[N](x: f64[N]) -> f64 = sum[i in 0..N, j in 0..i, k in j..i + 1](x[j] * x[k])
+fn average[N](x: f64[N]) -> f64 = mean[i in 0..N, j in 0..i + 1](x[j])
+fn soft[N](x: f64[N]) -> f64 = logsumexp[i in 0..N, j in 0..i + 1](x[j])
+fn counted[N](x: f64[N], n: i64) -> f64 = sum[j in 0..n, i in 0..N](x[i] * f64(j))
+fn slope[N](x: f64[N]) -> f64[N] = grad(total)(x)
+"""
+    x = RNG.normal(size=5)
+    n = range(5)
+    below = [x[j] for i in n for j in range(i + 1)]
+    wanted = {
+        "total": sum(x[j] for i in n for j in range(i)),
+        "pairs": sum(x[j] * x[k] for i in n for j in range(i) for k in range(j, i + 1)),
+        "average": np.mean(below),
+        "soft": np.log(np.sum(np.exp(below))),
+        "slope": [4, 3, 2, 1, 0],
+    }
+    for name, value in wanted.items():
+        np.testing.assert_allclose(run(source, name, x=x)[0], value, rtol=1e-12, err_msg=name)
+    assert run(source, "counted", x=x, n=3)[0] == 3 * np.sum(x)

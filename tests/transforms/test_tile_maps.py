@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+import dmc
 from dmc.dialects import arith, control, math, tensor
 from dmc.ir import Block, Builder, DType, TensorType, Value
 from dmc.ir import tensor as tensor_type
@@ -36,6 +37,16 @@ def test_divergent_loops_run_in_lanes(points: int) -> None:
     (loop,) = (op for op in module.walk() if isinstance(op, control.While))
     lanes = min(points, 4)
     assert loop.results[0].type == (t(lanes) if lanes > 1 else t())
+
+
+def test_a_map_inside_another_goes_with_it() -> None:
+    """A reduction over a range that depends on the point around it is a map in a map."""
+    source = """
+fn pairs[N](x: f64[N]) -> f64 = sum[i in 0..N, j in 0..i, k in j..i + 1](x[j] * x[k])
+"""
+    x = np.random.default_rng(0).normal(size=9)
+    wanted = sum(x[j] * x[j : i + 1].sum() for i in range(9) for j in range(i))
+    np.testing.assert_allclose(dmc.loads(source).pairs(x), wanted, rtol=1e-12)
 
 
 def test_several_axes_vectors_and_run_time_counts() -> None:

@@ -24,7 +24,7 @@ from dmc.transforms.batch import Batcher, Unbatchable, erase_between
 
 @dataclass(frozen=True)
 class TileMaps(Pass):
-    """Rewrite each `control.map` that holds no other as a map over tiles of `lanes` points.
+    """Rewrite each `control.map` as a map over tiles of `lanes` points, outer ones first.
 
     The body is batched over the points of a tile: its values become vectors with one lane for each
     point, loops run until the last lane is done, and lanes that are done keep their values. The
@@ -37,7 +37,8 @@ class TileMaps(Pass):
 
     def run(self, module: Module) -> None:
         for op in list(module.walk()):
-            if isinstance(op, control.Map):
+            is_gone = op.parent is None  # with a map around it, whose tiles do its work
+            if isinstance(op, control.Map) and not is_gone:
                 _tile(op, self.lanes)
 
 

@@ -26,12 +26,16 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=None, help="how many seeds at most")
     parser.add_argument("--shrink", type=float, default=60.0, help="seconds for each fault")
     parser.add_argument("--kinds", type=int, default=3, help="how many of a kind are shown")
+    parser.add_argument("--order", type=int, default=0, help="only derivatives of this order on")
     options = parser.parse_args()
     counts: collections.Counter[str] = collections.Counter()
     end = time.monotonic() + options.seconds
     seed = options.seed
     while time.monotonic() < end and (options.count is None or seed < options.seed + options.count):
         case = draw_case(seed)
+        if options.order > (len(case.modes) if case.is_loss else 0):
+            seed += 1
+            continue
         finding = Checker(case).run()
         name = f"{finding.verdict}: {finding.kind}"
         counts[name] += 1
@@ -44,7 +48,7 @@ def main() -> int:
             smallest = shrink(case, holds, options.shrink)
             print(show(smallest, Checker(smallest).run()), flush=True)
         seed += 1
-    print(f"\n{seed - options.seed} programs, seeds {options.seed} to {seed - 1}")
+    print(f"\n{counts.total()} programs, seeds {options.seed} to {seed - 1}")
     for name, count in counts.most_common():
         print(f"{count:5} {name}")
     return any(name.startswith(Verdict.FAULT) for name in counts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math as pymath
 from collections.abc import Sequence
 
@@ -111,30 +112,29 @@ def _bind_index(body: Body, symbol: typed.Symbol, argument: Value, start: int, s
 
 
 def _reduce_indexes(body: Body, node: typed.ReduceIndexes) -> Lowered:
-    fixed: list[typed.IndexRange] = []
-    for position, entry in enumerate(node.indexes):
-        bounds = body.lower(entry.start), body.lower(entry.stop)
-        if all(isinstance(bound, Static) for bound in bounds):
-            fixed.append(entry)
-            continue
-        return _dynamic(body, node, position)
-    values, sizes = build_map(body, fixed, node.body, node.span)
+    """Ranges known at compile time at once; one that is not, and what follows, inside them."""
+    fixed = tuple(itertools.takewhile(lambda entry: entry.count is not None, node.indexes))
+    rest = node.indexes[len(fixed) :]
+    if rest and node.reduction.is_average:
+        return _mean(body, node)
+    if not fixed:
+        return _dynamic(body, node)
+    element = _without(node, rest) if rest else node.body
+    values, sizes = build_map(body, fixed, element, node.span)
     axes = tuple(range(len(sizes)))
     done = [reduce_axes(body, node.reduction, value, axes, node.span) for value in values]
     return rebuild(body.type(node), iter(done))
 
 
-def _dynamic(body: Body, node: typed.ReduceIndexes, position: int) -> Lowered:
-    """A range known at run time: masked when it has a static bound, else a loop."""
-    entry = node.indexes[position]
-    if node.reduction.is_average:
-        return _mean(body, node)
-    before, after = node.indexes[:position], node.indexes[position + 1 :]
-    inner_body: typed.Node = node.body
-    if before or after:
-        # Ranges that follow may depend on this one: nest them inside.
-        rest = (*before, *after)
-        inner_body = typed.ReduceIndexes(node.type, node.span, node.reduction, rest, node.body)
+def _without(node: typed.ReduceIndexes, rest: Sequence[typed.IndexRange]) -> typed.Node:
+    """The reduction over the indexes that are left."""
+    return typed.ReduceIndexes(node.type, node.span, node.reduction, tuple(rest), node.body)
+
+
+def _dynamic(body: Body, node: typed.ReduceIndexes) -> Lowered:
+    """A first range known at run time: masked when it has a static bound, else a loop."""
+    entry, *rest = node.indexes
+    inner_body = _without(node, rest) if rest else node.body
     start = body.lower(entry.start)
     bound = upper_bound(body, entry.stop)
     if isinstance(start, Static) and bound is not None:
