@@ -16,6 +16,24 @@ fn decay(x: f64, rate: f64, steps: i64) -> f64 {
 
 fn through(x: f64, steps: i64) -> f64 = grad(decay)(x, 0.5, steps)
 
+fn waves(x: f64, n: i64) -> f64 {
+    var y = x
+    for i in 0..n { y = sin(y) * y + 0.1 * f64(i) }
+    y
+}
+
+fn saved(x: f64, n: i64) -> f64 {
+    var y = x
+    checkpoint for i in 0..n { y = sin(y) * y + 0.1 * f64(i) }
+    y
+}
+
+fn every_third(x: f64, n: i64) -> f64 {
+    var y = x
+    checkpoint[3] for i in 0..n { y = sin(y) * y + 0.1 * f64(i) }
+    y
+}
+
 fn countdown(x: f64) -> f64 {
     var y = x
     for _ in 0..i64(x) { y = y * 0.5 }
@@ -39,6 +57,26 @@ def test_each_count_gets_its_gradient(program: dmc.Module, steps: int) -> None:
     np.testing.assert_allclose(dx, 0.5**n, rtol=1e-15)
     np.testing.assert_allclose(drate, 2.0 * n * 0.5 ** (n - 1), rtol=1e-15)
     assert program.through(2.0, steps) == 0.5**n
+
+
+@pytest.mark.parametrize("steps", [0, 1, 2, 4, 7, 30, -1])
+@pytest.mark.parametrize("name", ["saved", "every_third"])
+def test_a_checkpointed_loop_gives_what_a_plain_one_does(
+    program: dmc.Module, name: str, steps: int
+) -> None:
+    plain, saved = program.waves, getattr(program, name)
+    assert saved(0.7, steps) == plain(0.7, steps)
+    wanted = (
+        *dmc.value_and_grad(plain)(0.7, steps),
+        dmc.jvp(plain, along=1.0)(0.7, steps)[1],
+        dmc.hvp(plain, along=1.0)(0.7, steps),
+    )
+    found = (
+        *dmc.value_and_grad(saved)(0.7, steps),
+        dmc.jvp(saved, along=1.0)(0.7, steps)[1],
+        dmc.hvp(saved, along=1.0)(0.7, steps),
+    )
+    np.testing.assert_allclose(found, wanted, rtol=1e-12)
 
 
 def test_a_count_that_is_computed_is_refused(program: dmc.Module) -> None:

@@ -33,12 +33,11 @@ class SplitCheckpoints(Pass):
 
 
 def _split(op: control.For) -> None:
-    count = op.trip_count
-    step = min(_segment(count) if op.checkpoint < 0 else op.checkpoint, count)
-    if count < 0 or op.reverse or step < 2:
-        # A run-time count is refused by reverse mode anyway; a short loop needs no segments.
+    step = _step(op)
+    if step < 2:
         op.attributes["checkpoint"] = EVERY_STEP
         return
+    count = op.trip_count
     builder = Builder.ahead_of(op)
     segments, rest = divmod(count, step)
     whole = segments * step
@@ -54,6 +53,16 @@ def _split(op: control.For) -> None:
         for head, tail in zip(first[op.carried :], last.stacks, strict=True)
     ]
     replace_op(op, [*last.finals, *stacks])
+
+
+def _step(op: control.For) -> int:
+    """The length of a segment; 0 for a loop that is not cut.
+
+    Reverse mode asks for a count that is known at run time only, and the loop comes here again.
+    """
+    if op.trip_count < 0 or op.reverse:
+        return 0
+    return min(_segment(op.trip_count) if op.checkpoint < 0 else op.checkpoint, op.trip_count)
 
 
 def _segment(count: int) -> int:
