@@ -10,6 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
+
 from dmc.ir import Value
 from dmc.transforms.memory.liveness import Interval
 from dmc.transforms.memory.sharing import Buffer
@@ -38,24 +41,51 @@ def aligned(size: int) -> int:
 def lay_out(buffers: Sequence[Buffer], live: Mapping[Value, Interval]) -> list[Placed]:
     """Non-overlapping offsets for buffers that are live together."""
     placed: list[Placed] = []
-    order = sorted(buffers, key=lambda b: -b.bytes)
-    for buffer in order:
+    taken = _Taken()
+    for buffer in sorted(buffers, key=lambda b: -b.bytes):
         intervals = merge(live[value] for value in buffer.members)
-        blocking = [other for other in placed if _meet(other.intervals, intervals)]
-        placed.append(Placed(buffer, _best_gap(blocking, aligned(buffer.bytes)), intervals))
+        offset = taken.place(aligned(buffer.bytes), intervals)
+        placed.append(Placed(buffer, offset, intervals))
     return placed
 
 
-def _best_gap(blocking: Sequence[Placed], size: int) -> int:
-    """The offset of the tightest gap of `size` bytes, else the end of all that blocks."""
-    best: tuple[int, int] | None = None
-    end = 0
-    for other in sorted(blocking, key=lambda p: p.offset):
-        gap = other.offset - end
-        if gap >= size and (best is None or gap < best[0]):
-            best = gap, end
-        end = max(end, other.end)
-    return end if best is None else best[1]
+class _Taken:
+    """What is placed: a row for each interval at which a range of the arena is in use.
+
+    The rows are in order of their offsets. Columns are arrays, since each buffer that is placed
+    looks at all rows.
+    """
+
+    def __init__(self) -> None:
+        self._rows = np.zeros((4, 64), np.int64)
+        self._count = 0
+
+    def place(self, size: int, intervals: Sequence[Interval]) -> int:
+        """Take the tightest gap of `size` bytes, else the end of all that is live then."""
+        offset = self._best_gap(size, intervals)
+        while self._count + len(intervals) > self._rows.shape[1]:
+            self._rows = np.concatenate([self._rows, np.zeros_like(self._rows)], axis=1)
+        at = int(np.searchsorted(self._rows[0, : self._count], offset))
+        end = self._count + len(intervals)
+        self._rows[:, at + len(intervals) : end] = self._rows[:, at : self._count].copy()
+        for i, (first, last) in enumerate(intervals, at):
+            self._rows[:, i] = offset, offset + size, first, last
+        self._count = end
+        return offset
+
+    def _best_gap(self, size: int, intervals: Sequence[Interval]) -> int:
+        starts, ends, firsts, lasts = self._rows[:, : self._count]
+        blocks = np.zeros(self._count, np.bool_)
+        for first, last in intervals:
+            blocks |= (firsts <= last) & (lasts >= first)
+        if not blocks.any():
+            return 0
+        highest: npt.NDArray[np.int64] = np.maximum.accumulate(ends[blocks])
+        before = np.roll(highest, 1)
+        before[0] = 0
+        gaps = starts[blocks] - before
+        fits = np.flatnonzero(gaps >= size)
+        return int(before[fits[np.argmin(gaps[fits])]] if fits.size else highest[-1])
 
 
 def merge(intervals: Iterable[Interval]) -> tuple[Interval, ...]:
@@ -67,10 +97,6 @@ def merge(intervals: Iterable[Interval]) -> tuple[Interval, ...]:
         else:
             merged.append((first, last))
     return tuple(merged)
-
-
-def _meet(a: Sequence[Interval], b: Sequence[Interval]) -> bool:
-    return any(x[0] <= y[1] and y[0] <= x[1] for x in a for y in b)
 
 
 def peak(placed: Sequence[Placed]) -> int:

@@ -31,10 +31,11 @@ class Buffer:
     index: int = 0
     loop: Operation | None = None
     fixed: bool = False
+    bytes: int = 0
+    """The size of the largest member."""
 
-    @property
-    def bytes(self) -> int:
-        return max(_bytes(value) for value in self.members)
+    def __post_init__(self) -> None:
+        self.bytes = max((_bytes(value) for value in self.members), default=0)
 
 
 class Sharing:
@@ -96,6 +97,7 @@ class Sharing:
             into.kind, into.index, into.loop = other.kind, other.index, other.loop
         into.fixed |= other.fixed
         into.members += other.members
+        into.bytes = max(into.bytes, other.bytes)
         for value in other.members:
             self.buffers[value] = into
 

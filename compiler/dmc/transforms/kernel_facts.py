@@ -1,0 +1,103 @@
+"""What fusion asks again and again about kernels."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+from dmc.dialects import arith, kernel
+from dmc.dialects.elementwise import Elementwise
+from dmc.ir import Operation, ShapedType, Trait, Value
+
+EXPENSIVE = 4
+"""Elementwise operations worth this many multiplications are not computed twice."""
+MOST_REPEATS = 2
+"""Work may be done this many times as often when it need not be stored between: halos."""
+MOST_EXPANSION = 8
+"""Results that are this many times as large as all they are made from are not stored."""
+MOST_OPERATIONS = 256
+MOST_OPERANDS = 24
+
+
+class KernelFacts:
+    """Facts about one kernel, which hold as long as it is not replaced by another."""
+
+    def __init__(self, op: kernel.Generic) -> None:
+        self.op = op
+        self.points = op.points
+        self.operations = sum(1 for inner in op.regions for _ in inner.block)
+        self.operands = len(op.operands) + len(op.results)
+        """Operands and results together."""
+        self.loaded = [load.source for load in op.loads()]
+        self._work = [inner for inner in op.body if inner.has(Trait.ELEMENTWISE)]
+
+    @cached_property
+    def is_product(self) -> bool:
+        """Whether it is a contraction with reuse of both operands: a product of matrices.
+
+        Other contractions are no more than reductions.
+        """
+        roles = self.op.contraction()
+        return roles is not None and bool(roles.m) and bool(roles.n)
+
+    @cached_property
+    def is_movement(self) -> bool:
+        """Whether it computes nothing but subscripts, or little from subscripts alone."""
+        if self.op.reduction or self.loaded:
+            return False
+        work = [op for op in self._work if not _is_guard(op)]
+        return not work or (not self.op.operands and len(work) <= 8 and not self._is_expensive)
+
+    @cached_property
+    def is_guarded(self) -> bool:
+        """Whether its subscripts decide what it computes."""
+        return any(isinstance(op, kernel.Inside) for op in self.op.body)
+
+    @cached_property
+    def is_oversized(self) -> bool:
+        """Whether it makes much from little: all points of a builder, which no one has named."""
+        if self.op.reduction or self.loaded:
+            return False
+        largest = max(map(_bytes, self.op.operands), default=0)
+        return MOST_EXPANSION * largest <= sum(map(_bytes, self.op.results))
+
+    @cached_property
+    def is_cheap(self) -> bool:
+        """Whether computing it again is better than reading what it stored."""
+        if self.op.reduction or self.loaded or len(self._work) > 4 or self._is_expensive:
+            return False
+        read = sum(map(_bytes, self.op.operands))
+        return read <= sum(map(_bytes, self.op.results))
+
+    @cached_property
+    def _is_expensive(self) -> bool:
+        return any(isinstance(op, Elementwise) and op.flops >= EXPENSIVE for op in self.op.body)
+
+    def loads_from(self, producer: Operation) -> bool:
+        """Whether its code reads a result of `producer` at subscripts that it computes."""
+        return any(value.owner is producer for value in self.loaded)
+
+    def fits_together(self, other: KernelFacts) -> bool:
+        """Whether one kernel may do the work of both."""
+        return self.has_room(other.operations, other.operands)
+
+    def has_room(self, operations: int, operands: int) -> bool:
+        """Whether the kernel may take over so much."""
+        fits = self.operations + operations <= MOST_OPERATIONS
+        return fits and self.operands + operands <= MOST_OPERANDS
+
+
+class Facts(dict[kernel.Generic, KernelFacts]):
+    """The facts about every kernel, found when they are first asked for."""
+
+    def __missing__(self, op: kernel.Generic) -> KernelFacts:
+        found = self[op] = KernelFacts(op)
+        return found
+
+
+def _is_guard(op: Operation) -> bool:
+    """Whether `op` only chooses by subscripts, as a read does that gives zero outside."""
+    return isinstance(op, arith.Select) and isinstance(op.predicate.defining_op, kernel.Inside)
+
+
+def _bytes(value: Value) -> int:
+    return value.type.bytes if isinstance(value.type, ShapedType) else 0
