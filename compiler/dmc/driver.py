@@ -18,6 +18,7 @@ from dmc.diagnostics.diagnostic import Diagnostic, Label
 from dmc.diagnostics.errors import CompilerBug, error
 from dmc.dialects import arith, autodiff, func
 from dmc.ir import Builder, Module, PassFailure, RuleMissing, TensorType, VerifyError
+from dmc.ir.collection import seldom_collecting
 from dmc.ir.parser import IRSyntaxError, parse
 from dmc.ir.passes import Pass, PassManager, parse_pipeline
 from dmc.ir.printer import print_module
@@ -124,11 +125,15 @@ class Compilation:
     @cached_property
     def loops(self) -> LoopProgram:
         """Explicit loops over buffers in one arena."""
-        return lower_to_loops(self.kernels, self.entry, self.engine.target.machine)
+        kernels = self.kernels
+        with seldom_collecting():
+            return lower_to_loops(kernels, self.entry, self.engine.target.machine)
 
     @cached_property
     def llvm(self) -> LLVMProgram:
-        return to_llvm(self.loops, self.engine)
+        loops = self.loops
+        with seldom_collecting():
+            return to_llvm(loops, self.engine)
 
     @cached_property
     def executable(self) -> Executable:
@@ -182,6 +187,7 @@ class Compilation:
         entry.attributes["visibility"] = "private"
         return self._run(module, pipeline.clean())
 
+    @seldom_collecting()
     def _run(self, module: Module, passes: Sequence[Pass]) -> Module:
         copy = module.copy()
         manager = PassManager(
