@@ -179,6 +179,25 @@ def test_equal_kernels_share_a_function() -> None:
     assert sum(op.name == "loop.call" for op in loops.walk()) == 4
 
 
+def test_numbers_that_are_computed_once_call_elementary_functions() -> None:
+    """LLVM takes more than its share of time for one block of very many instructions."""
+
+    def chain(length: int) -> str:
+        def write(b: Builder, args: list[Value]) -> list[Value]:
+            x = args[0]
+            for _ in range(length):
+                x = math.tanh(b, x)
+            return [x]
+
+        machine = host().machine
+        loops = lower_to_loops(program([tensor(F32)], write), "main", machine)
+        return str(lower_module(loops.module, machine).module)
+
+    short, long = chain(10), chain(50)
+    assert len(re.findall(r"^define", short, re.MULTILINE)) == 2
+    assert len(long.splitlines()) - len(short.splitlines()) == 40
+
+
 def test_half_precision_is_refused() -> None:
     def write(b: Builder, args: list[Value]) -> Sequence[Value]:
         return make_generic(

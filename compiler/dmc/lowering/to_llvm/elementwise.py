@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from llvmlite import ir
 
-from dmc.dialects import arith, math
+from dmc.dialects import arith, loop, math
 from dmc.ir.operation import Operation
 from dmc.ir.types import DType, Type, dtype_of
 from dmc.lowering import vector_math
@@ -248,8 +248,16 @@ def _log_or_zero(f: FunctionLowering, op: Operation, v: list[ir.Value]) -> ir.Va
 
 
 def _elementary(f: FunctionLowering, name: str, op: Operation, v: list[ir.Value]) -> ir.Value:
-    lanes = lanes_of(op.operands[0].type)
-    return vector_math.apply(f.builder, name, _dtype(op), lanes, *v, fma=f.machine.has_fma)
+    """An elementary function: in place, but where it is computed once per run as a call.
+
+    A long program of numbers would else be one block of very many instructions, for which LLVM
+    takes more than its share of time.
+    """
+    dtype, lanes, fma = _dtype(op), lanes_of(op.operands[0].type), f.machine.has_fma
+    if isinstance(op.parent_op, loop.Func) and not op.parent_op.private:
+        function = vector_math.emit(f.owner.llvm, name, dtype, lanes, fma=fma)
+        return f.builder.call(function, v)
+    return vector_math.apply(f.builder, name, dtype, lanes, *v, fma=fma)
 
 
 def _select(f: FunctionLowering, op: Operation, v: list[ir.Value]) -> ir.Value:
