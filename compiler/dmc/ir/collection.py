@@ -6,13 +6,36 @@ import gc
 import threading
 from collections.abc import Generator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 SELDOM = (50_000, 20, 100)
-"""Thresholds of `gc`: a module is many small objects, most of which live on or are freed at once."""
+"""Thresholds of `gc`: a module is many small objects that live on, or are freed at once."""
 
-_lock = threading.Lock()
-_inside = 0
-_usual = gc.get_threshold()
+
+@dataclass
+class _Collection:
+    """How many `with` blocks are being run, and the thresholds from before the first of them."""
+
+    inside: int = 0
+    usual: tuple[int, int, int] = (0, 0, 0)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def enter(self) -> None:
+        with self.lock:
+            if self.inside == 0:
+                self.usual = gc.get_threshold()
+                pairs = zip(SELDOM, self.usual, strict=True)
+                gc.set_threshold(*(max(pair) if all(pair) else 0 for pair in pairs))
+            self.inside += 1
+
+    def leave(self) -> None:
+        with self.lock:
+            self.inside -= 1
+            if self.inside == 0:
+                gc.set_threshold(*self.usual)
+
+
+_COLLECTION = _Collection()
 
 
 @contextmanager
@@ -22,16 +45,8 @@ def seldom_collecting() -> Generator[None]:
     Operations and values refer to each other, so with the usual thresholds a third of the time of
     a compilation goes into walking modules that are in use.
     """
-    global _inside, _usual
-    with _lock:
-        if _inside == 0:
-            _usual = gc.get_threshold()
-            gc.set_threshold(*(max(pair) for pair in zip(SELDOM, _usual, strict=True)))
-        _inside += 1
+    _COLLECTION.enter()
     try:
         yield
     finally:
-        with _lock:
-            _inside -= 1
-            if _inside == 0:
-                gc.set_threshold(*_usual)
+        _COLLECTION.leave()

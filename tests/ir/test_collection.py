@@ -1,0 +1,40 @@
+"""The garbage collector runs seldom inside, and as before after the last of several."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Generator
+
+import pytest
+
+from dmc.ir.collection import SELDOM, seldom_collecting
+
+
+@pytest.fixture
+def thresholds() -> Generator[tuple[int, int, int]]:
+    before = gc.get_threshold()
+    gc.set_threshold(700, 10, 10)
+    yield (700, 10, 10)
+    gc.set_threshold(*before)
+
+
+def test_thresholds_are_put_back(thresholds: tuple[int, int, int]) -> None:
+    with seldom_collecting():
+        assert gc.get_threshold() == SELDOM
+        with seldom_collecting():
+            pass
+        assert gc.get_threshold() == SELDOM
+    assert gc.get_threshold() == thresholds
+
+
+def test_one_that_fails_puts_them_back(thresholds: tuple[int, int, int]) -> None:
+    with pytest.raises(ValueError, match="inside"), seldom_collecting():
+        raise ValueError("inside")
+    assert gc.get_threshold() == thresholds
+
+
+@pytest.mark.usefixtures("thresholds")
+def test_what_is_switched_off_stays_so() -> None:
+    gc.set_threshold(0)
+    with seldom_collecting():
+        assert gc.get_threshold()[0] == 0
