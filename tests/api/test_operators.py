@@ -123,3 +123,18 @@ def test_an_operator_made_anew_compiles_nothing_again() -> None:
     assert once.compile(x) is again.compile(x)
     np.testing.assert_allclose(again(x), 2 * once(x))
     assert dmc.grad(program.cubes).compile(x) is not dmc.value_and_grad(program.cubes).compile(x)
+
+
+def test_jacobians_take_the_fewer_passes_as_in_the_language() -> None:
+    """A result of many elements in few inputs is pushed forward: work grows with the inputs."""
+    program = dmc.loads(
+        "fn f(x: f64[3]) -> f64[200] = [i in 0..200] => sin(f64(i) * x[0]) * x[1] + x[2]\n"
+        "fn g(x: f64[3]) -> f64[200, 3] = jacobian(f)(x)\n"
+    )
+    x = np.array([0.3, 0.5, 0.7])
+    outside = dmc.jacobian(program.f).compile(x)
+    inside = program.g.compile(x)
+    np.testing.assert_array_equal(outside(x), inside(x))
+    for compiled in (outside, inside):
+        asked = {op.name for op in compiled.compilation.tensor.walk() if "autodiff." in op.name}
+        assert asked == {"autodiff.jvp"}

@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from dmc.api.conversion import refuse
 from dmc.api.operators import Gradient, Jacobian, Operator, Pullback, Pushforward, Wrt
 from dmc.diagnostics.errors import Error
-from dmc.dialects import arith, autodiff, control, func, tensor
-from dmc.ir import Block, Builder, DType, Module, TensorType, Value
+from dmc.dialects import func
+from dmc.dialects.derivatives import Problem
+from dmc.ir import DType, Module, TensorType, Value
 from dmc.ir.location import Span
 from dmc.semantics.sizes import Size
 from dmc.semantics.types import (
@@ -143,10 +144,7 @@ def _gradient(operator: Gradient, entry: Entry) -> Entry:
     target = find_target(entry, operator.wrt)
     _require_scalar(entry)
     wrapper = _Wrapper(entry, "value_and_grad" if operator.with_value else "grad")
-    seed = arith.ones(wrapper.builder, entry.function.function_type.results[0])
-    values, bars = autodiff.vjp(
-        wrapper.builder, entry.function, wrapper.arguments, [seed], target.indexes, [0]
-    )
+    values, bars = wrapper.problem(target).gradient(wrapper.builder)
     if operator.with_value:
         return wrapper.finish([*values, *bars], entry.result, target.type)
     return wrapper.finish([*bars, *values[1:]], target.type, entry.auxiliary)
@@ -156,15 +154,8 @@ def _pushforward(operator: Pushforward, entry: Entry) -> Entry:
     target = find_target(entry, operator.wrt)
     name = fresh("along", [name for name, _ in entry.parameters])
     wrapper = _Wrapper(entry, "jvp", (name, target.type))
-    count = len(entry.arguments)
-    values, dots = autodiff.jvp(
-        wrapper.builder,
-        entry.function,
-        wrapper.arguments[:count],
-        wrapper.arguments[count:],
-        target.indexes,
-        _float_results(entry),
-    )
+    problem, of = wrapper.problem(target), _float_results(entry)
+    values, dots = problem.push(wrapper.builder, wrapper.extra, of)
     tangent = gradient_type(entry.primary)
     if not operator.with_value:
         return wrapper.finish(dots, tangent, None)
@@ -175,15 +166,8 @@ def _pullback(operator: Pullback, entry: Entry) -> Entry:
     target = find_target(entry, operator.wrt)
     name = fresh("cotangent", [name for name, _ in entry.parameters])
     wrapper = _Wrapper(entry, "vjp", (name, gradient_type(entry.primary)))
-    count = len(entry.arguments)
-    _, bars = autodiff.vjp(
-        wrapper.builder,
-        entry.function,
-        wrapper.arguments[:count],
-        wrapper.arguments[count:],
-        target.indexes,
-        _float_results(entry),
-    )
+    problem, of = wrapper.problem(target), _float_results(entry)
+    _, bars = problem.pull(wrapper.builder, wrapper.extra, of)
     return wrapper.finish(bars, target.type, None)
 
 
@@ -195,42 +179,20 @@ def _jacobian(operator: Jacobian, entry: Entry) -> Entry:
         raise entry.refuse("grad.jacobian", message)
     _require_float(entry)
     wrapper = _Wrapper(entry, "jacobian")
-    block = Block([control.INDEX] * output.rank)
-    inner = Builder(block, location=wrapper.builder.location)
-    seed = _one_hot(inner, block.args, output)
-    _, bars = autodiff.vjp(inner, entry.function, wrapper.arguments, [seed], target.indexes, [0])
-    control.make_yield(inner, bars)
-    rows = control.make_map(wrapper.builder, output.shape, block)
+    rows = wrapper.problem(target).jacobian(wrapper.builder)
     type_ = target.type
     for extent in reversed(output.shape):
         type_ = stack(Size.of(extent), type_)
     if entry.auxiliary is None:
-        return wrapper.finish(rows.results, type_, None)
+        return wrapper.finish(rows, type_, None)
     values = func.call(wrapper.builder, entry.function, wrapper.arguments)
-    return wrapper.finish([*rows.results, *values[1:]], type_, entry.auxiliary)
+    return wrapper.finish([*rows, *values[1:]], type_, entry.auxiliary)
 
 
 def _float_results(entry: Entry) -> list[int]:
     """The leaves of the result that are differentiated, by position."""
     _require_float(entry)
     return [i for i, leaf in enumerate(leaves(entry.primary)) if leaf.is_trained]
-
-
-def _one_hot(builder: Builder, point: Sequence[Value], type_: TensorType) -> Value:
-    """One at `point`, zero elsewhere."""
-    whole = TensorType(type_.shape, DType.I64)
-    hit: Value | None = None
-    for axis, index in enumerate(point):
-        here = arith.compare(
-            builder,
-            arith.Direction.EQ,
-            tensor.iota(builder, whole, axis),
-            tensor.broadcast(builder, index, type_.shape),
-        )
-        hit = here if hit is None else arith.logical_and(builder, hit, here)
-    if hit is None:
-        return arith.ones(builder, type_)
-    return arith.convert(builder, hit, type_.dtype)
 
 
 class _Wrapper:
@@ -253,8 +215,17 @@ class _Wrapper:
         entry.function.attributes["visibility"] = "private"
 
     @property
-    def arguments(self) -> list[Value]:
-        return list(self.function.body.args)
+    def arguments(self) -> tuple[Value, ...]:
+        """Those of the entry."""
+        return tuple(self.function.body.args[: len(self.entry.arguments)])
+
+    @property
+    def extra(self) -> tuple[Value, ...]:
+        """The leaves of the further parameter."""
+        return tuple(self.function.body.args[len(self.entry.arguments) :])
+
+    def problem(self, target: Target) -> Problem:
+        return Problem(self.entry.function, self.arguments, target.indexes)
 
     def finish(self, values: Sequence[Value], primary: Type, auxiliary: Type | None) -> Entry:
         func.finish(self.function, self.builder, values)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 
 from dmc.diagnostics.errors import CompilerBug
-from dmc.dialects import func
+from dmc.dialects.derivatives import Problem
 from dmc.ir import Value
 from dmc.semantics import typed
 from dmc.semantics.typed import Symbol
@@ -71,12 +71,9 @@ class Function:
 class Pullback:
     """The second result of `vjp`: the function and arguments to pull cotangents back through."""
 
-    function: func.Func
-    arguments: tuple[Value, ...]
-    wrt: tuple[int, ...]
+    problem: Problem
     of: tuple[int, ...]
     target: Type
-    order: tuple[int, ...] = field(default=())
 
 
 Lowered = Static | Array | Tuple | Record | Function | Pullback
@@ -134,8 +131,8 @@ def values_in(value: Lowered) -> Iterator[Value]:
         case Function(_, environment):
             for item in environment.values():
                 yield from values_in(item)
-        case Pullback(_, arguments):
-            yield from arguments
+        case Pullback(problem):
+            yield from problem.arguments
         case Static():
             return
 
@@ -152,7 +149,8 @@ def rebind(value: Lowered, change: Callable[[Value], Value]) -> Lowered:
         case Function(callee, environment, substitution):
             changed = {symbol: rebind(item, change) for symbol, item in environment.items()}
             return Function(callee, changed, substitution)
-        case Pullback(function, arguments, wrt, of, target, order):
-            return Pullback(function, tuple(map(change, arguments)), wrt, of, target, order)
+        case Pullback(problem, of, target):
+            arguments = tuple(map(change, problem.arguments))
+            return Pullback(replace(problem, arguments=arguments), of, target)
         case Static():
             return value

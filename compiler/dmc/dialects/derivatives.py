@@ -1,0 +1,126 @@
+"""The differentiation operators in IR, for callers in the language and in Python alike."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from dmc.dialects import arith, autodiff, control, func, tensor
+from dmc.dialects.arith import Direction
+from dmc.ir import Block, Builder, DType, Module, TensorType, Value, shape_of
+
+
+@dataclass(frozen=True)
+class Problem:
+    """`function` at `arguments`, to be differentiated in the arguments at positions `target`.
+
+    Gradients, tangents and Jacobians are in the order of the target, which is any. What is
+    differentiated are results of the function: `of` numbers them, ascending.
+    """
+
+    function: func.Func
+    arguments: tuple[Value, ...]
+    target: tuple[int, ...]
+
+    @property
+    def wrt(self) -> tuple[int, ...]:
+        """The target in the order of the arguments, as the operations of `autodiff` want it."""
+        return tuple(sorted(self.target))
+
+    @property
+    def order(self) -> tuple[int, ...]:
+        """Where each of the target stands in `wrt`."""
+        wrt = self.wrt
+        return tuple(wrt.index(position) for position in self.target)
+
+    @property
+    def output(self) -> TensorType:
+        """The type of the first result."""
+        return _tensor(self.function.function_type.results[0])
+
+    @property
+    def target_types(self) -> list[TensorType]:
+        return [_tensor(self.arguments[position].type) for position in self.target]
+
+    def pull(
+        self, builder: Builder, cotangents: Sequence[Value], of: Sequence[int]
+    ) -> tuple[tuple[Value, ...], list[Value]]:
+        """Results, and cotangents of the target from those of the results `of`."""
+        values, found = autodiff.vjp(
+            builder, self.function, self.arguments, cotangents, self.wrt, of
+        )
+        return values, [found[i] for i in self.order]
+
+    def push(
+        self, builder: Builder, tangents: Sequence[Value], of: Sequence[int]
+    ) -> tuple[tuple[Value, ...], tuple[Value, ...]]:
+        """Results, and tangents of the results `of` from those of the target."""
+        ordered = list(tangents)
+        for tangent, place in zip(tangents, self.order, strict=True):
+            ordered[place] = tangent
+        return autodiff.jvp(builder, self.function, self.arguments, ordered, self.wrt, of)
+
+    def gradient(self, builder: Builder) -> tuple[tuple[Value, ...], list[Value]]:
+        """Results, and the gradient of the first, a scalar."""
+        return self.pull(builder, [arith.ones(builder, self.output)], (0,))
+
+    def of_gradient(self, builder: Builder) -> Problem:
+        """The gradient of the first result, as a function to be differentiated again."""
+        module = self.function.parent_op
+        assert isinstance(module, Module)
+        name = f"{self.function.sym_name}_grad"
+        types = [value.type for value in self.arguments]
+        names = [value.name for value in self.arguments]
+        new, inner = func.function(module, name, types, names, builder.location, private=True)
+        within = Problem(self.function, tuple(new.body.args), self.target)
+        return Problem(
+            func.finish(new, inner, within.gradient(inner)[1]), self.arguments, self.target
+        )
+
+    def jacobian(self, builder: Builder) -> list[Value]:
+        """The derivative of the first result in each of the target.
+
+        The axes of the result come first. Forward mode takes a pass for each element of the
+        target, reverse mode one for each element of the result; the fewer are taken.
+        """
+        types = self.target_types
+        if sum(type_.size for type_ in types) <= self.output.size:
+            return [self._columns(builder, i) for i in range(len(types))]
+        block = Block([control.INDEX] * self.output.rank)
+        inner = Builder(block, location=builder.location)
+        seed = one_hot(inner, self.output, block.args)
+        control.make_yield(inner, self.pull(inner, [seed], (0,))[1])
+        return list(control.make_map(builder, self.output.shape, block).results)
+
+    def _columns(self, builder: Builder, chosen: int) -> Value:
+        """Forward mode in one of the target, turned so that the axes of the result come first."""
+        types = self.target_types
+        block = Block([control.INDEX] * types[chosen].rank)
+        inner = Builder(block, location=builder.location)
+        tangents = [
+            one_hot(inner, type_, block.args) if i == chosen else arith.zeros(inner, type_)
+            for i, type_ in enumerate(types)
+        ]
+        control.make_yield(inner, self.push(inner, tangents, (0,))[1])
+        (table,) = control.make_map(builder, types[chosen].shape, block).results
+        lead, rank = types[chosen].rank, len(shape_of(table.type))
+        return tensor.transpose(builder, table, [*range(lead, rank), *range(lead)])
+
+
+def one_hot(builder: Builder, type_: TensorType, point: Sequence[Value]) -> Value:
+    """One at a point, zero elsewhere."""
+    whole = TensorType(type_.shape, DType.I64)
+    inside: Value | None = None
+    for axis, index in enumerate(point):
+        spread = tensor.broadcast_in_dim(builder, index, type_.shape, ())
+        places = tensor.iota(builder, whole, axis)
+        here = arith.compare(builder, Direction.EQ, places, spread)
+        inside = here if inside is None else arith.logical_and(builder, inside, here)
+    if inside is None:
+        return arith.ones(builder, type_)
+    return arith.convert(builder, inside, type_.dtype)
+
+
+def _tensor(type_: object) -> TensorType:
+    assert isinstance(type_, TensorType)
+    return type_
