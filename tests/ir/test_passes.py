@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -10,7 +11,7 @@ import pytest
 
 from dmc.ir import Module, Operation, PassFailure, verify
 from dmc.ir.parser import parse_module
-from dmc.ir.passes import Pass, PassManager, PipelineError, parse_pipeline
+from dmc.ir.passes import Compound, Pass, PassManager, PipelineError, parse_pipeline
 from tests.ir.modules import Anything
 
 
@@ -67,6 +68,45 @@ def test_a_pipeline_is_text_and_back() -> None:
 def test_wrong_pipelines_say_what_is_wrong(text: str, message: str) -> None:
     with pytest.raises(PipelineError, match=message):
         parse_pipeline(text)
+
+
+@dataclass(frozen=True)
+class Twice(Compound):
+    """Tags until there are two."""
+
+    name = "test-twice"
+    then: bool = False
+
+    def steps(self, module: Module) -> Iterator[Pass]:
+        while len(list(module.body)) < 2:
+            yield Tag()
+        if self.then:
+            yield Break(loud=True)
+
+
+def test_compound_passes_are_managed_step_by_step() -> None:
+    seen: list[str] = []
+    everything = frozenset({"*"})
+    manager = PassManager(
+        [Twice(), Tag()],
+        print_after=everything,
+        on_print=lambda title, _: seen.append(title),
+    )
+    module = Module.empty()
+    manager.run(module)
+    assert seen == ["after test-tag"] * 3
+    assert [name for name, _ in manager.seconds] == ["test-tag"] * 3
+    again = Module.empty()
+    Twice().run(again)
+    assert len(list(again.body)) == 2
+
+
+def test_a_failing_step_is_named_with_what_it_was_given(tmp_path: Path) -> None:
+    manager = PassManager([Twice(then=True)], reproducers=tmp_path)
+    with pytest.raises(PassFailure, match="pass test-break failed") as caught:
+        manager.run(Module.empty())
+    assert caught.value.reproducer is not None
+    assert len(list(parse_module(caught.value.reproducer.read_text()).body)) == 2
 
 
 def test_passes_are_printed_and_timed() -> None:

@@ -6,8 +6,10 @@ import dataclasses
 import re
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import ClassVar, get_type_hints
 
@@ -42,6 +44,19 @@ class Pass:
             if getattr(self, f.name) != f.default
         ]
         return self.name + (f"{{{','.join(options)}}}" if options else "")
+
+
+@dataclass(frozen=True)
+class Compound(Pass):
+    """A pass that consists of others, which depend on what the module has become."""
+
+    def steps(self, module: Module) -> Iterator[Pass]:
+        """The passes, each asked for when those before it have run on `module`."""
+        raise TypeError(f"{type(self).__name__} does not say what it consists of")
+
+    def run(self, module: Module) -> None:
+        for step in self.steps(module):
+            step.run(module)
 
 
 def _print_option(value: object) -> str:
@@ -104,9 +119,18 @@ def _parse_option(name: str, key: str, text: str, kind: type) -> bool | int | fl
     raise PipelineError(f"`{name}` wants {kind.__name__} for `{key}`, not `{text}`")
 
 
+def _plain(item: Pass, module: Module) -> Iterator[Pass]:
+    """`item`, or the passes that it consists of in the end."""
+    if not isinstance(item, Compound):
+        yield item
+        return
+    for step in item.steps(module):
+        yield from _plain(step, module)
+
+
 @dataclass
 class PassManager:
-    """Runs passes in order.
+    """Runs passes in order, compound ones step by step.
 
     `verify_each` checks the IR after every pass and not only after the last; `on_print` receives a
     title and the IR around the passes named in `print_before`/`print_after` ("*" is all of them);
@@ -125,31 +149,47 @@ class PassManager:
     def run(self, module: Module, original: Module | None = None) -> None:
         """Run the passes on `module`; `original` is a copy of it, if the caller has one."""
         original = original or module.copy()
-        for position, item in enumerate(self.passes):
+        last: tuple[int, Pass] | None = None
+        for position, item in enumerate(self._steps(module)):
+            last = position, item
             self._show("before", item, module, self.print_before)
             start = time.perf_counter()
-            try:
+            with self._blaming(position, item, original):
                 item.run(module)
-                if self.verify_each or position == len(self.passes) - 1:
+                if self.verify_each:
                     verify(module)
-            except PassFailure:
-                raise
-            except Exception as cause:
-                path = self._reproducer(position, original)
-                raise PassFailure(item.name, cause, path) from cause
             self.seconds.append((str(item), time.perf_counter() - start))
             self._show("after", item, module, self.print_after)
+        if last is not None and not self.verify_each:
+            with self._blaming(*last, original):
+                verify(module)
+
+    def _steps(self, module: Module) -> Iterator[Pass]:
+        for item in self.passes:
+            yield from _plain(item, module)
+
+    @contextmanager
+    def _blaming(self, position: int, item: Pass, original: Module) -> Generator[None]:
+        """Whatever is raised is the failure of the step `item`, the one at `position`."""
+        try:
+            yield
+        except PassFailure:
+            raise
+        except Exception as cause:
+            path = self._reproducer(position, original)
+            raise PassFailure(item.name, cause, path) from cause
 
     def _show(self, when: str, item: Pass, module: Module, wanted: frozenset[str]) -> None:
         if self.on_print is not None and (item.name in wanted or "*" in wanted):
             self.on_print(f"{when} {item}", print_module(module))
 
     def _reproducer(self, position: int, original: Module) -> Path | None:
-        """Write what the pass at `position` was given, by running those before it once more."""
+        """Write what the step at `position` was given, by running those before it once more."""
         given = original.copy()
-        for earlier in self.passes[:position]:
+        steps = self._steps(given)
+        for earlier in islice(steps, position):
             earlier.run(given)
-        item = self.passes[position]
+        item = next(steps)
         folder = self.reproducers or Path(tempfile.gettempdir())
         try:
             folder.mkdir(parents=True, exist_ok=True)

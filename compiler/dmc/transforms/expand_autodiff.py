@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from dmc.autodiff import differentiate
 from dmc.dialects import autodiff, func
 from dmc.ir import Block, Builder, Module, Operation, Value
-from dmc.ir.passes import Pass
+from dmc.ir.passes import Compound, Pass
 from dmc.ir.rewriter import replace_op
 from dmc.transforms.batch_maps import BatchMaps
 from dmc.transforms.canonicalize import Canonicalize
@@ -23,25 +23,23 @@ from dmc.transforms.split_checkpoints import SplitCheckpoints
 
 
 @dataclass(frozen=True)
-class ExpandAutodiff(Pass):
+class ExpandAutodiff(Compound):
     """Differentiate innermost requests first, until none is left.
 
     Functions are inlined and simplified before they are differentiated: derivatives of simple
-    programs are simple. A derivative that is asked for twice is emitted once. When all are there,
-    products are left guarded where zeros of what is not selected may come.
+    programs are simple. When all are there, products are left guarded where zeros of what is not
+    selected may come.
     """
 
     name = "expand-autodiff"
 
-    def run(self, module: Module) -> None:
+    def steps(self, module: Module) -> Iterator[Pass]:
         if not any(_requests(module)):
             return
         while any(_requests(module)):
-            for item in _prepare():
-                item.run(module)
-            _expand_ready(module)
-        for item in (Inline(), RelaxGuards()):
-            item.run(module)
+            yield from _prepare()
+            yield ExpandInnermost()
+        yield from (Inline(), RelaxGuards())
 
 
 def _prepare() -> list[Pass]:
@@ -57,8 +55,20 @@ def _requests(root: Operation) -> Iterator[autodiff.Jvp | autodiff.Vjp]:
             yield op
 
 
-def _expand_ready(module: Module) -> None:
-    """Replace the requests whose callee has none of its own."""
+@dataclass(frozen=True)
+class ExpandInnermost(Pass):
+    """Replace the requests whose callee has none of its own by functions and calls.
+
+    A derivative that is asked for twice is emitted once.
+    """
+
+    name = "expand-innermost"
+
+    def run(self, module: Module) -> None:
+        _expand_innermost(module)
+
+
+def _expand_innermost(module: Module) -> None:
     known: dict[tuple[str, str, tuple[int, ...], tuple[int, ...]], func.Func] = {}
     pairs = [(op, func.lookup(module, op.callee)) for op in _requests(module)]
     # Decided beforehand: a callee that becomes ready here still has calls to inline.
