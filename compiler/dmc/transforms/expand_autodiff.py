@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from dmc.autodiff import differentiate
+from dmc.autodiff.rules import guard_rules
 from dmc.dialects import autodiff, func
 from dmc.ir import Block, Builder, Module, Operation, Value
 from dmc.ir.passes import Compound, Pass
@@ -36,6 +37,7 @@ class ExpandAutodiff(Compound):
     def steps(self, module: Module) -> Iterator[Pass]:
         if not any(_requests(module)):
             return
+        guard_rules(module)
         while any(_requests(module)):
             yield from _prepare()
             yield ExpandInnermost()
