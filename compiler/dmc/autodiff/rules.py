@@ -29,7 +29,7 @@ def _guard(op: Operation, linear: set[Value]) -> None:
     builder.location = op.location
     match op:
         case arith.Multiply() if (op.lhs in linear) != (op.rhs in linear):
-            new = arith.product(builder, *op.operands, op.lhs in linear, op.rhs in linear)
+            new = arith.product(builder, op.lhs, op.rhs, op.lhs in linear, op.rhs in linear)
         case arith.Divide() if op.lhs in linear and op.rhs not in linear:
             one = arith.ones(builder, op.rhs.type)
             new = arith.guarded_multiply(builder, op.lhs, arith.divide(builder, one, op.rhs))
