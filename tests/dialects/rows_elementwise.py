@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from dmc.dialects import arith, random
+from dmc.dialects import arith, math, random
 from dmc.ir import Builder, DType, Operation, TensorType, Value, with_dtype
 from tests.dialects.checks import Build, Draw, Sample
 
@@ -24,8 +24,8 @@ def unary(name: str, low: float = -2.0, high: float = 2.0, label: str = "") -> S
     return Sample(name, of(name), (Draw((2, 3), F64, low, high),), label)
 
 
-def binary(name: str, x: Draw, y: Draw, label: str = "", smooth: bool = True) -> Sample:
-    return Sample(name, of(name), (x, y), label, smooth)
+def binary(name: str, x: Draw, y: Draw, label: str = "", build: Build | None = None) -> Sample:
+    return Sample(name, build or of(name), (x, y), label)
 
 
 def integers(name: str, low: int = -9, high: int = 9, count: int = 2) -> list[Sample]:
@@ -41,6 +41,11 @@ def constant(builder: Builder) -> Value:
 
 def compare(direction: arith.Direction) -> Callable[[Builder, Value, Value], Value]:
     return lambda builder, x, y: arith.compare(builder, direction, x, y)
+
+
+def power_partial(base_order: int, exponent_order: int) -> Callable[[Builder, Value, Value], Value]:
+    orders = {"base_order": base_order, "exponent_order": exponent_order}
+    return lambda builder, x, y: builder.insert(math.PowerPartial([x, y], orders)).result
 
 
 def convert(dtype: DType) -> Callable[[Builder, Value], Value]:
@@ -114,13 +119,18 @@ _ARITH = (
 _MATH = (
     *(unary(f"math.{name}") for name in ("exp", "expm1", "sin", "cos", "atan", "sinh", "cosh")),
     *(unary(f"math.{name}") for name in ("tanh", "logistic", "erf")),
-    *(unary(f"math.{name}", 0.2, 3.0) for name in ("log", "sqrt", "rsqrt", "log_or_zero")),
+    *(unary(f"math.{name}", 0.2, 3.0) for name in ("log", "sqrt", "rsqrt")),
     *(unary(f"math.{name}", -0.8, 0.8) for name in ("asin", "acos", "log1p")),
     unary("math.tan", -1.2, 1.2),
     *(unary(f"math.{name}", 0.3, 5.0, "positive") for name in ("lgamma", "digamma", "trigamma")),
     *(unary(f"math.{name}", -0.9, -0.1, "negative") for name in ("lgamma", "digamma", "trigamma")),
     *(unary(f"math.{name}", 1.1, 1.4) for name in ("floor", "ceil", "round")),
     binary("math.power", HIGH, ANY),
+    *(
+        binary("math.power_partial", HIGH, ANY, f"{m} {k}", build=power_partial(m, k))
+        for m, k in ((1, 0), (0, 1), (2, 0), (1, 1), (0, 2), (2, 3))
+    ),
+    binary("math.hypot", ANY, HIGH),
     binary("math.atan2", ANY, HIGH),
     binary("math.atan2", HIGH, LOW, "left half"),
 )

@@ -126,7 +126,9 @@ def test_poles_of_the_polygammas(name: str, dtype: DType) -> None:
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
-@pytest.mark.parametrize(("name", "numpy"), [("atan2", np.arctan2), ("power", np.power)])
+@pytest.mark.parametrize(
+    ("name", "numpy"), [("atan2", np.arctan2), ("hypot", np.hypot), ("power", np.power)]
+)
 def test_exceptional_pairs(name: str, numpy: np.ufunc, dtype: DType) -> None:
     values = [0.0, -0.0, 1.0, -1.0, 0.5, -0.5, 2.0, 3.0, -3.0, 1e30, -1e30, INF, -INF, NAN]
     with np.errstate(all="ignore"):

@@ -78,6 +78,7 @@ CLAIMS: dict[str, Claim] = {
     "acos": Claim(mpmath.acos, 1.5, 1.5, ((-1, 1),)),
     "atan": Claim(mpmath.atan, 2, 2, ((-2, 2), (-1e6, 1e6))),
     "atan2": Claim(mpmath.atan2, 2, 2, ((-3, 3),), exponent=(-3, 3)),
+    "hypot": Claim(mpmath.hypot, 0.6, 1, ((-3, 3), (1e-30, 1e-20)), exponent=(-3, 3)),
     "erf": Claim(mpmath.erf, 1.5, 1.5, ((-6, 6), (-1, 1))),
     "erfc": Claim(mpmath.erfc, 4.5, 4.5, ((-5, 26.5), (-1, 1.2)), ((-5, 9.1), (-1, 1.2))),
     "lgamma": Claim(_lgamma, 0.6, 8, ((0, 10), (0.5, 2.5), (0, 1e6))),

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from dmc.dialects import arith, tensor
+from dmc.dialects import arith, math, tensor
 from dmc.dialects.tensor import Combiner, Kind
 from dmc.ir import Block, DenseElements, Operation, Value, dtype_of, shape_of
 from tests.oracle.peers import jax, jnp, lax
@@ -113,10 +113,6 @@ def _convert(op: arith.Convert, x: Any) -> Any:
 # math
 
 
-def log_or_zero(x: Any) -> Any:
-    return jnp.where(x > 0, jnp.log(jnp.where(x > 0, x, 1)), 0)
-
-
 MEANINGS |= {
     f"math.{name}": elementwise(function)
     for name, function in {
@@ -144,10 +140,30 @@ MEANINGS |= {
         "ceil": jnp.ceil,
         "round": jnp.round,
         "power": jnp.power,
-        "log_or_zero": log_or_zero,
         "atan2": jnp.arctan2,
+        "hypot": jnp.hypot,
     }.items()
 }
+
+
+@meaning("math.power_partial")
+def _power_partial(op: math.PowerPartial, x: Any, y: Any) -> Any:
+    function = jnp.power
+    for position, order in ((0, op.base_order), (1, op.exponent_order)):
+        for _ in range(order):
+            function = elementwise_derivative(function, position)
+    return function(x, y)
+
+
+def elementwise_derivative(function: Callable[..., Any], position: int) -> Callable[..., Any]:
+    def derivative(x: Any, y: Any) -> Any:
+        def along(moved: Any) -> Any:
+            return function(moved, y) if position == 0 else function(x, moved)
+
+        at = (x, y)[position]
+        return jax.jvp(along, (at,), (jnp.ones_like(at),))[1]
+
+    return derivative
 
 
 # tensor: shape and movement

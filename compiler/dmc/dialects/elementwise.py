@@ -95,7 +95,7 @@ class Apply(Expr):
 
     op: str
     args: tuple[Expr, ...]
-    attributes: tuple[tuple[str, str], ...] = ()
+    attributes: tuple[tuple[str, Attribute], ...] = ()
 
 
 X, Y, Z, OUT = Operand(0), Operand(1), Operand(2), Result()
@@ -105,9 +105,9 @@ def _expr(value: Expr | float) -> Expr:
     return value if isinstance(value, Expr) else Number(value)
 
 
-def call(op: str, *args: Expr | float) -> Expr:
+def call(op: str, *args: Expr | float, **attributes: Attribute) -> Expr:
     """`call("math.cos", X)`."""
-    return Apply(op, tuple(map(_expr, args)))
+    return Apply(op, tuple(map(_expr, args)), tuple(attributes.items()))
 
 
 def compare(direction: str, left: Expr | float, right: Expr | float) -> Expr:

@@ -6,7 +6,8 @@ The reference semantics is computed in double precision or better and rounded on
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Protocol, Self, TypeVar
 
 import numpy as np
 
@@ -14,14 +15,16 @@ from dmc.dialects import arith
 from dmc.dialects.elementwise import (
     OUT,
     Binary,
+    Expr,
     Scale,
     Unary,
     X,
     Y,
     call,
+    compare,
     splat_of,
 )
-from dmc.ir import Array, Builder, Operation, Value
+from dmc.ir import Array, Builder, Interpreter, Operation, Value, attribute, dtype_of
 
 
 def _scalar_function(function: Callable[[float], float]) -> Callable[[Array], Array]:
@@ -53,7 +56,7 @@ class Expm1(_Unary):
 
     name = "math.expm1"
     numpy = np.expm1
-    terms = (Scale(OUT + 1.0),)
+    terms = (Scale(call("math.exp", X)),)
 
 
 class Log(_Unary):
@@ -122,7 +125,7 @@ class Asin(_Unary):
 
     name = "math.asin"
     numpy = np.arcsin
-    terms = (Scale(call("math.rsqrt", 1.0 - X * X)),)
+    terms = (Scale(call("math.rsqrt", (1.0 - X) * (X + 1.0))),)
 
 
 class Acos(_Unary):
@@ -130,7 +133,7 @@ class Acos(_Unary):
 
     name = "math.acos"
     numpy = np.arccos
-    terms = (Scale(-call("math.rsqrt", 1.0 - X * X)),)
+    terms = (Scale(-call("math.rsqrt", (1.0 - X) * (X + 1.0))),)
 
 
 class Atan(_Unary):
@@ -289,18 +292,19 @@ class _Binary(Binary):
 
 
 class Power(_Binary):
-    """`math.power`: `x ** y`.
-
-    The derivative in x is `y * x ** (y - 1)`, exact at 0 for a constant `y`; in y it is
-    `log(x) * x ** y`, taken as 0 at `x = 0`.
-    """
+    """`math.power`: `x ** y`, with `0 ** 0 = 1`; its derivatives are `math.power_partial`."""
 
     name = "math.power"
-    numpy = np.power
     terms = (
-        Scale(Y * call("math.power", X, Y - 1.0)),
-        Scale(OUT * call("math.log_or_zero", X)),
+        Scale(call("math.power_partial", X, Y, base_order=1, exponent_order=0)),
+        Scale(call("math.power_partial", X, Y, base_order=0, exponent_order=1)),
     )
+
+    @staticmethod
+    def numpy(x: Array, y: Array) -> Array:
+        # NumPy takes the square root where every exponent is 0.5, of -0.0 and -inf as well.
+        edge = (y == 0.5) & ((x == 0) | (x == -math.inf))
+        return np.where(edge, np.abs(x), np.power(x, y))
 
     def canonicalize(self, builder: Builder) -> list[Value] | None:
         """Small constant exponents become multiplications and roots."""
@@ -320,22 +324,124 @@ class Power(_Binary):
             case -1.0:
                 return [arith.divide(builder, arith.ones(builder, x.type), x)]
             case 0.5:
-                return [sqrt(builder, x)]
+                return [_root(builder, x, sqrt(builder, _unsigned(builder, x)), math.inf)]
             case -0.5:
-                return [builder.insert(Rsqrt([x])).result]
+                root = builder.insert(Rsqrt([_unsigned(builder, x)])).result
+                return [_root(builder, x, root, 0.0)]
             case _:
                 return None
 
 
-class LogOrZero(_Unary):
-    """`math.log_or_zero`: `log(x)` for positive x, else 0: the factor in d(x ** y)/dy."""
+def _unsigned(builder: Builder, x: Value) -> Value:
+    """`x`, but 0.0 for -0.0: a power of either zero is the same, its root is not."""
+    return arith.add(builder, x, arith.zeros(builder, x.type))
 
-    name = "math.log_or_zero"
-    terms = (Scale(1.0 / X),)
 
-    @staticmethod
-    def numpy(x: Array) -> Array:
-        return np.where(x > 0, np.log(np.where(x > 0, x, 1)), 0)
+def _root(builder: Builder, x: Value, root: Value, at_minus_infinity: float) -> Value:
+    """`root`, a root of `x`, but what the power of -inf is where that is no root."""
+    infinite = arith.constant(builder, -math.inf, x.type)
+    below = arith.compare(builder, arith.Direction.EQ, x, infinite)
+    other = arith.constant(builder, at_minus_infinity, x.type)
+    return arith.select(builder, below, other, root)
+
+
+class PowerPartial(_Binary):
+    """`math.power_partial`: the derivative of `x ** y`, some times in x and some times in y.
+
+    For orders m in x (`base_order`) and k in y (`exponent_order`) it is
+
+        x ** (y - m) * P(y, log x),
+
+    where P is the k-th derivative in y of `y (y - 1) … (y - m + 1) * x ** y`, over `x ** y`. The
+    derivatives of this are others of the kind. Where one factor is 0 so is the product, whatever
+    the other: a polynomial written with powers has its ordinary derivatives at 0. `log x` counts
+    as 0 for x below 0, and at 0 where `x ** (y - m)` is finite.
+    C1: both orders are 0 or more.
+    """
+
+    name = "math.power_partial"
+    base_order = attribute(int)
+    exponent_order = attribute(int)
+    flops = 30
+
+    @property
+    def terms(self) -> tuple[Scale, Scale]:  # type: ignore[override]
+        return self._partial(1, 0), self._partial(0, 1)
+
+    def _partial(self, base: int, exponent: int) -> Scale:
+        m, k = self.base_order + base, self.exponent_order + exponent
+        return Scale(call(self.name, X, Y, base_order=m, exponent_order=k))
+
+    def verify_(self) -> None:
+        super().verify_()
+        self.require(1, min(self.base_order, self.exponent_order) >= 0, "an order below 0")
+
+    def evaluate(self, operands: Sequence[Array], interpreter: Interpreter) -> Sequence[Array]:
+        x, y = (np.asarray(operand, np.float64) for operand in operands)
+        m, k = self.base_order, self.exponent_order
+        power = np.power(x, y - m)
+        finite = (x < 0) | ((x == 0) & (y >= m))
+        log = np.where(finite, 0.0, np.log(np.where(finite, 1.0, x)))
+        total = np.zeros_like(x)
+        for factor in power_factors(y, m, k):
+            total = np.where(total == 0, 0.0, total * log) + factor
+        out = np.where((total == 0) | (power == 0), 0.0, total * power)
+        return (out.astype(dtype_of(self.result.type).numpy),)
+
+    def canonicalize(self, builder: Builder) -> list[Value] | None:
+        """A constant exponent leaves a multiple of a power."""
+        exponent = splat_of(self.rhs)
+        if exponent is None or self.exponent_order or not math.isfinite(exponent):
+            return None
+        type_ = self.lhs.type
+        factor = math.prod(exponent - i for i in range(self.base_order))
+        if factor == 0:
+            return [arith.zeros(builder, type_)]
+        lower = arith.constant(builder, exponent - self.base_order, type_)
+        multiple = arith.constant(builder, factor, type_)
+        return [arith.multiply(builder, multiple, power(builder, self.lhs, lower))]
+
+
+class _Arithmetic(Protocol):
+    """Numbers that add and multiply, wherever they are."""
+
+    def __add__(self, other: Self | float, /) -> Self: ...
+    def __sub__(self, other: float, /) -> Self: ...
+    def __mul__(self, other: Self | float, /) -> Self: ...
+
+
+_Number = TypeVar("_Number", bound=_Arithmetic)
+
+
+def power_factors(y: _Number, base_order: int, exponent_order: int) -> list[_Number]:
+    """The polynomial in `log x` of `math.power_partial`, highest degree first.
+
+    With `y (y - 1) … (y - m + 1)` at y + t as `e[0] + e[1] t + …`, the factor of the (k - j)-th
+    power of the logarithm is `k! / (k - j)! * e[j]` (Leibniz's rule).
+    """
+    m, k = base_order, exponent_order
+    zero = y * 0.0
+    series = [zero + 1.0, *(zero for _ in range(k))]
+    for i in range(m):
+        at = y - float(i)
+        series = [series[j] * at + series[j - 1] if j else series[0] * at for j in range(k + 1)]
+    return [series[j] * float(math.perm(k, j)) for j in range(k + 1)]
+
+
+_LENGTH = call("math.hypot", X, Y)
+
+
+def _share(side: Expr) -> Expr:
+    """`side / OUT`, 0 where both are 0."""
+    return call("arith.select", compare("EQ", OUT, 0.0), 0.0, side / OUT)
+
+
+class Hypot(_Binary):
+    """`math.hypot`: `sqrt(x * x + y * y)` without overflow; its derivative at 0 is 0."""
+
+    name = "math.hypot"
+    numpy = np.hypot
+    terms = (Scale(_share(X)), Scale(_share(Y)))
 
 
 class Atan2(_Binary):
@@ -343,7 +449,7 @@ class Atan2(_Binary):
 
     name = "math.atan2"
     numpy = np.arctan2
-    terms = (Scale(Y / (X * X + Y * Y)), Scale(-(X / (X * X + Y * Y))))
+    terms = (Scale(Y / _LENGTH / _LENGTH), Scale(-(X / _LENGTH / _LENGTH)))
 
 
 def unary(builder: Builder, name: str, x: Value) -> Value:
@@ -374,6 +480,10 @@ def cos(builder: Builder, x: Value) -> Value:
 
 def tanh(builder: Builder, x: Value) -> Value:
     return builder.insert(Tanh([x])).result
+
+
+def hypot(builder: Builder, x: Value, y: Value) -> Value:
+    return builder.insert(Hypot([x, y])).result
 
 
 def power(builder: Builder, x: Value, y: Value) -> Value:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -27,6 +28,18 @@ from dmc.dialects.elementwise import (
 from dmc.ir import Array, Attribute, Builder, Trait, Value, dtype_of
 
 
+def _is_zero(value: Value, negative: bool) -> bool:
+    """Whether `value` is an integer 0 or the float zero of that sign.
+
+    `x + -0.0`, `x - 0.0` and `-0.0 - x` are x and -x; with the other zero they are not where x is
+    a zero.
+    """
+    splat = splat_of(value)
+    if splat != 0:
+        return False
+    return not isinstance(splat, float) or (math.copysign(1.0, splat) < 0) == negative
+
+
 class Add(Binary):
     """`arith.add`."""
 
@@ -36,10 +49,9 @@ class Add(Binary):
     terms = (Same(), Same())
 
     def fold(self) -> Sequence[Value | Attribute] | None:
-        if splat_of(self.rhs) == 0:
-            return (self.lhs,)
-        if splat_of(self.lhs) == 0:
-            return (self.rhs,)
+        for one, other in ((self.lhs, self.rhs), (self.rhs, self.lhs)):
+            if _is_zero(other, negative=True):
+                return (one,)
         return super().fold()
 
 
@@ -51,12 +63,12 @@ class Subtract(Binary):
     terms = (Same(), Negated())
 
     def fold(self) -> Sequence[Value | Attribute] | None:
-        if splat_of(self.rhs) == 0:
+        if _is_zero(self.rhs, negative=False):
             return (self.lhs,)
         return super().fold()
 
     def canonicalize(self, builder: Builder) -> Sequence[Value] | None:
-        if splat_of(self.lhs) == 0:
+        if _is_zero(self.lhs, negative=True):
             return (negate(builder, self.rhs),)
         return None
 
@@ -189,7 +201,7 @@ class Divide(Binary):
 
 
 class FloorDivide(Binary):
-    """`arith.floor_divide`: rounds down, as Python's `//`; integers by 0 give 0."""
+    """`arith.floor_divide`: rounds down, as Python's and NumPy's `//`; integers by 0 give 0."""
 
     name = "arith.floor_divide"
     terms = (None, None)
@@ -198,24 +210,24 @@ class FloorDivide(Binary):
     @staticmethod
     def numpy(x: Array, y: Array) -> Array:
         if x.dtype.kind == "f":
-            return np.floor(np.divide(x, y))
+            return np.floor_divide(x, y)
         return np.where(y == 0, 0, np.floor_divide(x, np.where(y == 0, 1, y)))
 
 
 class Remainder(Binary):
     """`arith.remainder`: takes the sign of the divisor, as Python's `%`; integers by 0 give 0.
 
-    For floats `x - floor(x / y) * y`, which is also how it is differentiated.
+    For floats what `x // y` times `y` leave of x, without rounding unless signs differ.
     """
 
     name = "arith.remainder"
-    terms = (Same(), Scale(-call("math.floor", X / Y)))
+    terms = (Same(), Scale(-call("arith.floor_divide", X, Y)))
     flops = 6
 
     @staticmethod
     def numpy(x: Array, y: Array) -> Array:
         if x.dtype.kind == "f":
-            return x - np.floor(np.divide(x, y)) * y
+            return np.remainder(x, y)
         return np.where(y == 0, 0, np.remainder(x, np.where(y == 0, 1, y)))
 
 
@@ -234,25 +246,43 @@ class Negate(Unary):
 
 
 class Maximum(Binary):
-    """`arith.maximum`: NaN if either is; on a tie the derivative goes to the first operand."""
+    """`arith.maximum`: NaN if either is; on a tie the derivative goes to the first operand.
+
+    Of zeros of either sign the value is the second operand.
+    """
 
     name = "arith.maximum"
-    numpy = np.maximum
     terms = (
         Keep(compare_expr("GE", X, Y)),
         Keep(compare_expr("GE", X, Y), negate=True),
     )
 
+    @staticmethod
+    def numpy(x: Array, y: Array) -> Array:
+        return np.where(np.isnan(x), x, np.where(x > y, x, y))
+
+    def canonicalize(self, builder: Builder) -> Sequence[Value] | None:
+        """The rectifier, which has the same derivative at 0."""
+        if dtype_of(self.lhs.type).is_float and _is_zero(self.lhs, negative=False):
+            return (builder.insert(Relu([self.rhs])).result,)
+        return None
+
 
 class Minimum(Binary):
-    """`arith.minimum`: NaN if either is; on a tie the derivative goes to the first operand."""
+    """`arith.minimum`: NaN if either is; on a tie the derivative goes to the first operand.
+
+    Of zeros of either sign the value is the second operand.
+    """
 
     name = "arith.minimum"
-    numpy = np.minimum
     terms = (
         Keep(compare_expr("LE", X, Y)),
         Keep(compare_expr("LE", X, Y), negate=True),
     )
+
+    @staticmethod
+    def numpy(x: Array, y: Array) -> Array:
+        return np.where(np.isnan(x), x, np.where(x < y, x, y))
 
 
 class Relu(Unary):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from llvmlite import ir
 
@@ -116,7 +117,7 @@ def _floor_divide(f: FunctionLowering, op: Operation, v: list[ir.Value]) -> ir.V
     b = f.builder
     x, y = v
     if _is_float(op):
-        return _unary_intrinsic(f, "floor", op, b.fdiv(x, y))
+        return _written(f, vector_math.floor_divide, op, v)
     quotient, remainder = _truncated(f, op, x, y)
     lower = b.sub(quotient, _like(op, 1))
     out = b.select(_other_sign(f, op, remainder, y), lower, quotient)
@@ -127,8 +128,7 @@ def _remainder(f: FunctionLowering, op: Operation, v: list[ir.Value]) -> ir.Valu
     b = f.builder
     x, y = v
     if _is_float(op):
-        whole = _unary_intrinsic(f, "floor", op, b.fdiv(x, y))
-        return b.fsub(x, b.fmul(whole, y))
+        return _written(f, vector_math.remainder, op, v)
     remainder = _truncated(f, op, x, y)[1]
     out = b.select(_other_sign(f, op, remainder, y), b.add(remainder, y), remainder)
     return _zero_for_zero(f, op, y, out)
@@ -240,11 +240,10 @@ def _rounding(name: str) -> Emit:
     return lambda f, op, v: _unary_intrinsic(f, name, op, v[0])
 
 
-def _log_or_zero(f: FunctionLowering, op: Operation, v: list[ir.Value]) -> ir.Value:
-    b = f.builder
-    positive = b.fcmp_ordered(">", v[0], _like(op, 0))
-    safe = b.select(positive, v[0], _like(op, 1))
-    return b.select(positive, _elementary(f, "log", op, [safe]), _like(op, 0))
+def _power_partial(f: FunctionLowering, op: Operation, v: list[ir.Value]) -> ir.Value:
+    assert isinstance(op, math.PowerPartial)
+    orders = {"base_order": op.base_order, "exponent_order": op.exponent_order}
+    return _written(f, partial(vector_math.power_partial, **orders), op, v)
 
 
 def _elementary(f: FunctionLowering, name: str, op: Operation, v: list[ir.Value]) -> ir.Value:
@@ -258,6 +257,16 @@ def _elementary(f: FunctionLowering, name: str, op: Operation, v: list[ir.Value]
         function = vector_math.emit(f.owner.llvm, name, dtype, lanes, fma=fma)
         return f.builder.call(function, v)
     return vector_math.apply(f.builder, name, dtype, lanes, *v, fma=fma)
+
+
+def _written(
+    f: FunctionLowering,
+    function: Callable[..., vector_math.Real],
+    op: Operation,
+    v: list[ir.Value],
+) -> ir.Value:
+    lanes = lanes_of(op.operands[0].type)
+    return vector_math.write(f.builder, function, _dtype(op), lanes, *v, fma=f.machine.has_fma)
 
 
 def _select(f: FunctionLowering, op: Operation, v: list[ir.Value]) -> ir.Value:
@@ -290,7 +299,7 @@ _EMIT: dict[type[Operation], Emit] = {
     arith.Xor: lambda f, op, v: f.builder.xor(v[0], v[1]),
     math.Ceil: _rounding("ceil"),
     math.Floor: _rounding("floor"),
-    math.LogOrZero: _log_or_zero,
+    math.PowerPartial: _power_partial,
     math.Round: _rounding("roundeven"),
     math.Rsqrt: _rsqrt,
     math.Sqrt: _rounding("sqrt"),

@@ -16,14 +16,29 @@ from typing import TYPE_CHECKING
 from llvmlite import ir
 
 from dmc.ir.types import DType
+from dmc.lowering.vector_math.division import floor_divide, remainder
 from dmc.lowering.vector_math.error_function import erf, erfc
 from dmc.lowering.vector_math.exponential import cosh, exp, expm1, logistic, sinh, tanh
 from dmc.lowering.vector_math.gamma import digamma, lgamma, trigamma
+from dmc.lowering.vector_math.hypotenuse import hypot
 from dmc.lowering.vector_math.inverse_trigonometric import acos, asin, atan, atan2
 from dmc.lowering.vector_math.lanes import Format, Lanes, Real
 from dmc.lowering.vector_math.logarithm import log, log1p
-from dmc.lowering.vector_math.power import power
+from dmc.lowering.vector_math.power import power, power_partial
 from dmc.lowering.vector_math.trigonometric import cos, sin, tan
+
+__all__ = [
+    "BINARY",
+    "NAMES",
+    "UNARY",
+    "Real",
+    "apply",
+    "emit",
+    "floor_divide",
+    "power_partial",
+    "remainder",
+    "write",
+]
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,6 +66,7 @@ UNARY: dict[str, Callable[[Lanes, Real], Real]] = {
 }
 BINARY: dict[str, Callable[[Lanes, Real, Real], Real]] = {
     "atan2": atan2,
+    "hypot": hypot,
     "power": power,
 }
 NAMES = frozenset(UNARY) | frozenset(BINARY)
@@ -71,13 +87,20 @@ def apply(
     functions end in another basic block than they began in. `fma` says whether the target has
     fused multiply-add. Raises KeyError for an unknown name or element type.
     """
+    return write(builder, BINARY.get(name) or UNARY[name], dtype, lanes, *operands, fma=fma)
+
+
+def write(
+    builder: ir.IRBuilder,
+    function: Callable[..., Real],
+    dtype: DType,
+    lanes: int,
+    *operands: ir.Value,
+    fma: bool,
+) -> ir.Value:
+    """Append the instructions of `function`, which is written in `Lanes`, as `apply` does."""
     place = Lanes(builder, _FORMATS[dtype], lanes, fma)
-    values = [Real(place, operand) for operand in operands]
-    if name in BINARY:
-        x, y = values
-        return BINARY[name](place, x, y).value
-    (x,) = values
-    return UNARY[name](place, x).value
+    return function(place, *(Real(place, operand) for operand in operands)).value
 
 
 def emit(

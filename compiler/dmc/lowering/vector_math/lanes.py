@@ -216,6 +216,23 @@ class Lanes:
         phi.add_incoming(selected.value, inside)
         return Real(self, phi)
 
+    def repeat(
+        self, value: Real, step: Callable[[Real], Real], again: Callable[[Real], Mask]
+    ) -> Real:
+        """`step` on the value, once and then while `again` holds of it in any lane."""
+        builder = self.builder
+        before = builder.block
+        loop, after = builder.append_basic_block(), builder.append_basic_block()
+        builder.branch(loop)
+        builder.position_at_end(loop)
+        phi = builder.phi(self.real_type)
+        phi.add_incoming(value.value, before)
+        stepped = step(Real(self, phi))
+        phi.add_incoming(stepped.value, builder.block)
+        builder.cbranch(again(stepped).any(), loop, after)
+        builder.position_at_end(after)
+        return stepped
+
     def apply(self, function: Callable[..., Real], *operands: Real) -> Real:
         """`function` on these operands in double precision, rounded back to the format."""
         if self.format is Format.F64:

@@ -11,6 +11,7 @@ import math
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
+from dmc.dialects.math import power_factors
 from dmc.lowering.vector_math.coefficients import LOG_TAIL
 from dmc.lowering.vector_math.constants import LN2, parts, short_parts
 from dmc.lowering.vector_math.exponential import exp_scaled
@@ -34,6 +35,24 @@ def power(lanes: Lanes, x: Real, y: Real) -> Real:
 
 def _power_plain(lanes: Lanes, x: Real, y: Real) -> Real:
     return _with_exceptions(lanes, x, y, exp_scaled(lanes, y * log(lanes, abs(x))))
+
+
+def power_partial(lanes: Lanes, x: Real, y: Real, base_order: int, exponent_order: int) -> Real:
+    """The derivative of xʸ, so many times in x and in y (`math.power_partial`)."""
+    plain = lanes.format is Format.F32
+
+    def partial(lanes: Lanes, x: Real, y: Real) -> Real:
+        lower = y - float(base_order)
+        factor = (_power_plain if plain else power)(lanes, x, lower)
+        total = lanes.real(0.0)
+        finite = (x < 0.0) | (x.equals(0.0) & (lower >= 0.0))
+        logarithm = lanes.select(finite, 0.0, log(lanes, x)) if exponent_order else lanes.real(0.0)
+        for term in power_factors(y, base_order, exponent_order):
+            total = lanes.select(total.equals(0.0), 0.0, total * logarithm) + term
+        nothing = total.equals(0.0) | factor.equals(0.0)
+        return lanes.select(nothing, 0.0, total * factor)
+
+    return lanes.apply(partial, x, y)
 
 
 def _with_exceptions(lanes: Lanes, x: Real, y: Real, magnitude: Real) -> Real:

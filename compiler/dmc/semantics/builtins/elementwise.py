@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import enum
 import math as pymath
-import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from dmc.dialects import arith, math
 from dmc.dialects.arith import Direction
-from dmc.ir import Builder, Value, dtype_of
+from dmc.ir import Block, Builder, DType, Interpreter, TensorType, Value, dtype_of
 from dmc.semantics.primitive import Primitive
 
 Number = bool | int | float
@@ -28,45 +29,65 @@ class Operands(enum.Enum):
 class Elementwise(Primitive):
     """One element of the result for one element of each operand.
 
-    `build` gives tensors from tensors of one shape, `fold` numbers from numbers at compile time.
+    `build` gives tensors from tensors of one shape.
     """
 
     build: Callable[..., Value]
-    fold: Callable[..., Number] | None = None
     arity: int = 2
     operands: Operands = Operands.NUMBERS
     gives_bool: bool = False
 
-    def folded(self, numbers: Sequence[Number]) -> Number | None:
-        """The value at compile time; None where the run must give it (1 / 0, log of -1)."""
-        if self.fold is None:
-            return None
-        try:
-            return self.fold(*numbers)
-        except (ArithmeticError, ValueError):
-            return None
+    def folded(self, numbers: Sequence[Number], dtype: DType) -> Number | None:
+        """The value at compile time of numbers that are of `dtype` where the program runs.
+
+        None where the run must give it.
+        """
+        return run(self.build, numbers, dtype)
 
     def with_number(self, builder: Builder, operands: Sequence[Value | Number]) -> Value | None:
         """What is better built from a number than from a constant tensor, or None."""
         return None
 
 
+def run(build: Callable[..., Value], numbers: Sequence[Number], dtype: DType) -> Number | None:
+    """What the operations of `build` make of numbers, by their reference: as when they run.
+
+    None for whole numbers beyond their element type.
+    """
+    block = Block([TensorType((), dtype)] * len(numbers))
+    result = build(Builder(block), *block.args)
+    interpreter = Interpreter()
+    with np.errstate(all="ignore"):
+        try:
+            for argument, number in zip(block.args, numbers, strict=True):
+                interpreter.values[argument] = np.asarray(number, dtype.numpy)
+        except OverflowError:
+            return None
+        for op in block:
+            interpreter.run(op)
+    return interpreter.values[result].item()
+
+
 # ---- operators --------------------------------------------------------------------------------
 
 
-def _compare(name: str, direction: Direction, fold: Callable[..., bool]) -> Elementwise:
+def _compare(name: str, direction: Direction) -> Elementwise:
     def build(builder: Builder, x: Value, y: Value) -> Value:
         return arith.compare(builder, direction, x, y)
 
-    return Elementwise(
-        name, is_step=True, build=build, fold=fold, operands=Operands.ANY, gives_bool=True
-    )
+    return Elementwise(name, is_step=True, build=build, operands=Operands.ANY, gives_bool=True)
 
 
 _LARGEST_EXPANDED_POWER = 8
 
 
 class _Power(Elementwise):
+    def folded(self, numbers: Sequence[Number], dtype: DType) -> Number | None:
+        if dtype.is_float:
+            return super().folded(numbers, dtype)
+        base, exponent = numbers
+        return base**exponent if exponent >= 0 else None
+
     def with_number(self, builder: Builder, operands: Sequence[Value | Number]) -> Value | None:
         match operands:
             case [Value() as base, int() | float() as exponent]:
@@ -104,51 +125,23 @@ def _power(builder: Builder, base: Value, exponent: Value) -> Value:
     return math.power(builder, base, exponent)
 
 
-def _fold_power(x: Number, y: Number) -> Number:
-    if x < 0 and not isinstance(y, int):
-        raise ValueError("not a real number")
-    return pymath.pow(x, y) if isinstance(x, float) or y < 0 else x**y
-
-
-def _fold_divide(x: Number, y: Number) -> Number:
-    return x / y
-
-
-def _fold_floor(x: Number, y: Number) -> Number:
-    return x // y
-
-
-def _fold_negate(x: Number) -> Number:
-    return -x
-
-
-def _fold_and(x: Number, y: Number) -> bool:
-    return bool(x) and bool(y)
-
-
-def _fold_or(x: Number, y: Number) -> bool:
-    return bool(x) or bool(y)
-
-
-ADD = Elementwise("+", build=arith.add, fold=operator.add)
-SUBTRACT = Elementwise("-", build=arith.subtract, fold=operator.sub)
-MULTIPLY = Elementwise("*", build=arith.multiply, fold=operator.mul)
-DIVIDE = Elementwise("/", build=arith.divide, fold=_fold_divide, operands=Operands.FLOATS)
-FLOOR_DIVIDE = Elementwise("//", build=arith.floor_divide, fold=_fold_floor)
-REMAINDER = Elementwise("%", build=arith.remainder, fold=operator.mod)
-POWER = _Power("**", build=_power, fold=_fold_power)
-NEGATE = Elementwise("negate", build=arith.negate, fold=_fold_negate, arity=1)
-EQUAL = _compare("==", Direction.EQ, operator.eq)
-NOT_EQUAL = _compare("!=", Direction.NE, operator.ne)
-LESS = _compare("<", Direction.LT, operator.lt)
-LESS_EQUAL = _compare("<=", Direction.LE, operator.le)
-GREATER = _compare(">", Direction.GT, operator.gt)
-GREATER_EQUAL = _compare(">=", Direction.GE, operator.ge)
-AND = Elementwise("and", build=arith.logical_and, fold=_fold_and, operands=Operands.ANY)
-OR = Elementwise("or", build=arith.logical_or, fold=_fold_or, operands=Operands.ANY)
-NOT = Elementwise(
-    "not", build=arith.logical_not, fold=operator.not_, arity=1, operands=Operands.ANY
-)
+ADD = Elementwise("+", build=arith.add)
+SUBTRACT = Elementwise("-", build=arith.subtract)
+MULTIPLY = Elementwise("*", build=arith.multiply)
+DIVIDE = Elementwise("/", build=arith.divide, operands=Operands.FLOATS)
+FLOOR_DIVIDE = Elementwise("//", build=arith.floor_divide)
+REMAINDER = Elementwise("%", build=arith.remainder)
+POWER = _Power("**", build=_power)
+NEGATE = Elementwise("negate", build=arith.negate, arity=1)
+EQUAL = _compare("==", Direction.EQ)
+NOT_EQUAL = _compare("!=", Direction.NE)
+LESS = _compare("<", Direction.LT)
+LESS_EQUAL = _compare("<=", Direction.LE)
+GREATER = _compare(">", Direction.GT)
+GREATER_EQUAL = _compare(">=", Direction.GE)
+AND = Elementwise("and", build=arith.logical_and, operands=Operands.ANY)
+OR = Elementwise("or", build=arith.logical_or, operands=Operands.ANY)
+NOT = Elementwise("not", build=arith.logical_not, arity=1, operands=Operands.ANY)
 
 
 # ---- functions of one operand -----------------------------------------------------------------
@@ -159,13 +152,8 @@ def _unary(name: str) -> Callable[[Builder, Value], Value]:
     return lambda builder, x: math.unary(builder, name, x)
 
 
-def _fold_abs(x: Number) -> Number:
-    return abs(x)
-
-
 def _float(
     name: str,
-    fold: Callable[[float], float] | None = None,
     build: Callable[[Builder, Value], Value] | None = None,
     is_step: bool = False,
 ) -> Elementwise:
@@ -174,7 +162,6 @@ def _float(
         name,
         is_step=is_step,
         build=build or _unary(name),
-        fold=fold,
         arity=1,
         operands=Operands.FLOATS,
     )
@@ -207,32 +194,32 @@ def _silu(builder: Builder, x: Value) -> Value:
 
 
 OF_ONE = (
-    _float("exp", pymath.exp),
-    _float("expm1", pymath.expm1),
-    _float("log", pymath.log),
-    _float("log1p", pymath.log1p),
-    _float("sqrt", pymath.sqrt),
+    _float("exp"),
+    _float("expm1"),
+    _float("log"),
+    _float("log1p"),
+    _float("sqrt"),
     _float("rsqrt"),
-    _float("sin", pymath.sin),
-    _float("cos", pymath.cos),
-    _float("tan", pymath.tan),
+    _float("sin"),
+    _float("cos"),
+    _float("tan"),
     _float("asin"),
     _float("acos"),
     _float("atan"),
     _float("sinh"),
     _float("cosh"),
-    _float("tanh", pymath.tanh),
+    _float("tanh"),
     _float("sigmoid", build=_unary("logistic")),
     _float("softplus", build=_softplus),
     _float("gelu", build=_gelu),
     _float("silu", build=_silu),
-    _float("erf", pymath.erf),
-    _float("lgamma", pymath.lgamma),
+    _float("erf"),
+    _float("lgamma"),
     _float("digamma"),
     _float("floor", is_step=True),
     _float("ceil", is_step=True),
     _float("round", is_step=True),
-    Elementwise("abs", build=_unary("abs"), fold=_fold_abs, arity=1),
+    Elementwise("abs", build=_unary("abs"), arity=1),
     Elementwise("sign", is_step=True, build=_unary("sign"), arity=1),
 )
 
@@ -240,19 +227,25 @@ OF_ONE = (
 # ---- functions of more ------------------------------------------------------------------------
 
 
-class _Maximum(Elementwise):
-    """`maximum(x, 0.0)` is the rectifier, whose derivative at 0 is 0."""
+class _Extreme(Elementwise):
+    """On a tie the derivative goes to the second operand, or to a number beside a tensor.
+
+    The operation passes it to its first. So that of `maximum(x, 0.0)` is 0 at 0.
+    """
 
     def with_number(self, builder: Builder, operands: Sequence[Value | Number]) -> Value | None:
         for one, other in (operands, reversed(operands)):
-            if isinstance(one, Value) and not isinstance(other, Value) and other == 0:
-                return math.unary(builder, "relu", one) if dtype_of(one.type).is_float else None
+            if isinstance(one, Value) and not isinstance(other, Value):
+                return self.build(builder, one, arith.constant(builder, other, one.type))
         return None
 
 
-def _hypot(builder: Builder, x: Value, y: Value) -> Value:
-    squares = arith.add(builder, arith.multiply(builder, x, x), arith.multiply(builder, y, y))
-    return math.sqrt(builder, squares)
+def _maximum(builder: Builder, x: Value, y: Value) -> Value:
+    return arith.maximum(builder, y, x)
+
+
+def _minimum(builder: Builder, x: Value, y: Value) -> Value:
+    return arith.minimum(builder, y, x)
 
 
 def _clamp(builder: Builder, x: Value, low: Value, high: Value) -> Value:
@@ -263,15 +256,15 @@ def _atan2(builder: Builder, y: Value, x: Value) -> Value:
     return builder.insert(math.Atan2([y, x])).results[0]
 
 
-MAXIMUM = _Maximum("maximum", build=arith.maximum, fold=max)
-MINIMUM = Elementwise("minimum", build=arith.minimum, fold=min)
+MAXIMUM = _Extreme("maximum", build=_maximum)
+MINIMUM = _Extreme("minimum", build=_minimum)
 
 FUNCTIONS: tuple[Elementwise, ...] = (
     *OF_ONE,
     MAXIMUM,
     MINIMUM,
     Elementwise("atan2", build=_atan2, operands=Operands.FLOATS),
-    Elementwise("hypot", build=_hypot, operands=Operands.FLOATS),
+    Elementwise("hypot", build=math.hypot, operands=Operands.FLOATS),
     Elementwise("clamp", build=_clamp, arity=3),
 )
 """Those of the prelude, in the order of the documentation."""

@@ -85,12 +85,11 @@ def _exponentials(builder: Builder, x: Value, axes: Sequence[int]) -> tuple[Valu
 
 
 def _finite(builder: Builder, top: Value) -> Value:
-    """The maximum as a constant shift, 0 where every element is -inf."""
+    """The maximum as a constant shift, 0 where it is infinite."""
     top = builder.insert(autodiff.StopGradient([top])).result
-    nothing = arith.compare(
-        builder, Direction.EQ, top, arith.constant(builder, -pymath.inf, top.type)
-    )
-    return arith.select(builder, nothing, arith.zeros(builder, top.type), top)
+    infinity = arith.constant(builder, pymath.inf, top.type)
+    infinite = arith.compare(builder, Direction.EQ, math.unary(builder, "abs", top), infinity)
+    return arith.select(builder, infinite, arith.zeros(builder, top.type), top)
 
 
 def _spread(builder: Builder, x: Value, shape: Sequence[int], axes: Sequence[int]) -> Value:

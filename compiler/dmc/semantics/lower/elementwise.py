@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from dmc.diagnostics.errors import CompilerBug
 from dmc.dialects import arith, autodiff, tensor
-from dmc.ir import DType, Value, dtype_of, shape_of
+from dmc.ir import Builder, DType, Value, dtype_of, shape_of
 from dmc.semantics import typed
-from dmc.semantics.builtins.elementwise import Elementwise
+from dmc.semantics.builtins.elementwise import Elementwise, Number, run
 from dmc.semantics.lower.body import Body, register
 from dmc.semantics.lower.values import Array, Lowered, Record, Static, Tuple
 from dmc.semantics.types import RecordType, StackType, children, gradient_type
@@ -30,7 +30,7 @@ def apply(
         return _lift(body, function, operands)
     if all(isinstance(operand, Static) for operand in operands):
         numbers = [operand.value for operand in operands if isinstance(operand, Static)]
-        folded = function.folded(numbers)
+        folded = function.folded(numbers, _static_dtype(body, numbers, node))
         if folded is not None:
             return Static(folded)
     plain = [operand.value for operand in operands if isinstance(operand, Static | Array)]
@@ -52,6 +52,19 @@ def _common_dtype(body: Body, operands: Sequence[Lowered], node: typed.Node | No
         if isinstance(type_, Tensor):
             return body.dtype(type_.element)
     return DType.F64
+
+
+def _static_dtype(body: Body, numbers: Sequence[Number], node: typed.Node | None) -> DType:
+    """The element type that numbers have where the program computes with them."""
+    operands = node.operands if isinstance(node, typed.Apply) else ()
+    types = [body.type(operand) for operand in operands]
+    dtypes = [body.dtype(type_.element) for type_ in types if isinstance(type_, Tensor)]
+    dtype = next((d for d in dtypes if d.is_float), next(iter(dtypes), None))
+    if any(isinstance(number, float) for number in numbers):
+        return dtype if dtype is not None and dtype.is_float else DType.F64
+    if dtype is not None:
+        return dtype
+    return DType.BOOL if all(isinstance(number, bool) for number in numbers) else DType.I64
 
 
 def broadcast(
@@ -141,9 +154,12 @@ def convert(body: Body, value: Lowered, dtype: DType) -> Lowered:
     """Every leaf in another element type."""
     match value:
         case Static(number):
-            if dtype is DType.BOOL:
-                return Static(bool(number))
-            return Static(float(number) if dtype.is_float else int(number))
+
+            def build(builder: Builder, x: Value) -> Value:
+                return arith.convert(builder, x, dtype)
+
+            converted = run(build, [number], _static_dtype(body, [number], None))
+            return Static(number if converted is None else converted)
         case Array(inner, stretch):
             return Array(arith.convert(body.builder, inner, dtype), stretch)
         case _:

@@ -241,8 +241,9 @@ def _accumulate(
     index = arith.add(inner.builder, block.args[0], start)
     inner.environment[entry.symbol] = Array(index)
     parts = inner.leaves(element)
+    # On a tie `maximum` gives the derivative to its second operand: to the first of all.
     sums = [
-        combine(inner, step, total, part) for total, part in zip(block.args[1:], parts, strict=True)
+        combine(inner, step, part, total) for total, part in zip(block.args[1:], parts, strict=True)
     ]
     control.make_yield(inner.builder, sums)
     loop = control.make_for(body.builder, count, neutral, (), block)

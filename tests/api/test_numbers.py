@@ -1,0 +1,255 @@
+"""Floating point at its edges: zeros and their signs, infinities, NaN, ties, the ends of the range.
+
+The contract is docs/language/numbers.md.
+"""
+
+import itertools
+import math
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+import dmc
+
+Floats = npt.NDArray[np.floating]
+NAN, INF = math.nan, math.inf
+
+
+def same_bits(got: Floats, wanted: Floats) -> None:
+    """The same numbers and signs of zeros; NaN is NaN."""
+    np.testing.assert_array_equal(got, wanted)
+    known = ~np.isnan(wanted)
+    np.testing.assert_array_equal(np.signbit(got)[known], np.signbit(wanted)[known])
+
+
+# Powers
+
+powers = dmc.loads("""
+fn power(x: f64, n: f64) -> f64 = x ** n
+fn whole(x: f64, n: i64) -> f64 = x ** n
+fn each[N](x: f64[N], n: f64[N]) -> f64 = sum(x ** n)
+fn slope(x: f64, n: f64) -> f64 = grad(power)(x, n)
+fn curvature(x: f64, n: f64) -> f64 = grad(slope)(x, n)
+fn slope_in_n(x: f64, n: f64) -> f64 = grad(power, wrt = n)(x, n)
+fn poly[N](x: f64, c: f64[N]) -> f64 = sum[k](c[k] * x ** f64(k))
+fn hill(x: f64, n: f64) -> f64 = x ** n / (1.0 + x ** n)
+fn root(x: f64) -> f64 = x ** 0.5
+fn inverse_root(x: f64) -> f64 = x ** -0.5
+""")
+
+MONOMIALS = ((0, 0, 0, 0), (1, 1, 0, 0), (2, 0, 2, 0), (3, 0, 0, 6), (4, 0, 0, 0))
+"""An exponent, and the first three derivatives at 0."""
+
+
+@pytest.mark.parametrize(("n", "first", "second", "third"), MONOMIALS)
+def test_powers_at_zero(n: int, first: float, second: float, third: float) -> None:
+    for zero in (0.0, -0.0):
+        for f, exponent in ((powers.power, float(n)), (powers.whole, n)):
+            assert dmc.grad(f)(zero, exponent) == first
+            assert dmc.jvp(f, along=1.0)(zero, exponent)[1] == first
+            assert dmc.hvp(f, along=1.0)(zero, exponent) == second
+        assert dmc.grad(powers.slope)(zero, float(n)) == second
+        assert dmc.jvp(powers.slope, along=1.0)(zero, float(n))[1] == second
+        assert dmc.grad(powers.curvature)(zero, float(n)) == third
+        assert dmc.hvp(powers.slope, along=1.0)(zero, float(n)) == third
+
+
+def test_powers_at_zero_element_by_element() -> None:
+    n = np.arange(9.0)
+    assert dmc.grad(powers.each)(np.zeros(9), n).tolist() == np.eye(9)[1].tolist()
+    assert (
+        dmc.hvp(powers.each, along=np.ones(9))(np.zeros(9), n).tolist()
+        == (2 * np.eye(9)[2]).tolist()
+    )
+
+
+def test_polynomials_of_powers_at_zero() -> None:
+    c = np.array([1.0, 2.0, 3.0, 4.0])
+    assert dmc.grad(powers.poly)(0.0, c) == 2.0
+    assert dmc.hvp(powers.poly, along=1.0)(0.0, c) == 6.0
+    assert dmc.hvp(powers.hill, along=1.0)(0.0, 1.0) == -2.0
+
+
+def test_derivatives_in_the_exponent() -> None:
+    assert dmc.grad(powers.power, wrt="n")(0.0, 2.0) == 0.0
+    assert dmc.grad(powers.slope, wrt="n")(0.0, 2.0) == 0.0
+    assert dmc.grad(powers.slope_in_n)(0.0, 2.0) == 0.0
+    x, n = 1.7, 2.3
+    mixed = x ** (n - 1) * (1 + n * math.log(x))
+    assert dmc.grad(powers.slope, wrt="n")(x, n) == pytest.approx(mixed, rel=1e-14)
+    assert dmc.grad(powers.slope_in_n)(x, n) == pytest.approx(mixed, rel=1e-14)
+    third = x ** (n - 2) * (2 * n - 1 + n * (n - 1) * math.log(x))
+    assert dmc.grad(powers.curvature, wrt="n")(x, n) == pytest.approx(third, rel=1e-14)
+
+
+@pytest.mark.parametrize("x", [0.0, -0.0, INF, -INF, NAN, 4.0, -4.0, 5e-324])
+def test_roots_are_powers(x: float) -> None:
+    with np.errstate(all="ignore"):
+        for f, n in ((powers.root, 0.5), (powers.inverse_root, -0.5)):
+            got, wanted = f(x), float(np.power(np.array([x, x]), np.array([n, n]))[0])
+            np.testing.assert_allclose(got, wanted, rtol=1e-15)
+            assert math.copysign(1.0, got) == math.copysign(1.0, wanted) or math.isnan(wanted)
+
+
+# Remainders
+
+division = dmc.loads("""
+fn rest[F: float, N](x: F[N], y: F[N]) -> F[N] = x % y
+fn whole[F: float, N](x: F[N], y: F[N]) -> F[N] = x // y
+fn moved(x: f64, y: f64) -> f64 = x % y
+""")
+
+PAIRS = [(1.0, 0.1), (0.5, 0.1), (6.0, 0.2), (1e17, 3.0), (2.0**53 + 2, 3.0), (1.0, 1 / 3)]
+PAIRS += [(5.0, INF), (-5.0, INF), (-0.0, 3.0), (6.0, -3.0), (1e308, 5e-324), (1.0, 0.0)]
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("n", [1, 9])
+def test_remainders_are_numpys(dtype: type, n: int) -> None:
+    with np.errstate(all="ignore"):
+        for signs in itertools.product((1.0, -1.0), repeat=2):
+            for pair in PAIRS:
+                x, y = (np.full(n, s * v, dtype) for s, v in zip(signs, pair, strict=True))
+                for f, numpy in ((division.rest, np.remainder), (division.whole, np.floor_divide)):
+                    same_bits(f(x, y), numpy(x, y))
+
+
+def test_the_derivative_of_a_remainder_counts_the_divisors() -> None:
+    assert dmc.grad(division.moved, wrt=("x", "y"))(1.0, 0.1) == (1.0, -9.0)
+    assert dmc.grad(division.moved, wrt=("x", "y"))(5.0, INF) == (1.0, 0.0)
+
+
+# Folded constants are what runs
+
+OPERATORS = ("+", "-", "*", "/", "//", "%", "**")
+FUNCTIONS = ("maximum", "minimum", "hypot", "atan2")
+SPECIAL = ("0.0", "-0.0", "1.0", "-1.5", "0.1", "3.0", "inf", "-inf", "nan", "1e308", "5e-324")
+
+
+@pytest.mark.parametrize("dtype", ["f64", "f32"])
+@pytest.mark.parametrize("function", [*OPERATORS, *FUNCTIONS])
+def test_constants_are_folded_as_they_run(function: str, dtype: str) -> None:
+    numpy = np.dtype(dtype.replace("f", "float"))
+    pairs = list(itertools.product(SPECIAL, SPECIAL))
+    form = "({x}) {f} ({y})" if function in OPERATORS else "{f}({x}, {y})"
+    lines = [f"fn run(x: {dtype}, y: {dtype}) -> {dtype} = {form.format(f=function, x='x', y='y')}"]
+    folded = ", ".join(form.format(f=function, x=x, y=y) for x, y in pairs)
+    lines.append(f"fn folded() -> {dtype}[{len(pairs)}] = [{folded}]")
+    program = dmc.loads("\n".join(lines))
+    got = program.folded()
+    with np.errstate(all="ignore"):
+        numbers = [(numpy.type(x), numpy.type(y)) for x, y in pairs]
+    wanted = np.array([program.run(x, y) for x, y in numbers])
+    rtol = 0 if function not in ("**", "hypot", "atan2") else 4 * np.finfo(numpy).eps
+    np.testing.assert_allclose(got, wanted, rtol=rtol, atol=0, equal_nan=True)
+    known = ~np.isnan(wanted)
+    np.testing.assert_array_equal(np.signbit(got)[known], np.signbit(wanted)[known])
+
+
+signs = dmc.loads("""
+fn minus(x: f64) -> f64 = 0.0 - x
+fn plus(x: f64) -> f64 = x + 0.0
+fn plus_first(x: f64) -> f64 = 0.0 + x
+fn less(x: f64) -> f64 = x - 0.0
+fn chain() -> f32 = 0.1 + 0.2 - 0.3
+fn chain_run(a: f32, b: f32, c: f32) -> f32 = a + b - c
+fn to_int() -> i32 = i32(1e20) + i32(nan)
+fn to_int_run(a: f64, b: f64) -> i32 = i32(a) + i32(b)
+""")
+
+
+def test_zeros_keep_their_signs() -> None:
+    for x in (0.0, -0.0):
+        assert math.copysign(1.0, signs.minus(x)) == math.copysign(1.0, 0.0 - x)
+        assert math.copysign(1.0, signs.plus(x)) == 1.0
+        assert math.copysign(1.0, signs.plus_first(x)) == 1.0
+        assert math.copysign(1.0, signs.less(x)) == math.copysign(1.0, x)
+
+
+def test_constants_round_in_their_element_type() -> None:
+    a, b, c = (np.float32(x) for x in (0.1, 0.2, 0.3))
+    assert signs.chain() == signs.chain_run(a, b, c) == a + b - c
+    assert signs.to_int() == signs.to_int_run(1e20, NAN) == 2**31 - 1
+
+
+# Ties
+
+TIES = {
+    "maximum(x, 0.0)": 0.0,
+    "maximum(0.0, x)": 0.0,
+    "maximum(x, 0)": 0.0,
+    "maximum(x, -0.0)": 0.0,
+    "maximum(x, zero())": 0.0,
+    "maximum(x, z)": 0.0,
+    "maximum(x, z * 1.0)": 0.0,
+    "minimum(x, 0.0)": 0.0,
+    "minimum(x, z)": 0.0,
+    "maximum(z, x)": 1.0,
+    "maximum(x, x)": 1.0,
+}
+
+
+@pytest.mark.parametrize(("text", "slope"), TIES.items())
+@pytest.mark.parametrize("x", [0.0, -0.0])
+def test_one_derivative_at_ties(text: str, slope: float, x: float) -> None:
+    program = dmc.loads(
+        f"fn zero() -> f64 = 0.0\nfn f(x: f64, z: f64) -> f64 = {text}\n"
+        f"fn each[N](x: f64[N], z: f64) -> f64 = sum[i](f(x[i], z))"
+    )
+    assert dmc.grad(program.f)(x, 0.0) == slope
+    assert dmc.jvp(program.f, along=1.0)(x, 0.0)[1] == slope
+    assert dmc.grad(program.each)(np.full(5, x), 0.0).tolist() == [slope] * 5
+
+
+def test_the_first_of_equal_elements_of_a_loop() -> None:
+    program = dmc.loads("""
+fn fixed[N](x: f64[N]) -> f64 = max[i](x[i])
+""")
+    assert dmc.grad(program.fixed)(np.ones(3)).tolist() == [1.0, 0.0, 0.0]
+
+
+# The ends of the range
+
+lengths = dmc.loads("""
+fn length[F: float, N](x: F[N], y: F[N]) -> F[N] = hypot(x, y)
+fn lengths[F: float, N](x: F[N], y: F[N]) -> F = sum(hypot(x, y))
+fn angles[F: float, N](y: F[N], x: F[N]) -> F = sum(atan2(y, x))
+fn lse[N](x: f64[N]) -> f64 = logsumexp(x)
+""")
+
+SCALES = [(np.float64, s) for s in (1.0, 1e-160, 1e-200, 1e160, 1e200, 1e-300, 1e300)]
+SCALES += [(np.float32, s) for s in (1.0, 1e-30, 1e30)]
+
+
+@pytest.mark.parametrize("n", [1, 9])
+@pytest.mark.parametrize(("dtype", "scale"), SCALES)
+def test_lengths_and_angles_at_every_scale(dtype: type, scale: float, n: int) -> None:
+    x, y = np.full(n, 3 * scale, dtype), np.full(n, 4 * scale, dtype)
+    rtol = 4 * float(np.finfo(dtype).eps)
+    np.testing.assert_allclose(lengths.length(x, y), 5 * scale, rtol)
+    np.testing.assert_allclose(dmc.grad(lengths.lengths)(x, y), np.full(n, 0.6), rtol)
+    np.testing.assert_allclose(dmc.grad(lengths.angles)(x, y), np.full(n, 0.16 / scale), rtol)
+
+
+def test_lengths_at_the_edges() -> None:
+    one = np.ones(1)
+    assert lengths.length(INF * one, NAN * one)[0] == INF
+    assert math.isnan(lengths.length(one, NAN * one)[0])
+    assert lengths.length(5e-324 * one, 0.0 * one)[0] == 5e-324
+    assert lengths.length(1e308 * one, 1.7e308 * one)[0] == INF
+    assert dmc.grad(lengths.lengths, wrt=("x", "y"))(0.0 * one, 0.0 * one) == (0.0, 0.0)
+
+
+def test_curvature_of_a_length() -> None:
+    for scale in (1.0, 1e-100, 1e100):
+        x, y = np.array([3 * scale]), np.array([4 * scale])
+        curvature = dmc.hvp(lengths.lengths, along=np.ones(1))(x, y)
+        np.testing.assert_allclose(curvature, [16 / 125 / scale], rtol=1e-14)
+
+
+def test_logsumexp_of_infinities() -> None:
+    assert lengths.lse(np.array([INF, 1.0])) == INF
+    assert lengths.lse(np.array([-INF, -INF])) == -INF
+    assert lengths.lse(np.array([-INF, 1.0])) == 1.0
+    assert lengths.lse(np.array([1000.0, 1000.0])) == pytest.approx(1000 + math.log(2))
