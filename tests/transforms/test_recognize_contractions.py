@@ -1,4 +1,4 @@
-"""recognize-contractions: sums of products, masks, factors taken out."""
+"""recognize-contractions: sums of products, masks, the order of factors."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections import Counter
 import numpy as np
 
 from dmc.dialects import arith, tensor
-from dmc.ir import Builder, DType, TensorType, Value
+from dmc.ir import Builder, DType, Interpreter, TensorType, Value
 from dmc.ir import tensor as tensor_type
 from dmc.transforms.canonicalize import Canonicalize
 from dmc.transforms.recognize_contractions import RecognizeContractions
@@ -51,7 +51,9 @@ def test_batched_with_transposed_result() -> None:
     assert found["tensor.reduce"] == 0
 
 
-def test_factors_outside_the_sum() -> None:
+def test_no_factor_is_taken_out_of_a_sum() -> None:
+    """Nor is one moved from the second factor of each term to the first."""
+
     def code(b: Builder, args: list[Value]) -> list[Value]:
         shape = (3, 4, 5)
         x, y = spread(b, args[0], shape, 0, 1), spread(b, args[1], shape, 1, 2)
@@ -60,8 +62,52 @@ def test_factors_outside_the_sum() -> None:
         return [tensor.reduce_sum(b, arith.negate(b, product), (1,))]
 
     found = recognized([t(3, 4), t(4, 5), t(3), t()], code)
+    assert found["tensor.dot_general"] == 0
+    assert found["tensor.reduce"] == 1
+
+
+def test_products_of_factors_along_their_own_axes() -> None:
+    def code(b: Builder, args: list[Value]) -> list[Value]:
+        shape = (3, 4, 5)
+        x, y = spread(b, args[0], shape, 0, 1), spread(b, args[1], shape, 1, 2)
+        row, scale = spread(b, args[2], shape, 0), spread(b, args[3], shape)
+        product = arith.multiply(b, arith.multiply(b, x, row), arith.multiply(b, scale, y))
+        return [tensor.reduce_sum(b, arith.negate(b, product), (1,))]
+
+    found = recognized([t(3, 4), t(4, 5), t(3), t()], code)
     assert found["tensor.dot_general"] == 1
     assert found["tensor.reduce"] == 0
+
+
+def test_terms_do_not_overflow_on_their_way() -> None:
+    """Any other order of these factors is infinite, or 0 times infinity."""
+
+    def scaled(b: Builder, args: list[Value]) -> list[Value]:
+        x, y = spread(b, args[0], (2, 2), 0), spread(b, args[1], (2, 2), 1)
+        return [tensor.reduce_sum(b, arith.multiply(b, x, y), (1,))]
+
+    def grouped(b: Builder, args: list[Value]) -> list[Value]:
+        shape = (2, 2, 2)
+        x, y = spread(b, args[0], shape, 0), spread(b, args[1], shape, 1)
+        z = spread(b, args[0], shape, 2)
+        product = arith.multiply(b, x, arith.multiply(b, y, z))
+        return [tensor.reduce_sum(b, product, (1,))]
+
+    def summed(b: Builder, args: list[Value]) -> list[Value]:
+        columns = tensor.reshape(b, args[1], (2, 1))
+        dot = tensor.dot_general(b, args[0], columns, ([], []), ([], []))
+        return [tensor.reduce_sum(b, dot, (1, 2))]
+
+    a, large = np.array([1e-200, 0.0]), np.array([1e308, 1e308])
+    for code, wanted in ((scaled, [2e108, 0.0]), (grouped, None), (summed, [2e108, 0.0])):
+        module = program([t(2), t(2)], code)
+        (plain,) = Interpreter(module).call("main", [a, large])
+        for each in [Canonicalize(), RecognizeContractions(), Canonicalize()]:
+            each.run(module)
+        (after,) = Interpreter(module).call("main", [a, large])
+        np.testing.assert_allclose(after, plain, rtol=1e-15)
+        if wanted is not None:
+            np.testing.assert_allclose(after, wanted, rtol=1e-15)
 
 
 def test_three_factors_and_repeated_sums() -> None:
@@ -103,7 +149,7 @@ def test_what_is_no_contraction_stays() -> None:
     assert found["tensor.reduce"] == 2
 
 
-def test_sum_of_a_contraction_sums_the_operand() -> None:
+def test_sum_of_a_contraction_contracts_batching_axes_alone() -> None:
     def code(b: Builder, args: list[Value]) -> list[Value]:
         dot = tensor.dot_general(b, args[0], args[1], ([0], [0]), ([2], [2]))
         turned = tensor.transpose(b, dot, (1, 0, 2))
@@ -117,13 +163,10 @@ def test_sum_of_a_contraction_sums_the_operand() -> None:
         return [tensor.reduce_sum(b, dot, (0, 2))]
 
     inputs = [t(2, 3, 4), t(2, 5, 4)]
-    module = check(program(inputs, alone), RecognizeContractions())
-    (dot,) = (op for op in module.walk() if isinstance(op, tensor.DotGeneral))
-    assert dot.lhs.type == t(2, 4)
-    # Here the contraction is needed whole anyway.
-    module = check(program(inputs, code), RecognizeContractions())
-    (dot,) = (op for op in module.walk() if isinstance(op, tensor.DotGeneral))
-    assert dot.lhs.type == t(2, 3, 4)
+    for along_one_operand in (alone, code):
+        module = check(program(inputs, along_one_operand), RecognizeContractions())
+        (dot,) = (op for op in module.walk() if isinstance(op, tensor.DotGeneral))
+        assert dot.result.type == t(2, 3, 5)
     module = check(program(inputs, over_the_batch), RecognizeContractions())
     (dot,) = (op for op in module.walk() if isinstance(op, tensor.DotGeneral))
-    assert dot.result.type == t(3)
+    assert dot.result.type == t(3, 5)

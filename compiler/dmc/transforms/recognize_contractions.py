@@ -17,13 +17,15 @@ from dmc.transforms.canonicalize import PATTERNS
 
 @dataclass(frozen=True)
 class RecognizeContractions(Pass):
-    """Rewrite `Σ a·b·…` over broadcast factors as `dot_general`.
+    """Rewrite `Σ a·b` over broadcast factors as `dot_general`.
 
-    Factors that do not depend on a summed axis are taken out of the sum. A factor whose axes are
-    among those of another is multiplied with it; when two are left, each with an axis of its own,
-    their sum is a contraction. A contraction that is summed along a free axis of one operand sums
-    that operand first. With `masks`, a selection of products or zero masks one factor instead,
-    whose zeros then absorb what the others are where nothing is selected.
+    Every term of a sum stays the product that the program states, factor by factor in its order:
+    nothing is taken out of a sum, and no product is associated anew, for either could overflow
+    where the program does not. A factor that is a product itself is computed along its own axes
+    alone; when each of the two has an axis that the other lacks, and both have every summed axis,
+    their sum is a contraction. A contraction that is summed along a batching axis contracts it.
+    With `masks`, a selection of products or zero masks one factor instead, whose zeros then absorb
+    what the other is where nothing is selected.
     """
 
     name = "recognize-contractions"
@@ -74,46 +76,68 @@ class _Product:
 def _contraction(op: Operation, builder: Builder, masks: bool) -> Sequence[Value] | None:
     if not isinstance(op, tensor.Reduce) or op.kind is not tensor.Kind.SUM:
         return None
-    shape = shape_of(op.operand.type)
+    rank = len(shape_of(op.operand.type))
+    product = _factors(builder, op.operand, rank, masks)
+    if product is None:
+        return None
+    factors = _mask(builder, _joined(builder, product.factors), product.masks)
+    if factors is None:
+        return None
+    spans = frozenset[int]().union(*(factor.spans for factor in factors))
+    summed = spans.intersection(op.dimensions)
+    match factors:
+        case [one] if len(one.spans) < rank:
+            total = _sum(builder, one, summed)
+        case [lhs, rhs] if summed and summed <= lhs.spans & rhs.spans:
+            total = _dot(builder, lhs, rhs, summed)
+        case _:
+            return None
+    return [_finish(builder, op, total, product.negative, factors)]
+
+
+def _factors(builder: Builder, value: Value, rank: int, masks: bool) -> _Product | None:
+    """The two factors of each term, below changes of sign and selections of nothing else."""
     product = _Product([], [])
-    whole = _Factor(op.operand, tuple(range(len(shape))))
-    _collect(builder, product, whole, len(shape), masks)
-    summed = frozenset(op.dimensions)
-    outside = [f for f in product.factors if not f.spans & summed]
-    groups = [f for f in product.factors if f.spans & summed]
-    groups = _mask(builder, _join_subsets(builder, groups), product.masks)
-    if groups is None or len(groups) not in (1, 2):
-        return None
-    if len(groups) == 1 and not outside and not product.negative:
-        return None
-    first, *second = groups
-    total = _dot(builder, first, second[0], summed) if second else _sum(builder, first, summed)
-    return [_finish(builder, op, total, outside, product.negative, groups)]
-
-
-def _collect(builder: Builder, product: _Product, factor: _Factor, rank: int, masks: bool) -> None:
-    """Take `factor` apart into factors, as far as it spans the whole summed tensor."""
-    factor = _stripped(builder, factor)
-    op = factor.value.defining_op
-    if len(factor.spans) == rank:
+    factor = _stripped(builder, _Factor(value, tuple(range(rank))))
+    while len(factor.spans) == rank:
+        op = factor.value.defining_op
         match op:
             case arith.Product():
-                for value, absorbs in ((op.lhs, op.lhs_absorbs), (op.rhs, op.rhs_absorbs)):
-                    part = replace(factor, value=value, absorbs=factor.absorbs or absorbs)
-                    _collect(builder, product, part, rank, masks)
-                return
+                sides = ((op.lhs, op.lhs_absorbs), (op.rhs, op.rhs_absorbs))
+                product.factors = [
+                    _narrowed(builder, _Factor(each, factor.axes, absorbs))
+                    for each, absorbs in sides
+                ]
+                return product
             case arith.Negate():
                 product.negative = not product.negative
-                _collect(builder, product, replace(factor, value=op.operand), rank, masks)
-                return
+                inner = op.operand
             case arith.Select() if masks and splat_of(op.on_false) == 0:
-                mask = _stripped(builder, _Factor(op.predicate, factor.axes))
-                product.masks.append(mask)
-                _collect(builder, product, replace(factor, value=op.on_true), rank, masks)
-                return
+                product.masks.append(_stripped(builder, _Factor(op.predicate, factor.axes)))
+                inner = op.on_true
             case _:
-                pass
-    product.factors.append(factor)
+                return None
+        factor = _stripped(builder, _Factor(inner, factor.axes))
+    return None
+
+
+def _narrowed(builder: Builder, factor: _Factor) -> _Factor:
+    """The same values along as few axes as a product of broadcast factors has."""
+    factor = _stripped(builder, factor)
+    op = factor.value.defining_op
+    if not isinstance(op, arith.Product | arith.Negate):
+        return factor
+    parts = [_narrowed(builder, _Factor(each, factor.axes)) for each in op.operands]
+    spans = frozenset[int]().union(*(part.spans for part in parts))
+    if len(spans) == len(factor.axes):
+        return factor
+    shape = shape_of(factor.value.type)
+    kept = [i for i, axis in enumerate(factor.axes) if axis in spans]
+    sizes = [shape[i] for i in kept]
+    axes = tuple(factor.axes[i] for i in kept)
+    values = [_spread(builder, part, axes, sizes) for part in parts]
+    made = builder.insert(type(op)(values, op.attributes)).results[0]
+    return replace(factor, value=made, axes=axes)
 
 
 def _stripped(builder: Builder, factor: _Factor) -> _Factor:
@@ -138,29 +162,23 @@ def _stripped(builder: Builder, factor: _Factor) -> _Factor:
                 return factor
 
 
-def _join_subsets(builder: Builder, factors: Sequence[_Factor]) -> list[_Factor]:
-    """Multiply factors into others that span all their axes."""
-    groups: list[_Factor] = []
-    for factor in sorted(factors, key=lambda f: -len(f.spans)):
-        for i, group in enumerate(groups):
-            if factor.spans <= group.spans:
-                groups[i] = _times(builder, group, _spread(builder, factor, group), factor.absorbs)
-                break
-        else:
-            groups.append(factor)
-    return groups
+def _joined(builder: Builder, factors: Sequence[_Factor]) -> list[_Factor]:
+    """The product as one factor where one side has all axes of the other."""
+    lhs, rhs = factors
+    wide = lhs if rhs.spans <= lhs.spans else rhs
+    if not lhs.spans | rhs.spans <= wide.spans:
+        return [lhs, rhs]
+    sizes = shape_of(wide.value.type)
+    x, y = (_spread(builder, factor, wide.axes, sizes) for factor in (lhs, rhs))
+    return [_Factor(arith.product(builder, x, y, lhs.absorbs, rhs.absorbs), wide.axes)]
 
 
-def _times(builder: Builder, factor: _Factor, other: Value, absorbs: bool) -> _Factor:
-    """`factor` times `other` along the same axes, whose zeros may absorb, too."""
-    value = arith.product(builder, factor.value, other, factor.absorbs, absorbs)
-    return replace(factor, value=value, absorbs=factor.absorbs or absorbs)
-
-
-def _spread(builder: Builder, factor: _Factor, over: _Factor) -> Value:
-    """`factor` repeated to the axes of `over`."""
-    dims = [over.axes.index(axis) for axis in factor.axes]
-    return tensor.broadcast_in_dim(builder, factor.value, shape_of(over.value.type), dims)
+def _spread(builder: Builder, factor: _Factor, axes: Sequence[int], sizes: Sequence[int]) -> Value:
+    """`factor` repeated to `axes` of `sizes`, in their order."""
+    order = sorted(range(len(factor.axes)), key=lambda i: axes.index(factor.axes[i]))
+    value = tensor.transpose(builder, factor.value, order)
+    places = sorted(axes.index(axis) for axis in factor.axes)
+    return tensor.broadcast_in_dim(builder, value, sizes, places)
 
 
 def _mask(
@@ -174,7 +192,8 @@ def _mask(
         i = min(able, key=lambda i: groups[i].size)
         group = groups[i]
         zero = arith.zeros(builder, group.value.type)
-        chosen = arith.select(builder, _spread(builder, mask, group), group.value, zero)
+        wide = _spread(builder, mask, group.axes, shape_of(group.value.type))
+        chosen = arith.select(builder, wide, group.value, zero)
         groups[i] = replace(group, value=chosen, absorbs=True)
     return groups
 
@@ -188,9 +207,7 @@ def _sum(builder: Builder, factor: _Factor, summed: frozenset[int]) -> _Factor:
 
 
 def _dot(builder: Builder, lhs: _Factor, rhs: _Factor, summed: frozenset[int]) -> _Factor:
-    """The contraction over summed axes of both; those of one alone are summed before."""
-    lhs = _sum(builder, lhs, summed - rhs.spans)
-    rhs = _sum(builder, rhs, summed - lhs.spans)
+    """The contraction over `summed`, axes of both."""
     shared = [axis for axis in lhs.axes if axis in rhs.spans]
 
     def places(chosen: Sequence[int]) -> tuple[list[int], list[int]]:
@@ -204,33 +221,20 @@ def _dot(builder: Builder, lhs: _Factor, rhs: _Factor, summed: frozenset[int]) -
     )
     left = [axis for axis in lhs.axes if axis not in shared]
     right = [axis for axis in rhs.axes if axis not in shared]
-    return _Factor(value, (*batch, *left, *right), any(absorb))
+    return _Factor(value, (*batch, *left, *right))
 
 
 def _finish(
     builder: Builder,
     op: tensor.Reduce,
     total: _Factor,
-    outside: Sequence[_Factor],
     negative: bool,
     groups: Sequence[_Factor],
 ) -> Value:
-    """The result of `op`: `total` times what was outside, over all axes that are left."""
-    shape = shape_of(op.operand.type)
-    kept = op.kept
+    """The result of `op` from `total`, over all axes that are left."""
+    shape, kept = shape_of(op.operand.type), op.kept
     type_ = TensorType(tuple(shape[d] for d in kept), dtype_of(op.operand.type))
-    product: _Factor | None = None
-    for factor in (total, *outside):
-        dims = [kept.index(axis) for axis in factor.axes]
-        order = sorted(range(len(dims)), key=lambda i: dims[i])
-        sorted_value = tensor.transpose(builder, factor.value, order)
-        spread = tensor.broadcast_in_dim(builder, sorted_value, type_.shape, sorted(dims))
-        if product is None:
-            product = _Factor(spread, kept, factor.absorbs)
-        else:
-            product = _times(builder, product, spread, factor.absorbs)
-    assert product is not None
-    value = product.value
+    value = _spread(builder, total, kept, type_.shape)
     # Along an axis that no factor in the sum has, equal terms add up.
     missing = set(op.dimensions) - {axis for group in groups for axis in group.axes}
     times = prod(shape[d] for d in missing)
@@ -240,7 +244,7 @@ def _finish(
 
 
 def _sum_of_contraction(op: Operation, builder: Builder) -> Sequence[Value] | None:
-    """Sum the operand that has the summed axis alone; a summed batching axis is contracted."""
+    """A summed batching axis is contracted."""
     if not isinstance(op, tensor.Reduce) or op.kind is not tensor.Kind.SUM:
         return None
     rank = len(shape_of(op.operand.type))
@@ -270,9 +274,12 @@ def _sum_of_contraction(op: Operation, builder: Builder) -> Sequence[Value] | No
         (dot.rhs_contracting_dimensions, contracted),
         absorbs=dot.rhs_absorbs,
     )
-    summed = frozenset((*op.dimensions, *contracted))
-    total = _dot(builder, lhs, rhs, summed)
-    return [_finish(builder, op, total, (), False, (lhs, rhs))]
+    both = frozenset(op.dimensions) & lhs.spans & rhs.spans
+    if not both:
+        return None
+    total = _dot(builder, lhs, rhs, both.union(contracted))
+    total = _sum(builder, total, frozenset(op.dimensions) - both)
+    return [_finish(builder, op, total, False, (lhs, rhs))]
 
 
 def _has_others(dot: Value, turned: Value, reader: Operation) -> bool:
