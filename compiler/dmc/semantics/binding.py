@@ -30,6 +30,7 @@ from dmc.semantics.types import (
     TupleType,
     Type,
     children,
+    leaves,
     pruned,
     resolved,
 )
@@ -101,6 +102,7 @@ def bind(
             values = ", ".join(f"{n} = {solver.integers[n]}" for n in names)
             message = f"`requires {requirement.text}` fails for {values}"
             raise solver.fail("shape.requires", message, requirement.span)
+    _require_result(signature, solver)
     instance = Instance(
         signature.declaration,
         tuple(sorted(solver.values().items())),
@@ -114,6 +116,22 @@ def bind(
         tuple(replace(p, type=substitution.type(p.type)) for p in given),
         substitution.type(signature.result),
     )
+
+
+def _require_result(signature: Signature, solver: Solver) -> None:
+    """The sizes of what is returned are whole and not negative."""
+    for leaf in leaves(signature.result):
+        for axis in leaf.type.shape if isinstance(leaf.type, TensorType) else ():
+            if not isinstance(axis, Size) or not axis.names() <= solver.integers.keys():
+                continue
+            try:
+                value = axis.evaluate(solver.integers)
+            except SizeError as error:
+                raise solver.fail("shape.size", f"the result has no size: {error}") from None
+            if value < 0:
+                given = ", ".join(f"{n} = {solver.integers[n]}" for n in sorted(axis.names()))
+                message = f"the result's size {axis} is {value} for {given}"
+                raise solver.fail("shape.size", message, signature.span)
 
 
 def match_function(

@@ -94,7 +94,8 @@ class Body:
         value = self.substitution.size(size)
         constant = value.constant
         if constant is None or constant < 0:
-            raise self.fail("shape.size", f"the size {size} is {value} here", span)
+            what = "a size" if size == value else f"the size {size}"
+            raise self.fail("shape.size", f"{what} is {value} here", span)
         return constant
 
     def sizes(self, node: typed.Node) -> tuple[int, ...]:

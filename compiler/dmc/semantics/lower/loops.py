@@ -146,6 +146,8 @@ def _for(body: Body, node: typed.For) -> Lowered:
         if trips is not None and isinstance(offset, Static):
             inner.bounds[node.pattern] = int(offset.value) + trips
     value = inner.value(node.body)
+    if flatten(value) and node.count is not None:
+        body.size(node.count, node.span)  # an axis of the stack
     control.make_yield(inner.builder, [*_state(inner, symbols), *flatten(value)])
     loop = control.make_for(
         body.builder,

@@ -74,6 +74,9 @@ def reduce_axes(
 
 
 def _build(body: Body, node: typed.Build) -> Lowered:
+    for entry in node.indexes:
+        assert entry.count is not None
+        body.size(entry.count, entry.symbol.span)  # an array's axis, unlike a sum's range
     values, sizes = build_map(body, node.indexes, node.body, node.span)
     del sizes
     return rebuild(body.type(node), iter(values))

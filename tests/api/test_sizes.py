@@ -1,0 +1,72 @@
+"""Sizes below zero: refused at the call where they are the result's, else where they are made."""
+
+import numpy as np
+import pytest
+
+import dmc
+
+PROGRAM = """
+fn windows[H, K](x: f64[H], k: f64[K]) -> f64[H - K + 1] {
+    [i in 0..H - K + 1] => sum[j](x[i + j] * k[j])
+}
+
+fn called[H, K](x: f64[H], k: f64[K]) -> f64 = sum(windows(x, k))
+
+fn built[H, K](x: f64[H], k: f64[K]) -> f64 {
+    let y = [i in 0..H - K + 1] => x[i] * k[0]
+    sum(y)
+}
+
+fn stacked[H, K](x: f64[H], k: f64[K]) -> f64 {
+    let y = for i in 0..H - K + 1 { x[0] * k[0] }
+    sum(y)
+}
+
+fn filled[H, K](x: f64[H], k: f64[K]) -> f64 {
+    let y: f64[H - K + 1] = zeros
+    sum(y) + x[0] * k[0]
+}
+
+fn second[H, K](x: f64[H], k: f64[K]) -> (f64, f64[H - K + 1]) = (x[0], windows(x, k))
+
+fn summed[H, K](x: f64[H], k: f64[K]) -> f64 = sum[i in 0..H - K + 1](x[0] * k[0])
+
+fn counted[H, K](x: f64[H], k: f64[K]) -> f64 {
+    var s = 0.0
+    for i in 0..H - K + 1 { s += x[0] * k[0] }
+    s
+}
+"""
+
+ENOUGH, FEW, NONE = (np.ones(5), np.ones(2)), (np.ones(1), np.ones(2)), (np.ones(2), np.ones(4))
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> dmc.Module:
+    path = tmp_path_factory.mktemp("sizes") / "sizes.dm"
+    path.write_text(PROGRAM)
+    return dmc.load(path)
+
+
+def test_sizes_of_results_are_checked_at_the_call(program: dmc.Module) -> None:
+    np.testing.assert_array_equal(program.windows(*ENOUGH), np.full(4, 2.0))
+    assert program.windows(*FEW).shape == (0,)
+    for name in ("windows", "second"):
+        with pytest.raises(dmc.ShapeError, match=r"H - K \+ 1 is -1 for H = 2, K = 4"):
+            getattr(program, name)(*NONE)
+    with pytest.raises(dmc.ShapeError, match=r"H - K \+ 1 is -1"):
+        dmc.jacobian(program.windows)(*NONE)
+
+
+@pytest.mark.parametrize("name", ["called", "built", "stacked", "filled"])
+def test_sizes_inside_are_checked(program: dmc.Module, name: str) -> None:
+    getattr(program, name)(*ENOUGH)
+    getattr(program, name)(*FEW)
+    with pytest.raises(dmc.ShapeError, match=r"is -1 here"):
+        getattr(program, name)(*NONE)
+
+
+@pytest.mark.parametrize("name", ["summed", "counted"])
+def test_a_range_that_ends_before_it_starts_is_empty(program: dmc.Module, name: str) -> None:
+    assert getattr(program, name)(*ENOUGH) == 4.0
+    assert getattr(program, name)(*NONE) == 0.0
