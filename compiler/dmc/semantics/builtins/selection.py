@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math as pymath
 from collections.abc import Sequence
 
 from dmc.diagnostics.errors import CompilerBug
@@ -12,6 +13,7 @@ from dmc.semantics.agreement import expect
 from dmc.semantics.axes import axis_position, one_axis, tensor_operand
 from dmc.semantics.builtins.called import ArrayFunction, ArrayOperation
 from dmc.semantics.context import Context
+from dmc.semantics.lower.access import never_empty
 from dmc.semantics.lower.body import Body
 from dmc.semantics.lower.elementwise import broadcast
 from dmc.semantics.lower.values import Array, Lowered, Record, Static, Tuple
@@ -98,6 +100,10 @@ class _Pick(ArrayFunction):
     def lower(self, body: Body, node: typed.Builtin) -> Lowered:
         x, ids = (body.array(operand) for operand in node.operands)
         shape, axis = shape_of(ids.type), node.axes[0] % len(shape_of(x.type))
+        if shape_of(x.type)[axis] == 0:
+            if pymath.prod(shape):
+                body.lowering.read_nothing(body.builder.block, node.span)
+            x = never_empty(body, x, [a == axis for a in range(len(shape_of(x.type)))])
         places = tensor.reshape(body.builder, ids, (*shape[:axis], 1, *shape[axis:]))
         taken = tensor.take_along(body.builder, x, places, axis)
         return Array(tensor.reshape(body.builder, taken, shape))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math as pymath
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,7 +14,7 @@ from dmc.semantics import typed
 from dmc.semantics.lower.body import Body, register
 from dmc.semantics.lower.values import Array, Lowered, Record, Static, flatten, rebuild
 
-__all__ = ["update"]
+__all__ = ["never_empty", "update"]
 
 
 def _access(body: Body, node: typed.Access) -> Lowered:
@@ -100,12 +101,20 @@ class _Plan:
 
     def select(self, body: Body, x: Value, span: Span) -> tuple[Value, frozenset[int]]:
         """The selected part, and which of its axes stretch."""
+        found, stretch = self._select(body, x, span)
+        items = self.expand(len(shape_of(x.type)))
+        missing = _missing([item for item in items if not isinstance(item, _New)], x)
+        if any(missing) and pymath.prod(shape_of(found.type)):
+            body.lowering.read_nothing(body.builder.block, span)
+        return found, stretch
+
+    def _select(self, body: Body, x: Value, span: Span) -> tuple[Value, frozenset[int]]:
         builder = body.builder
         shape = shape_of(x.type)
         items = self.expand(len(shape))
         _check_bounds(body, items, shape, span)
         per_axis = [item for item in items if not isinstance(item, _New)]
-        x = _never_empty(body, x, per_axis)
+        x = never_empty(body, x, _missing(per_axis, x))
         if (
             per_axis
             and len(items) == len(per_axis)
@@ -143,19 +152,31 @@ class _Plan:
         return tensor.reshape(builder, x, final), frozenset(stretch)
 
 
-def _never_empty(body: Body, x: Value, items: Sequence[_Item]) -> Value:
+def never_empty(body: Body, x: Value, missing: Sequence[bool]) -> Value:
     """An axis of no elements is read only where nothing runs; there a zero stands for it."""
-    missing = _missing(items, shape_of(x.type))
     if not any(missing):
         return x
     filled = [1 if m else size for m, size in zip(missing, shape_of(x.type), strict=True)]
     return body.constant(0, dtype_of(x.type), *filled)
 
 
-def _missing(items: Sequence[_Item], shape: Sequence[int]) -> list[bool]:
+def _missing(items: Sequence[_Item], x: Value) -> list[bool]:
     """For each axis, whether an element is wanted of it and it has none."""
     wanted = (isinstance(item, _Element | _Gather) for item in items)
-    return [w and size == 0 for w, size in zip(wanted, shape, strict=True)]
+    return [w and size == 0 for w, size in zip(wanted, shape_of(x.type), strict=True)]
+
+
+def _count(item: _Item, size: int) -> int:
+    """How many elements of an axis of `size` are taken."""
+    match item:
+        case _Element():
+            return 1
+        case _Part(_, length, _):
+            return length
+        case _Gather(index):
+            return pymath.prod(shape_of(index.type))
+        case _:
+            return size
 
 
 def _item(body: Body, item: typed.At) -> _Item:
@@ -300,8 +321,10 @@ def _replace(body: Body, plan: _Plan, x: Value, part: Value, span: Span, accumul
     builder, shape = body.builder, shape_of(x.type)
     items = plan.expand(len(shape))
     _check_bounds(body, items, shape, span)
-    if any(_missing(items, shape)):
-        return x  # nothing runs here
+    if any(_missing(items, x)):
+        if all(_count(item, size) for item, size in zip(items, shape, strict=True)):
+            body.lowering.read_nothing(builder.block, span)
+        return x
     for axis, item in enumerate(items):
         others = (other for other in items if other is not item)
         if isinstance(item, _Gather) and all(isinstance(other, _Rest) for other in others):

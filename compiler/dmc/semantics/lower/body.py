@@ -51,6 +51,10 @@ class Surroundings(Protocol):
         """The function of the module for these generic arguments."""
         ...
 
+    def read_nothing(self, block: Block, span: Span) -> None:
+        """An element of an axis without elements is read or written in `block`."""
+        ...
+
 
 class Body:
     """Lowers typed nodes at an insertion point. `bounds` are exclusive upper bounds of indexes."""

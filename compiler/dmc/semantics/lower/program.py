@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from dmc.diagnostics.errors import CompilerBug
-from dmc.dialects import func
-from dmc.ir import Builder, FunctionType, Location, Module, SymbolRef, TensorType
+from dmc.diagnostics.diagnostic import Diagnostic, Label
+from dmc.diagnostics.errors import CompilerBug, error
+from dmc.dialects import autodiff, func
+from dmc.dialects.flow import ControlFlow
+from dmc.ir import Block, Builder, FunctionType, Location, Module, SymbolRef, TensorType
 from dmc.ir import DType as IRDType
+from dmc.ir.location import Span
 from dmc.semantics import typed
 from dmc.semantics.binding import match_function
 from dmc.semantics.builtins import prelude
@@ -85,6 +88,7 @@ class Lowering:
         self.module = Module.empty()
         self._instances: dict[tuple[DeclaredFunction, _Generics], func.Func] = {}
         self._pending: list[Callable[[], None]] = []
+        self._of_nothing: dict[Block, Span] = {}
         self._rules: list[tuple[func.Func, str, int]] = []
 
     def instance(self, declaration: DeclaredFunction, substitution: Substitution) -> func.Func:
@@ -109,13 +113,38 @@ class Lowering:
     def finish(self) -> Module:
         """Lower the bodies that calls have asked for, and return the module.
 
-        Raises Error for a declared rule that is not linear.
+        Raises Error for a declared rule that is not linear, and for a read of an axis without
+        elements that surely happens.
         """
         while self._pending:
             self._pending.pop()()
         for rule, name, vectors in self._rules:
             check_linear(self.module, rule, name, vectors)
+        self._refuse_reads_of_nothing()
         return self.module
+
+    def read_nothing(self, block: Block, span: Span) -> None:
+        """An element of an axis without elements is read or written in `block`."""
+        self._of_nothing.setdefault(block, span)
+
+    def _refuse_reads_of_nothing(self) -> None:
+        functions = func.functions(self.module)
+        pending = [function.body for function in functions if not function.is_private]
+        seen = set(pending)
+        while pending:
+            block = pending.pop()
+            if block in self._of_nothing:
+                label = Label(self._of_nothing[block], "it has no elements")
+                title = "this index is outside an axis of 0"
+                raise error(Diagnostic("index.bounds", title, label))
+            new: list[Block] = []
+            for op in block:
+                if isinstance(op, ControlFlow) and op.surely_runs:
+                    new += [region.block for region in op.regions]
+                elif isinstance(op, func.Call | autodiff.Jvp | autodiff.Vjp):
+                    new.append(func.lookup(self.module, op.callee.name).body)
+            pending += [b for b in new if b not in seen]
+            seen.update(new)
 
     def lower_entry(self, instance: Instance, declaration: FunctionDeclaration) -> func.Func:
         """The public function of the module."""

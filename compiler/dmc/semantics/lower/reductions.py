@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from dmc.dialects import arith, control, tensor
 from dmc.dialects.arith import Direction
-from dmc.ir import Block, DType, Value, shape_of
+from dmc.ir import Block, DType, Value, dtype_of, shape_of
 from dmc.ir.location import Span
 from dmc.semantics import typed
 from dmc.semantics.builtins.elementwise import ADD, DIVIDE, SUBTRACT, Elementwise
@@ -60,11 +60,15 @@ def _positions(
 def reduce_axes(
     body: Body, reduction: Reduction, x: Value, axes: Sequence[int], span: Span
 ) -> Value:
-    """Reduce along static axes.
+    """Reduce along static axes; a result without elements needs none.
 
     Raises IndexOutOfRange when a maximum of nothing is asked for.
     """
-    count = pymath.prod(shape_of(x.type)[a] for a in axes)
+    shape = shape_of(x.type)
+    kept = [n for a, n in enumerate(shape) if reduction.keeps_shape or a not in axes]
+    if 0 in kept:
+        return body.constant(0, reduction.element or dtype_of(x.type), *kept)
+    count = pymath.prod(shape[a] for a in axes)
     if count == 0 and not reduction.takes_nothing:
         raise body.fail("shape.empty", f"`{reduction}` of no elements", span)
     return reduction.build(body.builder, x, axes)
