@@ -93,7 +93,7 @@ def _load_npz(path: Path, dtypes: Mapping[str, DTypeLike]) -> Table:
 
 def _load_csv(path: Path, dtypes: Mapping[str, DTypeLike]) -> Table:
     try:
-        with path.open(newline="", encoding="utf-8") as file:
+        with path.open(newline="", encoding="utf-8-sig") as file:
             rows = list(csv.reader(file))
     except (UnicodeDecodeError, csv.Error) as error:
         raise _bad(f"`{path}` is no CSV text: {error}") from error
@@ -105,22 +105,34 @@ def _load_csv(path: Path, dtypes: Mapping[str, DTypeLike]) -> Table:
             raise _bad(f"{path}:{number}: {len(row)} values under {len(header)} names")
     columns: dict[str, Array] = {}
     for index, name in enumerate(header):
+        if name in columns:
+            raise _bad(f"{path}: two columns are named `{name}`")
         cells = [row[index] for row in body]
         columns[name] = _column(path, name, cells, np.dtype(dtypes.get(name, np.float32)))
     return Table(columns)
 
 
 def _column(path: Path, name: str, cells: list[str], kind: np.dtype[Any]) -> Array:
-    try:
-        return np.array(cells, dtype=str).astype(kind)
-    except ValueError:
-        for line, cell in enumerate(cells, start=2):
-            try:
-                np.array(cell).astype(kind)
-            except ValueError as error:
-                message = f"{path}:{line}: `{cell}` under `{name}` is no {kind.name}"
-                raise _bad(message) from error
-        raise
+    column = np.empty(len(cells), kind)
+    for index, cell in enumerate(cells):
+        try:
+            column[index] = _cell(cell, kind)
+        except (ValueError, OverflowError) as error:
+            message = f"{path}:{index + 2}: `{cell}` under `{name}` is no {kind.name}"
+            raise _bad(message) from error
+    return column
+
+
+_BOOLEANS = {"true": True, "false": False, "1": True, "0": False}
+
+
+def _cell(text: str, kind: np.dtype[Any]) -> bool | int | float:
+    """A number as it is written; `OverflowError` for an integer that `kind` does not hold."""
+    if kind.kind == "b":
+        if text.strip().lower() not in _BOOLEANS:
+            raise ValueError("neither true nor false")
+        return _BOOLEANS[text.strip().lower()]
+    return int(text) if kind.kind in "iu" else float(text)
 
 
 def _converted(name: str, array: Array, dtypes: Mapping[str, DTypeLike]) -> Array:

@@ -30,8 +30,19 @@ class TrainCode(StrEnum):
     EXTRA = "train.extra"
 
 
-class RunError(Exception):
-    """Base of every error that this package raises for a mistake or a mishap of its user.
+class Error(Exception):
+    """Base of every error that is a mistake or a mishap of the user; public as `dmc.Error`."""
+
+    __module__ = "dmc"
+
+    def render(self, *, color: bool = False) -> str:
+        """The message, in colours where there are any."""
+        del color
+        return str(self)
+
+
+class RunError(Error):
+    """Base of every error of the user that this package raises.
 
     `str(error)` is the bare message; `code` says what kind it is.
     """

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from enum import Enum
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 
@@ -16,8 +17,10 @@ from dmc_runtime.trees import (
     Role,
     Tree,
     children_of,
+    constants_of,
     kind_of,
     spec_of,
+    tree_leaves,
     tree_map,
     with_children,
 )
@@ -88,26 +91,41 @@ def _missing(leaf: Leaf) -> None:
 
 
 def arithmetic(operation: Operation, left: Tree, right: Tree) -> Tree:
-    """`operation` on matching leaves of two records, or of a record and a scalar.
+    """`operation` on the differentiable leaves of two records, or of a record and a scalar.
 
-    Leaves must agree in shape and dtype; a scalar takes each leaf's dtype. Adding or subtracting
-    a missing leaf changes nothing.
+    As in the language, everything else is that of the record which has more: the point that moves.
+    Leaves must agree in shape and dtype; a scalar takes each leaf's dtype. Adding or subtracting a
+    missing leaf changes nothing.
     """
-    if isinstance(left, Node) and isinstance(right, Node):
-        return _with_tree(operation, left, right, "")
-    if isinstance(left, Node) and _is_scalar(right):
-        return _with_scalar(lambda leaf: operation(leaf, _adapted(right, leaf)), left)
-    if isinstance(right, Node) and _is_scalar(left):
-        return _with_scalar(lambda leaf: operation(_adapted(left, leaf), leaf), right)
-    return cast("Tree", NotImplemented)
+    records = [part for part in (left, right) if isinstance(part, Node)]
+    if not all(part in records or _is_scalar(part) for part in (left, right)):
+        return cast("Tree", NotImplemented)
+    return lift(operation, left, right)
 
 
-def _with_scalar(function: Callable[[Leaf], Any], record: Node) -> Tree:
-    def apply(leaf: Leaf) -> Leaf:
-        result = function(leaf)
-        return np.asarray(result) if isinstance(leaf, np.ndarray) else result
+def lift(function: Callable[..., Any], *operands: Tree) -> Tree:
+    """`function` on the differentiable leaves of records that have the same ones, and scalars."""
+    point = max((part for part in operands if isinstance(part, Node)), key=_richness)
+    parts = [part if isinstance(part, Node) else _Scalar(part) for part in operands]
+    return _lift(function, point, parts, "")
 
-    return tree_map(apply, record)
+
+@dataclass(frozen=True)
+class _Scalar:
+    """A number that is combined with every leaf."""
+
+    value: Any
+
+    def like(self, leaf: Leaf) -> Leaf:
+        """In the dtype of a leaf, as a literal in the language adapts; never a wider one."""
+        return np.asarray(self.value).astype(dtype_of(leaf))[()]
+
+
+_Part: TypeAlias = "Tree | _Scalar"
+
+
+def _richness(record: Node) -> tuple[int, int]:
+    return len(tree_leaves(record)), len(constants_of(record))
 
 
 def _is_scalar(value: object) -> bool:
@@ -116,48 +134,64 @@ def _is_scalar(value: object) -> bool:
     )
 
 
-def _adapted(scalar: Any, leaf: Leaf) -> Any:
-    """A scalar in the leaf's own dtype, as a literal in the language adapts; never a wider one."""
-    dtype = dtype_of(leaf)
-    if not is_float(leaf) and is_float(scalar):
-        raise TypeError(f"a float does not combine with a leaf of {dtype.name}")
-    return np.asarray(scalar).astype(dtype)[()]
-
-
-def _with_tree(operation: Operation, left: Tree, right: Tree, path: str) -> Tree:
-    """Leafwise `operation` on two trees; adding or subtracting what is missing changes nothing."""
-    if left is None and right is None:
+def _lift(function: Callable[..., Any], point: Tree, operands: Sequence[_Part], path: str) -> Tree:
+    """`operands` are the parts at `path`, that of `point` among them, or scalars."""
+    if kind_of(point) is Kind.LEAF:
+        return _on_leaves(function, cast("Leaf", point), operands, path)
+    if point is None:
         return None
-    if right is None and operation in (Operation.ADD, Operation.SUBTRACT):
-        return left
-    if left is None and operation is Operation.ADD:
-        return right
-    kind = kind_of(left)
-    if kind is not kind_of(right) or not _same_fields(left, right):
-        where = f"at `{path.removeprefix('.')}`" if path else "here"
-        raise TypeError(f"records differ {where}: {brief(left)} and {brief(right)}")
-    if kind is Kind.LEAF:
-        return _on_leaves(operation, cast("Leaf", left), cast("Leaf", right), path)
-    pairs = zip(children_of(left), children_of(right), strict=True)
-    return with_children(
-        left, [_with_tree(operation, a, b, path + step) for (step, a), (_, b) in pairs]
+    for other in operands:
+        if not isinstance(other, _Scalar) and not _alike(point, other):
+            raise TypeError(_difference(point, other, path))
+    fields = spec_of(point).fields if isinstance(point, Node) else None
+    children: list[Tree] = []
+    for index, (step, child) in enumerate(children_of(point)):
+        if fields is not None and fields[index].role in (Role.STATE, Role.FROZEN):
+            children.append(child)
+            continue
+        parts = [o if isinstance(o, _Scalar) else children_of(o)[index][1] for o in operands]
+        children.append(_lift(function, child, parts, path + step))
+    return with_children(point, children)
+
+
+def _alike(left: Tree, right: Tree) -> bool:
+    """Whether two containers have the same parts."""
+    if isinstance(left, Node) and isinstance(right, Node):
+        return spec_of(left) == spec_of(right)
+    return kind_of(left) is kind_of(right) and (
+        [step for step, _ in children_of(left)] == [step for step, _ in children_of(right)]
     )
 
 
-def _same_fields(left: Tree, right: Tree) -> bool:
-    if isinstance(left, Node) and isinstance(right, Node):
-        return spec_of(left) == spec_of(right)
-    return kind_of(left) is Kind.LEAF or [s for s, _ in children_of(left)] == [
-        s for s, _ in children_of(right)
-    ]
+def _on_leaves(
+    function: Callable[..., Any], point: Leaf, operands: Sequence[_Part], path: str
+) -> Leaf:
+    if not is_float(point):
+        return point
+    leaves: list[Leaf] = []
+    for position, other in enumerate(operands):
+        if other is None and _changes_nothing(function, position):
+            return point
+        if not isinstance(other, _Scalar) and kind_of(other) is not Kind.LEAF:
+            raise TypeError(_difference(point, other, path))
+        leaf = other.like(point) if isinstance(other, _Scalar) else cast("Leaf", other)
+        fits = isinstance(other, _Scalar) or np.shape(leaf) == np.shape(point)
+        if not fits or dtype_of(leaf) != dtype_of(point):
+            where = path.removeprefix(".")
+            raise ValueError(f"leaf `{where}`: {brief(point)} does not meet {brief(leaf)}")
+        leaves.append(leaf)
+    result = function(*leaves)
+    return np.asarray(result) if isinstance(point, np.ndarray) else result
 
 
-def _on_leaves(operation: Operation, left: Leaf, right: Leaf, path: str) -> Leaf:
-    if np.shape(left) != np.shape(right) or dtype_of(left) != dtype_of(right):
-        where = path.removeprefix(".")
-        raise ValueError(f"leaf `{where}`: {brief(left)} does not meet {brief(right)}")
-    result = operation(left, right)
-    return np.asarray(result) if isinstance(left, np.ndarray) else result
+def _changes_nothing(function: Callable[..., Any], position: int) -> bool:
+    """Whether a missing operand in this position leaves the other one as it is."""
+    return function is Operation.ADD or (function is Operation.SUBTRACT and position == 1)
+
+
+def _difference(left: Tree, right: Tree, path: str) -> str:
+    where = f"at `{path.removeprefix('.')}`" if path else "here"
+    return f"records differ {where}: {brief(left)} and {brief(right)}"
 
 
 def same_leaf(left: Leaf, right: Leaf) -> bool:

@@ -1,7 +1,8 @@
 """Records: the structs and models of a program, as values in Python.
 
 A record is an immutable, ordered collection of named fields, each an array, a number, another
-record, or a tuple, list or dict of those.
+record, or a tuple, list or dict of those. It is a value: what it is made from is copied, and its
+fields give arrays that cannot be written to.
 
 Record classes are made while a program is loaded (`make_record`); there is no registry, and two
 classes made from the same declaration are interchangeable. A missing leaf is `None`, which has no
@@ -13,10 +14,21 @@ from __future__ import annotations
 
 import copy
 import operator
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from typing import Any, ClassVar, NoReturn, TypeAlias, TypeVar, cast
 
-from dmc_runtime.leafwise import Operation, arithmetic, brief, dtype_of, is_float, params, same_leaf
+import numpy as np
+
+from dmc_runtime.leafwise import (
+    Operation,
+    arithmetic,
+    brief,
+    dtype_of,
+    is_float,
+    lift,
+    params,
+    same_leaf,
+)
 from dmc_runtime.trees import (
     Array,
     Constant,
@@ -44,6 +56,7 @@ from dmc_runtime.trees import (
     tree_unflatten,
     values_of,
     walk,
+    with_children,
 )
 
 __all__ = [
@@ -92,10 +105,46 @@ class _Access:
         self.__doc__ = field.doc or field.type
 
     def __get__(self, record: Record | None, owner: type[Record] | None = None) -> Any:
-        return self if record is None else values_of(record)[self.index]
+        return self if record is None else _shown(values_of(record)[self.index])
 
     def __set__(self, record: Record, value: object) -> NoReturn:
         _refuse_assignment(record)
+
+
+def _shown(value: Tree) -> Tree:
+    """A field as users see it: views that are read-only, since records share their arrays."""
+    if isinstance(value, np.ndarray):
+        view = value.view()
+        view.flags.writeable = False
+        return view
+    return tuple(map(_shown, value)) if isinstance(value, tuple) else value
+
+
+def _complete(record: Record, given: Mapping[str, Any], foreign: Container[str]) -> None:
+    """Check and set the fields of a new record; those that are `foreign` belong to others."""
+    spec = spec_of(record)
+    constants = {name: given[name] for name in spec.constants if name in given}
+    values: dict[str, Tree] = {n: value for n, value in given.items() if n not in constants}
+    unknown = [name for name in values if name not in spec.names]
+    if unknown:
+        raise TypeError(f"{spec.name} has no field `{unknown[0]}`; it has {_listed(spec)}")
+    check = type(record).__check__
+    if check is not None:
+        values, constants = check(values, constants)
+    missing = [name for name in spec.names if name not in values]
+    if missing:
+        raise TypeError(f"{spec.name} needs a value for field `{missing[0]}`")
+    fields = [_owned(values[n]) if n in foreign else values[n] for n in spec.names]
+    fill(record, tuple(fields), constants, ())
+
+
+def _owned(value: Tree) -> Tree:
+    """A value that nothing outside can change; records are such values already."""
+    if isinstance(value, np.ndarray):
+        return np.array(value, order="C")
+    if isinstance(value, Node) or kind_of(value) in (Kind.LEAF, Kind.NONE):
+        return value
+    return with_children(value, [_owned(child) for _, child in children_of(value)])
 
 
 def _refuse_assignment(record: Record) -> NoReturn:
@@ -117,19 +166,7 @@ class Record(Node):
     __check__: ClassVar[Check | None] = None
 
     def __init__(self, /, **given: Any) -> None:
-        spec = spec_of(self)
-        constants = {name: given.pop(name) for name in spec.constants if name in given}
-        unknown = [name for name in given if name not in spec.names]
-        if unknown:
-            raise TypeError(f"{spec.name} has no field `{unknown[0]}`; it has {_listed(spec)}")
-        check = type(self).__check__
-        values: dict[str, Tree] = given
-        if check is not None:
-            values, constants = check(values, constants)
-        missing = [name for name in spec.names if name not in values]
-        if missing:
-            raise TypeError(f"{spec.name} needs a value for field `{missing[0]}`")
-        fill(self, tuple(values[name] for name in spec.names), constants, ())
+        _complete(self, given, given)
 
     def __getattr__(self, name: str) -> Any:
         # Reached only for names that are neither fields nor methods.
@@ -148,17 +185,19 @@ class Record(Node):
         return sorted({*super().__dir__(), *spec_of(self).names, *self._constants})
 
     def replace(self: R, /, **changes: Any) -> R:
-        """A copy with fields or constants changed; `TypeError` for a name that is neither."""
+        """A record with fields or constants changed; `TypeError` for a name that is neither."""
         spec = spec_of(self)
         unknown = [n for n in changes if n not in spec.names and n not in spec.constants]
         if unknown:
             raise TypeError(f"{spec.name} has no field `{unknown[0]}`; it has {_listed(spec)}")
         given = dict(zip(spec.names, values_of(self), strict=True)) | self._constants | changes
         if self._stack or any(value is None for value in given.values()):
-            values = tuple(given[name] for name in spec.names)
+            values = tuple(_owned(given[n]) if n in changes else given[n] for n in spec.names)
             constants = {name: given[name] for name in spec.constants if name in given}
             return build(type(self), values, cast("dict[str, Constant]", constants), self._stack)
-        return type(self)(**given)
+        record = type(self).__new__(type(self))
+        _complete(record, given, changes)
+        return record
 
     @property
     def params(self: R) -> R:
@@ -167,7 +206,7 @@ class Record(Node):
 
     def items(self) -> Iterator[tuple[str, Leaf]]:
         """Every leaf with its dotted path, in order of declaration."""
-        return iter(walk(self, ""))
+        return ((path, cast("Leaf", _shown(leaf))) for path, leaf in walk(self, ""))
 
     def __iter__(self) -> Iterator[tuple[str, Leaf]]:
         return self.items()
@@ -233,10 +272,10 @@ class Record(Node):
         return cast("R", arithmetic(Operation.POWER, other, self))
 
     def __neg__(self: R) -> R:
-        return tree_map(operator.neg, self)
+        return cast("R", lift(operator.neg, self))
 
     def __abs__(self: R) -> R:
-        return tree_map(operator.abs, self)
+        return cast("R", lift(operator.abs, self))
 
 
 def make_record(

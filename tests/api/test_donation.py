@@ -94,3 +94,57 @@ def test_nothing_is_remembered_of_arrays_that_are_gone() -> None:
     del y
     gc.collect()
     assert len(GIVEN_UP) == before
+
+
+def test_a_view_of_what_was_donated_is_refused() -> None:
+    x = np.arange(200.0)
+    front, back, middle = x[:100], x[100:], x[50:150]
+    y = program.advanced(front, v, 0.5, donate="x")
+    for stale in (front, front[::-1], middle, x):
+        with pytest.raises(dmc.CallError, match="was donated to an earlier call"):
+            program.total(stale)
+    assert program.total(back) == back.sum()
+    assert program.total(y[10:]) == y[10:].sum()
+    z = program.advanced(y, v, 0.5, donate="x")
+    with pytest.raises(dmc.CallError, match="was donated to an earlier call"):
+        program.total(y[10:])
+    assert program.total(z) == np.arange(100.0).sum() + 100.0
+    assert np.shares_memory(x, z)
+
+
+@pytest.mark.parametrize("part", [slice(2, 5), slice(0, 6, 2)], ids=["contiguous", "strided"])
+def test_memory_that_overlaps(part: slice) -> None:
+    x = np.arange(7.0)
+    with pytest.raises(dmc.CallError, match="x is donated, and another argument has the same"):
+        program.advanced(x[:3], x[part], 0.5, donate="x")
+    assert program.total(x) == 21.0
+    program.advanced(x[:3], x[3:6], 0.5, donate="x")
+
+
+def test_no_record_is_built_from_what_was_donated() -> None:
+    net = program.Net.init(KEY, I=3, H=4)
+    w = net.w
+    program.moved_net(net, 0.5, donate="net.w")
+    with pytest.raises(dmc.CallError, match=r"Net: w was donated to an earlier call"):
+        program.Net(w=w, head=net.head, base=net.base)
+
+
+STACK = """\
+model Layer[D](rate: f64 = 0.5) {
+    param w: f64[D] = ones
+}
+model Net[D] {
+    layers: 3 * Layer[D]
+}
+fn moved[D](net: Net[D]) -> Net[D] = 0.5 * net
+"""
+
+
+def test_hyperparameters_of_a_stack_are_not_donated() -> None:
+    program = dmc.loads(STACK)
+    net = program.Net.init(KEY, D=2)
+    halved = program.moved(net, donate="net")
+    assert halved.layers.w.tolist() == [[0.5, 0.5]] * 3
+    assert halved.layers[1].rate == 0.5
+    with pytest.raises(dmc.CallError, match="was donated"):
+        program.moved(net)

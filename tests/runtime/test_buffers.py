@@ -36,7 +36,7 @@ def test_leaves_are_aligned_views_of_one_buffer_for_each_dtype():
         assert is_aligned(view)
         assert view.base is not None
         assert view.shape == slot.shape
-    packed.tree["net"].w[0, 0] = 9
+    packed["net.w"][0, 0] = 9
     assert packed.buffers[np.dtype("f4")][0] == 9
     assert packed["opt[1].w"].max() == 3
     assert packed["net.n"] == 4

@@ -35,6 +35,7 @@ def test_bad_files_are_refused_with_the_reason(tmp_path):
     (tmp_path / "ragged.csv").write_text("a,b\n1,2\n3\n")
     (tmp_path / "word.csv").write_text("a,b\n1,2\n3,x\n")
     (tmp_path / "latin.csv").write_bytes("a\né\n".encode("latin-1"))
+    (tmp_path / "twice.csv").write_text("a,b,a\n1,2,3\n")
     (tmp_path / "dir.csv").mkdir()
     for name, message in {
         "none.npz": "cannot read .*no such file",
@@ -49,6 +50,7 @@ def test_bad_files_are_refused_with_the_reason(tmp_path):
         "ragged.csv": r"ragged.csv:3: 1 values under 2 names",
         "word.csv": r"word.csv:3: `x` under `b` is no float32",
         "latin.csv": "no CSV text",
+        "twice.csv": "two columns are named `a`",
     }.items():
         with pytest.raises(TrainError, match=message) as caught:
             load(tmp_path / name)
@@ -57,6 +59,24 @@ def test_bad_files_are_refused_with_the_reason(tmp_path):
         table()
     with pytest.raises(TrainError, match="no array `z`; it has `x`, `y`"):
         _ = numbers(3)["z"]
+
+
+def test_columns_of_other_types(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text(
+        "\ufefftrue or false,count,large\nTrue,-3,3000000000\n0,+7,1\nFALSE,0,2\n1,1,3\n"
+    )
+    kinds = {"true or false": np.bool_, "count": np.int32, "large": np.int64}
+    data = load(path, kinds)
+    assert data["true or false"].tolist() == [True, False, False, True]
+    assert data["count"].tolist() == [-3, 7, 0, 1]
+    assert data["large"].tolist() == [3_000_000_000, 1, 2, 3]
+    with pytest.raises(TrainError, match=r"a.csv:2: `3000000000` under `large` is no int32"):
+        load(path, {**kinds, "large": np.int32})
+    with pytest.raises(TrainError, match=r"a.csv:2: `-3` under `count` is no bool"):
+        load(path, {**kinds, "count": np.bool_})
+    with pytest.raises(TrainError, match=r"a.csv:2: `True` under `true or false` is no float32"):
+        load(path)
 
 
 def test_split_is_a_partition_and_seeded():

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
         CompilerBug,
         DerivativeError,
         DTypeError,
-        Error,
         FileError,
         IndexOutOfRange,
         MissingFileError,
@@ -41,13 +40,14 @@ if TYPE_CHECKING:
         ValueUseError,
     )
     from dmc.jit.pool import get_num_threads, set_num_threads
+    from dmc_runtime.errors import Error
     from dmc_runtime.keys import fold, key, split
     from dmc_runtime.records import Record, stack
 
 _OPERATORS = ("grad", "hessian", "hvp", "jacobian", "jvp", "value_and_grad", "vjp")
 _ERRORS = (
-    "CallError", "CheckpointError", "CompilerBug", "DTypeError", "DerivativeError", "Error",
-    "FileError", "IndexOutOfRange", "MissingFileError", "NamingError", "ParseError", "ShapeError",
+    "CallError", "CheckpointError", "CompilerBug", "DTypeError", "DerivativeError", "FileError",
+    "IndexOutOfRange", "MissingFileError", "NamingError", "ParseError", "ShapeError",
     "StateError", "TrainError", "UnsupportedError", "ValueUseError",
 )  # fmt: skip
 
@@ -70,6 +70,7 @@ _HOMES: dict[str, str] = {
     "restore": "dmc.api.storage",
     "set_num_threads": "dmc.jit.pool",
     "get_num_threads": "dmc.jit.pool",
+    "Error": "dmc_runtime.errors",
     **dict.fromkeys(_ERRORS, "dmc.diagnostics.errors"),
 }
 """Where each public name is defined."""

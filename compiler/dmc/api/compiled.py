@@ -7,17 +7,20 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dmc.api.conversion import PythonValue, refuse
-from dmc.api.donation import GIVEN_UP, can_be_donated, is_given_twice
+from dmc.api.donation import GIVEN_UP, can_be_donated, successor
 from dmc.api.entry import Entry
 from dmc.api.marshal import Marshal
 from dmc.api.records import Classes
 from dmc.diagnostics.errors import DerivativeError, Error
 from dmc.ir.types import Array
+from dmc.semantics.types import Role
 
 if TYPE_CHECKING:
     from dmc.driver import Compilation
     from dmc.jit.entry import ArgumentMismatch, Executable
     from dmc.transforms.index_arguments import IndexArgument
+
+_COPY = "pass a copy: `x.copy()`"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,11 +92,13 @@ class Compiled:
         try:
             results = ready.executable(*arrays)
         except self._mismatch as failure:
-            raise self._refusal(failure.index, arrays) from None
+            raise self._refusal(failure, arrays) from None
         if self._donated:
             GIVEN_UP.add(arrays[index] for index in self._donated)
-            # A result in a donated buffer is another array, so that the old one stays given up.
-            results = [result.view() for result in results]
+            results = [
+                result if spec.overwrites is None else successor(result)
+                for result, spec in zip(results, ready.executable.results, strict=True)
+            ]
         return self._make(iter(results))
 
     def _find_donated(self, paths: Sequence[str]) -> tuple[int, ...]:
@@ -102,17 +107,18 @@ class Compiled:
         for path in paths:
             steps = tuple(path.split("."))
             leaves = enumerate(self.entry.arguments)
-            here = [i for i, leaf in leaves if leaf.path[: len(steps)] == steps]
+            here = [(i, leaf) for i, leaf in leaves if leaf.path[: len(steps)] == steps]
             if not here:
                 message = f"{self.name}: there is no argument `{path}` to donate"
                 raise refuse("call.donated", message, self.entry.span)
-            found += here
+            # Hyperparameters are numbers that a record carries, not arrays of its own.
+            found += [i for i, leaf in here if leaf.role is not Role.HYPER]
         return tuple(sorted(set(found)))
 
     def _check_ownership(self, arrays: list[Array]) -> None:
         """Raise dmc.Error for arrays that were donated before, or cannot be donated now."""
-        problem, hint = "", "pass a copy: `x.copy()`"
         for index, array in enumerate(arrays):
+            problem, hint = "", _COPY
             if array in GIVEN_UP:
                 problem, hint = (
                     "was donated to an earlier call",
@@ -120,11 +126,12 @@ class Compiled:
                 )
             elif index in self._donated and not can_be_donated(array):
                 problem = "is not contiguous and writeable, and so cannot be donated"
-            elif index in self._donated and is_given_twice(arrays, index):
-                problem = "is donated, and another argument has the same memory"
             if problem:
-                message = f"{self.name}: {self.entry.arguments[index].name} {problem}"
-                raise refuse("call.donated", message, self.entry.span, hint)
+                raise self._not_donated(index, problem, hint)
+
+    def _not_donated(self, index: int, problem: str, hint: str) -> Error:
+        message = f"{self.name}: {self.entry.arguments[index].name} {problem}"
+        return refuse("call.donated", message, self.entry.span, hint)
 
     def _prepare(self, arrays: Sequence[Array]) -> _Ready:
         compilation = self._compilation_for(arrays)
@@ -170,8 +177,12 @@ class Compiled:
         message = f"{self.name}: {leaf.name} {holds} {worst}, which is outside 0..{use.bound}"
         raise refuse("index.bounds", message, use.location.span or self.entry.span)
 
-    def _refusal(self, index: int | None, arrays: Sequence[Array]) -> Error:
+    def _refusal(self, failure: ArgumentMismatch, arrays: Sequence[Array]) -> Error:
+        index = failure.index
         assert index is not None
+        if failure.is_shared:
+            problem = "is donated, and another argument has the same memory"
+            return self._not_donated(index, problem, _COPY)
         leaf, given = self.entry.arguments[index], arrays[index]
         found = f"{given.dtype.name}{list(given.shape)}" if given.ndim else given.dtype.name
         message = f"{self.name}: {leaf.name} must be {leaf.type}, and {found} was given"

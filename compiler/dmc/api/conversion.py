@@ -32,8 +32,10 @@ from dmc.semantics.types import (
     RecordType,
     Role,
     StackType,
+    TensorType,
     TupleType,
     Type,
+    resolved,
 )
 from dmc_runtime.records import Record, constants_of, spec_of, stack_of, values_of
 
@@ -150,8 +152,7 @@ class Describer:
             given = self.give(item, inner, f"{where}.{entry.name}", span)
             if count and entry.role is Role.HYPER and isinstance(given, GivenNumber):
                 # Hyperparameters of a stack are those of each of its records.
-                dtype = DType.F32 if given.number is NumberClass.FLOAT else DType.I64
-                given = GivenArray(dtype, count)
+                given = GivenArray(_hyper_dtype(entry, given.number), count)
             listed.append((entry.name, given))
         return GivenRecord(declaration, tuple(listed), is_grad, hidden_sizes(value))
 
@@ -165,6 +166,14 @@ class Describer:
         message = f"{self.caller}: {where} is a {other} of another program"
         hint = "it was loaded apart; make the record with the classes of this module"
         raise refuse("call.value", message, span, hint)
+
+
+def _hyper_dtype(entry: FieldDeclaration, number: NumberClass) -> DType:
+    """The declared element type of a hyperparameter, else that which its number suggests."""
+    element = resolved(entry.type.element) if isinstance(entry.type, TensorType) else None
+    if isinstance(element, DType):
+        return element
+    return DType.F32 if number is NumberClass.FLOAT else DType.I64
 
 
 def _as_gradient(type_: Type) -> Type:

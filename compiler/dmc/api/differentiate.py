@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
+from dmc.api.donation import kept
 from dmc.api.operators import Gradient, Jacobian, Pullback, Pushforward, Wrt
 
 if TYPE_CHECKING:
@@ -29,13 +31,13 @@ def jvp(f: Function, along: Any, wrt: Wrt = None) -> Function:
 
     `along` has the structure and shapes of the gradient.
     """
-    return _function(f, "jvp").derived(Pushforward(wrt), along)
+    return _function(f, "jvp").derived(Pushforward(wrt), kept(along))
 
 
 def hvp(f: Function, along: Any, wrt: Wrt = None) -> Function:
     """The Hessian of `f` times a vector, forward over reverse."""
     gradient = _function(f, "hvp").derived(Gradient(wrt))
-    return gradient.derived(Pushforward(wrt, with_value=False), along)
+    return gradient.derived(Pushforward(wrt, with_value=False), kept(along))
 
 
 def jacobian(f: Function, wrt: Wrt = None) -> Function:
@@ -57,8 +59,12 @@ class Vjp:
         self.__doc__ = f.__doc__
 
     def __call__(self, *arguments: Any, **named: Any) -> tuple[Any, Pulled]:
-        """Run the function: `(y, pull)`."""
-        return self._value(*arguments, **named), Pulled(self._pull, arguments, named)
+        """Run the function: `(y, pull)`. What is given now may be changed or donated later."""
+        # Donated arrays are written over by the value, so what `pull` needs is kept before.
+        keep = partial(kept, is_donated="donate" in named)
+        point = tuple(map(keep, arguments))
+        names = {name: keep(value) for name, value in named.items() if name != "donate"}
+        return self._value(*arguments, **named), Pulled(self._pull, point, names)
 
 
 class Pulled:

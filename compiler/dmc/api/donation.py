@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import ctypes
 import weakref
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, cast
 
 import numpy as np
+from numpy.lib.array_utils import byte_bounds
 
 from dmc.ir.types import Array
+from dmc_runtime.records import Record, tree_map
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,35 +25,75 @@ class Donated:
 def donate(value: Any) -> Any:
     """Give up the arrays of an argument: `step(dmc.donate(net), …)`, `step(…, donate="net")`.
 
-    The function may write its results over them. A later call that is given one of them raises
-    dmc.Error (`call.donated`).
+    The function may write its results over them. A later call that is given one of them, or a view
+    of one, raises dmc.Error (`call.donated`).
     """
     return value if isinstance(value, Donated) else Donated(value)
 
 
+@dataclass(slots=True)
+class _Memory:
+    """What was given up of the memory of an array: from one address up to another."""
+
+    owner: weakref.ref[Array]
+    parts: list[tuple[int, int]] = field(default_factory=list[tuple[int, int]])
+
+
 class GivenUp:
-    """The arrays that were donated and are still around, by identity."""
+    """The memory that was donated, for as long as the array that it belonged to is around."""
 
     def __init__(self) -> None:
-        self._arrays: dict[int, weakref.ref[Array]] = {}
+        self._memory: dict[int, _Memory] = {}
 
     def __len__(self) -> int:
-        return len(self._arrays)
+        return len(self._memory)
 
     def __contains__(self, array: Array) -> bool:
-        return id(array) in self._arrays
+        """Whether any of it is memory that was given up, as this array or another view of it."""
+        memory = self._memory.get(id(_owner(array)))
+        if memory is None:
+            return False
+        start, stop = byte_bounds(array)
+        return any(low < stop and start < high for low, high in memory.parts)
 
     def add(self, arrays: Iterable[Array]) -> None:
-        """Remember arrays for as long as they live."""
+        """Give up the memory of arrays; what `successor` makes of one is not meant."""
         for array in arrays:
-            key = id(array)
-            self._arrays[key] = weakref.ref(array, lambda _, key=key: self._forget(key))
+            owner = _owner(array)
+            key = id(owner)
+            memory = self._memory.get(key)
+            if memory is None:
+                reference = weakref.ref(owner, lambda _, key=key: self._forget(key))
+                memory = self._memory[key] = _Memory(reference)
+            memory.parts.append(byte_bounds(array))
 
     def _forget(self, key: int) -> None:
-        self._arrays.pop(key, None)
+        self._memory.pop(key, None)
 
 
 GIVEN_UP = GivenUp()
+
+
+def _owner(array: Array) -> Array:
+    """The array that the memory of a view belongs to."""
+    while isinstance(array.base, np.ndarray):
+        array = array.base
+    return array
+
+
+def successor(array: Array) -> Array:
+    """An array in the memory of a donated one, which owns it from now on.
+
+    It holds the memory as a buffer, so that its views are told from those of the donated array.
+    """
+    lent: Any = array.base
+    if not _is_lent(lent):
+        lent = (ctypes.c_byte * array.nbytes).from_buffer(cast("Any", array))
+    return np.ndarray(array.shape, array.dtype, lent)
+
+
+def _is_lent(base: object) -> bool:
+    return isinstance(base, ctypes.Array)
 
 
 def can_be_donated(array: Array) -> bool:
@@ -59,7 +102,15 @@ def can_be_donated(array: Array) -> bool:
     return flags.c_contiguous and flags.aligned and flags.writeable
 
 
-def is_given_twice(arrays: list[Array], index: int) -> bool:
-    """Whether the memory of one array is that of another, too."""
-    mine = arrays[index]
-    return any(i != index and np.may_share_memory(mine, other) for i, other in enumerate(arrays))
+def kept(value: Any, *, is_donated: bool = False) -> Any:
+    """A value that its owner can no longer change: arrays are copied, records are shared.
+
+    A record that may be donated is copied, too.
+    """
+    if isinstance(value, Donated):
+        return kept(value.value, is_donated=True)
+    if isinstance(value, Record) and is_donated:
+        return tree_map(kept, value)
+    if isinstance(value, np.ndarray):
+        return cast("Array", value).copy()
+    return tuple(map(kept, cast("tuple[Any, ...]", value))) if isinstance(value, tuple) else value

@@ -6,8 +6,9 @@ import difflib
 from typing import Any
 
 from dmc.api.conversion import Describer, PythonValue, refuse
+from dmc.api.donation import GIVEN_UP
 from dmc.api.function import Function, Method
-from dmc.api.marshal import Marshal, Take, sizes_of
+from dmc.api.marshal import Marshal, sizes_of
 from dmc.api.program import LoadedProgram
 from dmc.api.records import Classes, record_in
 from dmc.ir.types import Array, DType
@@ -117,6 +118,19 @@ def _checker(declaration: RecordDeclaration, classes: Classes, init: Function | 
     describer = Describer(declaration.name)
     marshal = Marshal(classes)
 
+    def convert(value: PythonValue, type_: Type, where: str) -> Tree:
+        """An array of the declared dtype for a number; everything else as it is."""
+        if isinstance(type_, RecordType | StackType | TupleType):
+            return value
+        arrays: list[Array] = []
+        marshal.taker(type_, where, declaration.span)(value, arrays)
+        (array,) = arrays
+        if array in GIVEN_UP:
+            hint = "go on with the result of that call"
+            message = f"{where} was donated to an earlier call"
+            raise refuse("call.donated", message, declaration.span, hint)
+        return array if array.ndim else array[()]
+
     def check(
         fields: dict[str, Tree], constants: dict[str, Constant]
     ) -> tuple[dict[str, Tree], dict[str, Constant]]:
@@ -139,9 +153,7 @@ def _checker(declaration: RecordDeclaration, classes: Classes, init: Function | 
         converted: dict[str, Tree] = {}
         for name, part, role in children(type_):
             if role is not Role.HYPER:
-                where = f"{declaration.name}: {name}"
-                take = marshal.taker(part, where, declaration.span)
-                converted[name] = _converted(given[name], part, take)
+                converted[name] = convert(given[name], part, f"{declaration.name}: {name}")
         sizes = sizes_of(type_)
         if missing and init is not None:
             hypers = {entry.name for entry in declaration.fields if entry.role is Role.HYPER}
@@ -158,12 +170,3 @@ def _scalar(entry: FieldDeclaration) -> GivenArray:
     """A hyperparameter whose value is not known yet."""
     element = resolved(entry.type.element) if isinstance(entry.type, TensorType) else None
     return GivenArray(element if isinstance(element, DType) else DType.F64, ())
-
-
-def _converted(value: PythonValue, type_: Type, take: Take) -> Tree:
-    """An array of the declared dtype for a number; everything else as it is."""
-    if isinstance(type_, RecordType | StackType | TupleType):
-        return value
-    arrays: list[Array] = []
-    take(value, arrays)
-    return arrays[0] if arrays[0].ndim else arrays[0][()]

@@ -11,11 +11,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import ClassVar
 
+import dmc_runtime.errors
 from dmc.diagnostics.diagnostic import Diagnostic, DiagnosticJson
 from dmc.diagnostics.render import render_all
 
 
-class Error(Exception):
+class Error(dmc_runtime.errors.Error):
     """A program, a call or a file that cannot be accepted; `diagnostics` says why."""
 
     __module__ = "dmc"

@@ -5,7 +5,7 @@
 ; Instead of a tuple it returns an int that Python code turns into an error or another attempt:
 ;   -1       wrong number of arguments
 ;   -2 - i   argument i is no plain, contiguous, aligned array of its element type and shape, or is
-;            donated and another argument too
+;            donated and another argument has some of its memory
 ;   status   what the program returned, if that is not 0
 
 ; PyArrayObject_fields of NumPy's C API, after the object header of CPython with its GIL.
@@ -150,6 +150,9 @@ result:
 reuse:
   %donated.at = getelementptr ptr, ptr %buffers, i64 %source
   %donated = load ptr, ptr %donated.at
+  %donated.bytes.at = getelementptr %spec, ptr %specs, i64 %source, i32 3
+  %donated.bytes = load i64, ptr %donated.bytes.at
+  %donated.end = getelementptr i8, ptr %donated, i64 %donated.bytes
   br label %others
 
 others:
@@ -160,9 +163,14 @@ others:
 other:
   %other.at = getelementptr ptr, ptr %buffers, i64 %k
   %other.buffer = load ptr, ptr %other.at
-  %same.buffer = icmp eq ptr %other.buffer, %donated
+  %other.bytes.at = getelementptr %spec, ptr %specs, i64 %k, i32 3
+  %other.bytes = load i64, ptr %other.bytes.at
+  %other.end = getelementptr i8, ptr %other.buffer, i64 %other.bytes
+  %starts.before = icmp ult ptr %other.buffer, %donated.end
+  %ends.behind = icmp ugt ptr %other.end, %donated
+  %overlaps = and i1 %starts.before, %ends.behind
   %different = icmp ne i64 %k, %source
-  %twice = and i1 %same.buffer, %different
+  %twice = and i1 %overlaps, %different
   %k.next = add i64 %k, 1
   br i1 %twice, label %shared, label %others
 
@@ -195,15 +203,8 @@ store:
   br label %results.test
 
 run:
-  %code.at = load ptr, ptr %program
-  %arena.at = getelementptr %program, ptr %program, i64 0, i32 1
-  %arena = load ptr, ptr %arena.at
-  %mutex.at = getelementptr %program, ptr %program, i64 0, i32 6
-  %mutex = load ptr, ptr %mutex.at
   %thread = call ptr @PyEval_SaveThread()
-  call i32 @pthread_mutex_lock(ptr %mutex)
-  %status = call i32 %code.at(ptr %buffers, ptr %arena)
-  call i32 @pthread_mutex_unlock(ptr %mutex)
+  %status = call i32 @dmc_locked_call(ptr %program, ptr %buffers)
   call void @PyEval_RestoreThread(ptr %thread)
   %ok = icmp eq i32 %status, 0
   br i1 %ok, label %succeed, label %report
@@ -231,7 +232,9 @@ entry:
   %place = alloca ptr, align 8
   %bytes.at = getelementptr %spec, ptr %spec, i64 0, i32 3
   %bytes = load i64, ptr %bytes.at
-  %status = call i32 @posix_memalign(ptr %place, i64 64, i64 %bytes)
+  ; One more, so that an array without elements has an address, too.
+  %room = add i64 %bytes, 1
+  %status = call i32 @posix_memalign(ptr %place, i64 64, i64 %room)
   %ok = icmp eq i32 %status, 0
   br i1 %ok, label %own, label %no.memory
 
@@ -292,14 +295,15 @@ define void @dmc_mutex_unlock(ptr %mutex) nounwind {
   ret void
 }
 
-; The same call for where the layouts above are not to be relied on: buffers are found by Python.
+; Run the program. Python calls it with the buffers where the layouts above are not to be relied on.
 define i32 @dmc_locked_call(ptr %program, ptr %buffers) nounwind {
   %code = load ptr, ptr %program
   %arena.at = getelementptr %program, ptr %program, i64 0, i32 1
-  %arena = load ptr, ptr %arena.at
   %mutex.at = getelementptr %program, ptr %program, i64 0, i32 6
   %mutex = load ptr, ptr %mutex.at
   call i32 @pthread_mutex_lock(ptr %mutex)
+  ; Only now: the arena may be replaced by a larger one until nobody else has the mutex.
+  %arena = load ptr, ptr %arena.at
   %status = call i32 %code(ptr %buffers, ptr %arena)
   call i32 @pthread_mutex_unlock(ptr %mutex)
   ret i32 %status

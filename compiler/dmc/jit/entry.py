@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -51,12 +52,14 @@ class ResultSpec:
 class ArgumentMismatch(TypeError):
     """An argument that does not fit its spec; `index` is None if their number is wrong.
 
-    The interface that users see turns it into an error in terms of the program.
+    `is_shared` says that it is donated while another argument has part of its memory. The interface
+    that users see turns it into an error in terms of the program.
     """
 
-    def __init__(self, index: int | None, message: str) -> None:
+    def __init__(self, index: int | None, message: str, *, is_shared: bool = False) -> None:
         super().__init__(message)
         self.index = index
+        self.is_shared = is_shared
 
 
 class ProgramFailure(RuntimeError):
@@ -178,7 +181,7 @@ class Executable:
             id(np.dtype(spec.numpy.type)),
             rank,
             ctypes.addressof(dimensions),
-            max(size, 1),
+            size,
             detail,
         )
 
@@ -206,8 +209,9 @@ class Executable:
             for i, (array, spec) in enumerate(zip(arrays, self.arguments, strict=True))
         ]
         for index in (spec.overwrites for spec in self.results):
-            if index is not None and _shared(inputs, index):
-                raise ArgumentMismatch(index, f"argument {index} is donated but given twice")
+            if index is not None and _is_shared(arrays, index):
+                message = f"argument {index} is donated, and another has the same memory"
+                raise ArgumentMismatch(index, message, is_shared=True)
         outputs = [
             _empty(spec) if spec.overwrites is None else inputs[spec.overwrites]
             for spec in self.results
@@ -222,10 +226,11 @@ class Executable:
         return tuple(outputs)
 
 
-def _shared(arrays: list[Array], index: int) -> bool:
-    """Whether another of the arrays begins at the same address."""
-    start = arrays[index].ctypes.data
-    return any(i != index and a.ctypes.data == start for i, a in enumerate(arrays))
+def _is_shared(arrays: Sequence[object], index: int) -> bool:
+    """Whether another of the arrays has some of the memory of one."""
+    one = cast("Array", arrays[index])
+    others = [cast("Array", a) for i, a in enumerate(arrays) if i != index]
+    return any(np.may_share_memory(one, other) for other in others)
 
 
 def _required_flags(spec: ArgumentSpec) -> int:
