@@ -12,6 +12,7 @@ FOLDERS = {"dmc": "compiler", "dmc_runtime": "runtime", "dmc_grammar": "grammar"
 # In the order that data flows. A module may import its own layer and earlier ones.
 LAYERS = (
     "version",
+    "process",
     "ir",
     "dialects",
     "diagnostics",

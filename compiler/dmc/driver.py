@@ -9,7 +9,6 @@ from __future__ import annotations
 import enum
 import os
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
 
 from dmc.autodiff import differentiate
 from dmc.autodiff.activity import is_differentiable
@@ -27,6 +26,7 @@ from dmc.jit.engine import Engine, default_engine
 from dmc.jit.entry import Executable
 from dmc.jit.program import LLVMProgram, load, to_llvm
 from dmc.lowering.to_loops import LoopProgram, lower_to_loops
+from dmc.process import lazy
 from dmc.transforms import pipeline
 from dmc.transforms.index_arguments import IndexArgument, index_arguments
 
@@ -103,39 +103,39 @@ class Compilation:
     def result_types(self) -> list[TensorType]:
         return _tensors(func.lookup(self.tensor, self.entry).function_type.results)
 
-    @cached_property
+    @lazy
     def expanded(self) -> Module:
         """Every derivative that was asked for is ordinary IR."""
         return self._run(self.tensor, pipeline.derivatives())
 
-    @cached_property
+    @lazy
     def index_arguments(self) -> list[IndexArgument]:
         """Arguments that are indexes, for the caller to check: compiled code clamps them."""
         return index_arguments(func.lookup(self.expanded, self.entry))
 
-    @cached_property
+    @lazy
     def optimized(self) -> Module:
         return self._run(self.expanded, pipeline.optimize())
 
-    @cached_property
+    @lazy
     def kernels(self) -> Module:
         """Grouped into passes over memory."""
         return self._run(self.optimized, pipeline.to_kernels())
 
-    @cached_property
+    @lazy
     def loops(self) -> LoopProgram:
         """Explicit loops over buffers in one arena."""
         kernels = self.kernels
         with seldom_collecting():
             return lower_to_loops(kernels, self.entry, self.engine.target.machine)
 
-    @cached_property
+    @lazy
     def llvm(self) -> LLVMProgram:
         loops = self.loops
         with seldom_collecting():
             return to_llvm(loops, self.engine)
 
-    @cached_property
+    @lazy
     def executable(self) -> Executable:
         """Machine code, loaded."""
         return load(self.llvm, self.argument_types, self.result_types, self.engine)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
+from dmc.process import native
+
 if TYPE_CHECKING:
     from dmc.api.check import GradientCheck, check_grads
     from dmc.api.compiled import Compiled
@@ -89,7 +91,8 @@ def __getattr__(name: str) -> object:
     """Load a public name on first use (PEP 562)."""
     if name not in _HOMES:
         raise AttributeError(f"module 'dmc' has no attribute {name!r}")
-    value = getattr(importlib.import_module(_HOMES[name]), name)
+    with native:
+        value = getattr(importlib.import_module(_HOMES[name]), name)
     globals()[name] = value
     return value
 

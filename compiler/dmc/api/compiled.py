@@ -13,6 +13,7 @@ from dmc.api.marshal import Marshal
 from dmc.api.records import Classes
 from dmc.diagnostics.errors import DerivativeError, Error
 from dmc.ir.types import Array
+from dmc.process import compiling, native
 from dmc.semantics.types import Role
 
 if TYPE_CHECKING:
@@ -42,8 +43,9 @@ class Compiled:
         Raises dmc.Error for a path that does not exist.
         """
         # LLVM is loaded with the first function that is compiled.
-        from dmc.driver import Compilation
-        from dmc.jit.entry import ArgumentMismatch
+        with native:
+            from dmc.driver import Compilation
+            from dmc.jit.entry import ArgumentMismatch
 
         self.name = name
         self.entry = entry
@@ -134,11 +136,12 @@ class Compiled:
         return refuse("call.donated", message, self.entry.span, hint)
 
     def _prepare(self, arrays: Sequence[Array]) -> _Ready:
-        compilation = self._compilation_for(arrays)
-        ready = _Ready(compilation.executable, compilation.index_arguments)
-        if compilation is self.compilation:
-            self._ready = ready
-        return ready
+        with compiling:
+            compilation = self._compilation_for(arrays)
+            ready = _Ready(compilation.executable, compilation.index_arguments)
+            if compilation is self.compilation:
+                self._ready = ready
+            return ready
 
     def _compilation_for(self, arrays: Sequence[Array]) -> Compilation:
         """The program itself, or the one for these values of its integer arguments.
@@ -192,7 +195,8 @@ class Compiled:
 
     def load(self) -> None:
         """Make the machine code now rather than with the first call."""
-        _ = self.compilation.executable
+        with compiling:
+            _ = self.compilation.executable
 
     def ir(self, stage: str = "tensor", *, generic: bool = False, locations: bool = False) -> str:
         """The program at a stage: tensor, tangent, adjoint, optimized, kernel, loop, llvm or asm.
@@ -207,11 +211,13 @@ class Compiled:
         if stage not in stages:
             message = f"{self.name}: there is no stage `{stage}`; there are {', '.join(stages)}"
             raise refuse("call.stage", message, self.entry.span)
-        return self.compilation.ir(Stage(stage), generic=generic, locations=locations)
+        with compiling:
+            return self.compilation.ir(Stage(stage), generic=generic, locations=locations)
 
     def memory(self) -> str:
         """What a call needs beside its arguments and results."""
-        return self.compilation.memory()
+        with compiling:
+            return self.compilation.memory()
 
     def __repr__(self) -> str:
         parameters = ", ".join(f"{name}: {type_}" for name, type_ in self.entry.parameters)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
@@ -67,6 +68,12 @@ def fingerprint(value: PythonValue) -> object:
     return kind if function is None else function
 
 
+def _is_masked(value: object) -> bool:
+    """Whether it is a masked array; there are none before NumPy has loaded their module."""
+    module = sys.modules.get("numpy.ma")
+    return isinstance(value, getattr(module, "MaskedArray", ()))
+
+
 @dataclass(frozen=True)
 class Describer:
     """Describes Python values for `Signature.bind`; `caller` starts every message."""
@@ -81,7 +88,7 @@ class Describer:
         function = getattr(value, "given", None)
         if isinstance(function, GivenFunction):
             return function
-        if isinstance(value, np.ma.MaskedArray):
+        if _is_masked(value):
             hint = f"fill it: `{where}.filled(…)`"
             raise refuse("call.value", f"{self.caller}: {where} is a masked array", span, hint)
         if isinstance(value, np.ndarray | np.generic):

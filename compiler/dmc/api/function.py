@@ -17,6 +17,7 @@ from dmc.api.operators import Operator
 from dmc.api.placeholders import describe, placeholders, size_names
 from dmc.api.program import LoadedProgram
 from dmc.ir.types import DType
+from dmc.process import compiling
 from dmc.semantics.binding import bind
 from dmc.semantics.signature import Given, GivenFunction, Parameter, Signature
 from dmc.semantics.types import FunctionType, GenericKind, pruned
@@ -184,13 +185,14 @@ class Function:
             if isinstance(parameter.type, FunctionType):
                 self._require_function(parameter, parameter.type, given.values[parameter.name])
         key = binding.instance, given.donated
-        known = self._compiled.get(key)
-        if known is None:
-            entry = self._program.lower(binding)
-            for operator in self.operators:
-                entry = apply(operator, entry)
-            known = Compiled(self.__name__, entry, self._program.classes, given.donated)
-            self._compiled[key] = known
+        with compiling:
+            known = self._compiled.get(key)
+            if known is None:
+                entry = self._program.lower(binding)
+                for operator in self.operators:
+                    entry = apply(operator, entry)
+                known = Compiled(self.__name__, entry, self._program.classes, given.donated)
+                self._compiled[key] = known
         return known, tuple(p.name for p in binding.parameters)
 
     def _require_function(

@@ -6,6 +6,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dmc.process import native
+
 if TYPE_CHECKING:
     from dmc.api.module import Module
 
@@ -15,10 +17,11 @@ def load(path: str | os.PathLike[str]) -> Module:
 
     Raises dmc.Error with every mistake found, each marked in the source.
     """
-    from dmc.api.module import open_program
-    from dmc.semantics.modules import check_program
+    with native:
+        from dmc.api.module import open_program
+        from dmc.semantics.modules import check_program
 
-    return open_program(check_program(path))
+        return open_program(check_program(path))
 
 
 def loads(text: str, name: str = "m.dm", folder: str | os.PathLike[str] = ".") -> Module:
@@ -26,7 +29,8 @@ def loads(text: str, name: str = "m.dm", folder: str | os.PathLike[str] = ".") -
 
     What it imports is looked up in `folder`, then in the library.
     """
-    from dmc.api.module import open_program
-    from dmc.semantics.modules import check_text
+    with native:
+        from dmc.api.module import open_program
+        from dmc.semantics.modules import check_text
 
-    return open_program(check_text(text, name, Path(folder)))
+        return open_program(check_text(text, name, Path(folder)))

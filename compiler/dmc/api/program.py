@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dmc.api.entry import Entry, is_several
 from dmc.api.records import Classes
+from dmc.process import native
 from dmc.semantics.program import Program
 from dmc.semantics.signature import Binding
 
@@ -18,8 +19,9 @@ class LoadedProgram:
     def lower(self, binding: Binding) -> Entry:
         """The tensor-level IR of one instance of a function."""
         # Checking a program needs nothing of the lower half of the compiler.
-        from dmc.dialects import func
-        from dmc.semantics.lower.program import lower
+        with native:
+            from dmc.dialects import func
+            from dmc.semantics.lower.program import lower
 
         module = lower(binding)
         entry = next(f for f in func.functions(module) if not f.is_private)

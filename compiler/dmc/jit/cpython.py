@@ -11,7 +11,6 @@ import platform
 import sys
 import sysconfig
 from dataclasses import dataclass
-from functools import cache
 from importlib import import_module, resources
 from typing import TYPE_CHECKING
 
@@ -19,6 +18,7 @@ import numpy as np
 
 from dmc.jit.engine import Code, engine_for
 from dmc.jit.target import host
+from dmc.process import once
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -106,7 +106,7 @@ def _numpy_table() -> ctypes.Array[ctypes.c_void_p]:
     return table.from_address(unpack(capsule, None))
 
 
-@cache
+@once
 def natives() -> Natives:
     """Load `entry.ll`, once in a process."""
     table = _numpy_table()

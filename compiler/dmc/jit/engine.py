@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import ctypes
 import itertools
-import threading
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cache
@@ -24,6 +24,7 @@ from dmc.diagnostics.errors import CompilerBug, error
 from dmc.jit.cache import ObjectCache, default_directory, digest
 from dmc.jit.processors import available
 from dmc.jit.target import ENVIRONMENT_VARIABLE, Target, default
+from dmc.process import native
 from dmc.version import VERSION
 
 if TYPE_CHECKING:
@@ -49,10 +50,21 @@ class Code:
     def __getitem__(self, name: str) -> int:
         return self.addresses[name]
 
+    def __post_init__(self) -> None:
+        # Freeing code goes through LLVM, wherever the last user of it happens to let go; when the
+        # interpreter ends, it stays.
+        keep, self._keep = list(self._keep), ()
+        weakref.finalize(self, _release, keep).atexit = False
+
     @property
     def size(self) -> int:
         """Bytes of object code."""
         return sum(map(len, self.objects))
+
+
+def _release(keep: list[object]) -> None:
+    with native:
+        keep.clear()
 
 
 @dataclass
@@ -68,7 +80,6 @@ class Engine:
     level: int = CODE_GENERATION_LEVEL
     passes: int = 0
     _jit: llvm.LLJIT | None = field(default=None, init=False, repr=False)
-    _lock: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
     _names: itertools.count[int] = field(default_factory=itertools.count, init=False, repr=False)
 
     def load(
@@ -91,16 +102,16 @@ class Engine:
                     help=(f"print it as assembly, or unset {ENVIRONMENT_VARIABLE}",),
                 )
             )
-        objects = tuple(self.compile_all(modules))
-        library = llvm.JITLibraryBuilder()
-        for content in objects:
-            library.add_object_img(content)
-        library.add_current_process()
-        for name, address in (symbols or {}).items():
-            library.import_symbol(name, address)
-        for name in exports:
-            library.export_symbol(name)
-        with self._lock:
+        with native:
+            objects = tuple(self.compile_all(modules))
+            library = llvm.JITLibraryBuilder()
+            for content in objects:
+                library.add_object_img(content)
+            library.add_current_process()
+            for name, address in (symbols or {}).items():
+                library.import_symbol(name, address)
+            for name in exports:
+                library.export_symbol(name)
             if self._jit is None:
                 machine = self.target.machine_code_generator(self.level)
                 self._jit = llvm.create_lljit_compiler(machine, use_jit_link=True)
@@ -108,18 +119,23 @@ class Engine:
                 tracker = library.link(self._jit, f"dmc{next(self._names)}")
             except RuntimeError as failure:
                 raise CodegenError(str(failure)) from failure
-        return Code({name: tracker[name] for name in exports}, objects, (tracker, self._jit))
+            return Code({name: tracker[name] for name in exports}, objects, (tracker, self._jit))
 
     def compile_all(self, modules: Sequence[str]) -> list[bytes]:
         """Object code of each module, in parallel where that helps."""
         workers = min(available(), len(modules))
-        if workers <= 1:
-            return [self.compile(text) for text in modules]
-        with ThreadPoolExecutor(workers, thread_name_prefix="dmc-compile") as pool:
-            return list(pool.map(self.compile, modules))
+        with native:
+            if workers <= 1:
+                return [self._compile(text) for text in modules]
+            with ThreadPoolExecutor(workers, thread_name_prefix="dmc-compile") as pool:
+                return list(pool.map(self._compile, modules))
 
     def compile(self, text: str) -> bytes:
         """Object code of one module, from the cache if it is there."""
+        return self.compile_all([text])[0]
+
+    def _compile(self, text: str) -> bytes:
+        """Whoever waits for this has `native`."""
         if self.cache is None:
             return self._generate(text, _emit_object)
         name = digest(_versions(), self.target.key(), f"{self.level} {self.passes}", text)
@@ -131,7 +147,8 @@ class Engine:
 
     def assembly(self, text: str) -> str:
         """What one module compiles to, as assembly; any target that LLVM knows."""
-        return self._generate(text, lambda machine, module: machine.emit_assembly(module))
+        with native:
+            return self._generate(text, lambda machine, module: machine.emit_assembly(module))
 
     def _generate(self, text: str, emit: Callable[[llvm.TargetMachine, llvm.ModuleRef], T]) -> T:
         machine = self.target.machine_code_generator(self.level)
@@ -199,7 +216,8 @@ def _engine(target: Target, directory: Path | None) -> Engine:
 
 def engine_for(target: Target) -> Engine:
     """The engine of this process for `target`, with the cache that the environment names."""
-    return _engine(target, default_directory())
+    with native:
+        return _engine(target, default_directory())
 
 
 def default_engine() -> Engine:

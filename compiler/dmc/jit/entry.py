@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import ctypes
+import os
+import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -99,6 +102,25 @@ def aligned_bytes(count: int) -> npt.NDArray[np.uint8]:
     return storage[start : start + count]
 
 
+_live: weakref.WeakSet[Executable] = weakref.WeakSet()
+
+
+def _begin_anew() -> None:
+    """After a fork no thread is left that could be in a call."""
+    for executable in list(_live):
+        executable.renew_mutex()
+
+
+def _keep_all() -> None:
+    """Leave programs in place when the interpreter ends: a thread may still be in one of them."""
+    for executable in list(_live):
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(executable))
+
+
+os.register_at_fork(after_in_child=_begin_anew)
+atexit.register(_keep_all)
+
+
 class Executable:
     """A loaded program that takes and returns NumPy arrays.
 
@@ -131,8 +153,7 @@ class Executable:
         self._keep = keep
         self._arena = aligned_bytes(arena_bytes)
         self._mutex = aligned_bytes(_MUTEX_BYTES)
-        if natives().init_mutex(self._mutex.ctypes.data):
-            raise OSError("cannot create a mutex")
+        self.renew_mutex()
         self._dimensions: list[ctypes.Array[ctypes.c_int64]] = []
         argument_specs = [self._describe(spec, _required_flags(spec)) for spec in arguments]
         result_specs = [
@@ -151,6 +172,7 @@ class Executable:
             self._mutex.ctypes.data,
         )
         self._native: CallFunction | None = call_function(ctypes.addressof(self._program))
+        _live.add(self)
         if scratch_bytes:
             pool().subscribe(self)
 
@@ -158,6 +180,11 @@ class Executable:
     def memory(self) -> int:
         """Bytes that this executable holds while it is not running."""
         return self._arena.nbytes
+
+    def renew_mutex(self) -> None:
+        """Let nobody be in a call: for a new program, or one that a fork caught in a call."""
+        if natives().init_mutex(self._mutex.ctypes.data):
+            raise OSError("cannot create a mutex")
 
     def reserve(self, threads: int) -> None:
         """Have scratch memory for at least that many threads, waiting for a running call to end."""

@@ -5,10 +5,8 @@ from __future__ import annotations
 import atexit
 import ctypes
 import os
-import threading
 import time
 import weakref
-from functools import cache
 from importlib import resources
 from typing import Protocol
 
@@ -17,6 +15,7 @@ from dmc.diagnostics.errors import error
 from dmc.jit.engine import Code, engine_for
 from dmc.jit.processors import available
 from dmc.jit.target import Target, host
+from dmc.process import Lock, once
 
 THREADS_VARIABLE = "DMC_NUM_THREADS"
 PARALLEL_FOR = "dmc_parallel_for"
@@ -62,7 +61,7 @@ class ThreadPool:
 
     def __init__(self, code: Code, threads: int) -> None:
         self._code = code
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._holders: weakref.WeakSet[Reserves] = weakref.WeakSet()
         prototype = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_int64, ctypes.c_int64)
         self._configure = prototype(code["dmc_pool_configure"])
@@ -154,7 +153,7 @@ def default_threads() -> int:
     return threads
 
 
-@cache
+@once
 def pool() -> ThreadPool:
     """The pool of this process, loaded on first use."""
     target = host()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ import llvmlite.binding as llvm
 from dmc.diagnostics.diagnostic import Diagnostic
 from dmc.diagnostics.errors import error
 from dmc.lowering.machine import Machine
+from dmc.process import lazy, once
 
 if TYPE_CHECKING:
     from dmc.ir.types import DType
@@ -75,7 +76,7 @@ class Target:
     def vector_registers(self) -> int:
         return 32 if self.has_avx512 or not self.is_x86 else 16
 
-    @cached_property
+    @lazy
     def machine(self) -> Machine:
         """The figures that schedules may depend on: of the feature set, not of the model.
 
@@ -121,7 +122,7 @@ def _initialize(every: bool) -> None:
         llvm.initialize_native_asmprinter()
 
 
-@cache
+@once
 def host() -> Target:
     """The processor that this process runs on."""
     _initialize(every=False)
