@@ -7,32 +7,23 @@ from dataclasses import replace
 
 from dmc.ir.location import Span
 from dmc.ir.types import DType
+from dmc.semantics.call_solver import CallSolver, record_of
 from dmc.semantics.program import FunctionDeclaration
 from dmc.semantics.signature import (
     Binding,
     Given,
-    GivenArray,
     GivenFunction,
-    GivenRecord,
-    GivenTuple,
     Instance,
     Parameter,
     Signature,
 )
 from dmc.semantics.sizes import Size, SizeError
-from dmc.semantics.solver import Solver, record_of
 from dmc.semantics.types import (
     Declared,
     FunctionType,
     GenericValue,
-    RecordType,
     TensorType,
-    TupleType,
-    Type,
-    children,
     leaves,
-    pruned,
-    resolved,
 )
 
 __all__ = ["bind", "match_function", "record_of"]
@@ -56,7 +47,7 @@ def bind(
         dmc.diagnostics.errors.Error: a `ShapeError`, `DTypeError` or `CallError` with one
             diagnostic, marked `at_call`, such as `loss: y has N = 99 but x has N = 100`.
     """
-    solver = Solver(signature.name, signature.span)
+    solver = CallSolver(signature.name, signature.span)
     for name in arguments:
         if signature.parameter(name) is None:
             known = ", ".join(p.name for p in signature.parameters)
@@ -87,11 +78,8 @@ def bind(
             functions.append((parameter.name, value.declaration))
             continue
         solver.span = parameter.span
-        solver.match(parameter.type, value, parameter.name)
-    solver.finish()
-    solver.adapt_numbers()
-    for generic in signature.generics:
-        solver.require_value(generic.name, generic.kind, generic.default)
+        solver.match_given(parameter.type, value, parameter.name)
+    solver.finish(signature.generics)
     for requirement in signature.requirements:
         try:
             holds = requirement.holds(solver.integers)
@@ -105,7 +93,7 @@ def bind(
     _require_result(signature, solver)
     instance = Instance(
         signature.declaration,
-        tuple(sorted(solver.values().items())),
+        tuple(sorted(solver.values.items())),
         tuple(functions),
         frozenset(p.name for p in signature.parameters if p.name not in arguments),
     )
@@ -118,7 +106,7 @@ def bind(
     )
 
 
-def _require_result(signature: Signature, solver: Solver) -> None:
+def _require_result(signature: Signature, solver: CallSolver) -> None:
     """The sizes of what is returned are whole and not negative."""
     for leaf in leaves(signature.result):
         for axis in leaf.type.shape if isinstance(leaf.type, TensorType) else ():
@@ -142,35 +130,13 @@ def match_function(
     Raises:
         dmc.diagnostics.errors.Error: it does not fit.
     """
-    solver = Solver(given.name, span)
+    solver = CallSolver(given.name, span)
     declared = FunctionType(
         tuple(p.type for p in given.parameters), given.result if given.result else wanted.result
     )
     if len(declared.parameters) != len(wanted.parameters):
         raise solver.fail("type.argument", f"{declared} is given for {wanted}")
     for parameter, actual in zip(declared.parameters, wanted.parameters, strict=True):
-        solver.match(parameter, _given(actual), given.name)
-    solver.finish()
-    for generic in given.generics:
-        solver.require_value(generic.name, generic.kind, generic.default)
-    values = solver.values()
-    return values
-
-
-def _given(type_: Type) -> Given:
-    """A concrete type as if a value of it had been passed."""
-    match pruned(type_):
-        case TensorType(element, shape):
-            sizes = [axis.constant or 0 for axis in shape if isinstance(axis, Size)]
-            dtype = resolved(element)
-            assert isinstance(dtype, DType)
-            return GivenArray(dtype, tuple(sizes))
-        case RecordType(declaration, _, is_grad) as record:
-            fields = tuple((name, _given(part)) for name, part, _ in children(record))
-            known = record.generics().sizes.items()
-            sizes = tuple((n, s.constant) for n, s in known if s.constant is not None)
-            return GivenRecord(declaration, fields, is_grad, sizes)
-        case TupleType(items):
-            return GivenTuple(tuple(map(_given, items)))
-        case _:
-            return GivenArray(DType.I64, ())
+        solver.match(parameter, actual, span, given.name)
+    solver.finish(given.generics)
+    return solver.values

@@ -9,7 +9,6 @@ from dmc.semantics.builtins.derivatives import DerivativeOperator
 from dmc.semantics.builtins.elementwise import Elementwise
 from dmc.semantics.context import Context, Poison, Stop
 from dmc.semantics.generics import (
-    Matcher,
     default_elements,
     explicit_generics,
     free_sizes,
@@ -29,6 +28,7 @@ from dmc.semantics.resolver import (
     DTYPES,
     resolve_type,
 )
+from dmc.semantics.solver import Solver
 from dmc.semantics.typed import Symbol, SymbolKind
 from dmc.semantics.types import (
     FunctionType,
@@ -249,20 +249,20 @@ def _user_value(
         raise context.unsupported("passing a `mut fn` as a value", span)
     if context.function is not None:
         context.function.calls.append((declaration, span))
-    matcher = Matcher(context, explicit_generics(context, handle))
+    solver = Solver(context.facts, explicit_generics(context, handle))
     if handle.receiver is not None and declaration.self_symbol is not None:
-        matcher.match(declaration.self_symbol.type, handle.receiver.type, span)
+        solver.match(declaration.self_symbol.type, handle.receiver.type, span)
     if isinstance(wanted, FunctionType):
         for parameter, actual in zip(declaration.parameters, wanted.parameters, strict=False):
-            matcher.match(parameter.type, actual, span)
-    default_elements(context, declaration, matcher)
-    require_values(context, declaration, matcher, span)
-    substitution = matcher.substitution()
+            solver.match(parameter.type, actual, span)
+    default_elements(context, declaration, solver)
+    require_values(context, declaration, solver, span)
+    substitution = solver.substitution()
     type_ = FunctionType(
         tuple(substitution.type(p.type) for p in declaration.parameters),
         substitution.type(declaration.result),
     )
-    callee = typed.UserFunction(declaration, matcher.values, handle.receiver)
+    callee = typed.UserFunction(declaration, solver.values, handle.receiver)
     return typed.FunctionValue(type_, span, callee)
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dmc.semantics import typed
 from dmc.semantics.agreement import expect
 from dmc.semantics.context import Context
-from dmc.semantics.generics import Matcher
 from dmc.semantics.resolver import (
     argument_value,
 )
+from dmc.semantics.solver import Solver
 from dmc.semantics.types import (
     RecordDeclaration,
     RecordType,
@@ -33,13 +33,13 @@ def construct(
     if declaration.is_model:
         raise context.unsupported("building a model by hand inside the language", node.span)
     wanted = pruned(expected) if expected is not None else None
-    matcher = Matcher(context)
+    solver = Solver(context.facts)
     if bracket is not None:
         for generic, item in zip(declaration.generics, bracket.items, strict=False):
-            matcher.values[generic.name] = argument_value(context, generic, item)
+            solver.values[generic.name] = argument_value(context, generic, item)
     elif isinstance(wanted, RecordType) and wanted.declaration is declaration:
         for generic, value in zip(declaration.generics, wanted.arguments, strict=True):
-            matcher.values[generic.name] = value
+            solver.values[generic.name] = value
     names = [f.name for f in declaration.fields]
     given: dict[str, ast.Expr] = {}
     for position, argument in enumerate(node.arguments):
@@ -69,23 +69,23 @@ def construct(
         )  # fmt: skip
     values: dict[str, typed.Node] = {}
     for entry in declaration.fields:
-        hint = matcher.substitution().type(entry.type)
+        hint = solver.substitution().type(entry.type)
         value = context.check(given[entry.name], hint if bracket or wanted else None)
-        matcher.match(entry.type, value.type, given[entry.name].span)
+        solver.match(entry.type, value.type, given[entry.name].span)
         values[entry.name] = value
     for generic in declaration.generics:
-        if generic.name not in matcher.values:
+        if generic.name not in solver.values:
             raise context.fail(
                 "call.generic",
                 f"{generic.name} of `{declaration.name}` is not known from its fields",
                 node.span,
             )
-    substitution = matcher.substitution()
+    substitution = solver.substitution()
     for entry in declaration.fields:
         what = f"`{entry.name}` of `{declaration.name}`"
         place = given[entry.name].span
         expect(context, values[entry.name], substitution.type(entry.type), place, what)
-    arguments = tuple(matcher.values[generic.name] for generic in declaration.generics)
+    arguments = tuple(solver.values[generic.name] for generic in declaration.generics)
     return typed.MakeRecord(
         RecordType(declaration, arguments),
         node.span,

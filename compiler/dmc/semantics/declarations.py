@@ -102,20 +102,22 @@ def declare_generics(context: Context, nodes: Iterable[ast.GenericParam]) -> tup
     generics: list[Generic] = []
     for node in nodes:
         generic = _generic(context, node)
-        span = node.name.span
-        entity: Entity
-        match generic.kind:
-            case GenericKind.SIZE:
-                entity = SizeEntity(Size.named(generic.name), span)
-            case GenericKind.PACK:
-                entity = PackEntity(generic.name, span)
-            case GenericKind.ELEMENT:
-                entity = ElementEntity(generic.name, span)
-            case GenericKind.RECORD:
-                entity = RecordEntity(generic.name, span)
-        context.declare(node.name, entity)
+        context.declare(node.name, _entity(generic))
         generics.append(generic)
     return tuple(generics)
+
+
+def _entity(generic: Generic) -> Entity:
+    """What the name of a generic parameter stands for inside its declaration."""
+    match generic.kind:
+        case GenericKind.SIZE:
+            return SizeEntity(Size.named(generic.name), generic.span)
+        case GenericKind.PACK:
+            return PackEntity(generic.name, generic.span)
+        case GenericKind.ELEMENT:
+            return ElementEntity(generic.name, generic.span)
+        case GenericKind.RECORD:
+            return RecordEntity(generic.name, generic.span)
 
 
 def _generic(context: Context, node: ast.GenericParam) -> Generic:
@@ -345,15 +347,7 @@ def model_scope(context: Context, model: ModelBody) -> Scope:
     """Sizes, fields and functions of a model, for its own functions and initializers."""
     scope, record = Scope(), model.declaration
     for generic in record.generics:
-        match generic.kind:
-            case GenericKind.SIZE:
-                scope.names[generic.name] = SizeEntity(Size.named(generic.name), generic.span)
-            case GenericKind.PACK:
-                scope.names[generic.name] = PackEntity(generic.name, generic.span)
-            case GenericKind.ELEMENT:
-                scope.names[generic.name] = ElementEntity(generic.name, generic.span)
-            case GenericKind.RECORD:
-                scope.names[generic.name] = RecordEntity(generic.name, generic.span)
+        scope.names[generic.name] = _entity(generic)
     for name, size in record.dims.items():
         scope.names[name] = SizeEntity(size.spelled(name), record.span)
     for field in record.fields:
@@ -371,15 +365,7 @@ def function_scope(
     context.bare = function.bare
     for generic in function.generics:
         scope = context.scope.names
-        match generic.kind:
-            case GenericKind.SIZE:
-                scope[generic.name] = SizeEntity(Size.named(generic.name), generic.span)
-            case GenericKind.PACK:
-                scope[generic.name] = PackEntity(generic.name, generic.span)
-            case GenericKind.ELEMENT:
-                scope[generic.name] = ElementEntity(generic.name, generic.span)
-            case GenericKind.RECORD:
-                scope[generic.name] = RecordEntity(generic.name, generic.span)
+        scope[generic.name] = _entity(generic)
     for symbol in function.symbols:
         context.scope.names[symbol.name] = symbol
 

@@ -9,7 +9,6 @@ from dmc.semantics import typed
 from dmc.semantics.agreement import expect
 from dmc.semantics.context import Context, Stop
 from dmc.semantics.generics import (
-    Matcher,
     default_elements,
     explicit_generics,
     free_sizes,
@@ -21,6 +20,7 @@ from dmc.semantics.handles import (
 )
 from dmc.semantics.program import FunctionDeclaration
 from dmc.semantics.requirements import prove
+from dmc.semantics.solver import Solver
 from dmc.semantics.typed import SymbolKind
 from dmc.semantics.types import (
     ElementName,
@@ -100,28 +100,28 @@ def call_user(
     if context.function is not None:
         context.function.calls.append((declaration, span))
     given = _arrange(context, declaration, arguments, span)
-    matcher = Matcher(context, explicit_generics(context, handle))
+    solver = Solver(context.facts, explicit_generics(context, handle))
     if handle.receiver is not None and declaration.self_symbol is not None:
-        matcher.match(declaration.self_symbol.type, handle.receiver.type, handle.receiver.span)
+        solver.match(declaration.self_symbol.type, handle.receiver.type, handle.receiver.span)
     values: list[typed.Node | None] = [None] * len(given)
     for late in (False, True):
         for index, (parameter, node) in enumerate(zip(declaration.parameters, given, strict=True)):
             is_function = isinstance(parameter.type, FunctionType)
             if node is None or is_function != late:
                 continue
-            wanted = matcher.substitution().type(parameter.type)
-            value = context.check(node, wanted if _is_known(wanted, matcher) else None)
-            matcher.match(parameter.type, value.type, node.span)
+            wanted = solver.substitution().type(parameter.type)
+            value = context.check(node, wanted if _is_known(wanted, solver) else None)
+            solver.match(parameter.type, value.type, node.span)
             values[index] = value
-    default_elements(context, declaration, matcher)
-    require_values(context, declaration, matcher, handle.span)
-    substitution = matcher.substitution()
+    default_elements(context, declaration, solver)
+    require_values(context, declaration, solver, handle.span)
+    substitution = solver.substitution()
     for parameter, node, value in zip(declaration.parameters, given, values, strict=True):
         if node is not None and value is not None:
             what = f"`{parameter.name}` of `{declaration.name}`"
             expect(context, value, substitution.type(parameter.type), node.span, what)
     _prove_requirements(context, declaration, substitution, span)
-    callee = typed.UserFunction(declaration, matcher.values, handle.receiver)
+    callee = typed.UserFunction(declaration, solver.values, handle.receiver)
     updates = None
     if declaration.is_mutable and handle.receiver is not None:
         updates = _updated_place(context, declaration, handle.receiver, span)
@@ -180,7 +180,7 @@ def _updated_place(
     )
 
 
-def _is_known(type_: Type, matcher: Matcher) -> bool:
+def _is_known(type_: Type, solver: Solver) -> bool:
     """Whether the expected type is in the caller's terms entirely."""
     type_ = pruned(type_)
     if isinstance(type_, FunctionType):
