@@ -117,6 +117,13 @@ def test_literals_unify_over_the_whole_body() -> None:
     assert problems(source) == [("type.mismatch", 4)]
 
 
+@pytest.mark.parametrize("given", ["i64[3]", "bool[3]"])
+def test_a_float_parameter_takes_floats_only(given: str) -> None:
+    source = f"fn g[F: float](x: F[3]) -> F[3] = x\nfn f(x: {given}) -> {given} = g(x)\n"
+    with pytest.raises(Error, match="F of `g` is a float type"):
+        check_text(source)
+
+
 def test_loops_that_read_past_the_end() -> None:
     loop = (
         "fn f[N](x: f64[N]) -> f64 {\n    var t = 0.0\n    for i in RANGE { t += READ }\n    t\n}\n"

@@ -4,7 +4,7 @@ To read in this order:
 
 - `sizes`, `requirements`: polynomials over size names; what is proved, refuted or asked.
 - `types`, `signature`, `solver`, `binding`: types as users write them; what a function takes and
-  gives, and sizes solved from an actual call.
+  gives; generic parameters solved by matching (`call_solver`: for a call from outside).
 - `program`, `typed`: what checking makes: modules with declarations, bodies as typed trees.
 - `modules`: the way in. `checker` goes through one file: `declarations` (with `resolver` for
   written sizes and types), then every body, kept in a `context`.
