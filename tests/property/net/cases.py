@@ -98,7 +98,7 @@ class Drawer:
 
     def __init__(self, rng: random.Random) -> None:
         self.rng = rng
-        self.style = rng.choice(("short", "short", "zeros", "smooth", "smooth"))
+        self.style = rng.choice(("short", "zeros", "zeros", "smooth", "smooth"))
 
     def number(self) -> float:
         match self.style:

@@ -109,7 +109,7 @@ class Arrays(Scalars):
                 (3.0, lambda: Binary(self.pick("+-*"), operand(), smaller())),
                 (2.0, lambda: Unary(self.pick(BOUNDED), operand())),
                 (1.0, lambda: Binary(self.pick(("maximum", "minimum")), operand(), smaller())),
-                (1.0, lambda: Where(self.array(mask, depth), operand(), operand())),
+                (1.0, lambda: Where(self.array(mask, depth), operand(), self.simple(type_))),
                 (1.0, lambda: Binary("**", operand(), Literal(2, Type(Elem.I64)))),
                 (0.5, lambda: self.quotient(operand(), self.simple(type_))),
                 (0.0, lambda: Unary("-", operand())),

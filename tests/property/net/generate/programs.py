@@ -91,8 +91,8 @@ class Programs(Loops):
                 self.scope.values += [Field(parameter.name, n, t) for n, t in fields]
             elif parameter.name not in hidden:
                 self.scope.values.append(Name(parameter.name, parameter.type))
-        self.fuel = self.pick((15, 30, 60, 100)) if is_entry else self.pick((8, 16))
-        statements = self.statements(self.pick((1, 1, 2, 3, 4)) if is_entry else 1, 3)
+        self.fuel = self.pick((10, 20, 35, 60)) if is_entry else self.pick((8, 16))
+        statements = self.statements(self.pick((1, 1, 2, 3)) if is_entry else 1, 3)
         if is_entry:
             result = self.outcome()
         else:

@@ -78,8 +78,12 @@ class Scalars(Accesses):
             (0.5, lambda: self.risky(elem, below)),
             (0.5, lambda: Unary(self.pick(("-", "abs", "softplus")), operand())),
             (0.5, lambda: self.quotient(operand(), operand())),
-            (1.0, lambda: If(self.condition(below), self.arm(elem, below), self.arm(elem, below))),
-            (0.7, lambda: Where(self.condition(below), operand(), operand())),
+            (
+                1.0,
+                lambda: If(self.condition(below), self.arm(elem, below), self.arm(elem, below)),
+            ),
+            (0.7, lambda: Where(self.condition(below), operand(), self.nothing(elem) or operand())),
+            (0.3, lambda: Binary("maximum", operand(), Literal(0.0, type_))),
             (1.5, lambda: self.sigma(elem, below)),
             (1.0, lambda: self.reduced(elem, below)),
             (0.8, lambda: self.call(type_, below)),
@@ -112,12 +116,19 @@ class Scalars(Accesses):
         return chosen(outside, made, self.scalar(elem, depth))
 
     def arm(self, elem: Elem, depth: int) -> Expr:
-        """A branch: an expression, sometimes after statements."""
+        """A branch: an expression, sometimes after statements, or nothing."""
+        nothing = self.nothing(elem) if self.chance(0.4) else None
+        if nothing is not None:
+            return nothing
         if self.chance(0.15) and self.fuel > 5:
             with self.pure():
                 statements = self.statements(1, depth)
                 return Block(tuple(statements), self.scalar(elem, depth))
         return self.scalar(elem, depth)
+
+    def nothing(self, elem: Elem) -> Expr | None:
+        """Half the time the zero that stands for what is left out."""
+        return Literal(0.0, Type(elem)) if self.chance(0.5) else None
 
     def running_index(self) -> Index:
         """An index over a size, or a few numbers, with its edges cut at times."""
