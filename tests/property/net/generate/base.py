@@ -87,8 +87,10 @@ class Base:
         return self.pick(options) if options else Elem.I64
 
     def fresh(self, prefix: str) -> str:
+        """A new name, which is no element type such as `i32`."""
         self.named += 1
-        return f"{prefix}{self.named}"
+        name = f"{prefix}{self.named}"
+        return self.fresh(prefix) if name in set(Elem) else name
 
     def spend(self) -> bool:
         """Take fuel; false when there is none left."""
