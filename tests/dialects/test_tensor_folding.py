@@ -212,8 +212,6 @@ FORMS: dict[str, tuple[list[tuple[int, ...]], Code, list[str]]] = {
             "arith.constant",
             "tensor.extract",
             "arith.convert",
-            "tensor.dynamic_slice",
-            "arith.add",
             "tensor.dynamic_update_slice",
         ],
     ),

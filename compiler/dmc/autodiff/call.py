@@ -36,7 +36,7 @@ def adjoint(driver: AdjointDriver, op: Operation) -> Pullback:
     """
     assert isinstance(op, func.Call)
     callee = func.lookup(driver.module, op.callee)
-    copy = driver.builder.insert(op.clone(driver.primal))
+    copy = driver.copy(op)
 
     def pull_back(reverse: AdjointDriver) -> None:
         results = [value for value in op.results if is_differentiable(value)]

@@ -1,20 +1,19 @@
 """Tangent and adjoint of `control.for`.
 
 The tangent loop carries tangents beside values. The adjoint is a loop in the other direction: it
-scans the tape of the forward loop and carries the cotangents of the carried values and of what
-the body captures. (Griewank and Walther, Evaluating Derivatives, 2008, sections 3 and 12.)
+carries the cotangents of the carried values and those of what the body captures, to which each
+iteration adds in place. (Griewank and Walther, Evaluating Derivatives, 2008, sections 3 and 12.)
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 
 from dmc.autodiff.adjoint import AdjointDriver, Pullback
 from dmc.autodiff.errors import NotDifferentiable
 from dmc.autodiff.tangent import TangentDriver
-from dmc.autodiff.tape import Tape, plan_tape
-from dmc.dialects import arith, control
-from dmc.ir import Block, Builder, Operation, Value
+from dmc.dialects import control
+from dmc.ir import Block, Operation, Value
 
 
 def tangent(driver: TangentDriver, op: Operation) -> None:
@@ -79,26 +78,8 @@ def _rename(op: Operation, values: list[Value]) -> None:
         new.name = old.name
 
 
-@dataclass
-class _Joint:
-    """One iteration, forward then reverse, in a scratch block.
-
-    `seeds` are the arguments of `block` that stand for the cotangents of the next carried values
-    (`carried`) and of the stacked values (`stacks`); `inner` knows the outcome.
-    """
-
-    block: Block
-    forward: list[Operation]
-    reverse: list[Operation]
-    inner: AdjointDriver
-    carried: list[int]
-    stacks: list[int]
-    seeds: list[Value]
-    captured: list[Value]
-
-
 def adjoint(driver: AdjointDriver, op: Operation) -> Pullback:
-    """Emit the forward loop with a tape; the pullback emits the reverse loop."""
+    """Emit the forward loop; the pullback emits the reverse loop."""
     assert isinstance(op, control.For)
     if op.trip_count < 0:
         raise NotDifferentiable(
@@ -107,136 +88,114 @@ def adjoint(driver: AdjointDriver, op: Operation) -> Pullback:
             op.location,
             "make the count a size, as in `fn f[T](…)` with `for i in 0..T`",
         )
-    joint = _emit_joint(driver, op)
-    free = {joint.inner.primal[arg] for arg in [op.index, *op.scanned_args]}
-    tape = plan_tape(
-        joint.forward, joint.reverse, joint.block, free | set(joint.seeds), op.checkpoint != 0
-    )
-    kept = _emit_forward(driver, op, joint, tape)
-
-    def pull_back(reverse: AdjointDriver) -> None:
-        if any(value in reverse.cotangents for value in op.results):
-            with reverse.builder.at(op.location.by("adjoint")):
-                _emit_reverse(reverse, op, joint, tape, kept)
-        # The scratch block is done with; what it read has no user there any more.
-        joint.block.drop_all()
-
-    return pull_back
+    return _repeating(driver, op) if op.checkpoint else _keeping(driver, op)
 
 
-def _emit_joint(driver: AdjointDriver, op: control.For) -> _Joint:
-    block = Block()
-    inner = driver.inside(block)
-    for arg in op.body.args:
-        inner.primal[arg] = block.add_arg(arg.type, arg.name)
-    pullbacks = inner.forward(op.body)
-    forward = list(block)
-    carried = [i for i, arg in enumerate(op.carried_args) if arg in driver.active]
-    stacks = [i for i, value in enumerate(op.stacked_values) if value in driver.active]
-    seeded = [*(op.next_values[i] for i in carried), *(op.stacked_values[i] for i in stacks)]
-    seeds: list[Value] = []
-    with inner.builder.at(op.location.by("adjoint")):
-        for value in seeded:
-            seeds.append(block.add_arg(value.type, f"{value.name}_bar" if value.name else ""))
-            inner.accumulate(value, seeds[-1])
-        inner.reverse(pullbacks)
-    reverse = list(block)[len(forward) :]
-    captured = [value for value in inner.cotangents if value in driver.primal]
-    return _Joint(block, forward, reverse, inner, carried, stacks, seeds, captured)
-
-
-def _emit_forward(driver: AdjointDriver, op: control.For, joint: _Joint, tape: Tape) -> list[Value]:
-    """The loop of the source that also stacks what the tape keeps; returns the stacks."""
+def _keeping(driver: AdjointDriver, op: control.For) -> Pullback:
+    """The reverse loop uses what each iteration of the forward loop has computed."""
     body = Block()
-    mapping: dict[Value, Value] = {}
+    inner = driver.inside(body)
     for arg in op.body.args:
-        mapping[joint.inner.primal[arg]] = body.add_arg(arg.type, arg.name)
-    builder = Builder(body, location=op.location)
-    for inner in joint.forward:
-        builder.insert(inner.clone(mapping))
-
-    def copy(value: Value) -> Value:
-        scratch = joint.inner.primal.get(value, value)
-        return mapping.get(scratch, scratch)
-
-    outputs = [copy(value) for value in op.body.terminator.operands]
-    control.make_yield(builder, [*outputs, *(mapping.get(v, v) for v in tape.kept)])
+        inner.primal[arg] = body.add_arg(arg.type, arg.name)
+    pullbacks = inner.forward(op.body)
+    control.make_yield(inner.builder, [inner.primal[v] for v in op.body.terminator.operands])
     primal = driver.primal
     loop = control.make_for(
         driver.builder,
-        primal.get(op.count, op.count),
-        [primal.get(v, v) for v in op.inits],
-        [primal.get(v, v) for v in op.scanned],
+        primal[op.count],
+        [primal[v] for v in op.inits],
+        [primal[v] for v in op.scanned],
         body,
         op.trip_count,
         op.reverse,
     )
-    _rename(op, list(loop.results[: len(op.results)]))
-    primal.update(zip(op.results, loop.results, strict=False))
-    kept = list(loop.results[len(op.results) :])
-    for value, scratch in zip(kept, tape.kept, strict=True):
-        value.name = f"{scratch.name}_tape" if scratch.name else ""
-    return kept
+    driver.adopt(op, loop)
+
+    def begin(back: AdjointDriver) -> list[Pullback]:
+        back.primal = inner.primal
+        return pullbacks
+
+    return _pullback(op, loop, begin)
 
 
-def _emit_reverse(
-    driver: AdjointDriver, op: control.For, joint: _Joint, tape: Tape, kept: list[Value]
-) -> None:
-    builder = driver.builder
-    inner = joint.inner
-    scans = [i for i, arg in enumerate(op.scanned_args) if arg in driver.active]
-    cotangents = [driver.cotangent_or_zero(op.finals[i]) for i in joint.carried]
-    sums = [arith.zeros(builder, value.type) for value in joint.captured]
-    stack_bars = [driver.cotangent_or_zero(op.stacks[i]) for i in joint.stacks]
+def _repeating(driver: AdjointDriver, op: control.For) -> Pullback:
+    """The reverse loop repeats each iteration, from the carried values at its beginning."""
+    loop = driver.copy(op)
+    assert isinstance(loop, control.For)
+    loop.attributes["checkpoint"] = 0
 
-    body = Block()
-    mapping: dict[Value, Value] = {inner.primal[op.index]: body.add_arg(op.index.type, "i")}
-    seeds, stack_seeds = joint.seeds[: len(joint.carried)], joint.seeds[len(joint.carried) :]
-    for seed in seeds:
-        mapping[seed] = body.add_arg(seed.type, seed.name)
-    accumulators = [body.add_arg(value.type, f"{value.name}_bar") for value in joint.captured]
-    for value in tape.kept:
-        mapping[value] = body.add_arg(value.type, value.name)
-    for arg in op.scanned_args:
-        mapping[inner.primal[arg]] = body.add_arg(arg.type, arg.name)
-    for seed in stack_seeds:
-        mapping[seed] = body.add_arg(seed.type, seed.name)
+    def begin(back: AdjointDriver) -> list[Pullback]:
+        back.primal.update(zip(op.body.args, loop.body.args, strict=True))
+        return back.forward(op.body)
 
-    inside = Builder(body, location=builder.location)
-    for item in tape.again:
-        inside.insert(item.clone(mapping, item.location.by("recompute")))
-    for item in joint.reverse:
-        inside.insert(item.clone(mapping))
+    return _pullback(op, loop, begin)
 
-    def outcome(value: Value) -> Value:
-        known = inner.cotangents.get(value)
-        if known is None:
-            return arith.zeros(inside, value.type)
-        return mapping.get(known, known)
 
-    control.make_yield(
-        inside,
+Begin = Callable[[AdjointDriver], list[Pullback]]
+"""Prepares a reverse iteration: what to pull cotangents back through."""
+
+
+def _pullback(op: control.For, loop: control.For, begin: Begin) -> Pullback:
+    def pull_back(reverse: AdjointDriver) -> None:
+        if any(value in reverse.cotangents for value in op.results):
+            with reverse.builder.at(op.location.by("adjoint")):
+                _emit_reverse(reverse, op, loop, begin)
+
+    return pull_back
+
+
+def _emit_reverse(reverse: AdjointDriver, op: control.For, loop: control.For, begin: Begin) -> None:
+    """The reverse loop.
+
+    It carries the cotangents of the carried values and of what is captured; it scans those of the
+    stacked values and stacks those of the scanned ones.
+    """
+    carried = [i for i, arg in enumerate(op.carried_args) if arg in reverse.active]
+    stacks = [i for i, value in enumerate(op.stacked_values) if value in reverse.active]
+    scans = [i for i, arg in enumerate(op.scanned_args) if arg in reverse.active]
+    body = Block([control.INDEX], ["i"])
+    back = reverse.inside(body)
+    captured: dict[Value, Value] = {}
+
+    def enter(value: Value) -> Value | None:
+        if value in reverse.primal and value in reverse.active:
+            captured[value] = body.add_arg(value.type, f"{value.name}_bar" if value.name else "")
+        return captured.get(value)
+
+    back.entering = enter
+    pullbacks = begin(back)
+    seeded = [*(op.next_values[i] for i in carried), *(op.stacked_values[i] for i in stacks)]
+    names = [f"{value.name}_bar" if value.name else "" for value in seeded]
+    seeds = [body.add_arg(v.type, name) for v, name in zip(seeded, names, strict=True)]
+    with back.builder.at(op.location.by("adjoint")):
+        for value, seed in zip(seeded, seeds, strict=True):
+            back.accumulate(value, seed)
+        back.reverse(pullbacks)
+        leaving = [back.cotangent_or_zero(op.carried_args[i]) for i in carried]
+        leaving += [back.cotangents[value] for value in captured]
+        leaving += [back.cotangent_or_zero(op.scanned_args[i]) for i in scans]
+        control.make_yield(back.builder, leaving)
+    count = len(carried)
+    body.arrange_args([body.args[0], *seeds[:count], *captured.values(), *seeds[count:]])
+    new = control.make_for(
+        reverse.builder,
+        reverse.primal[op.count],
         [
-            *(outcome(op.carried_args[i]) for i in joint.carried),
-            *(
-                arith.add(inside, accumulator, outcome(value))
-                for accumulator, value in zip(accumulators, joint.captured, strict=True)
-            ),
-            *(outcome(op.scanned_args[i]) for i in scans),
+            *(reverse.cotangent_or_zero(op.finals[i]) for i in carried),
+            *(reverse.cotangent_or_zero(value) for value in captured),
         ],
-    )
-    loop = control.make_for(
-        builder,
-        driver.primal.get(op.count, op.count),
-        [*cotangents, *sums],
-        [*kept, *(driver.primal.get(v, v) for v in op.scanned), *stack_bars],
+        [reverse.cotangent_or_zero(op.stacks[i]) for i in stacks],
         body,
         op.trip_count,
         not op.reverse,
     )
-    for i, bar in zip(joint.carried, loop.finals, strict=False):
-        driver.accumulate(op.inits[i], bar)
-    for value, bar in zip(joint.captured, loop.finals[len(joint.carried) :], strict=True):
+    reverse.tape.pair(loop, new)
+    for value, bar in zip(captured, new.finals[count:], strict=True):
+        reverse.replace(value, bar)
+    _accumulate(reverse, [op.inits[i] for i in carried], new.finals[:count])
+    _accumulate(reverse, [op.scanned[i] for i in scans], new.stacks)
+
+
+def _accumulate(driver: AdjointDriver, values: Sequence[Value], bars: Sequence[Value]) -> None:
+    for value, bar in zip(values, bars, strict=True):
         driver.accumulate(value, bar)
-    for i, bar in zip(scans, loop.stacks, strict=True):
-        driver.accumulate(op.scanned[i], bar)

@@ -21,7 +21,7 @@ def tangent(driver: TangentDriver, op: Operation) -> None:
 def adjoint(driver: AdjointDriver, op: Operation) -> Pullback:
     """Copy the map; the pullback maps the adjoint over the points and sums what they share."""
     assert isinstance(op, control.Map)
-    driver.builder.insert(op.clone(driver.primal))
+    driver.copy(op)
 
     def pull_back(reverse: AdjointDriver) -> None:
         if any(value in reverse.cotangents for value in op.results):

@@ -1,80 +1,70 @@
-"""What a reverse loop keeps from the forward loop and what it computes again.
+"""What reverse code needs from forward code that has run before, and how it gets it.
 
-A joint block holds the forward operations of one iteration followed by the reverse ones. Values
-that the reverse part reads from the forward part are either taped or recomputed: cheap operations
-are repeated when what they read is available, everything else is kept.
+While an adjoint is emitted, code in the reverse region of a loop or branch uses values of the
+forward region as if they were still there: those of the same iteration, or of the branch that was
+taken. A `Tape` knows which region belongs to which. When all is emitted, `settle` decides what is
+kept and what is computed again (`plan.py`), and makes it so (`settle.py`).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 
-from dmc.dialects.elementwise import Elementwise
-from dmc.ir import Block, Operation, Trait, Value
+from dmc.dialects import control
+from dmc.ir import Block, Operation, Value
 
-_CHEAP_FLOPS = 6
-_CHEAP_MOVEMENT = frozenset(
-    {
-        "tensor.broadcast_in_dim",
-        "tensor.reshape",
-        "tensor.transpose",
-        "tensor.slice",
-        "tensor.dynamic_slice",
-        "tensor.extract",
-        "tensor.from_elements",
-        "tensor.iota",
-        "tensor.reverse",
-        "autodiff.stop_gradient",
-    }
-)
+Structured = control.For | control.If
+"""Operations whose reverse code looks into their regions."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Tape:
-    """`kept` values go on the tape; `again` are the forward operations to repeat, in order."""
+    """The pairs of forward and reverse operations of one adjoint."""
 
-    kept: list[Value]
-    again: list[Operation]
+    mirrors: dict[Block, Block] = field(default_factory=dict[Block, Block])
+    """The reverse region of each forward region."""
+    reverse_of: dict[Operation, Operation] = field(default_factory=dict[Operation, Operation])
+
+    def pair(self, forward: Structured, reverse: Structured) -> None:
+        """Let the regions of `reverse` use values of the regions of `forward`."""
+        self.reverse_of[forward] = reverse
+        for first, second in zip(forward.regions, reverse.regions, strict=True):
+            self.mirrors[first.block] = second.block
+
+    def forget_erased(self) -> None:
+        """Drop the pairs of which one is no longer there."""
+        for forward, reverse in list(self.reverse_of.items()):
+            if forward.parent is None or reverse.parent is None:
+                del self.reverse_of[forward]
+                for inner in forward.regions:
+                    del self.mirrors[inner.block]
+
+    def needs(self, block: Block) -> Iterator[tuple[Operation, Value]]:
+        """Uses, inside `block`, of values whose region has been left by then."""
+        yield from self._needs(block, set())
+
+    def _needs(self, block: Block, around: set[Block]) -> Iterator[tuple[Operation, Value]]:
+        around.add(block)
+        for op in block:
+            for value in op.operands:
+                if self.is_gone(value, around):
+                    yield op, value
+            for inner in op.regions:
+                yield from self._needs(inner.block, around)
+        around.remove(block)
+
+    def is_gone(self, value: Value, around: set[Block]) -> bool:
+        """Whether `value` belongs to a forward region that is not one of `around`."""
+        block = value.parent_block
+        return block in self.mirrors and block not in around
 
 
-def is_cheap(op: Operation) -> bool:
-    """Whether repeating the operation costs no more than reading its result from memory."""
-    if isinstance(op, Elementwise):
-        return op.flops <= _CHEAP_FLOPS
-    return op.has(Trait.CONSTANT) or op.name in _CHEAP_MOVEMENT
-
-
-def plan_tape(
-    forward: list[Operation],
-    reverse: list[Operation],
-    block: Block,
-    free: set[Value],
-    recompute_all: bool,
-) -> Tape:
-    """Split what `reverse` needs into kept and recomputed.
-
-    `free` are block arguments that the reverse iteration has anyway (the index, scanned slices).
-    With `recompute_all` only block arguments are kept.
-    """
-    defined = {value for op in forward for value in op.results}
-    arguments = set(block.args)
-    kept: dict[Value, None] = {}
-    again: set[Operation] = set()
-    pending = [v for op in reverse for inner in op.walk() for v in inner.operands]
-    seen: set[Value] = set()
-    while pending:
-        value = pending.pop()
-        if value in seen:
-            continue
-        seen.add(value)
-        if value in arguments:
-            if value not in free:
-                kept[value] = None
-        elif value in defined:
-            op = value.defining_op
-            if op is not None and (recompute_all or is_cheap(op)):
-                again.add(op)
-                pending.extend(v for inner in op.walk() for v in inner.operands)
-            else:
-                kept[value] = None
-    return Tape(list(kept), [op for op in forward if op in again])
+def drop_dead(block: Block, kept: set[Operation]) -> None:
+    """Erase what nothing uses, so that it needs nothing either; `kept` stay."""
+    for op in reversed(block):
+        for inner in op.regions:
+            drop_dead(inner.block, kept)
+        unused = bool(op.results) and not any(value.uses for value in op.results)
+        if unused and op not in kept and op.is_pure:
+            op.erase()

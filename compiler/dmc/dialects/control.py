@@ -7,9 +7,11 @@ Regions may use values defined around them. Loop indexes are 0-d `i64` tensors. 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import prod
 
 import numpy as np
 
+from dmc.dialects import arith
 from dmc.dialects.flow import ControlFlow, Flow
 from dmc.ir import (
     Array,
@@ -81,6 +83,15 @@ class If(ControlFlow):
     def infer(self) -> Sequence[Type]:
         return self.on_true.terminator.operand_types
 
+    def add_result(self, value: Value) -> Value:
+        """Pass on one more value of a branch; the other branch gives zeros."""
+        for block in (self.on_true, self.on_false):
+            given = value
+            if value.parent_block is not block:
+                given = arith.zeros(Builder.ahead_of(block.terminator), value.type)
+            block.terminator.insert_operand(len(block.terminator.operands), given)
+        return self.insert_result(len(self.results), value.type, value.name)
+
     def verify_(self) -> None:
         self.require(1, self.condition.type == PREDICATE, "the condition is not a 0-d i1")
         for block in (self.on_true, self.on_false):
@@ -96,7 +107,8 @@ class If(ControlFlow):
         return yields[0] if yields[0] == yields[1] and outer else None
 
     def cost(self) -> Cost:
-        return Cost()
+        """That of both branches: lanes of a batched branch run through both."""
+        return cost_of(self.on_true) + cost_of(self.on_false)
 
 
 class For(ControlFlow):
@@ -197,6 +209,38 @@ class For(ControlFlow):
     def attributes_of(self, kept: Sequence[Flow]) -> dict[str, Attribute]:
         return {**self.attributes, "carried": sum(flow.repeats for flow in kept)}
 
+    # Growing, while a derivative is built
+
+    def add_carried(self, init: Value, name: str = "") -> tuple[Value, Value]:
+        """Carry one more value, behind the others: its argument, and what the loop leaves of it.
+
+        `set_next` gives it its next value.
+        """
+        at = self.carried
+        arg = self.body.add_arg(init.type, name)
+        self.body.arrange_args([*self.body.args[: 1 + at], arg, *self.body.args[1 + at : -1]])
+        self.body.terminator.insert_operand(at, arg)
+        self.insert_operand(1 + at, init)
+        self.attributes["carried"] = at + 1
+        return arg, self.insert_result(at, init.type, name)
+
+    def set_next(self, arg: Value, value: Value) -> None:
+        """Carry `value` on from the argument `arg`."""
+        self.body.terminator.set_operand(self.carried_args.index(arg), value)
+
+    def add_scanned(self, tensor: Value) -> Value:
+        """Scan one more tensor: the argument that is a slice of it."""
+        assert isinstance(tensor.type, TensorType)
+        self.insert_operand(len(self.operands), tensor)
+        return self.body.add_arg(TensorType(tensor.type.shape[1:], tensor.type.dtype), tensor.name)
+
+    def add_stack(self, value: Value) -> Value:
+        """Stack one more value of the body."""
+        terminator = self.body.terminator
+        terminator.insert_operand(len(terminator.operands), value)
+        type_ = stacked(value.type, self.trip_count)
+        return self.insert_result(len(self.results), type_, value.name)
+
     def infer(self) -> Sequence[Type]:
         inits = [value.type for value in self.inits]
         return [*inits, *(stacked(v.type, self.trip_count) for v in self.stacked_values)]
@@ -234,7 +278,7 @@ class For(ControlFlow):
         return [v.type for v in self.stacks if isinstance(v.type, TensorType)]
 
     def cost(self) -> Cost:
-        return Cost()
+        return cost_of(self.body) * max(self.trip_count, 1)
 
 
 class While(ControlFlow):
@@ -283,7 +327,8 @@ class While(ControlFlow):
         return state
 
     def cost(self) -> Cost:
-        return Cost()
+        """That of one iteration."""
+        return cost_of(self.condition) + cost_of(self.body)
 
 
 class Map(ControlFlow):
@@ -340,7 +385,16 @@ class Map(ControlFlow):
         return outs
 
     def cost(self) -> Cost:
-        return Cost()
+        return cost_of(self.body) * prod(self.sizes)
+
+
+def cost_of(block: Block) -> Cost:
+    """The work of running a block once."""
+    total = Cost()
+    for op in block:
+        if not op.has(Trait.TERMINATOR):
+            total += op.cost()
+    return total
 
 
 def make_if(builder: Builder, condition: Value, on_true: Block, on_false: Block) -> If:

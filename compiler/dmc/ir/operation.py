@@ -228,6 +228,19 @@ class Operation:
         self._operands = list(values)
         self._use_operands()
 
+    def insert_operand(self, index: int, value: Value) -> None:
+        """Add an operand in front of the one at `index`."""
+        values = self._operands
+        self.set_operands([*values[:index], value, *values[index:]])
+
+    def insert_result(self, index: int, type_: Type, name: str = "") -> Value:
+        """Add a result in front of the one at `index`."""
+        made = Value(self, index, type_, name)
+        self.results = (*self.results[:index], made, *self.results[index:])
+        for i, value in enumerate(self.results):
+            value.index = i
+        return made
+
     def drop_operands(self) -> None:
         for index, value in enumerate(self._operands):
             value.uses.pop((self, index), None)
@@ -342,7 +355,7 @@ class Operation:
         raise RuleMissing(self, "batch")
 
     def cost(self) -> Cost:
-        """Work of one execution, regions not counted."""
+        """Work of one execution, with that of regions."""
         raise RuleMissing(self, "cost")
 
     def __repr__(self) -> str:
@@ -426,6 +439,14 @@ class Block:
         value = Value(self, len(self.args), type_, name)
         self.args.append(value)
         return value
+
+    def arrange_args(self, args: Sequence[Value]) -> None:
+        """Put all arguments in another order."""
+        if len(args) != len(self.args) or set(args) != set(self.args):
+            raise ValueError("not the arguments of the block")
+        self.args = list(args)
+        for i, value in enumerate(self.args):
+            value.index = i
 
     def erase_arg(self, index: int) -> None:
         """Remove an unused argument. Raises ValueError when it is used."""

@@ -317,7 +317,8 @@ def _dynamic_update_slice(builder: Builder, op: Operation) -> Sequence[Value] | 
     assert isinstance(op, DynamicUpdateSlice)
     if not is_tensor(op.input):
         return [op.update]
-    return builder.insert(kernel.UpdateWindow(op.operands)).results
+    attributes: dict[str, Attribute] = {"combiner": op.combiner.value}
+    return builder.insert(kernel.UpdateWindow(op.operands, attributes)).results
 
 
 def _gather(builder: Builder, op: Operation) -> Sequence[Value] | None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dmc.dialects.kernel.scalar import element_type, is_scalar_integer
+from dmc.dialects.kernel.scalar import COMBINERS, OVERWRITE, element_type, is_scalar_integer
 from dmc.ir.cost import Cost
 from dmc.ir.declarations import attribute, int_tuple
 from dmc.ir.operation import Operation, operand, operands, result
@@ -18,25 +18,28 @@ if TYPE_CHECKING:
 
 
 class UpdateWindow(Operation):
-    """`kernel.update_window %target, %update[%i, …]`: a copy of `target` with a window replaced.
+    """`kernel.update_window %target, %update[%i, …]`: a copy of `target` with a window changed.
 
     The window has the shape of `update` and begins at the subscripts, clamped so that it lies
-    inside (as StableHLO's `dynamic_update_slice`).
+    inside (as StableHLO's `dynamic_update_slice`). `combiner` joins each element of the update to
+    the one that is there ("set" replaces it).
 
     C1: target and update have one dtype and rank, the update nowhere larger.
-    C2: one 0-d integer subscript for each axis.
+    C2: one 0-d integer subscript for each axis.  C3: `combiner` is known.
     """
 
     name = "kernel.update_window"
     target = operand()
     update = operand()
     subscripts = operands()
+    combiner = attribute(str, OVERWRITE)
     output = result()
 
     def infer(self) -> Sequence[Type]:
         return (self.target.type,)
 
     def verify_(self) -> None:
+        self.require(3, self.combiner in {*COMBINERS, OVERWRITE}, f"combines by {self.combiner}")
         outer, inner = shape_of(self.target.type), shape_of(self.update.type)
         fits = len(outer) == len(inner) and all(i <= o for i, o in zip(inner, outer, strict=True))
         same = dtype_of(self.target.type) is dtype_of(self.update.type)
@@ -50,7 +53,9 @@ class UpdateWindow(Operation):
         sizes = zip(subscripts, target.shape, update.shape, strict=True)
         starts = [int(np.clip(i, 0, n - m)) for i, n, m in sizes]
         output = np.array(target)
-        output[tuple(slice(s, s + m) for s, m in zip(starts, update.shape, strict=True))] = update
+        window = tuple(slice(s, s + m) for s, m in zip(starts, update.shape, strict=True))
+        known = self.combiner != OVERWRITE
+        output[window] = COMBINERS[self.combiner](output[window], update) if known else update
         return (output,)
 
     def cost(self) -> Cost:

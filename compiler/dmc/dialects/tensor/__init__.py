@@ -5,6 +5,7 @@ its docstring says so. Every operation has a builder function of the same name h
 """
 
 from dmc.dialects.tensor.access import Accumulate, Read, accumulate_at, read
+from dmc.dialects.tensor.base import Reading
 from dmc.dialects.tensor.batching import align, align_all, axis_sizes, union
 from dmc.dialects.tensor.contraction import DotGeneral, dot_general, matmul
 from dmc.dialects.tensor.creation import FromElements, Iota, arange, from_elements, iota
@@ -12,6 +13,7 @@ from dmc.dialects.tensor.gather import (
     Combiner,
     Gather,
     Scatter,
+    Update,
     add_along,
     gather,
     scatter,
@@ -22,6 +24,7 @@ from dmc.dialects.tensor.indexing import (
     DynamicSlice,
     DynamicUpdateSlice,
     Extract,
+    dynamic_add_slice,
     dynamic_slice,
     dynamic_update_slice,
     extract,
@@ -79,6 +82,7 @@ __all__ = [
     "Kind",
     "Pad",
     "Read",
+    "Reading",
     "Reduce",
     "Reshape",
     "Reverse",
@@ -88,6 +92,7 @@ __all__ = [
     "TopK",
     "Transpose",
     "accumulate_at",
+    "Update",
     "add_along",
     "align",
     "align_all",
@@ -101,6 +106,7 @@ __all__ = [
     "cumprod",
     "cumsum",
     "dot_general",
+    "dynamic_add_slice",
     "dynamic_slice",
     "dynamic_update_slice",
     "extract",

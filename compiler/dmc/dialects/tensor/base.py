@@ -7,6 +7,7 @@ from typing import ClassVar, TypeVar
 
 import numpy as np
 
+from dmc.dialects import arith
 from dmc.dialects.elementwise import FOLD_LIMIT, constant_array, splat_of
 from dmc.ir import (
     Attribute,
@@ -16,6 +17,7 @@ from dmc.ir import (
     DType,
     Interpreter,
     Operation,
+    RuleMissing,
     TensorType,
     Value,
     shape_of,
@@ -42,6 +44,26 @@ class TensorOp(Operation):
     def cost(self) -> Cost:
         """Data movement: every operand read once, every result written once."""
         return Cost(bytes=moved_bytes(self))
+
+
+class Reading(TensorOp):
+    """Base of operations that read parts of their first operand, and have no other derivative."""
+
+    def add_adjoint(
+        self, builder: Builder, cotangents: Sequence[Value | None], total: Value
+    ) -> Value | None:
+        """`total` with the cotangent of the first operand added to it, where that is not zero.
+
+        None when there is nothing to add.
+        """
+        raise RuleMissing(self, "adjoint")
+
+    def adjoint(
+        self, builder: Builder, cotangents: Sequence[Value | None]
+    ) -> Sequence[Value | None]:
+        nothing = [None] * (len(self.operands) - 1)
+        zero = arith.zeros(builder, self.operands[0].type)
+        return (self.add_adjoint(builder, cotangents, zero), *nothing)
 
 
 def type_of(value: Value) -> TensorType:

@@ -15,7 +15,15 @@ import numpy as np
 
 from dmc.dialects import arith
 from dmc.dialects.tensor.access import accumulate_at
-from dmc.dialects.tensor.base import TensorOp, are_dimensions, is_zero, rank_of, type_of, without
+from dmc.dialects.tensor.base import (
+    Reading,
+    TensorOp,
+    are_dimensions,
+    is_zero,
+    rank_of,
+    type_of,
+    without,
+)
 from dmc.dialects.tensor.batching import align, axis_sizes, union
 from dmc.dialects.tensor.creation import iota
 from dmc.dialects.tensor.labels import (
@@ -51,6 +59,28 @@ class Combiner(enum.Enum):
 
     ADD = "add"
     SET = "set"
+
+
+class Update(TensorOp):
+    """Base of operations whose result is their first operand with some elements changed.
+
+    Where nothing else needs that operand they change it in place.
+    """
+
+    def overwritten(self, builder: Builder) -> Value:
+        """The elements of the first operand that the result has changed."""
+        raise TypeError(f"{self.name} does not say what it overwrites")
+
+    def restored(
+        self, builder: Builder, changed: Value, old: Value, places: Sequence[Value]
+    ) -> Value:
+        """The first operand again, from the result and what `overwritten` gave.
+
+        `places` stand for the operands behind the first two, which say where.
+        """
+        values = [changed, old, *places]
+        attributes = {**self.attributes, "combiner": Combiner.SET.value}
+        return builder.insert(type(self)(values, attributes)).results[0]
 
 
 class Indexing(TensorOp):
@@ -131,7 +161,7 @@ class Indexing(TensorOp):
         }
 
 
-class Gather(Indexing):
+class Gather(Indexing, Reading):
     """`tensor.gather`: for each point of the indices the part of `operand` they address.
 
     Index `i` addresses axis `start_index_map[i]`, clamped into range. Batching axes of operand and
@@ -180,17 +210,14 @@ class Gather(Indexing):
         """The same gather of another tensor of the same shape."""
         return builder.insert(Gather([x, *self.indices], self.attributes)).result
 
-    def adjoint(
-        self, builder: Builder, cotangents: Sequence[Value | None]
-    ) -> Sequence[Value | None]:
+    def add_adjoint(
+        self, builder: Builder, cotangents: Sequence[Value | None], total: Value
+    ) -> Value | None:
         (y,) = cotangents
-        nothing = [None] * len(self.indices)
         if y is None:
-            return (None, *nothing)
-        zero = arith.zeros(builder, self.operand.type)
+            return None
         attributes = {**self.attributes, "combiner": Combiner.ADD.value}
-        x_bar = builder.insert(Scatter([zero, y, *self.indices], attributes)).result
-        return (x_bar, *nothing)
+        return builder.insert(Scatter([total, y, *self.indices], attributes)).result
 
     def batch(self, builder: Builder, operands: Sequence[Batched]) -> Sequence[Batched]:
         x, *indices = operands
@@ -205,7 +232,7 @@ class Gather(Indexing):
         return (Batched(taken.spread(builder, (*kept, *inner), shape), kept),)
 
 
-class Scatter(Indexing):
+class Scatter(Indexing, Update):
     """`tensor.scatter`: `operand` with `updates` added or set where the indices point.
 
     The transpose of `tensor.gather`: the same indices address the same elements, clamped into
@@ -295,6 +322,9 @@ class Scatter(Indexing):
         if self.index_shape:
             updates_bar = arith.select(builder, self._stays(builder), updates_bar, zero)
         return (builder.insert(op).result, updates_bar, *nothing)
+
+    def overwritten(self, builder: Builder) -> Value:
+        return self._gather(builder, self.input)
 
     def _gather(self, builder: Builder, x: Value) -> Value:
         attributes = {k: v for k, v in self.attributes.items() if k != "combiner"}

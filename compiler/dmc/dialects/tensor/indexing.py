@@ -8,13 +8,19 @@ import numpy as np
 
 from dmc.dialects import arith
 from dmc.dialects.elementwise import splat_of
-from dmc.dialects.tensor.base import TensorOp, inverse, is_zero, permuted, rank_of, type_of
+from dmc.dialects.tensor.base import Reading, inverse, is_zero, permuted, rank_of, type_of
 from dmc.dialects.tensor.batching import align, axis_sizes, union
 from dmc.dialects.tensor.creation import FromElements, arange
-from dmc.dialects.tensor.gather import Combiner, scatter
+from dmc.dialects.tensor.gather import Combiner, Update
 from dmc.dialects.tensor.labels import Labelled, scatter_by_label, take_by_label
 from dmc.dialects.tensor.movement import slice_
-from dmc.dialects.tensor.shape import BroadcastInDim, Reshape, Transpose, broadcast_in_dim
+from dmc.dialects.tensor.shape import (
+    BroadcastInDim,
+    Reshape,
+    Transpose,
+    broadcast_in_dim,
+    reshape,
+)
 from dmc.dialects.tensor.subscripts import subscript_of
 from dmc.ir import (
     Array,
@@ -27,6 +33,7 @@ from dmc.ir import (
     TensorType,
     Type,
     Value,
+    attribute,
     int_tuple,
     operand,
     operands,
@@ -40,7 +47,7 @@ def _are_scalars(indices: Sequence[Value]) -> bool:
     return all(type_.rank == 0 and type_.dtype.is_integer for type_ in types)
 
 
-class Extract(TensorOp):
+class Extract(Reading):
     """`tensor.extract`: the element at `indices`, each clamped into range, as a 0-d tensor.
 
     C1: one 0-d integer index for each axis. C2: the tensor has elements.
@@ -96,18 +103,14 @@ class Extract(TensorOp):
         x = tangents[0]
         return (None if x is None else extract(builder, x, self.indices),)
 
-    def adjoint(
-        self, builder: Builder, cotangents: Sequence[Value | None]
-    ) -> Sequence[Value | None]:
+    def add_adjoint(
+        self, builder: Builder, cotangents: Sequence[Value | None], total: Value
+    ) -> Value | None:
         (y,) = cotangents
-        nothing = [None] * len(self.indices)
         if y is None:
-            return (None, *nothing)
-        if not self.indices:
-            return (y,)
-        zero = arith.zeros(builder, self.operand.type)
-        axes = range(len(self.indices))
-        return (scatter(builder, zero, y, self.indices, axes, Combiner.ADD), *nothing)
+            return None
+        element = reshape(builder, y, [1] * len(self.indices))
+        return dynamic_add_slice(builder, total, element, self.indices)
 
     def batch(self, builder: Builder, operands: Sequence[Batched]) -> Sequence[Batched]:
         x, *indices = operands
@@ -126,7 +129,7 @@ class Extract(TensorOp):
         return Cost(bytes=2 * type_of(self.operand).dtype.bytes)
 
 
-class DynamicSlice(TensorOp):
+class DynamicSlice(Reading):
     """`tensor.dynamic_slice`: a part of `slice_sizes` that begins at `start_indices`.
 
     Starts are clamped so that the part stays inside.
@@ -170,15 +173,11 @@ class DynamicSlice(TensorOp):
             return (None,)
         return (dynamic_slice(builder, x, self.start_indices, self.slice_sizes),)
 
-    def adjoint(
-        self, builder: Builder, cotangents: Sequence[Value | None]
-    ) -> Sequence[Value | None]:
+    def add_adjoint(
+        self, builder: Builder, cotangents: Sequence[Value | None], total: Value
+    ) -> Value | None:
         (y,) = cotangents
-        nothing = [None] * len(self.start_indices)
-        if y is None:
-            return (None, *nothing)
-        zero = arith.zeros(builder, self.operand.type)
-        return (dynamic_update_slice(builder, zero, y, self.start_indices), *nothing)
+        return None if y is None else dynamic_add_slice(builder, total, y, self.start_indices)
 
     def batch(self, builder: Builder, operands: Sequence[Batched]) -> Sequence[Batched]:
         x, *starts = operands
@@ -197,10 +196,11 @@ class DynamicSlice(TensorOp):
         return Cost(bytes=2 * type_of(self.result).bytes)
 
 
-class DynamicUpdateSlice(TensorOp):
-    """`tensor.dynamic_update_slice`: `operand` with `update` in place of a part of it.
+class DynamicUpdateSlice(Update):
+    """`tensor.dynamic_update_slice`: `operand` with `update` in place of, or added to, a part.
 
-    Starts are clamped so that the part stays inside.
+    Starts are clamped so that the part stays inside. With the combiner `add` it is the transpose
+    of `tensor.dynamic_slice`.
     C1: one 0-d integer start for each axis. C2: `update` has the operand's dtype and rank, and is
     nowhere larger.
     """
@@ -209,6 +209,7 @@ class DynamicUpdateSlice(TensorOp):
     input = operand()
     update = operand()
     start_indices = operands()
+    combiner = attribute(Combiner, Combiner.SET.value)
     result = result()
 
     def infer(self) -> Sequence[Type]:
@@ -223,23 +224,41 @@ class DynamicUpdateSlice(TensorOp):
     def evaluate(self, operands: Sequence[Array], interpreter: Interpreter) -> Sequence[Array]:
         x, update, *starts = operands
         out = np.array(x)
-        out[_window(x.shape, starts, update.shape)] = update
+        window = _window(x.shape, starts, update.shape)
+        out[window] = update if self.combiner is Combiner.SET else out[window] + update
         return (out,)
 
     def fold(self) -> Sequence[Value | Attribute] | None:
-        if self.update.type == self.input.type:
+        if self.update.type == self.input.type and self.combiner is Combiner.SET:
             return (self.update,)
         if type_of(self.update).size == 0:
             return (self.input,)
-        return super().fold()
+        return None
+
+    def canonicalize(self, builder: Builder) -> Sequence[Value] | None:
+        """Adding to everything is a sum; adding to zeros is setting."""
+        if self.combiner is Combiner.SET:
+            return None
+        if self.update.type == self.input.type:
+            return (arith.add(builder, self.input, self.update),)
+        if is_zero(self.input):
+            return (dynamic_update_slice(builder, self.input, self.update, self.start_indices),)
+        return None
+
+    def overwritten(self, builder: Builder) -> Value:
+        sizes = shape_of(self.update.type)
+        return dynamic_slice(builder, self.input, self.start_indices, sizes)
 
     def tangent(self, builder: Builder, tangents: Sequence[Value | None]) -> Sequence[Value | None]:
         x, update = tangents[:2]
         if x is None and update is None:
             return (None,)
+        if update is None and self.combiner is Combiner.ADD:
+            return (x,)
         x = arith.zeros(builder, self.input.type) if x is None else x
         update = arith.zeros(builder, self.update.type) if update is None else update
-        return (dynamic_update_slice(builder, x, update, self.start_indices),)
+        op = DynamicUpdateSlice([x, update, *self.start_indices], self.attributes)
+        return (builder.insert(op).result,)
 
     def adjoint(
         self, builder: Builder, cotangents: Sequence[Value | None]
@@ -252,22 +271,27 @@ class DynamicUpdateSlice(TensorOp):
         update_bar = dynamic_slice(builder, y, self.start_indices, sizes)
         if is_zero(self.input):
             return (None, update_bar, *nothing)
+        if self.combiner is Combiner.ADD:
+            return (y, update_bar, *nothing)
         zero = arith.zeros(builder, self.update.type)
         x_bar = dynamic_update_slice(builder, y, zero, self.start_indices)
         return (x_bar, update_bar, *nothing)
 
     def batch(self, builder: Builder, operands: Sequence[Batched]) -> Sequence[Batched]:
         x, update, *starts = operands
-        if self.update.type == self.input.type:
+        if self.update.type == self.input.type and self.combiner is Combiner.SET:
             return (update,)
         axes, sizes = union(operands), axis_sizes(operands)
         lead = [sizes[axis] for axis in axes]
         base = align(builder, x, axes, sizes)
+        value = align(builder, update, axes, sizes)
+        if self.update.type == self.input.type:
+            return (Batched(arith.add(builder, base, value), axes),)
         if all(not start.axes for start in starts):
             zero = arith.index(builder, 0)
-            value = align(builder, update, axes, sizes)
             at = [*[zero] * len(lead), *(start.value for start in starts)]
-            return (Batched(dynamic_update_slice(builder, base, value, at), axes),)
+            op = DynamicUpdateSlice([base, value, *at], self.attributes)
+            return (Batched(builder.insert(op).result, axes),)
         labels = tuple(range(-len(starts), 0))
         part = shape_of(self.update.type)
         whole = [n == m for n, m in zip(part, shape_of(self.input.type), strict=True)]
@@ -275,7 +299,7 @@ class DynamicUpdateSlice(TensorOp):
         at = _windows(builder, self.input, starts, part, labels, windows)
         inner = [windows.get(d, label) for d, label in enumerate(labels)]
         # Parts at distinct points do not meet, so setting and adding to zeros are the same.
-        combiner = Combiner.ADD if is_zero(x.value) else Combiner.SET
+        combiner = Combiner.ADD if is_zero(x.value) else self.combiner
         placed = Labelled(update.value, (*update.axes, *inner))
         target = Labelled(base, (*axes, *labels))
         value = scatter_by_label(builder, target, placed, at, combiner.value, sizes)
@@ -383,3 +407,11 @@ def dynamic_update_slice(
 ) -> Value:
     """`x` with `update` written at 0-d integer `start_indices`."""
     return builder.insert(DynamicUpdateSlice([x, update, *start_indices])).result
+
+
+def dynamic_add_slice(
+    builder: Builder, x: Value, update: Value, start_indices: Sequence[Value]
+) -> Value:
+    """`x` with `update` added at 0-d integer `start_indices`."""
+    attributes: dict[str, Attribute] = {"combiner": Combiner.ADD.value}
+    return builder.insert(DynamicUpdateSlice([x, update, *start_indices], attributes)).result

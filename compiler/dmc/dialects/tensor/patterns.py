@@ -13,7 +13,11 @@ from dmc.dialects import arith
 from dmc.dialects.tensor.access import Accumulate, accumulate_at
 from dmc.dialects.tensor.base import is_zero, permuted, rank_of, type_of, without
 from dmc.dialects.tensor.gather import Combiner, Scatter
-from dmc.dialects.tensor.indexing import DynamicUpdateSlice, dynamic_slice, dynamic_update_slice
+from dmc.dialects.tensor.indexing import (
+    DynamicUpdateSlice,
+    dynamic_add_slice,
+    dynamic_update_slice,
+)
 from dmc.dialects.tensor.movement import Pad, pad
 from dmc.dialects.tensor.reduction import Kind, Reduce, reduce_sum
 from dmc.ir import Attribute, Builder, Operation, TensorType, Value, shape_of
@@ -26,9 +30,7 @@ def accumulate(builder: Builder, total: Value, part: Value) -> Value:
         values = [total, op.updates, *op.indices]
         return builder.insert(Scatter(values, op.attributes)).result
     if isinstance(op, DynamicUpdateSlice) and is_zero(op.input):
-        there = dynamic_slice(builder, total, op.start_indices, shape_of(op.update.type))
-        update = arith.add(builder, there, op.update)
-        return dynamic_update_slice(builder, total, update, op.start_indices)
+        return dynamic_add_slice(builder, total, op.update, op.start_indices)
     return arith.add(builder, total, part)
 
 

@@ -13,6 +13,7 @@ from dmc.lowering.machine import Machine
 from dmc.lowering.schedules.body import clamp
 from dmc.lowering.schedules.elementwise import emit_map
 from dmc.lowering.schedules.nest import Access, Nest
+from dmc.lowering.schedules.reduction import COMBINE
 
 
 def move(
@@ -103,7 +104,19 @@ def emit_update_window(
         wide = arith.convert(b.builder, subscript, DType.I64)
         offset = offset + Linear.of(clamp(b, wide, outer - inner + 1)) * stride
     place = Access(b.flat(output), strides, offset)
+    joins = op.combiner != kernel.OVERWRITE
     if not isinstance(update.type, MemRefType):
+        if joins:
+            old = b.load(place.buffer, [offset])
+            update = b.insert(COMBINE[op.combiner]([old, update])).results[0]
         b.store(update, place.buffer, [offset])
-        return
-    move(b, machine, sizes, whole(b, update), place, parallel)
+    elif joins:
+        element = TensorType((), type_.dtype)
+        block = Block([element, element])
+        joined = COMBINE[op.combiner](block.args)
+        block.insert(joined)
+        block.insert(kernel.Yield(joined.results))
+        reads = (place, whole(b, update))
+        emit_map(b, machine, Nest(sizes, len(sizes), reads, (place,), block), parallel)
+    else:
+        move(b, machine, sizes, whole(b, update), place, parallel)

@@ -59,6 +59,29 @@ class Liveness:
     def __getitem__(self, value: Value) -> Interval:
         return self.intervals[value]
 
+    def meeting(self, a: Value, b: Value) -> Interval | None:
+        """The points at which both are live, as far as is known."""
+        if _shared(self[a], self[b]) is None:
+            return None
+        return _shared(self._seen_from(b, a), self._seen_from(a, b))
+
+    def _seen_from(self, inner: Value, outer: Value) -> Interval:
+        """When `outer` is live, but for branches that are not taken where `inner` is computed."""
+        start, last = self[outer]
+        block = outer.parent_block
+        assert block is not None
+        for op, taken in _branches(inner, block):
+            if last > self.numbering.end[op]:
+                continue
+            others = [region.block for region in op.regions if region.block is not taken]
+            points = [
+                self._use_point(user, block)
+                for user, _ in uses_of(outer)
+                if not any(_is_in(user.parent, other) for other in others)
+            ]
+            last = max((start + 1, *points))
+        return start, last
+
     def _visit(self, block: Block) -> None:
         for value in block.args:
             if is_tensor(value):
@@ -126,3 +149,25 @@ def uses_of(value: Value) -> Iterable[tuple[Operation, int]]:
         yield at, index
         if isinstance(at, ControlFlow) and at.slices(index):
             yield from ((block.first, index) for block in at.taking if block.first is not None)
+
+
+def _shared(a: Interval, b: Interval) -> Interval | None:
+    """The points that two intervals share."""
+    low, high = max(a[0], b[0]), min(a[1], b[1])
+    return (low, high) if low <= high else None
+
+
+def _branches(value: Value, around: Block | None) -> Iterable[tuple[ControlFlow, Block]]:
+    """The branches inside the block `around` that `value` is in, and of what."""
+    block = value.parent_block
+    while block is not None and block is not around and block.parent_op is not None:
+        op = block.parent_op
+        if isinstance(op, ControlFlow) and not op.is_loop:
+            yield op, block
+        block = op.parent
+
+
+def _is_in(block: Block | None, region: Block) -> bool:
+    while block is not None and block is not region:
+        block = block.parent_op.parent if block.parent_op is not None else None
+    return block is not None

@@ -170,10 +170,28 @@ class Sharing:
             for y in b.members:
                 if viewed_origin(x) is viewed_origin(y):
                     continue
-                if _meet(self.liveness[x], self.liveness[y], (point, point + 1)):
+                meeting = self.liveness.meeting(x, y)
+                if meeting is None or point <= meeting[0] <= meeting[1] <= point + 1:
+                    continue
+                if not (self._follows(x, y, meeting) or self._follows(y, x, meeting)):
                     return False
         self._merge(a, b)
         return True
+
+    def _follows(self, old: Value, new: Value, meeting: Interval) -> bool:
+        """Whether two values are live together only while one overwrites the other."""
+        op = new.defining_op
+        if op is None or isinstance(op, kernel.Copy):
+            return False
+        point = self.liveness.numbering.begin.get(op, -1)
+        if not point <= meeting[0] <= meeting[1] <= point + 1:
+            return False
+        origin = viewed_origin(old)
+        read = [value for value in op.operands if viewed_origin(value) is origin]
+        if isinstance(op, kernel.Structured):
+            read += [load.source for load in op.loads() if viewed_origin(load.source) is origin]
+        places = [i for i, result in overwritable(op) if result is new]
+        return len(read) == 1 and any(op.operands[i] is read[0] for i in places)
 
     def _kinds_agree(self, a: Buffer, b: Buffer) -> bool:
         kinds = {a.kind, b.kind} - {None}
@@ -245,12 +263,6 @@ def _is_inside(value: Value, loop: Operation) -> bool:
             return True
         block = block.parent_op.parent
     return False
-
-
-def _meet(a: Interval, b: Interval, allowed: Interval) -> bool:
-    """Whether two intervals share a point other than those `allowed`."""
-    low, high = max(a[0], b[0]), min(a[1], b[1])
-    return low <= high and not (low >= allowed[0] and high <= allowed[1])
 
 
 def _tensors(function: func.Func) -> Iterator[Value]:

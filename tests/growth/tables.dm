@@ -1,0 +1,117 @@
+# Loops that read and write elements of tables, as recurrences and dynamic programmes do.
+
+fn lagged[T](x: f64[T]) -> f64 {
+    var s = 0.0
+    for t in 1..T { s += x[t] * x[t - 1] }
+    s
+}
+
+fn softmin3(a: f64, b: f64, c: f64, g: f64) -> f64 {
+    let m = minimum(a, minimum(b, c))
+    m - g * log(exp((m - a) / g) + exp((m - b) / g) + exp((m - c) / g))
+}
+
+fn soft_dtw[N, M](x: f64[N], y: f64[M], g: f64) -> f64 {
+    var r = [i in 0..N + 1, j in 0..M + 1] => if i == 0 and j == 0 { 0.0 } else { 1e10 }
+    for i in 0..N {
+        for j in 0..M {
+            r[i + 1, j + 1] = (x[i] - y[j]) ** 2 + softmin3(r[i, j], r[i, j + 1], r[i + 1, j], g)
+        }
+    }
+    r[N, M]
+}
+
+fn recurrence[T](a: f64, x: f64[T]) -> f64 {
+    var h = [t in 0..T + 1] => 0.0
+    for t in 0..T { h[t + 1] = tanh(a * h[t]) + x[t] }
+    h[T]
+}
+
+# Every element is read again and again while the table is filled: the table must not be kept, nor
+# all that is read.
+fn convolved[T](w: f64[T], x: f64[T]) -> f64 {
+    var h = [t in 0..T] => 0.0
+    for t in 0..T {
+        var s = x[t]
+        for u in 0..T { s += w[u] * sin(h[u]) }
+        h[t] = s
+    }
+    h[T - 1]
+}
+
+# L x = b by forward substitution, over whole rows.
+fn solve[N](l: f64[N, N], b: f64[N]) -> f64 {
+    var x = [i in 0..N] => 0.0
+    for i in 0..N {
+        var s = b[i]
+        for j in 0..N { s -= if j < i { l[i, j] * x[j] } else { 0.0 } }
+        x[i] = s / l[i, i]
+    }
+    sum(x)
+}
+
+# Elimination without pivots, in place; the product of the pivots.
+fn determinant[N](m: f64[N, N]) -> f64 {
+    var a = m
+    var d = 1.0
+    for k in 0..N {
+        let p = a[k, k]
+        d *= p
+        for i in 0..N {
+            let f = if i > k { a[i, k] / p } else { 0.0 }
+            for j in 0..N { a[i, j] = a[i, j] - f * a[k, j] }
+        }
+    }
+    d
+}
+
+fn swapped[N](x: f64[N], w: f64[N]) -> f64 {
+    var a = x
+    for i in 1..N {
+        let t = a[i]
+        a[i] = a[i - 1] * w[i]
+        a[i - 1] = t * a[i]
+    }
+    sum(a * w)
+}
+
+# A tridiagonal system by elimination and substitution.
+fn banded[N](low: f64[N], mid: f64[N], high: f64[N], b: f64[N]) -> f64 {
+    var d = mid
+    var x = b
+    for i in 1..N {
+        let f = low[i] / d[i - 1]
+        d[i] = d[i] - f * high[i - 1]
+        x[i] = x[i] - f * x[i - 1]
+    }
+    x[N - 1] = x[N - 1] / d[N - 1]
+    for k in 1..N {
+        let i = N - 1 - k
+        x[i] = (x[i] - high[i] * x[i + 1]) / d[i]
+    }
+    sum(x)
+}
+
+fn visited[T, N](x: f64[N], at: i64[T]) -> f64 {
+    var h = 0.1
+    for t in 0..T { h = sin(h * x[at[t]]) + x[at[t]] }
+    h
+}
+
+fn branching[T](x: f64[T]) -> f64 {
+    var h = [t in 0..T + 1] => 1.0
+    for t in 0..T {
+        if x[t] > 0.5 { h[t + 1] = h[t] * x[t] } else { h[t + 1] = h[t] + exp(x[t]) }
+    }
+    h[T] * h[T - 1]
+}
+
+fn remembered[T](x: f64[T]) -> f64 {
+    var h = 0.3
+    var s = 0.0
+    for t in 0..T {
+        h = sin(h + x[t])
+        if h > 0.2 { s += h * x[t] }
+    }
+    s * h
+}
