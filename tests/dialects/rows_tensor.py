@@ -146,6 +146,18 @@ _INDEXING = (
     ),
     Sample(
         "tensor.dynamic_update_slice",
+        lambda b, x, u, i, j: tensor.dynamic_add_slice(b, x, u, (i, j)),
+        (Draw((3, 5)), Draw((1, 2)), index(-1, 3), index(0, 5)),
+        "adding",
+    ),
+    Sample(
+        "tensor.dynamic_update_slice",
+        lambda b, x, u, i, j: tensor.dynamic_add_slice(b, x, u, (i, j)),
+        (Draw((3, 5)), Draw((3, 5)), index(-1, 3), index(0, 5)),
+        "adding everywhere",
+    ),
+    Sample(
+        "tensor.dynamic_update_slice",
         lambda b, x, u, i, j: tensor.dynamic_update_slice(b, x, u, (i, j)),
         (Draw((3, 5)), Draw((1, 2)), index(-1, 3), index(0, 5)),
     ),

@@ -199,6 +199,10 @@ def test_movement() -> None:
     np.testing.assert_array_equal(
         evaluate(window, np.zeros(4), np.ones(2), np.array(9)), [0, 0, 1, 1]
     )
+    added = kernel.UpdateWindow([target, update, i], {"combiner": "add"})
+    np.testing.assert_array_equal(
+        evaluate(added, np.ones(4), np.ones(2), np.array(1)), [1, 2, 2, 1]
+    )
     joined = kernel.Concatenate([target, update], {"axis": 0})
     np.testing.assert_array_equal(evaluate(joined, np.zeros(4), np.ones(2)), [0] * 4 + [1] * 2)
     view = kernel.View([target], {"shape": (2, 2)})

@@ -1,7 +1,7 @@
 """What a call costs at several sizes, counted rather than timed.
 
 `measure` compiles a function for each size; `Cost` has the bytes of its arena and the operations
-that the interpreter executes at loop level. `slope` is the exponent with which numbers grow.
+that the loop level executes. `slope` is the exponent with which numbers grow.
 """
 
 from __future__ import annotations
@@ -13,8 +13,10 @@ from typing import Any
 import numpy as np
 
 from dmc.api.function import Function
+from dmc.dialects import loop
 from dmc.driver import Compilation
-from dmc.ir import Array, Interpreter, Operation, VectorType
+from dmc.ir import Array, Block, Interpreter, Operation, Value, VectorType
+from dmc.lowering.to_loops import LoopProgram
 
 Arguments = Callable[[int], Sequence[Any]]
 """The arguments of a call at a size."""
@@ -31,12 +33,9 @@ class Cost:
 
 def measure(function: Function, arguments: Arguments, sizes: Sequence[int]) -> list[Cost]:
     """The costs of calling `function` with what `arguments` gives for each size."""
-    return [cost(compiled(function, arguments(size)), size, arguments(size)) for size in sizes]
-
-
-def arenas(function: Function, arguments: Arguments, sizes: Sequence[int]) -> list[int]:
-    """The bytes of the arena at each size, without running anything."""
-    return [compiled(function, arguments(size)).loops.arena_bytes for size in sizes]
+    loops = [compiled(function, arguments(size)).loops for size in sizes]
+    pairs = zip(sizes, loops, strict=True)
+    return [Cost(size, each.arena_bytes, operations(each)) for size, each in pairs]
 
 
 def compiled(function: Function, values: Sequence[Any]) -> Compilation:
@@ -44,28 +43,57 @@ def compiled(function: Function, values: Sequence[Any]) -> Compilation:
     return function.specialize(*values).compilation
 
 
-def cost(compilation: Compilation, size: int, values: Sequence[Any]) -> Cost:
-    """Run the loop level in the interpreter, counting."""
-    loops = compilation.loops
-    arrays = [
-        np.asarray(value, type_.dtype.numpy)
-        for value, type_ in zip(values, compilation.argument_types, strict=True)
-    ]
-    results = [np.zeros(t.shape, t.dtype.numpy) for t in compilation.result_types]
-    counter = _Counter(loops.module)
-    counter.call(loops.entry, [*arrays, *results, np.zeros(loops.arena_bytes, np.int8)])
-    return Cost(size, loops.arena_bytes, counter.count)
+def operations(program: LoopProgram) -> int:
+    """The operations that a call executes, one on a vector counted for each of its lanes.
+
+    Both branches of every `if` count, and one iteration of each `while`.
+    """
+    entry = program.module.lookup(program.entry)
+    return _Count(program).block(entry.regions[0].block)
 
 
-class _Counter(Interpreter):
-    """Counts the operations that it runs, one on a vector for each of its lanes."""
+class _Count:
+    """Counts without running: trip counts follow from constants and the number of a task."""
 
-    count = 0
+    def __init__(self, program: LoopProgram) -> None:
+        self.program = program
+        self.functions: dict[str, int] = {}
+        self.known: dict[Value, Array] = {}
 
-    def run(self, op: Operation) -> None:
-        vectors = (*op.result_types, *op.operand_types)
-        self.count += max((t.size for t in vectors if isinstance(t, VectorType)), default=1)
-        super().run(op)
+    def block(self, block: Block) -> int:
+        return sum(self.operation(op) for op in block)
+
+    def operation(self, op: Operation) -> int:
+        match op:
+            case loop.For():
+                lower, upper = int(self.known[op.lower]), int(self.known[op.upper])
+                return 1 + max(-((lower - upper) // op.step), 0) * self.block(op.body)
+            case loop.Parallel():
+                return 1 + sum(self.task(op.body, number) for number in range(op.tasks))
+            case loop.Call():
+                return 1 + self.function(op.callee.name)
+            case _:
+                self.note(op)
+                inside = sum(self.block(inner.block) for inner in op.regions)
+                types = (*op.result_types, *op.operand_types)
+                return inside + max((t.size for t in types if isinstance(t, VectorType)), default=1)
+
+    def task(self, body: Block, number: int) -> int:
+        self.known[body.args[0]] = np.asarray(number)
+        return self.block(body)
+
+    def note(self, op: Operation) -> None:
+        """Compute what is known of indexes."""
+        whole = [value for value in op.results if value.type == loop.INDEX]
+        if whole and not op.regions and all(value in self.known for value in op.operands):
+            arrays = [self.known[value] for value in op.operands]
+            self.known.update(zip(op.results, op.evaluate(arrays, Interpreter()), strict=True))
+
+    def function(self, name: str) -> int:
+        if name not in self.functions:
+            found = self.program.module.lookup(name)
+            self.functions[name] = self.block(found.regions[0].block)
+        return self.functions[name]
 
 
 def slope(sizes: Sequence[int], numbers: Sequence[int]) -> float:

@@ -485,8 +485,10 @@ def test_movement() -> None:
         joined = b.insert(kernel.Concatenate([x, y, x], {"axis": 1})).output
         zero = arith.index(b, 0)
         window = b.insert(kernel.UpdateWindow([joined, y, i, zero])).output
+        adding = kernel.UpdateWindow([window, x, i, arith.index(b, 7)], {"combiner": "add"})
+        added = b.insert(adding).output
         viewed = b.insert(kernel.View([window], {"shape": (5 * 12,)})).output
-        return [joined, window, viewed, b.insert(kernel.Copy([x])).output]
+        return [joined, window, added, viewed, b.insert(kernel.Copy([x])).output]
 
     module = program([tensor(F32, 5, 3), tensor(F32, 5, 6), tensor(I64)], write)
     for i in (-2, 0, 1):

@@ -237,8 +237,11 @@ def _dynamic_slice(op: tensor.DynamicSlice, x: Any, *starts: Any) -> Any:
 
 
 @meaning("tensor.dynamic_update_slice")
-def _dynamic_update_slice(_: Operation, x: Any, update: Any, *starts: Any) -> Any:
-    return lax.dynamic_update_slice(x, update, not_from_the_end(starts))
+def _dynamic_update_slice(op: tensor.DynamicUpdateSlice, x: Any, update: Any, *starts: Any) -> Any:
+    at = not_from_the_end(starts)
+    if op.combiner is tensor.Combiner.ADD:
+        update = update + lax.dynamic_slice(x, at, update.shape)
+    return lax.dynamic_update_slice(x, update, at)
 
 
 def places(op: tensor.Gather | tensor.Scatter, x: Any, indices: Sequence[Any]) -> Any:
