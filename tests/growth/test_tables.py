@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +44,7 @@ def test_derivatives(name: str) -> None:
     function = getattr(program, name)
     values = arguments(5)
     leaves = [p for p, v in zip(function.checked.parameters, values, strict=True) if real(v)]
-    dmc.check_grads(function, *values, wrt=[p.name for p in leaves])
+    dmc.check_grads(function, *values, wrt=tuple(p.name for p in leaves))
     hessian = dmc.hessian(function)(*values)
     step, first = 1e-5, dmc.grad(function)
     at = next(i for i, v in enumerate(values) if real(v))
@@ -77,7 +76,7 @@ def test_cost_grows_as_the_program_says(name: str) -> None:
 
 def test_a_table_that_is_copied_shows() -> None:
     """The measure itself: a program that copies a table for each element is quadratic."""
-    copying: Callable[..., Any] = dmc.loads(
+    copying = dmc.loads(
         """
         fn f[T](x: f64[T]) -> f64 {
             var h = x
