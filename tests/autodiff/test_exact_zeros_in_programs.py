@@ -84,7 +84,8 @@ def test_the_interpreter_agrees(name: str) -> None:
     head = SOURCE[SOURCE.index(f"fn {name}[") :].split(" ->")[0].replace(f"fn {name}", "fn slope")
     type_ = head.split("w: ")[1].split("]")[0]
     source = f"{SOURCE}\n{head} -> {type_}] = grad({name})({names})\n"
-    (slope,) = run(source, "slope", **given)
+    values: dict[str, Any] = dict(given)
+    (slope,) = run(source, "slope", **values)
     wanted = dmc.grad(getattr(program("f64"), name))(**given)
     np.testing.assert_allclose(slope, wanted, rtol=1e-12)
 
