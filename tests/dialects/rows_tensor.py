@@ -270,6 +270,26 @@ _REDUCTION = (
     ),
     Sample(
         "tensor.dot_general",
+        lambda b, x, y, s: tensor.dot_general(
+            b, x, y, ((1,), (2,)), ((0, 3), (3, 0)), (True, False), (s,)
+        ),
+        (Draw((2, 3, 4, 5)), Draw((5, 6, 3, 2)), Draw((2, 3, 4, 5), BOOL)),
+        "selected",
+    ),
+    Sample(
+        "tensor.dot_general",
+        lambda b, x, y, s: tensor.dot_general(b, x, y, ((), ()), ((1,), (0,)), selected=(s,)),
+        (WHOLE, index(-9, 9, 3, 2), Draw((2, 3), BOOL)),
+        "selected i64",
+    ),
+    Sample(
+        "tensor.dot_general",
+        lambda b, x, y: tensor.dot_general(b, x, y, ((), ()), ((1,), (0,)), (True, True)),
+        (Draw((9, 7)), Draw((7, 33))),
+        "absorbing",
+    ),
+    Sample(
+        "tensor.dot_general",
         tensor.matmul,
         (WHOLE, index(-9, 9, 3, 2)),
         "i64",

@@ -301,6 +301,9 @@ class _Fusion:
         """Whether a contraction stays one when operand `index` is read in another way."""
         if index >= op.body_count or not self.facts[op].is_product:
             return True
+        roles = op.contraction()
+        if roles is not None and index == roles.gate:
+            return True
         picked = read.map.picked()
         return picked is not None and set(picked) == set(op.operand_maps[index].picked() or ())
 

@@ -460,17 +460,28 @@ def _dot_general(builder: Builder, op: Operation) -> Sequence[Value] | None:
     dtype = dtype_of(op.lhs.type)
     wide = DType.F32 if dtype in (DType.F16, DType.BF16) else dtype
 
-    def code(b: Builder, args: list[Value]) -> list[Value]:
-        x, y = (arith.convert(b, value, wide) for value in args)
-        return [arith.product(b, x, y, op.lhs_absorbs, op.rhs_absorbs)]
+    lhs = op.lhs
+    for mask in op.selected:
+        chosen = arith.select(builder, mask, lhs, arith.zeros(builder, lhs.type)).owner
+        assert isinstance(chosen, arith.Select)
+        made = _elementwise(builder, chosen)
+        assert made is not None
+        (lhs,) = made
+        chosen.erase()
 
+    def code(b: Builder, args: list[Value]) -> list[Value]:
+        x, y = (arith.convert(b, value, wide) for value in args[:2])
+        value = arith.product(b, x, y, op.lhs_absorbs, op.rhs_absorbs)
+        for selected in args[2:]:
+            value = b.insert(kernel.Gate([selected, value])).output
+        return [value]
+
+    of_lhs = AffineMap.select(rank, [lhs_dims[d] for d in range(len(left))])
+    of_rhs = AffineMap.select(rank, [rhs_dims[d] for d in range(len(right))])
     return make_generic(
         builder,
         sizes,
-        [
-            Read(op.lhs, AffineMap.select(rank, [lhs_dims[d] for d in range(len(left))])),
-            Read(op.rhs, AffineMap.select(rank, [rhs_dims[d] for d in range(len(right))])),
-        ],
+        [Read(lhs, of_lhs), Read(op.rhs, of_rhs), *(Read(mask, of_lhs) for mask in op.selected)],
         code,
         [AffineMap.select(rank, range(rank - inner))],
         ("add",) if inner else (),

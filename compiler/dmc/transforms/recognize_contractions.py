@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial, reduce
 from math import prod
 
 from dmc.dialects import arith, tensor
@@ -24,17 +25,16 @@ class RecognizeContractions(Pass):
     where the program does not. A factor that is a product itself is computed along its own axes
     alone; when each of the two has an axis that the other lacks, and both have every summed axis,
     their sum is a contraction. A contraction that is summed along a batching axis contracts it.
-    With `masks`, a selection of products or zero masks one factor instead, whose zeros then absorb
-    what the other is where nothing is selected.
+    A selection of products or zero selects elements of one factor: of what is not selected there is
+    no product.
     """
 
     name = "recognize-contractions"
-    masks: bool = True
 
     def run(self, module: Module) -> None:
         def pattern(op: Operation, builder: Builder) -> Sequence[Value] | None:
             start = op.previous
-            found = _contraction(op, builder, self.masks)
+            found = _contraction(op, builder)
             if found is None and op.parent is not None:
                 erase_between(op.parent, start, op)
             return found
@@ -73,29 +73,35 @@ class _Product:
     negative: bool = False
 
 
-def _contraction(op: Operation, builder: Builder, masks: bool) -> Sequence[Value] | None:
+def _contraction(op: Operation, builder: Builder) -> Sequence[Value] | None:
     if not isinstance(op, tensor.Reduce) or op.kind is not tensor.Kind.SUM:
         return None
     rank = len(shape_of(op.operand.type))
-    product = _factors(builder, op.operand, rank, masks)
+    product = _factors(builder, op.operand, rank)
     if product is None:
         return None
-    factors = _mask(builder, _joined(builder, product.factors), product.masks)
-    if factors is None:
+    after = [mask for mask in product.masks if mask.spans.isdisjoint(op.dimensions)]
+    masks = [mask for mask in product.masks if mask not in after]
+    found = _mask(builder, _joined(builder, product.factors), masks)
+    if found is None:
         return None
+    factors, selected = found
     spans = frozenset[int]().union(*(factor.spans for factor in factors))
     summed = spans.intersection(op.dimensions)
     match factors:
         case [one] if len(one.spans) < rank:
             total = _sum(builder, one, summed)
         case [lhs, rhs] if summed and summed <= lhs.spans & rhs.spans:
-            total = _dot(builder, lhs, rhs, summed)
+            total = _dot(builder, lhs, rhs, summed, selected)
         case _:
             return None
-    return [_finish(builder, op, total, product.negative, factors)]
+    value = _finish(builder, op, total, product.negative, factors)
+    for mask in after:
+        value = _chosen(builder, _Factor(value, op.kept), mask)
+    return [value]
 
 
-def _factors(builder: Builder, value: Value, rank: int, masks: bool) -> _Product | None:
+def _factors(builder: Builder, value: Value, rank: int) -> _Product | None:
     """The two factors of each term, below changes of sign and selections of nothing else."""
     product = _Product([], [])
     factor = _stripped(builder, _Factor(value, tuple(range(rank))))
@@ -112,7 +118,7 @@ def _factors(builder: Builder, value: Value, rank: int, masks: bool) -> _Product
             case arith.Negate():
                 product.negative = not product.negative
                 inner = op.operand
-            case arith.Select() if masks and splat_of(op.on_false) == 0:
+            case arith.Select() if splat_of(op.on_false) == 0:
                 product.masks.append(_stripped(builder, _Factor(op.predicate, factor.axes)))
                 inner = op.on_true
             case _:
@@ -182,20 +188,34 @@ def _spread(builder: Builder, factor: _Factor, axes: Sequence[int], sizes: Seque
 
 
 def _mask(
-    builder: Builder, groups: list[_Factor], masks: Sequence[_Factor]
-) -> list[_Factor] | None:
-    """Apply each mask to the smallest factor that spans it; None when there is none."""
-    for mask in masks:
-        able = [i for i, group in enumerate(groups) if mask.spans <= group.spans]
-        if not able:
-            return None
-        i = min(able, key=lambda i: groups[i].size)
-        group = groups[i]
-        zero = arith.zeros(builder, group.value.type)
-        wide = _spread(builder, mask, group.axes, shape_of(group.value.type))
-        chosen = arith.select(builder, wide, group.value, zero)
-        groups[i] = replace(group, value=chosen, absorbs=True)
-    return groups
+    builder: Builder, factors: list[_Factor], masks: Sequence[_Factor]
+) -> tuple[list[_Factor], Value | None] | None:
+    """Which elements of the first factor returned take part; None if no factor spans the masks.
+
+    What is not selected of a single factor is zero at once.
+    """
+    if not masks:
+        return factors, None
+    spanned = frozenset(axis for mask in masks for axis in mask.axes)
+    able = [factor for factor in factors if spanned <= factor.spans]
+    if not able:
+        return None
+    first = min(able, key=lambda factor: factor.size)
+    others = [factor for factor in factors if factor is not first]
+    if not others:
+        for mask in masks:
+            first = replace(first, value=_chosen(builder, first, mask))
+        return [first], None
+    sizes = shape_of(first.value.type)
+    parts = [_spread(builder, mask, first.axes, sizes) for mask in masks]
+    return [first, *others], reduce(partial(arith.logical_and, builder), parts)
+
+
+def _chosen(builder: Builder, factor: _Factor, mask: _Factor) -> Value:
+    """`factor` where `mask` holds, zero elsewhere."""
+    wide = _spread(builder, mask, factor.axes, shape_of(factor.value.type))
+    zero = arith.zeros(builder, factor.value.type)
+    return arith.select(builder, wide, factor.value, zero)
 
 
 def _sum(builder: Builder, factor: _Factor, summed: frozenset[int]) -> _Factor:
@@ -206,8 +226,14 @@ def _sum(builder: Builder, factor: _Factor, summed: frozenset[int]) -> _Factor:
     return replace(factor, value=value, axes=left)
 
 
-def _dot(builder: Builder, lhs: _Factor, rhs: _Factor, summed: frozenset[int]) -> _Factor:
-    """The contraction over `summed`, axes of both."""
+def _dot(
+    builder: Builder,
+    lhs: _Factor,
+    rhs: _Factor,
+    summed: frozenset[int],
+    selected: Value | None = None,
+) -> _Factor:
+    """The contraction over `summed`, axes of both; `selected` tells what of `lhs` takes part."""
     shared = [axis for axis in lhs.axes if axis in rhs.spans]
 
     def places(chosen: Sequence[int]) -> tuple[list[int], list[int]]:
@@ -217,7 +243,13 @@ def _dot(builder: Builder, lhs: _Factor, rhs: _Factor, summed: frozenset[int]) -
     contracted = [axis for axis in shared if axis in summed]
     absorb = (lhs.absorbs, rhs.absorbs)
     value = tensor.dot_general(
-        builder, lhs.value, rhs.value, places(batch), places(contracted), absorb
+        builder,
+        lhs.value,
+        rhs.value,
+        places(batch),
+        places(contracted),
+        absorb,
+        () if selected is None else (selected,),
     )
     left = [axis for axis in lhs.axes if axis not in shared]
     right = [axis for axis in rhs.axes if axis not in shared]
@@ -277,7 +309,8 @@ def _sum_of_contraction(op: Operation, builder: Builder) -> Sequence[Value] | No
     both = frozenset(op.dimensions) & lhs.spans & rhs.spans
     if not both:
         return None
-    total = _dot(builder, lhs, rhs, both.union(contracted))
+    selected = next(iter(dot.selected), None)
+    total = _dot(builder, lhs, rhs, both.union(contracted), selected)
     total = _sum(builder, total, frozenset(op.dimensions) - both)
     return [_finish(builder, op, total, False, (lhs, rhs))]
 

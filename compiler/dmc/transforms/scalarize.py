@@ -412,8 +412,16 @@ def _dot(s: _Scalarizer, builder: Builder, op: Operation) -> list[list[Value]] |
     lhs = _numbers(op.lhs, op.lhs_batching_dimensions, op.lhs_free, op.lhs_contracting_dimensions)
     rhs = _numbers(op.rhs, op.rhs_batching_dimensions, op.rhs_free, op.rhs_contracting_dimensions)
     absorb = (op.lhs_absorbs, op.rhs_absorbs)
+    chosen = [s.scalars(builder, mask) for mask in op.selected]
+
+    def product(i: int, j: int) -> Value:
+        value = arith.product(builder, left[i], right[j], *absorb)
+        for mask in chosen:
+            value = arith.select(builder, mask[i], value, arith.zeros(builder, value.type))
+        return value
+
     sums = [
-        [arith.product(builder, left[i], right[j], *absorb) for i, j in zip(a, b, strict=True)]
+        [product(i, j) for i, j in zip(a, b, strict=True)]
         for rows, columns in zip(lhs, rhs, strict=True)
         for a in rows
         for b in columns

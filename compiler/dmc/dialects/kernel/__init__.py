@@ -18,6 +18,7 @@ from dmc.dialects.kernel.ordered import Scan, Scatter, Sort
 from dmc.dialects.kernel.scalar import (
     COMBINERS,
     OVERWRITE,
+    Gate,
     Index,
     Inside,
     Load,
@@ -34,6 +35,7 @@ __all__ = [
     "Contraction",
     "Copy",
     "FromElements",
+    "Gate",
     "Generic",
     "Index",
     "Inside",

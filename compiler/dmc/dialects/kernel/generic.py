@@ -11,6 +11,7 @@ import numpy as np
 from dmc.dialects import arith
 from dmc.dialects.kernel.scalar import (
     COMBINERS,
+    Gate,
     Structured,
     element_type,
     flops_of,
@@ -35,7 +36,8 @@ class Contraction:
     """A kernel recognised as `Σ_k lhs · rhs`, as iteration dimensions in ascending order.
 
     `lhs` and `rhs` number the two operands of the body, of which `lhs` is multiplied first.
-    Every operand axis is one dimension, and no dimension occurs twice in an operand.
+    Every operand axis is one dimension, and no dimension occurs twice in an operand. `gate` numbers
+    the operand that says which products count.
     """
 
     lhs: int
@@ -44,6 +46,7 @@ class Contraction:
     m: tuple[int, ...]
     n: tuple[int, ...]
     k: tuple[int, ...]
+    gate: int | None = None
 
 
 class Generic(Structured):
@@ -194,9 +197,11 @@ class Generic(Structured):
         Conversions of the factors are seen through. None for every other kernel.
         """
         factors = _factors(self.body)
-        if self.combiner_names != ("add",) or self.body_count != 2 or factors is None:
+        if self.combiner_names != ("add",) or factors is None:
             return None
-        lhs, rhs = factors
+        lhs, rhs, gate = factors
+        if self.body_count != (2 if gate is None else 3):
+            return None
         left, right = self.operand_maps[lhs].picked(), self.operand_maps[rhs].picked()
         if left is None or right is None:
             return None
@@ -206,7 +211,7 @@ class Generic(Structured):
             return None
         groups = (a & b) - k, a - b, b - a, k
         batch, m, n, inner = (tuple(sorted(group)) for group in groups)
-        return Contraction(lhs, rhs, batch, m, n, inner)
+        return Contraction(lhs, rhs, batch, m, n, inner, gate)
 
 
 def _reduce(value: Array, combiner: str, axes: tuple[int, ...]) -> Array:
@@ -216,15 +221,21 @@ def _reduce(value: Array, combiner: str, axes: tuple[int, ...]) -> Array:
     return np.asarray(ufunc.reduce(value, axis=axes, dtype=value.dtype, initial=initial.item()))
 
 
-def _factors(body: Block) -> tuple[int, int] | None:
-    """The operand numbers of the two factors when the body is one product of them."""
+def _factors(body: Block) -> tuple[int, int, int | None] | None:
+    """The operand numbers of two factors and a gate, when the body is one product of them."""
     values = body.terminator.operands
     product = values[0].defining_op if len(values) == 1 else None
+    gate: Value | None = None
+    if isinstance(product, Gate):
+        gate, product = product.selected, product.value.defining_op
     if not isinstance(product, arith.Product):
         return None
-    factors = [_through_conversion(value) for value in product.operands]
-    numbers = tuple(value.index for value in factors if value.owner is body)
-    return (numbers[0], numbers[1]) if sorted(numbers) == [0, 1] else None
+    read = [_through_conversion(value) for value in product.operands]
+    read += [] if gate is None else [gate]
+    if len({value for value in read if value.owner is body}) < len(read):
+        return None
+    lhs, rhs, *last = (value.index for value in read)
+    return lhs, rhs, last[0] if last else None
 
 
 def _through_conversion(value: Value) -> Value:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from dmc.dialects.elementwise import Elementwise
 from dmc.ir.affine import AffineMap
 from dmc.ir.attributes import ArrayAttr
 from dmc.ir.cost import Cost
@@ -134,6 +135,26 @@ class Load(Operation):
 
     def cost(self) -> Cost:
         return Cost(bytes=dtype_of(self.source.type).bytes)
+
+
+class Gate(Elementwise):
+    """`kernel.gate`: `value` where `selected` holds, 0 elsewhere.
+
+    It promises that `value` is 0 or NaN where nothing is selected: what sums it may leave the gate
+    open as long as no NaN comes.
+    """
+
+    name = "kernel.gate"
+    selected = operand()
+    value = operand()
+    output = result()
+
+    def infer(self) -> Sequence[Type]:
+        return (self.value.type,)
+
+    @staticmethod
+    def numpy(selected: Array, value: Array) -> Array:
+        return np.where(selected, value, np.zeros((), value.dtype))
 
 
 class Structured(Operation):

@@ -14,12 +14,11 @@ from dmc.dialects.tensor.base import (
     is_zero,
     moved_bytes,
     rank_of,
-    sum_over,
     type_of,
     without,
 )
-from dmc.dialects.tensor.batching import arrange, union
-from dmc.dialects.tensor.shape import Transpose, broadcast_in_dim
+from dmc.dialects.tensor.batching import align_all, arrange, union
+from dmc.dialects.tensor.shape import Transpose, broadcast_in_dim, reshape
 from dmc.ir import (
     Array,
     Batched,
@@ -33,6 +32,7 @@ from dmc.ir import (
     attribute,
     int_tuple,
     operand,
+    operands,
     result,
     shape_of,
 )
@@ -43,15 +43,17 @@ class DotGeneral(TensorOp):
 
     The axes of the result are the batching axes, then those left of `lhs`, then those left of
     `rhs`. Half precision accumulates in f32. `lhs_absorbs`: a product of a zero of `lhs` and an
-    infinity or NaN of `rhs` is 0, as in `arith.guarded_multiply`; `rhs_absorbs` likewise.
+    infinity or NaN of `rhs` is 0, as in `arith.guarded_multiply`; `rhs_absorbs` likewise. With a
+    third operand, products of elements of `lhs` that it does not select are 0.
     C1: as many axes of `lhs` as of `rhs` are batching, and as many contracting. C2: those of one
     operand are distinct axes. C3: paired axes have equal size. C4: element types are equal
-    numbers.
+    numbers. C5: `selected` is nothing, or one `i1` tensor of the shape of `lhs`.
     """
 
     name = "tensor.dot_general"
     lhs = operand()
     rhs = operand()
+    selected = operands()
     lhs_batching_dimensions = int_tuple(())
     rhs_batching_dimensions = int_tuple(())
     lhs_contracting_dimensions = int_tuple()
@@ -84,12 +86,14 @@ class DotGeneral(TensorOp):
         self.require(3, equal, f"paired axes of {lhs} and {rhs} differ in size")
         numbers = lhs.dtype is rhs.dtype and lhs.dtype is not DType.BOOL
         self.require(4, numbers, f"element types of {lhs} and {rhs}")
+        wanted = [TensorType(lhs.shape, DType.BOOL)] if self.selected else []
+        self.require(5, [v.type for v in self.selected] == wanted, "what is selected of `lhs`")
         sizes = [lhs.shape[d] for d in (*lb, *self.lhs_free)]
         sizes += [rhs.shape[d] for d in self.rhs_free]
         return (TensorType(tuple(sizes), lhs.dtype),)
 
     def evaluate(self, operands: Sequence[Array], interpreter: Interpreter) -> Sequence[Array]:
-        lhs, rhs = operands
+        lhs, rhs, *selected = operands
         left = list(range(lhs.ndim))
         right = [lhs.ndim + d for d in range(rhs.ndim)]
         lefts = (*self.lhs_batching_dimensions, *self.lhs_contracting_dimensions)
@@ -100,19 +104,21 @@ class DotGeneral(TensorOp):
         out = batching + list(self.lhs_free) + [right[d] for d in self.rhs_free]
         wide = np.float32 if lhs.dtype == np.float16 else lhs.dtype
         lhs, rhs, dtype = lhs.astype(wide), rhs.astype(wide), lhs.dtype
-        if not self.absorbs:
+        if not self.absorbs and not selected:
             product = np.einsum(lhs, left, rhs, right, out, optimize=True)
             return (np.asarray(product).astype(dtype),)
         axes = [*out, *(left[d] for d in self.lhs_contracting_dimensions)]
         sizes = dict(zip((*left, *right), (*lhs.shape, *rhs.shape), strict=True))
-        x, y = (
-            np.einsum(array, own, [a for a in axes if a in own]).reshape(
+        x, y, *chosen = (
+            np.transpose(array, [own.index(a) for a in axes if a in own]).reshape(
                 [sizes[a] if a in own else 1 for a in axes]
             )
-            for array, own in ((lhs, left), (rhs, right))
+            for array, own in ((lhs, left), (rhs, right), *((mask, left) for mask in selected))
         )
         summed = tuple(range(len(out), len(axes)))
         product = arith.multiplied(x, y, self.lhs_absorbs, self.rhs_absorbs)
+        for mask in chosen:
+            product = np.where(mask, product, np.zeros((), product.dtype))
         return (np.asarray(np.sum(product, axis=summed)).astype(dtype),)
 
     @property
@@ -133,29 +139,30 @@ class DotGeneral(TensorOp):
             return None
         batches, lefts = len(self.lhs_batching_dimensions), len(self.lhs_free)
         out = shape_of(self.result.type)
-        factors: list[Value] = []
-        for x, batching, contracting, first in (
-            (self.lhs, self.lhs_batching_dimensions, self.lhs_contracting_dimensions, batches),
-            (
-                self.rhs,
-                self.rhs_batching_dimensions,
-                self.rhs_contracting_dimensions,
-                batches + lefts,
-            ),
-        ):
+
+        def spread(
+            x: Value, batching: Sequence[int], contracting: Sequence[int], first: int
+        ) -> Value:
             kept = without(range(rank_of(x)), contracting)
             free = without(kept, batching)
             place = {d: i for i, d in enumerate(batching)}
             place |= {d: first + i for i, d in enumerate(free)}
-            part = sum_over(builder, x, contracting)
-            factors.append(broadcast_in_dim(builder, part, out, [place[d] for d in kept]))
-        x, y = factors
-        return (arith.product(builder, x, y, self.lhs_absorbs, self.rhs_absorbs),)
+            part = reshape(builder, x, [shape_of(x.type)[d] for d in kept])
+            return broadcast_in_dim(builder, part, out, [place[d] for d in kept])
+
+        of_lhs = (self.lhs_batching_dimensions, self.lhs_contracting_dimensions, batches)
+        of_rhs = (self.rhs_batching_dimensions, self.rhs_contracting_dimensions, batches + lefts)
+        x, y = spread(self.lhs, *of_lhs), spread(self.rhs, *of_rhs)
+        product = arith.product(builder, x, y, self.lhs_absorbs, self.rhs_absorbs)
+        for mask in self.selected:
+            chosen = spread(mask, *of_lhs)
+            product = arith.select(builder, chosen, product, arith.zeros(builder, product.type))
+        return (product,)
 
     def _of_transposes(self, builder: Builder) -> Sequence[Value] | None:
         """A transposed operand is read with other axes; the order of its free axes must stay."""
         lhs, rhs = self.lhs.defining_op, self.rhs.defining_op
-        if isinstance(lhs, Transpose):
+        if isinstance(lhs, Transpose) and not self.selected:
             p = lhs.permutation
             free = [p[d] for d in self.lhs_free]
             if free == sorted(free):
@@ -176,12 +183,12 @@ class DotGeneral(TensorOp):
     def _with(
         self, builder: Builder, lhs: Value, rhs: Value, batching: Pair, contracting: Pair
     ) -> Value:
-        """A contraction of others, guarded alike."""
+        """A contraction of others, guarded and selected alike."""
         absorb = (self.lhs_absorbs, self.rhs_absorbs)
-        return dot_general(builder, lhs, rhs, batching, contracting, absorb)
+        return dot_general(builder, lhs, rhs, batching, contracting, absorb, self.selected)
 
     def tangent(self, builder: Builder, tangents: Sequence[Value | None]) -> Sequence[Value | None]:
-        lhs, rhs = tangents
+        lhs, rhs, *_ = tangents
         parts: list[Value] = []
         if lhs is not None:
             parts.append(self._again(builder, lhs, self.rhs, (True, self.rhs_absorbs)))
@@ -194,14 +201,14 @@ class DotGeneral(TensorOp):
     def _again(self, builder: Builder, lhs: Value, rhs: Value, absorb: tuple[bool, bool]) -> Value:
         batching = (self.lhs_batching_dimensions, self.rhs_batching_dimensions)
         contracting = (self.lhs_contracting_dimensions, self.rhs_contracting_dimensions)
-        return dot_general(builder, lhs, rhs, batching, contracting, absorb)
+        return dot_general(builder, lhs, rhs, batching, contracting, absorb, self.selected)
 
     def adjoint(
         self, builder: Builder, cotangents: Sequence[Value | None]
     ) -> Sequence[Value | None]:
         (y,) = cotangents
         if y is None:
-            return (None, None)
+            return [None] * len(self.operands)
         batches, lefts = len(self.lhs_batching_dimensions), len(self.lhs_free)
         batch = tuple(range(batches))
         of_lhs = tuple(range(batches, batches + lefts))
@@ -221,23 +228,31 @@ class DotGeneral(TensorOp):
         labels = [*self.lhs_batching_dimensions, *self.lhs_free]
         labels += [partner[d] for d in sorted(partner)]
         lhs_bar = arrange(builder, bar, labels, range(rank_of(self.lhs)))
+        for mask in self.selected:
+            lhs_bar = arith.select(builder, mask, lhs_bar, arith.zeros(builder, lhs_bar.type))
         bar = dot_general(
             builder,
-            y,
             self.lhs,
-            (batch, self.lhs_batching_dimensions),
-            (of_lhs, self.lhs_free),
-            (True, self.lhs_absorbs),
+            y,
+            (self.lhs_batching_dimensions, batch),
+            (self.lhs_free, of_lhs),
+            (self.lhs_absorbs, True),
+            self.selected,
         )
+        # Its axes: batching, those of lhs that were contracted, ascending, and free of rhs.
         partner = {left: right for right, left in partner.items()}
-        labels = [*self.rhs_batching_dimensions, *self.rhs_free]
-        labels += [partner[d] for d in sorted(partner)]
+        labels = [*self.rhs_batching_dimensions, *(partner[d] for d in sorted(partner))]
+        labels += self.rhs_free
         rhs_bar = arrange(builder, bar, labels, range(rank_of(self.rhs)))
-        return (lhs_bar, rhs_bar)
+        return (lhs_bar, rhs_bar, *(None for _ in self.selected))
 
     def batch(self, builder: Builder, operands: Sequence[Batched]) -> Sequence[Batched]:
         """Axes of both operands become batching axes, those of one alone free axes of it."""
-        lhs, rhs = operands
+        lhs, rhs, *masks = operands
+        selected: list[Value] = []
+        if masks:
+            (left, *selected), axes = align_all(builder, [lhs, *masks])
+            lhs = Batched(left, axes)
         shared = [axis for axis in lhs.axes if axis in rhs.axes]
         n, m = len(lhs.axes), len(rhs.axes)
         batching = (
@@ -248,7 +263,8 @@ class DotGeneral(TensorOp):
             [n + d for d in self.lhs_contracting_dimensions],
             [m + d for d in self.rhs_contracting_dimensions],
         )
-        out = self._with(builder, lhs.value, rhs.value, batching, contracting)
+        absorb = (self.lhs_absorbs, self.rhs_absorbs)
+        out = dot_general(builder, lhs.value, rhs.value, batching, contracting, absorb, selected)
         # Map axes are labelled by themselves, axes of a point by negative numbers.
         point = range(-rank_of(self.result), 0)
         batches, lefts = len(self.lhs_batching_dimensions), len(self.lhs_free)
@@ -276,10 +292,12 @@ def dot_general(
     batching: Pair,
     contracting: Pair,
     absorb: tuple[bool, bool] = (False, False),
+    selected: Sequence[Value] = (),
 ) -> Value:
     """Contract `lhs` and `rhs`. The result has batching axes, then free axes of each.
 
-    `absorb`: whether zeros of `lhs`, and of `rhs`, absorb what they meet.
+    `absorb`: whether zeros of `lhs`, and of `rhs`, absorb what they meet. `selected`: perhaps which
+    elements of `lhs` take part.
     """
     attributes = {
         "lhs_batching_dimensions": tuple(batching[0]),
@@ -289,7 +307,7 @@ def dot_general(
         "lhs_absorbs": absorb[0],
         "rhs_absorbs": absorb[1],
     }
-    return builder.insert(DotGeneral([lhs, rhs], attributes)).result
+    return builder.insert(DotGeneral([lhs, rhs, *selected], attributes)).result
 
 
 def matmul(builder: Builder, lhs: Value, rhs: Value) -> Value:

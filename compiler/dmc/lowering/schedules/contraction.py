@@ -21,7 +21,7 @@ from dmc.ir.operation import Value
 from dmc.ir.types import DType, VectorType
 from dmc.lowering.loop_builder import Linear, LoopBuilder, Subscript, register_type
 from dmc.lowering.machine import Machine
-from dmc.lowering.schedules.body import Body, Frame, Lanes, absorbed, address, store
+from dmc.lowering.schedules.body import Body, Frame, Lanes, absorbed, address, load, spread, store
 from dmc.lowering.schedules.contraction_plan import (
     LONGEST_PANEL,
     PARALLEL_NANOSECONDS,
@@ -320,7 +320,9 @@ class _Emitter:
                 a = self._read_a(panel.group, i, r, k)
                 wide = b.broadcast(a, plan.lanes)
                 for v, column in enumerate(columns):
-                    factors = self._guarded(wide, column) if guarded else (wide, column)
+                    factors = wide, column
+                    if guarded:
+                        factors = self._guarded(wide, column, panel, Linear.of(i) + r, k, v)
                     out.append(b.fma(*factors, sums[r * panel.vectors + v]))
             return out
 
@@ -335,7 +337,7 @@ class _Emitter:
         bounds = _static(start), _static(end)
         before = sums
         sums = b.for_(*bounds, step, before, name="k")
-        if self.shape.a_absorbs or self.shape.b_absorbs:
+        if self.shape.is_guarded:
             exact: Step = partial(step, guarded=True)
             again = partial(b.for_, *bounds, exact, before, name="k")
             sums = b.if_(self._any_nan(sums), again, lambda sums=sums: sums)
@@ -356,8 +358,23 @@ class _Emitter:
                 for v, frame in enumerate(frames):
                     self._finish(frame, Linear.of(i) + r, sums[r * panel.vectors + v])
 
-    def _guarded(self, x: Value, y: Value) -> tuple[Value, Value]:
-        return absorbed(self.b, x, y, self.shape.a_absorbs, self.shape.b_absorbs)
+    def _guarded(
+        self, x: Value, y: Value, panel: _Panel, row: Linear, k: Value, v: int
+    ) -> tuple[Value, Value]:
+        """Two factors such that nothing is NaN that should count as 0."""
+        b, shape, plan = self.b, self.shape, self.plan
+        x, y = absorbed(b, x, y, shape.a_absorbs, shape.b_absorbs)
+        if shape.gate is None:
+            return x, y
+        places = {**panel.group.known, shape.k: Linear.of(k)}
+        places[shape.n] = panel.column + v * plan.lanes
+        if shape.m is not None:
+            places[shape.m] = row
+        lanes = Lanes(shape.n, plan.lanes, panel.mask if v == panel.vectors - 1 else None)
+        selected = spread(b, load(b, shape.gate, Frame(places, {}, lanes)), plan.lanes)
+        zero = b.constant(0.0, self.vector)
+        x = arith.select(b.builder, selected, x, zero)
+        return x, arith.select(b.builder, selected, y, zero)
 
     def _any_nan(self, sums: Sequence[Value]) -> Value:
         """Whether a zero may have met an infinity or NaN: only then is guarding worth its time.

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from dmc.dialects import arith
-from dmc.ir.types import DType
+from dmc.dialects import arith, kernel
+from dmc.ir.operation import Value
+from dmc.ir.types import DType, dtype_of
 from dmc.lowering.machine import Machine
 from dmc.lowering.schedules.nest import Access, Nest
 
@@ -35,7 +36,8 @@ class Contraction:
     """`C[outer, m, n] = Σ_k A[outer, m, k] · B[outer, k, n]` as dimensions of `nest`.
 
     `m` may be None (one row). `n` runs along the lanes. `a` and `b` are the accesses; zeros of `a`
-    absorb infinities and NaN of `b` if `a_absorbs`, and the other way round.
+    absorb infinities and NaN of `b` if `a_absorbs`, and the other way round. Products that `gate`
+    does not select count as 0, which they are unless they are NaN.
     """
 
     nest: Nest
@@ -47,6 +49,12 @@ class Contraction:
     n: int
     k: int
     outer: tuple[int, ...]
+    gate: Access | None = None
+
+    @property
+    def is_guarded(self) -> bool:
+        """Whether the sum of plain products may be NaN where it should not be."""
+        return self.a_absorbs or self.b_absorbs or self.gate is not None
 
     @property
     def rows(self) -> int:
@@ -64,19 +72,20 @@ class Contraction:
 def as_contraction(nest: Nest) -> Contraction | None:
     """The roles of dimensions, or None for what is left to the general reduction."""
     product = _product(nest)
-    if product is None or nest.combiners != ("add",) or len(nest.inputs) != 2:
+    if product is None or nest.combiners != ("add",):
         return None
-    swapped = product.lhs is nest.body.args[1]
     absorbs = (product.lhs_absorbs, product.rhs_absorbs)
     if not all(access.in_memory for access in nest.inputs) or 0 in nest.sizes:
         return None
     nest = nest.sorted().fused()
     if len(nest.reduction_dims) != 1 or not nest.outputs:
         return None
+    reads = dict(zip(nest.body.args, nest.inputs, strict=True))
+    left, right = reads.pop(product.lhs), reads.pop(product.rhs)
+    gate = next(iter(reads.values()), None)
     out = nest.outputs[0].strides
-    left, right = nest.inputs
     best: tuple[float, Contraction] | None = None
-    for a, b, turned in ((left, right, swapped), (right, left, not swapped)):
+    for a, b, turned in ((left, right, False), (right, left, True)):
         m = [d for d in nest.parallel_dims if a.strides[d] and not b.strides[d]]
         row = max(m, key=lambda d: nest.sizes[d], default=None)
         for n in nest.parallel_dims:
@@ -89,19 +98,26 @@ def as_contraction(nest: Nest) -> Contraction | None:
                 outer = tuple(d for d in nest.parallel_dims if d not in (row, n))
                 of_a, of_b = absorbs[::-1] if turned else absorbs
                 inner = nest.reduction_dims[0]
-                found = Contraction(nest, a, b, of_a, of_b, row, n, inner, outer)
+                found = Contraction(nest, a, b, of_a, of_b, row, n, inner, outer, gate)
                 if best is None or score > best[0]:
                     best = score, found
     return None if best is None else best[1]
 
 
 def _product(nest: Nest) -> arith.Product | None:
-    """The body if it is one floating product of its two arguments."""
-    product = nest.body.terminator.operands[0].defining_op
+    """The floating product of two arguments that the body is, perhaps behind a gate."""
+    value = nest.body.terminator.operands[0]
+    read: list[Value] = []
+    if isinstance(value.defining_op, kernel.Gate):
+        selected, value = value.defining_op.operands
+        read.append(selected)
+    product = value.defining_op
     if not isinstance(product, arith.Product) or nest.body.first is not product:
         return None
-    both = {*product.operands} == {*nest.body.args}
-    return product if both and nest.inputs[0].dtype in (DType.F32, DType.F64) else None
+    read += product.operands
+    each_once = len(read) == len(nest.body.args) and {*read} == {*nest.body.args}
+    floating = dtype_of(product.lhs.type) in (DType.F32, DType.F64)
+    return product if each_once and floating else None
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from functools import partial
 
 from llvmlite import ir
 
-from dmc.dialects import arith, loop, math
+from dmc.dialects import arith, kernel, loop, math
 from dmc.ir.operation import Operation
 from dmc.ir.types import DType, Type, dtype_of
 from dmc.lowering import vector_math
@@ -72,6 +72,12 @@ def _guarded_multiply(f: FunctionLowering, op: Operation, v: list[ir.Value]) -> 
     if op.rhs_absorbs:
         absorbed = f.builder.or_(absorbed, _absorbed(f, op, y, x))
     return f.builder.select(absorbed, _like(op, 0.0), f.builder.fmul(x, y))
+
+
+def _gate(f: FunctionLowering, op: Operation, v: list[ir.Value]) -> ir.Value:
+    type_ = op.results[0].type
+    zero = splat(0.0 if dtype_of(type_).is_float else 0, type_)
+    return f.builder.select(v[0], v[1], zero)
 
 
 def _safe_divisor(f: FunctionLowering, op: Operation, y: ir.Value) -> ir.Value:
@@ -283,6 +289,7 @@ _EMIT: dict[type[Operation], Emit] = {
     arith.DoublyGuardedMultiply: _guarded_multiply,
     arith.FloorDivide: _floor_divide,
     arith.GuardedMultiply: _guarded_multiply,
+    kernel.Gate: _gate,
     arith.Maximum: _extreme(">"),
     arith.Minimum: _extreme("<"),
     arith.Multiply: _multiply,
