@@ -126,6 +126,7 @@ _MATH = (
     *(unary(f"math.{name}", -0.9, -0.1, "negative") for name in ("lgamma", "digamma", "trigamma")),
     *(unary(f"math.{name}", 1.1, 1.4) for name in ("floor", "ceil", "round")),
     binary("math.power", HIGH, ANY),
+    *integers("math.power"),
     *(
         binary("math.power_partial", HIGH, ANY, f"{m} {k}", build=power_partial(m, k))
         for m, k in ((1, 0), (0, 1), (2, 0), (1, 1), (0, 2), (2, 3))

@@ -292,7 +292,11 @@ class _Binary(Binary):
 
 
 class Power(_Binary):
-    """`math.power`: `x ** y`, with `0 ** 0 = 1`; its derivatives are `math.power_partial`."""
+    """`math.power`: `x ** y`, with `0 ** 0 = 1`; its derivatives are `math.power_partial`.
+
+    Of integers it is the product, modulo 2 to their number of bits. For an exponent below 0 it is
+    the whole part of the quotient: that of 1 and -1 by themselves, 0 for all others.
+    """
 
     name = "math.power"
     terms = (
@@ -302,6 +306,8 @@ class Power(_Binary):
 
     @staticmethod
     def numpy(x: Array, y: Array) -> Array:
+        if np.issubdtype(x.dtype, np.integer):
+            return _integer_power(x, y)
         # NumPy takes the square root where every exponent is 0.5, of -0.0 and -inf as well.
         edge = (y == 0.5) & ((x == 0) | (x == -math.inf))
         return np.where(edge, np.abs(x), np.power(x, y))
@@ -330,6 +336,17 @@ class Power(_Binary):
                 return [_root(builder, x, root, 0.0)]
             case _:
                 return None
+
+
+def _integer_power(x: Array, y: Array) -> Array:
+    result, square, left = np.ones_like(x), x, np.where(y < 0, 0, y)
+    with np.errstate(over="ignore"):
+        while left.any():
+            result = np.where(left & 1, result * square, result)
+            square, left = square * square, left >> 1
+    sign = np.where(y & 1, -1, 1)
+    reciprocal = np.where(x == 1, 1, np.where(x == -1, sign, 0))
+    return np.where(y < 0, reciprocal, result)
 
 
 def _unsigned(builder: Builder, x: Value) -> Value:

@@ -75,5 +75,8 @@ def _power(
         element = resolved(exponent.element)
         whole = isinstance(element, DType) and element.is_integer
     if whole:
-        return typed.Apply(left.type, span, POWER, (left, right))
+        power = typed.Apply(left.type, span, POWER, (left, right))
+        if isinstance(right, typed.Literal) and right.value < 0:
+            context.reciprocals.append(power)
+        return power
     return apply(context, POWER, (left, right), span, (left_span, right_span))

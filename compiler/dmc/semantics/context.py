@@ -25,6 +25,7 @@ from dmc.semantics.program import (
     SizeEntity,
     SourceModule,
 )
+from dmc.semantics.ranges import fits, not_fitting
 from dmc.semantics.sizes import Facts, Size
 from dmc.semantics.typed import Symbol, SymbolKind
 from dmc.semantics.types import (
@@ -35,6 +36,7 @@ from dmc.semantics.types import (
     TensorType,
     Type,
     pruned,
+    resolved,
 )
 from dmc.semantics.zero import DerivativeRequest
 from dmc.syntax import ast, foreign
@@ -135,6 +137,8 @@ class Context:
         default_factory=dict[RecordDeclaration, tuple[Size, ...]]
     )
     numbers: list[Number] = field(default_factory=list[Number])
+    reciprocals: list[typed.Apply] = field(default_factory=list[typed.Apply])
+    literals: dict[typed.Literal, None] = field(default_factory=dict[typed.Literal, None])
     holes: list[Hole] = field(default_factory=list[Hole])
     conversions: list[tuple[Hole, Hole, Span]] = field(
         default_factory=list[tuple[Hole, Hole, Span]]
@@ -281,6 +285,19 @@ class Context:
     def untyped(self, kind: NumberKind) -> TensorType:
         return TensorType(self.number(kind))
 
+    def literal(self, kind: NumberKind, span: Span, value: int | float) -> typed.Literal:
+        """A number as written, of a type that context fixes."""
+        new = typed.Literal(self.untyped(kind), span, value)
+        self.literals[new] = None
+        return new
+
+    def negated(self, literal: typed.Literal, span: Span) -> typed.Literal:
+        """`-1` is one number."""
+        new = typed.Literal(literal.type, span, -literal.value)
+        self.literals.pop(literal, None)
+        self.literals[new] = None
+        return new
+
     def hole(self, kind: NumberKind = NumberKind.NUMBER) -> Hole:
         """A fresh type for a value whose shape comes from context."""
         new = Hole(self.number(kind))
@@ -308,6 +325,30 @@ class Context:
                 title = f"{pruned(operand)} is not converted to {pruned(converted)}"
                 self.diagnostics.report("shape.mismatch", title, span)
         self.conversions.clear()
+        for literal in self.literals:
+            self._check_range(literal)
+        self.literals.clear()
+        for power in self.reciprocals:
+            self._check_reciprocal(power)
+        self.reciprocals.clear()
+
+    def _check_reciprocal(self, power: typed.Apply) -> None:
+        base = pruned(power.operands[0].type)
+        element = resolved(base.element) if isinstance(base, TensorType) else None
+        if isinstance(element, DType) and element.is_integer:
+            self.diagnostics.report(
+                "type.operand",
+                f"a power below 0 of {base} is no whole number",
+                power.span,
+                help=[f"convert: `f64({self.quote(power.operands[0].span)})`"],
+            )
+
+    def _check_range(self, literal: typed.Literal) -> None:
+        type_ = pruned(literal.type)
+        element = resolved(type_.element) if isinstance(type_, TensorType) else None
+        if isinstance(element, DType) and not fits(literal.value, element):
+            title, text = not_fitting(literal.span, element)
+            self.diagnostics.report("value.range", title, literal.span, text)
 
 
 def _share_shape(known: Hole, other: Hole) -> None:

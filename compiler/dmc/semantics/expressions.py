@@ -71,9 +71,9 @@ def check_expression(context: Context, node: ast.Expr, expected: Type | None) ->
     """
     match node:
         case ast.IntLit(value=value):
-            return typed.Literal(context.untyped(NumberKind.NUMBER), node.span, value)
+            return context.literal(NumberKind.NUMBER, node.span, value)
         case ast.FloatLit(value=value):
-            return typed.Literal(context.untyped(NumberKind.FLOAT), node.span, value)
+            return context.literal(NumberKind.FLOAT, node.span, value)
         case ast.BoolLit(value=value):
             return typed.Literal(TensorType(DType.BOOL), node.span, value)
         case ast.Name():
@@ -226,7 +226,7 @@ def _unary(context: Context, node: ast.Unary, expected: Type | None) -> typed.No
         return apply(context, NOT, (operand,), node.span, (node.operand.span,))
     needs_number(context, "-", operand, node.operand.span)
     if isinstance(operand, typed.Literal) and not isinstance(operand.value, bool):
-        return typed.Literal(operand.type, node.span, -operand.value)
+        return context.negated(operand, node.span)
     return apply(context, NEGATE, (operand,), node.span, (node.operand.span,))
 
 

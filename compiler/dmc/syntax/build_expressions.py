@@ -229,8 +229,8 @@ class ExpressionBuilder:
 
     def int_lit(self, token: Token) -> ast.IntLit:
         digits = token.value.replace("_", "")
-        value = int(digits) if len(digits) < _MOST_DIGITS else _LARGEST_INTEGER + 1
-        if value > _LARGEST_INTEGER:
+        value = int(digits) if len(digits) < _MOST_DIGITS else _LARGEST_INTEGER + 2
+        if value > _LARGEST_INTEGER + 1:  # which may be negated
             self._problem("syntax.number", "this integer does not fit i64", self._span(token))
         return ast.IntLit(self._span(token), value)
 

@@ -23,6 +23,15 @@ CODES: tuple[Code, ...] = (
         "fn f(x: f64) -> f64 {\n    var s = x\n    s += 1.0\n    s\n}\n",
     ),
     Code(
+        "value.range",
+        "a number does not fit its type",
+        "A number that is written, or computed when the program is compiled, is held by its "
+        "element type or refused: nothing is cut off. What runs wraps around instead, as "
+        "processors do.",
+        "fn f() -> i32 = 3_000_000_000\n",
+        "fn f() -> i64 = 3_000_000_000\n",
+    ),
+    Code(
         "value.none",
         "there is no value to bind",
         "Loops that only assign and blocks that end in a statement have no value.",

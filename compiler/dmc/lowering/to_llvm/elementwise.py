@@ -246,6 +246,40 @@ def _rounding(name: str) -> Emit:
     return lambda f, op, v: _unary_intrinsic(f, name, op, v[0])
 
 
+def _power(f: FunctionLowering, op: Operation, v: list[ir.Value]) -> ir.Value:
+    """Of whole numbers by repeated squaring, for as long as a lane has exponent left."""
+    if _is_float(op):
+        return _elementary(f, "power", op, v)
+    x, y = v
+    zero, one, lanes = _like(op, 0), _like(op, 1), lanes_of(op.operands[0].type)
+    b, before = f.builder, f.builder.block
+    below = b.icmp_signed("<", y, zero)
+    exponent = b.select(below, zero, y)
+    loop, after = b.append_basic_block(), b.append_basic_block()
+    b.branch(loop)
+    b.position_at_end(loop)
+    result, square, left = (b.phi(x.type) for _ in range(3))
+    odd = b.icmp_signed("!=", b.and_(left, one), zero)
+    product, squared = b.select(odd, b.mul(result, square), result), b.mul(square, square)
+    shifted = b.lshr(left, one)
+    starts = (one, x, exponent)
+    for phi, start, following in zip(
+        (result, square, left), starts, (product, squared, shifted), strict=True
+    ):
+        phi.add_incoming(start, before)
+        phi.add_incoming(following, loop)
+    more = b.icmp_signed("!=", shifted, zero)
+    if lanes > 1:
+        bits = ir.IntType(lanes)
+        more = b.icmp_unsigned("!=", b.bitcast(more, bits), ir.Constant(bits, 0))
+    b.cbranch(more, loop, after)
+    b.position_at_end(after)
+    sign = b.select(b.icmp_signed("!=", b.and_(y, one), zero), _like(op, -1), one)
+    reciprocal = b.select(b.icmp_signed("==", x, _like(op, -1)), sign, zero)
+    reciprocal = b.select(b.icmp_signed("==", x, one), one, reciprocal)
+    return b.select(below, reciprocal, product)
+
+
 def _power_partial(f: FunctionLowering, op: Operation, v: list[ir.Value]) -> ir.Value:
     assert isinstance(op, math.PowerPartial)
     orders = {"base_order": op.base_order, "exponent_order": op.exponent_order}
@@ -306,6 +340,7 @@ _EMIT: dict[type[Operation], Emit] = {
     arith.Xor: lambda f, op, v: f.builder.xor(v[0], v[1]),
     math.Ceil: _rounding("ceil"),
     math.Floor: _rounding("floor"),
+    math.Power: _power,
     math.PowerPartial: _power_partial,
     math.Round: _rounding("roundeven"),
     math.Rsqrt: _rsqrt,
@@ -329,6 +364,6 @@ ELEMENTWISE: Table = {
     **{
         cls: _lower(_from_vector_math(name))
         for name in vector_math.NAMES
-        if (cls := Operation.registry.get(f"math.{name}")) is not None
+        if (cls := Operation.registry.get(f"math.{name}")) is not None and cls not in _EMIT
     },
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import math as pymath
+import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -29,10 +30,12 @@ class Operands(enum.Enum):
 class Elementwise(Primitive):
     """One element of the result for one element of each operand.
 
-    `build` gives tensors from tensors of one shape.
+    `build` gives tensors from tensors of one shape. `exact` computes with whole numbers of any
+    size; it raises OverflowError for those that fit no element type.
     """
 
     build: Callable[..., Value]
+    exact: Callable[..., int | None] | None = None
     arity: int = 2
     operands: Operands = Operands.NUMBERS
     gives_bool: bool = False
@@ -40,8 +43,13 @@ class Elementwise(Primitive):
     def folded(self, numbers: Sequence[Number], dtype: DType) -> Number | None:
         """The value at compile time of numbers that are of `dtype` where the program runs.
 
-        None where the run must give it.
+        None where the run must give it. Raises OverflowError for a whole number that is beyond
+        every element type.
         """
+        if self.exact is not None and dtype.is_integer:
+            value = self.exact(*numbers)
+            if value is not None:
+                return value
         return run(self.build, numbers, dtype)
 
     def with_number(self, builder: Builder, operands: Sequence[Value | Number]) -> Value | None:
@@ -79,21 +87,15 @@ def _compare(name: str, direction: Direction) -> Elementwise:
 
 
 _LARGEST_EXPANDED_POWER = 8
+_MOST_BITS = 1 << 12
 
 
 class _Power(Elementwise):
-    def folded(self, numbers: Sequence[Number], dtype: DType) -> Number | None:
-        if dtype.is_float:
-            return super().folded(numbers, dtype)
-        base, exponent = numbers
-        return base**exponent if exponent >= 0 else None
-
     def with_number(self, builder: Builder, operands: Sequence[Value | Number]) -> Value | None:
         match operands:
-            case [Value() as base, int() | float() as exponent]:
-                whole = int(exponent)
-                fits = exponent == whole and abs(whole) <= _LARGEST_EXPANDED_POWER
-                if fits and (whole >= 0 or dtype_of(base.type).is_float):
+            case [Value() as base, int() | float() as exponent] if exponent == int(exponent):
+                whole, is_float = int(exponent), dtype_of(base.type).is_float
+                if abs(whole) <= _LARGEST_EXPANDED_POWER if is_float else whole >= 0:
                     return _whole_power(builder, base, whole)
             case _:
                 pass
@@ -119,20 +121,35 @@ def _whole_power(builder: Builder, base: Value, exponent: int) -> Value:
 
 
 def _power(builder: Builder, base: Value, exponent: Value) -> Value:
-    dtype = dtype_of(base.type)
-    if dtype_of(exponent.type) is not dtype:
-        exponent = arith.convert(builder, exponent, dtype)
-    return math.power(builder, base, exponent)
+    """Of integers of two widths in the wider one: that changes no bit of the narrower result."""
+    dtype, given = dtype_of(base.type), dtype_of(exponent.type)
+    if given is dtype:
+        return math.power(builder, base, exponent)
+    wide = dtype if dtype.is_float else DType.I64
+    operands = (arith.convert(builder, operand, wide) for operand in (base, exponent))
+    return arith.convert(builder, math.power(builder, *operands), dtype)
 
 
-ADD = Elementwise("+", build=arith.add)
-SUBTRACT = Elementwise("-", build=arith.subtract)
-MULTIPLY = Elementwise("*", build=arith.multiply)
+def _exact_negate(x: int) -> int:
+    return -x
+
+
+def _exact_power(base: int, exponent: int) -> int | None:
+    if exponent < 0:
+        return None
+    if base.bit_length() * exponent > _MOST_BITS and abs(base) > 1:
+        raise OverflowError("this fits no element type")
+    return int(base) ** exponent
+
+
+ADD = Elementwise("+", build=arith.add, exact=operator.add)
+SUBTRACT = Elementwise("-", build=arith.subtract, exact=operator.sub)
+MULTIPLY = Elementwise("*", build=arith.multiply, exact=operator.mul)
 DIVIDE = Elementwise("/", build=arith.divide, operands=Operands.FLOATS)
 FLOOR_DIVIDE = Elementwise("//", build=arith.floor_divide)
 REMAINDER = Elementwise("%", build=arith.remainder)
-POWER = _Power("**", build=_power)
-NEGATE = Elementwise("negate", build=arith.negate, arity=1)
+POWER = _Power("**", build=_power, exact=_exact_power)
+NEGATE = Elementwise("negate", build=arith.negate, exact=_exact_negate, arity=1)
 EQUAL = _compare("==", Direction.EQ)
 NOT_EQUAL = _compare("!=", Direction.NE)
 LESS = _compare("<", Direction.LT)

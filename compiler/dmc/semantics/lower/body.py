@@ -21,6 +21,7 @@ from dmc.semantics.lower.values import (
     flatten,
     rebuild,
 )
+from dmc.semantics.ranges import fits, not_fitting
 from dmc.semantics.sizes import Size
 from dmc.semantics.typed import DeclaredFunction, Symbol
 from dmc.semantics.types import (
@@ -143,13 +144,15 @@ class Body:
     def materialize(self, value: Lowered, type_: Type) -> Lowered:
         """Turn compile-time numbers into constants of the type."""
         match value:
-            case Static(number):
+            case Static(number, span):
                 target = pruned(type_)
                 dtype = DType.I64
                 if isinstance(target, Tensor):
                     dtype = self.dtype(target.element)
                 elif isinstance(number, float):
                     dtype = DType.F64
+                if not fits(number, dtype):
+                    raise self.not_fitting(dtype, span)
                 return Array(self.constant(number, dtype))
             case Tuple(items):
                 target = pruned(type_)
@@ -165,7 +168,17 @@ class Body:
             case _:
                 return value
 
+    def not_fitting(self, dtype: DType, span: Span | None = None) -> Error:
+        """The error for a number, by default what is built, that `dtype` does not hold."""
+        span = span or self.builder.location.span
+        assert span is not None
+        title, text = not_fitting(span, dtype)
+        return self.fail("value.range", title, span, text)
+
     def constant(self, number: bool | int | float, dtype: DType, *shape: int) -> Value:
+        """A constant tensor. Raises Error for a number that its element type does not hold."""
+        if not fits(number, dtype):
+            raise self.not_fitting(dtype)
         if dtype.is_integer and isinstance(number, float):
             number = int(number)
         return arith.constant(self.builder, number, TensorType(shape, dtype))
@@ -202,14 +215,14 @@ class Body:
 
 
 def _literal(body: Body, node: typed.Literal) -> Lowered:
-    return Static(node.value)
+    return Static(node.value, node.span)
 
 
 def _size_value(body: Body, node: typed.SizeValue) -> Lowered:
     value = body.substitution.size(node.size).constant
     if value is None:
         raise body.fail("shape.size", f"{node.size} is not a whole number here", node.span)
-    return Static(value)
+    return Static(value, node.span)
 
 
 def _local(body: Body, node: typed.Local) -> Lowered:

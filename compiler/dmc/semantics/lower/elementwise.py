@@ -30,9 +30,13 @@ def apply(
         return _lift(body, function, operands)
     if all(isinstance(operand, Static) for operand in operands):
         numbers = [operand.value for operand in operands if isinstance(operand, Static)]
-        folded = function.folded(numbers, _static_dtype(body, numbers, node))
+        dtype = _static_dtype(body, numbers, node)
+        try:
+            folded = function.folded(numbers, dtype)
+        except OverflowError:
+            raise body.not_fitting(dtype) from None
         if folded is not None:
-            return Static(folded)
+            return Static(folded, body.builder.location.span)
     plain = [operand.value for operand in operands if isinstance(operand, Static | Array)]
     special = function.with_number(body.builder, plain)
     if special is not None:
@@ -44,13 +48,14 @@ def apply(
 
 
 def _common_dtype(body: Body, operands: Sequence[Lowered], node: typed.Node | None) -> DType:
-    for operand in operands:
-        if isinstance(operand, Array):
-            return dtype_of(operand.value.type)
+    """That of the first operand: a power has an exponent of another."""
     if isinstance(node, typed.Apply):
         type_ = body.type(node.operands[0])
         if isinstance(type_, Tensor):
             return body.dtype(type_.element)
+    for operand in operands:
+        if isinstance(operand, Array):
+            return dtype_of(operand.value.type)
     return DType.F64
 
 

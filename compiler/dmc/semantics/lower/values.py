@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from dmc.diagnostics.errors import CompilerBug
 from dmc.dialects.derivatives import Problem
 from dmc.ir import Value
+from dmc.ir.location import Span
 from dmc.semantics import typed
 from dmc.semantics.typed import Symbol
 from dmc.semantics.types import (
@@ -30,9 +31,13 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Static:
-    """A number known at compile time; it adapts to the element type it meets."""
+    """A number known at compile time; it adapts to the element type it meets.
+
+    `span` is what gave it.
+    """
 
     value: bool | int | float
+    span: Span | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
