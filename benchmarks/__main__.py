@@ -122,7 +122,8 @@ def _machine() -> Machine:
     target = default_engine().target
     installed = {d.metadata["Name"] for d in importlib.metadata.distributions()}
     versions = {p: importlib.metadata.version(p) for p in PACKAGES if p in installed}
-    return Machine(_cpu(), f"{target.cpu}, vectors of {target.vector_bits} bits", versions)
+    width = 8 * target.machine.vector_bytes
+    return Machine(_cpu(), f"{target.cpu}, vectors of {width} bits", versions)
 
 
 def _cpu() -> str:

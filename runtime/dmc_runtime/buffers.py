@@ -15,7 +15,7 @@ from typing import Any, Generic, TypeVar, cast
 import numpy as np
 from numpy.typing import DTypeLike
 
-from dmc_runtime.trees import Array, Leaf, Tree, TreeDef, tree_flatten, tree_paths, tree_unflatten
+from dmc_runtime.trees import Array, Tree, TreeDef, tree_flatten, tree_paths, tree_unflatten
 
 ALIGNMENT = 64
 
@@ -113,10 +113,6 @@ class Packed(Generic[T]):
             raise KeyError(f"no leaf of {kind.name} below `{prefix}`")
         return self.buffers[kind][slots[0].offset : slots[-1].offset + slots[-1].size]
 
-    def zeros_like(self) -> Packed[T]:
-        """New buffers of the same layout, all zero."""
-        return Packed[T](self.layout)
-
     def _view(self, slot: Slot) -> Array:
         buffer = self.buffers[slot.dtype]
         return buffer[slot.offset : slot.offset + slot.size].reshape(slot.shape)
@@ -127,15 +123,6 @@ def pack(tree: T) -> Packed[T]:
     packed = Packed[T](layout(tree))
     packed.load(tree)
     return packed
-
-
-def is_aligned(array: Leaf) -> bool:
-    """Whether an array is C-contiguous and starts at a multiple of `ALIGNMENT`."""
-    return (
-        isinstance(array, np.ndarray)
-        and array.flags.c_contiguous
-        and (array.size == 0 or array.ctypes.data % ALIGNMENT == 0)
-    )
 
 
 def _below(path: str, prefix: str) -> bool:

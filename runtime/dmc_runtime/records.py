@@ -85,7 +85,6 @@ __all__ = [
     "tree_map",
     "tree_paths",
     "tree_unflatten",
-    "unstack",
     "values_of",
 ]
 
@@ -316,13 +315,6 @@ def make_record(
         "__check__": None if check is None else staticmethod(check),
     }
     return cast("type[Record]", type(name, (Record,), body))
-
-
-def unstack(record: R) -> list[R]:
-    """The records of a stack, in order; `TypeError` for a record that is none."""
-    if not stack_of(record):
-        raise TypeError(f"this {spec_of(record).name} is not a stack")
-    return [record[i] for i in range(stack_of(record)[0])]
 
 
 def _listed(spec: RecordSpec) -> str:

@@ -10,9 +10,10 @@ import pytest
 
 import dmc_grammar
 from dmc.diagnostics.errors import ParseError
-from dmc.syntax import ast, parser
+from dmc.syntax import ast, tables
 from dmc.syntax.tables import build
 from tests.programs import PROGRAMS
+from tests.syntax import parsing
 
 EVERY_RULE = (Path(__file__).parent / "every_rule.dm").read_text(encoding="utf-8")
 
@@ -86,7 +87,7 @@ def in_function(body: str) -> str:
 
 
 def statements(body: str) -> list[ast.Stmt]:
-    declaration = parser.parse_text(in_function(body)).declarations[0]
+    declaration = parsing.parse_text(in_function(body)).declarations[0]
     assert isinstance(declaration, ast.FnDecl)
     assert isinstance(declaration.body, ast.Block)
     return list(declaration.body.statements)
@@ -113,7 +114,7 @@ def test_strict_finds_a_planted_conflict() -> None:
 
 @pytest.mark.parametrize("path", PROGRAMS, ids=lambda path: path.stem)
 def test_example_programs_parse(path: Path) -> None:
-    assert parser.parse_file(path).declarations
+    assert parsing.parse_file(path).declarations
 
 
 def test_there_are_fourteen_programs() -> None:
@@ -128,14 +129,14 @@ def test_layout_and_ambiguities(body: str, expected: str) -> None:
 @pytest.mark.parametrize("text", REJECTED)
 def test_rejected(text: str) -> None:
     with pytest.raises(ParseError):
-        parser.parse_text(text)
+        parsing.parse_text(text)
 
 
 def test_every_rule_is_used_by_some_program() -> None:
     texts = [EVERY_RULE, *(path.read_text(encoding="utf-8") for path in PROGRAMS)]
     texts += [in_function(body) for body, _ in CASES]
     used = {
-        str(branch.data) for text in texts for branch in parser.syntax_tree(text).iter_subtrees()
+        str(branch.data) for text in texts for branch in tables.load().parse(text).iter_subtrees()
     }
     grammar = build(dmc_grammar.read("dm.lark"))
     assert isinstance(grammar, lark.Lark)
@@ -165,12 +166,12 @@ def test_contextual_words_are_names(word: str) -> None:
     body = f"let {word} = 1\n{word} + f({word} = {word}) * {word}[{word}] - a.{word}"
     assert kinds(body) == "Let Binary"
     source = f"fn {word}({word}: f64) -> f64 = {word}\nstruct S {{\n    {word}: f64\n}}\n"
-    assert len(parser.parse_text(source).declarations) == 2
+    assert len(parsing.parse_text(source).declarations) == 2
 
 
 @pytest.mark.parametrize("word", ["param", "state", "frozen", "dim"])
 def test_members_may_be_named_like_roles(word: str) -> None:
-    model = parser.parse_text(f"model M {{\n    {word}: Linear[2, 2]\n}}\n").declarations[0]
+    model = parsing.parse_text(f"model M {{\n    {word}: Linear[2, 2]\n}}\n").declarations[0]
     assert isinstance(model, ast.ModelDecl)
     assert isinstance(model.members[0], ast.SubMember)
 

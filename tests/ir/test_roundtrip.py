@@ -22,7 +22,7 @@ from dmc.ir import (
 )
 from dmc.ir.location import SourceFile
 from dmc.ir.parser import IRSyntaxError, parse_module
-from dmc.ir.printer import print_module, print_op
+from dmc.ir.printer import Printer, print_module
 from tests.ir.modules import Anything, Constant, Function, Same, difference, modules
 
 F32 = ScalarType(DType.F32)
@@ -67,7 +67,7 @@ def test_the_pretty_form() -> None:
     for op in (one, two, three):
         block.insert(op)
     function = Function([], {"sym_name": "f"}, [Region(block)], [])
-    assert print_op(function) == (
+    assert Printer().operation(function) == (
         "test.func @f(%x: tensor<4xf32>) {\n"
         "  %h = test.constant 1.0 : f32\n"
         "  %h_1 = test.nested.same %h, %h : f32\n"
@@ -78,7 +78,7 @@ def test_the_pretty_form() -> None:
         "  }\n"
         "}"
     )
-    assert print_op(function, generic=True) == (
+    assert Printer(generic=True).operation(function) == (
         '"test.func"() <{sym_name = "f"}> ({\n'
         "^bb0(%x: tensor<4xf32>):\n"
         '  %h = "test.constant"() <{value = 1.0}> : () -> f32\n'
@@ -109,8 +109,8 @@ def test_locations_use_the_syntax_of_mlir() -> None:
     }
     for location, text in texts.items():
         op = Same([], {}, [], [], location)
-        assert print_op(op, locations=True) == f"test.nested.same() {text}"
-        assert print_op(op) == "test.nested.same()"
+        assert Printer(locations=True).operation(op) == f"test.nested.same() {text}"
+        assert Printer().operation(op) == "test.nested.same()"
         (again,) = parse_module(f"test.nested.same {text}").body
         assert again.location == location
 
@@ -200,5 +200,5 @@ def test_the_comparison_finds_planted_differences() -> None:
 def test_all_names_of_values_are_printable() -> None:
     block = Block([F32] * 3, ["x y", "x.y", "7"])
     function = Function([], {"sym_name": "f"}, [Region(block)], [])
-    assert print_op(function).startswith("test.func @f(%x_y: f32, %x.y: f32, %_7: f32)")
+    assert Printer().operation(function).startswith("test.func @f(%x_y: f32, %x.y: f32, %_7: f32)")
     assert isinstance(block.args[0], Value)

@@ -20,7 +20,6 @@ from dmc_runtime.records import (
     tree_map,
     tree_paths,
     tree_unflatten,
-    unstack,
 )
 
 f32 = np.float32
@@ -255,15 +254,12 @@ def test_stacks():
     assert tower[2].extra[0] == layers[2]
     assert tower[-1].blocks[1] == layers[1]
     assert stack_of(tower[1:3]) == (2,)
-    assert unstack(stack(layers)) == layers
     assert stack_of(tower * 2.0) == (4,)
     assert tower.replace(extra=None).extra is None
     with pytest.raises(IndexError, match="index 4 of a stack of 4"):
         _ = tower[4]
     with pytest.raises(TypeError, match="not a stack"):
         _ = layers[0][0]
-    with pytest.raises(TypeError, match="not a stack"):
-        unstack(layers[0])
     with pytest.raises(ValueError, match="no records"):
         stack([])
 

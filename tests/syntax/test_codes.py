@@ -13,7 +13,7 @@ import pytest
 from dmc.diagnostics import codes
 from dmc.diagnostics.codes import FAMILIES, TABLE, Code, Language
 from dmc.diagnostics.errors import Error
-from dmc.syntax import parser
+from tests.syntax import parsing
 
 COMPILER = Path(__file__).parent.parent.parent / "compiler" / "dmc"
 DM = [code for code in TABLE.values() if code.language is Language.DM and code.failing]
@@ -62,10 +62,10 @@ def test_no_code_stands_twice() -> None:
 @pytest.mark.parametrize("code", DM, ids=lambda code: code.name)
 def test_examples_in_dm(code: Code) -> None:
     """Failing programs of the parser's families get exactly their code; all else parses."""
-    parser.parse_text(code.fixed)
+    parsing.parse_text(code.fixed)
     found: list[str] = []
     try:
-        parser.parse_text(code.failing)
+        parsing.parse_text(code.failing)
     except Error as error:
         found = [problem.code for problem in error.diagnostics]
     assert found == ([code.name] if code.family == "syntax" else [])

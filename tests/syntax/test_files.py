@@ -11,15 +11,15 @@ from pathlib import Path
 import pytest
 
 from dmc.diagnostics.errors import Error, FileError, MissingFileError
-from dmc.syntax import parser
 from dmc.syntax.files import LARGEST_FILE
 from dmc.syntax.limits import DEEPEST_TREE, LONGEST_LINE
+from tests.syntax import parsing
 
 
 def refusal(path: Path) -> Error:
     start = time.perf_counter()
     with pytest.raises(Error) as caught:
-        parser.parse_file(path)
+        parsing.parse_file(path)
     assert time.perf_counter() - start < 2
     str(caught.value)
     return caught.value
@@ -79,9 +79,9 @@ def test_utf16_and_binary(tmp_path: Path) -> None:
 def test_byte_order_mark_and_empty_file(tmp_path: Path) -> None:
     path = tmp_path / "m.dm"
     path.write_bytes(b"\xef\xbb\xbffn f() -> f64 = 1.0\n")
-    assert parser.parse_file(path).declarations[0].span.start_column == 1
+    assert parsing.parse_file(path).declarations[0].span.start_column == 1
     path.write_bytes(b"")
-    assert parser.parse_file(path).declarations == ()
+    assert parsing.parse_file(path).declarations == ()
 
 
 def test_nul_bytes(tmp_path: Path) -> None:
@@ -135,18 +135,18 @@ def test_deep_nesting(tmp_path: Path, form: str, levels: int) -> None:
 
 @pytest.mark.parametrize("form", DEEP)
 def test_moderate_nesting(form: str) -> None:
-    parser.parse_text(f"fn f() -> f64 = {DEEP[form](20)}\n")
+    parsing.parse_text(f"fn f() -> f64 = {DEEP[form](20)}\n")
 
 
 @pytest.mark.parametrize("opener", ["[", "(", "{", "f("])
 def test_many_unclosed_brackets(opener: str) -> None:
     with pytest.raises(Error) as caught:
-        parser.parse_text("fn f() -> f64 =\n" + f"    {opener}\n" * 5_000)
+        parsing.parse_text("fn f() -> f64 =\n" + f"    {opener}\n" * 5_000)
     assert code(caught.value).startswith("syntax.")
 
 
 def test_many_parentheses_are_no_nesting() -> None:
-    parser.parse_text("fn f() -> f64 = " + "(" * 3_000 + "1.0" + ")" * 3_000 + "\n")
+    parsing.parse_text("fn f() -> f64 = " + "(" * 3_000 + "1.0" + ")" * 3_000 + "\n")
 
 
 def test_many_declarations(tmp_path: Path) -> None:
@@ -157,4 +157,4 @@ def test_many_declarations(tmp_path: Path) -> None:
 
 
 def test_the_longest_line_is_allowed() -> None:
-    parser.parse_text("fn f() -> f64 = 1.0 #".ljust(LONGEST_LINE, "x") + "\n")
+    parsing.parse_text("fn f() -> f64 = 1.0 #".ljust(LONGEST_LINE, "x") + "\n")

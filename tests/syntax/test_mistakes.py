@@ -6,12 +6,12 @@ import pytest
 
 from dmc.diagnostics.diagnostic import Diagnostic
 from dmc.diagnostics.errors import ParseError
-from dmc.syntax import parser
+from tests.syntax import parsing
 
 
 def problems(text: str) -> tuple[Diagnostic, ...]:
     with pytest.raises(ParseError) as caught:
-        parser.parse_text(text, "m.dm")
+        parsing.parse_text(text, "m.dm")
     return caught.value.diagnostics
 
 
@@ -120,7 +120,7 @@ def test_slips_in_declarations(text: str, expected: str) -> None:
 def test_return_to_the_letter() -> None:
     text = "fn square(x: f64) -> f64 {\n    return x * x\n}\n"
     with pytest.raises(ParseError) as caught:
-        parser.parse_text(text, "m.dm")
+        parsing.parse_text(text, "m.dm")
     assert str(caught.value) == (
         "error[syntax.return]: dm has no `return`\n"
         " --> m.dm:2:5\n"

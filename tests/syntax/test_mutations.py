@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dmc.diagnostics.errors import Error
-from dmc.syntax import ast, dump, parser
+from dmc.syntax import ast, dump
 from tests.programs import PROGRAMS
+from tests.syntax import parsing
 
 TEXTS = [path.read_text(encoding="utf-8") for path in PROGRAMS]
 PIECES = (
@@ -76,7 +77,7 @@ def accepts_or_refuses(text: str) -> None:
     tree: ast.File | None = None
     refusal: Error | None = None
     try:
-        tree = parser.parse_text(text, "mutant.dm")
+        tree = parsing.parse_text(text, "mutant.dm")
     except Error as error:
         refusal = error
     assert time.perf_counter() - start < 2

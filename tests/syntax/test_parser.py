@@ -11,6 +11,7 @@ import pytest
 from dmc.ir.location import SourceFile
 from dmc.syntax import ast, parser
 from tests.programs import FOLDER, PROGRAMS
+from tests.syntax import parsing
 
 N = TypeVar("N", bound=ast.Node)
 
@@ -22,7 +23,7 @@ def only(tree: ast.Node, kind: type[N]) -> N:
 
 
 def expression(text: str) -> ast.Expr:
-    declaration = parser.parse_text(f"fn f() -> f64 = {text}\n").declarations[0]
+    declaration = parsing.parse_text(f"fn f() -> f64 = {text}\n").declarations[0]
     assert isinstance(declaration, ast.FnDecl)
     return declaration.body
 
@@ -74,12 +75,12 @@ model M[N](r: f32 = 0.1) {
     ],
 )
 def test_spans(kind: type[ast.Node], text: str) -> None:
-    tree = parser.parse_text(SAMPLE, "sample.dm")
+    tree = parsing.parse_text(SAMPLE, "sample.dm")
     assert quoted(only(tree, kind)) == text
 
 
 def test_span_of_a_declaration_begins_at_its_first_word() -> None:
-    f, m = parser.parse_text(SAMPLE, "sample.dm").declarations
+    f, m = parsing.parse_text(SAMPLE, "sample.dm").declarations
     assert (f.span.start_line, f.span.start_column) == (3, 1)
     assert (f.span.end_line, f.span.end_column) == (9, 2)
     assert quoted(m).startswith("model M[N]")
@@ -87,7 +88,7 @@ def test_span_of_a_declaration_begins_at_its_first_word() -> None:
 
 
 def test_parentheses_widen_the_span_of_what_they_enclose() -> None:
-    power = only(parser.parse_text("fn f() -> f64 = (a @ b) ** 2\n", "p.dm"), ast.FnDecl).body
+    power = only(parsing.parse_text("fn f() -> f64 = (a @ b) ** 2\n", "p.dm"), ast.FnDecl).body
     assert isinstance(power, ast.Binary)
     assert quoted(power) == "(a @ b) ** 2"
     assert quoted(power.left) == "(a @ b)"
@@ -95,7 +96,7 @@ def test_parentheses_widen_the_span_of_what_they_enclose() -> None:
 
 @pytest.mark.parametrize("path", PROGRAMS, ids=lambda path: path.stem)
 def test_spans_lie_in_the_text_and_inside_their_parents(path: Path) -> None:
-    tree = parser.parse_file(path)
+    tree = parsing.parse_file(path)
     for node in ast.walk(tree):
         for child in ast.children(node):
             outer, inner = node.span, child.span
@@ -106,7 +107,7 @@ def test_spans_lie_in_the_text_and_inside_their_parents(path: Path) -> None:
 
 
 def test_docs() -> None:
-    f, m = parser.parse_text(SAMPLE).declarations
+    f, m = parsing.parse_text(SAMPLE).declarations
     assert f.doc == "Two lines\n  of docs"
     assert m.doc is None
     assert isinstance(m, ast.ModelDecl)
@@ -114,7 +115,7 @@ def test_docs() -> None:
 
 
 def test_declarations_in_full() -> None:
-    f, m = parser.parse_text(SAMPLE).declarations
+    f, m = parsing.parse_text(SAMPLE).declarations
     assert isinstance(f, ast.FnDecl)
     assert (f.mutable, f.checkpoint, len(f.requires)) == (True, True, 1)
     assert [(g.name.text, g.is_pack) for g in f.generics] == [("N", False), ("S", True)]
@@ -130,12 +131,12 @@ def test_declarations_in_full() -> None:
 
 def test_derivative_unchecked() -> None:
     text = "derivative unchecked a.b(x, y) -> (u, v) {\n    vjp(du, dv) = (du, dv)\n}\n"
-    rule = parser.parse_text(text).declarations[0]
+    rule = parsing.parse_text(text).declarations[0]
     assert isinstance(rule, ast.DerivativeDecl)
     assert rule.unchecked
     assert rule.function.text == "a.b"
     assert [name.text for name in rule.inputs] == ["x", "y"]
-    plain = parser.parse_text(text.replace("unchecked a.b", "unchecked")).declarations[0]
+    plain = parsing.parse_text(text.replace("unchecked a.b", "unchecked")).declarations[0]
     assert isinstance(plain, ast.DerivativeDecl)
     assert not plain.unchecked
     assert plain.function.text == "unchecked"
@@ -166,7 +167,7 @@ def test_numbers() -> None:
 
 def test_result_of_a_block() -> None:
     blocks = [
-        only(parser.parse_text(f"fn f() -> f64 {{ {body} }}"), ast.Block)
+        only(parsing.parse_text(f"fn f() -> f64 {{ {body} }}"), ast.Block)
         for body in ("let a = 1; a", "let a = 1", "")
     ]
     assert isinstance(blocks[0].result, ast.Name)
@@ -181,12 +182,12 @@ def test_nodes_compare_by_identity() -> None:
 
 def test_empty_files() -> None:
     for text in ("", "\n", "\n\n  \n", "# only\n# comments"):
-        tree = parser.parse_text(text)
+        tree = parsing.parse_text(text)
         assert tree.declarations == ()
 
 
 def test_carriage_returns_and_a_missing_last_newline() -> None:
-    tree = parser.parse_text("fn f() -> f64 {\r\n    let a = 1.0\r\n    a\r\n}", "crlf.dm")
+    tree = parsing.parse_text("fn f() -> f64 {\r\n    let a = 1.0\r\n    a\r\n}", "crlf.dm")
     assert quoted(only(tree, ast.Let)) == "let a = 1.0"
 
 

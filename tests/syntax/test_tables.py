@@ -84,9 +84,9 @@ def test_an_empty_setting_means_no_cache(
 
 def test_lark_loads_only_when_something_is_parsed() -> None:
     code = (
-        "import sys, dmc.syntax.parser, dmc.diagnostics.errors, dmc.syntax.ast\n"
+        "import sys, dmc.syntax.parser, dmc.diagnostics.errors, dmc.ir.location\n"
         "assert 'lark' not in sys.modules\n"
-        "dmc.syntax.parser.parse_text('')\n"
+        "dmc.syntax.parser.parse(dmc.ir.location.SourceFile('m.dm', ''))\n"
         "assert 'lark' in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

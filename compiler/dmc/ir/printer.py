@@ -52,11 +52,6 @@ def print_module(module: Module, *, generic: bool = False, locations: bool = Fal
     return "\n".join(printer.operation(op) + "\n" for op in module.body)
 
 
-def print_op(op: Operation, *, generic: bool = False, locations: bool = False) -> str:
-    """The text of one operation and all inside it, without a final newline."""
-    return Printer(generic=generic, locations=locations).operation(op)
-
-
 class Printer:
     """Prints operations, giving each value a name that is unique in its function.
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import re
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import llvmlite.binding as llvm
@@ -22,15 +20,6 @@ if TYPE_CHECKING:
 ENVIRONMENT_VARIABLE = "DMC_TARGET_CPU"
 
 
-@dataclass(frozen=True, slots=True)
-class Caches:
-    """Data caches in bytes: of one core, and the last level, which cores share."""
-
-    l1: int = 32 * 1024
-    l2: int = 1024 * 1024
-    l3: int = 8 * 1024 * 1024
-
-
 @dataclass(frozen=True)
 class Target:
     """A processor, as LLVM names it, and what schedules ask about it.
@@ -43,7 +32,6 @@ class Target:
     cpu: str
     attributes: str
     features: frozenset[str]
-    caches: Caches = Caches()
 
     @property
     def architecture(self) -> str:
@@ -52,29 +40,6 @@ class Target:
     @property
     def is_x86(self) -> bool:
         return self.architecture == "x86_64"
-
-    @property
-    def has_fma(self) -> bool:
-        return not self.is_x86 or "fma" in self.features
-
-    @property
-    def has_avx512(self) -> bool:
-        return {"avx512f", "avx512dq", "avx512vl"} <= self.features
-
-    @property
-    def has_avx512_bf16(self) -> bool:
-        """Whether the processor multiplies bf16 vectors into f32 sums."""
-        return "avx512bf16" in self.features
-
-    @property
-    def vector_bits(self) -> int:
-        if not self.is_x86:
-            return 128
-        return 512 if self.has_avx512 else 256 if "avx2" in self.features else 128
-
-    @property
-    def vector_registers(self) -> int:
-        return 32 if self.has_avx512 or not self.is_x86 else 16
 
     @lazy
     def machine(self) -> Machine:
@@ -132,24 +97,7 @@ def host() -> Target:
         cpu=llvm.get_host_cpu_name(),
         attributes=found.flatten(),
         features=frozenset(name for name, present in found.items() if present),
-        caches=_host_caches(Path("/sys/devices/system/cpu/cpu0/cache")),
     )
-
-
-def _host_caches(folder: Path) -> Caches:
-    """What Linux says of the caches, or typical sizes where it says nothing."""
-    sizes: dict[int, int] = {}
-    for entry in sorted(folder.glob("index*")):
-        try:
-            kind = (entry / "type").read_text().strip()
-            level = int((entry / "level").read_text())
-            size = re.fullmatch(r"(\d+)([KM]?)", (entry / "size").read_text().strip())
-        except (OSError, ValueError):
-            continue
-        if kind in ("Data", "Unified") and size:
-            sizes[level] = int(size[1]) << {"": 0, "K": 10, "M": 20}[size[2]]
-    default = Caches()
-    return Caches(sizes.get(1, default.l1), sizes.get(2, default.l2), sizes.get(3, default.l3))
 
 
 _V2 = frozenset({"cx16", "popcnt", "sse3", "ssse3", "sse4.1", "sse4.2"})

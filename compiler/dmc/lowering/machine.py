@@ -14,18 +14,17 @@ from dmc.ir.types import DType
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """A core's vector unit and caches.
+    """A core's vector unit and cache.
 
     `vector_bytes` and `vector_registers` size register tiles; `has_fma` says whether a multiply
-    and an add round once, `has_masks` whether idle lanes of a load or store cost nothing; cache
-    sizes, in bytes, size the blocks.
+    and an add round once, `has_masks` whether idle lanes of a load or store cost nothing;
+    `l2_bytes` sizes the blocks.
     """
 
     vector_bytes: int
     vector_registers: int
     has_fma: bool
     has_masks: bool = False
-    l1_bytes: int = 32 * 1024
     l2_bytes: int = 1024 * 1024
 
     def lanes(self, dtype: DType) -> int:

@@ -11,11 +11,11 @@ from dmc.diagnostics.report import Diagnostics
 from dmc.ir.location import SourceFile, Span
 from dmc.semantics.checker import check_module
 from dmc.semantics.context import Poison
-from dmc.semantics.library import library
 from dmc.semantics.program import Program, SourceModule
 from dmc.syntax import ast
 from dmc.syntax.files import read_source
 from dmc.syntax.parser import parse
+from dmc_runtime import STD_FOLDER
 
 __all__ = ["check_program", "check_text"]
 
@@ -86,7 +86,7 @@ class _Loader:
         self, module: SourceModule, name: ast.QualifiedName, importer: Path
     ) -> SourceModule | None:
         relative = Path(*[part.text for part in name.parts]).with_suffix(".dm")
-        places = [importer.parent / relative, library() / relative]
+        places = [importer.parent / relative, STD_FOLDER / relative]
         found = next((place for place in places if place.is_file()), None)
         if found is None:
             self._report(

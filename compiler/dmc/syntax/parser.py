@@ -14,26 +14,13 @@ from dmc.diagnostics.diagnostic import Diagnostic
 from dmc.diagnostics.errors import raise_all
 from dmc.ir.location import SourceFile
 from dmc.syntax import ast, recovery
-from dmc.syntax.files import read_source
 from dmc.syntax.limits import check_depth, check_text
 
 if TYPE_CHECKING:
-    from os import PathLike
-
     from lark import Token, Tree
     from lark.exceptions import UnexpectedInput
 
     from dmc.syntax.tables import Parser
-
-
-def parse_file(path: str | PathLike[str]) -> ast.File:
-    """The syntax tree of a file; raises `ParseError` (`syntax.*`) or `FileError` (`file.*`)."""
-    return parse(read_source(path))
-
-
-def parse_text(text: str, name: str = "<text>") -> ast.File:
-    """The syntax tree of `text`, quoted in messages as file `name`; raises `ParseError`."""
-    return parse(SourceFile(name, text))
 
 
 def parse(file: SourceFile) -> ast.File:
@@ -89,8 +76,3 @@ def _lark() -> Parser:
     from dmc.syntax.tables import load
 
     return load()
-
-
-def syntax_tree(text: str) -> Tree[Token]:
-    """Lark's own tree of `text`, for tests of the grammar; raises Lark's exceptions."""
-    return _lark().parse(text)
