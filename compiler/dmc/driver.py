@@ -185,7 +185,7 @@ class Compilation:
             derivative = transform(module, entry, wrt, of)
         del derivative.attributes["visibility"]
         entry.attributes["visibility"] = "private"
-        return self._run(module, pipeline.clean())
+        return self._run(module, pipeline.shown())
 
     @seldom_collecting()
     def _run(self, module: Module, passes: Sequence[Pass]) -> Module:

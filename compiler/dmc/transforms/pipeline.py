@@ -22,6 +22,7 @@ from dmc.transforms.kernelize import Kernelize
 from dmc.transforms.orient import Orient
 from dmc.transforms.plan_memory import PlanMemory
 from dmc.transforms.recognize_contractions import RecognizeContractions
+from dmc.transforms.relax_guards import RelaxGuards
 from dmc.transforms.scalarize import Scalarize
 from dmc.transforms.settle_subscripts import SettleSubscripts
 from dmc.transforms.tile_maps import TileMaps
@@ -43,6 +44,11 @@ REQUIRED = frozenset(
 def clean() -> list[Pass]:
     """Simplify and remove what is not needed."""
     return [Canonicalize(), Cse(), Dce()]
+
+
+def shown() -> list[Pass]:
+    """Simplify a derivative that is to be read, as those of programs are."""
+    return [RelaxGuards(), *clean()]
 
 
 def derivatives(without: Iterable[str] = ()) -> list[Pass]:
