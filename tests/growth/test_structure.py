@@ -1,0 +1,82 @@
+"""Gradients of programs written by their subscripts cost what the programs state."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import dmc
+from dmc.dialects import arith
+from dmc.dialects.elementwise import splat_of
+from dmc.ir import DType, TensorType
+from tests.growth.measure import compiled, measure, slope
+
+RNG = np.random.default_rng(0)
+
+
+def u(*shape: int) -> Any:
+    return RNG.uniform(0.3, 1.2, shape)
+
+
+@dataclass(frozen=True)
+class Growth:
+    """Arguments at a size, and the exponents with which operations and memory may grow."""
+
+    arguments: Callable[[int], Sequence[Any]]
+    operations: float
+    memory: float
+    times: float = 8.0
+    """The arena takes at most so many times the bytes of the arguments and a page."""
+
+
+PROGRAMS = {
+    "conv": Growth(lambda n: [u(n, n, 2), u(3, 3, 2, 3)], 2, 2),
+    "heat": Growth(lambda n: [u(n, n)], 2, 2),
+    "attention": Growth(lambda n: [u(n, 4), u(n, 4), u(n, 4)], 2, 2, 128),
+    "lagged": Growth(lambda n: [u(n)], 1, 1),
+    "windows": Growth(lambda n: [u(n), u(8)], 1, 1),
+    "periodic": Growth(lambda n: [u(n)], 1, 1),
+    "upsampled": Growth(lambda n: [u(n)], 1, 1),
+    "pairs": Growth(lambda n: [u(n)], 2, 1),
+    "triangle": Growth(lambda n: [u(n, n), u(n)], 2, 1),
+    "kmeans": Growth(lambda n: [u(n, 2), u(4, 2)], 1, 1, 16),
+    "mixture": Growth(lambda n: [u(4, 3), u(4, 6), u(n, 3)], 1, 1, 32),
+}
+
+
+@pytest.fixture(scope="module")
+def program() -> dmc.Module:
+    return dmc.load(Path(__file__).parent / "structure.dm")
+
+
+def gradient(program: dmc.Module, name: str) -> Any:
+    return dmc.value_and_grad(getattr(program, name))
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_cost(program: dmc.Module, name: str) -> None:
+    growth = PROGRAMS[name]
+    sizes = (64, 128, 256) if growth.operations == 1 else (16, 32, 64)
+    costs = measure(gradient(program, name), growth.arguments, sizes)
+    assert slope(sizes, [cost.operations for cost in costs]) < growth.operations + 0.15
+    assert slope(sizes, [cost.arena for cost in costs]) < growth.memory + 0.15
+    named = sum(np.asarray(value).nbytes for value in growth.arguments(sizes[-1]))
+    assert costs[-1].arena <= growth.times * named + 4096
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_no_table_of_indexes(program: dmc.Module, name: str) -> None:
+    compilation = compiled(gradient(program, name), PROGRAMS[name].arguments(16))
+    for module in (compilation.expanded, compilation.optimized, compilation.kernels):
+        for op in module.walk():
+            if not isinstance(op, arith.Constant):
+                continue
+            type_ = op.result.type
+            assert isinstance(type_, TensorType)
+            whole = type_.dtype in (DType.I32, DType.I64)
+            assert not whole or splat_of(op.result) is not None, name

@@ -1,0 +1,56 @@
+# Programs whose subscripts say all there is to say: windows, stencils, masks, lags.
+struct Heads[H, T, K] {
+    q: f64[H, T, K]
+    k: f64[H, T, K]
+    v: f64[H, T, K]
+}
+
+## Causal attention, the mask as a branch on indexes.
+fn attention[H, T, K](p: Heads[H, T, K]) -> f64 {
+    let s = [h, t, u] => if u <= t { sum[e](p.q[h, t, e] * p.k[h, u, e]) / sqrt(K) } else { -inf }
+    let o = softmax[-1](s) @ p.v
+    mean(o * o)
+}
+
+struct Filter[H, W, I, O] {
+    x: f64[2, H, W, I]
+    k: f64[3, 3, I, O]
+}
+
+## A convolution of an image padded by assigning into zeros, strides of two, and a maximum of windows.
+fn convolution[H, W, I, O](p: Filter[H, W, I, O]) -> f64 {
+    var padded: f64[2, H + 2, W + 2, I] = zeros
+    padded[:, 1:-1, 1:-1, :] = p.x
+    let y = [n, r in 0..H, c in 0..W, o] => sum[i, j, q](padded[n, r + i, c + j, q] * p.k[i, j, q, o])
+    let z = [n, r in 0..H // 2, c in 0..W // 2, o] => max[i in 0..2, j in 0..2](y[n, 2 * r + i, 2 * c + j, o])
+    sum(tanh(z))
+}
+
+struct Field[N] {
+    u: f64[N, N]
+}
+
+## Neighbours clamped at the border.
+fn heat[N](p: Field[N]) -> f64 {
+    var u = p.u
+    for s in 0..5 {
+        u = [i, j] => u[i, j] + 0.1 * (u[maximum(i - 1, 0), j] + u[minimum(i + 1, N - 1), j]
+            + u[i, maximum(j - 1, 0)] + u[i, minimum(j + 1, N - 1)] - 4.0 * u[i, j])
+    }
+    sum(u ** 3)
+}
+
+## Neighbours that wrap, in both directions, and rows read backwards.
+fn periodic[N](p: Field[N]) -> f64 =
+    sum[i, j](sin(p.u[(i + 1) % N, j] * p.u[i, (j + N - 1) % N]) * p.u[N - 1 - i, j])
+
+struct Series[N] {
+    x: f64[N]
+}
+
+fn lagged[N](p: Series[N]) -> f64 = sum[i in 0..N - 2, j in 0..3](exp(0.1 * p.x[i + j]) * p.x[i])
+
+fn upsampled[N](p: Series[N]) -> f64 = sum[i in 0..3 * N](sin(p.x[i // 3] * f64(i)) * p.x[i % N])
+
+## A difference kernel: everything with everything.
+fn pairs[N](p: Series[N]) -> f64 = sum[i, j](if i < j { exp(-(p.x[i] - p.x[j]) ** 2) } else { 0.0 })
