@@ -281,6 +281,12 @@ class AffineMap:
         return all(expr.is_affine for expr in self.results)
 
     @property
+    def is_separable(self) -> bool:
+        """Whether every subscript is affine and no dimension occurs in two of them."""
+        used = [d for expr in self.results for d in expr.dims()]
+        return self.is_affine and len(used) == len(set(used))
+
+    @property
     def clamps(self) -> bool:
         """Whether some subscript, or one inside it, is clamped: beyond MLIR's affine maps."""
 

@@ -304,8 +304,7 @@ class _Fusion:
         roles = op.contraction()
         if roles is not None and index == roles.gate:
             return True
-        picked = read.map.picked()
-        return picked is not None and set(picked) == set(op.operand_maps[index].picked() or ())
+        return read.map.is_separable and read.map.dims() == op.operand_maps[index].dims()
 
 
 Rule = Callable[[kernel.Generic], kernel.Generic | None]

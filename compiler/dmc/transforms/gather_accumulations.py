@@ -14,6 +14,7 @@ from math import prod
 from dmc.dialects import arith, tensor
 from dmc.ir import (
     AffineExpr,
+    AffineMap,
     Builder,
     Clamp,
     DType,
@@ -51,7 +52,9 @@ class GatherAccumulations(Pass):
             before = op.previous
             value = _without_clamps(builder, op)
             if value is None:
-                value = _Gathering(op).emit(builder) or _scattered(builder, op)
+                value = _of_contraction(builder, op) or _gathered(builder, op)
+            if value is None:
+                value = _scattered(builder, op)
             made = op.previous
             while made is not None and made is not before:
                 if isinstance(made, tensor.Accumulate):
@@ -169,37 +172,51 @@ class _Form:
         self.axes = {h: c for h, c in self.axes.items() if c}
 
 
+@dataclass(frozen=True, slots=True)
+class _Solution:
+    """Where over `space`, the axes of a result and what is summed, each dimension is.
+
+    Nothing is there unless every one of `conditions` is within its size.
+    """
+
+    space: tuple[int, ...]
+    positions: list[AffineExpr]
+    conditions: list[tuple[AffineExpr, int]]
+
+
 class _Gathering:
-    """Solves `map(d) = h` for `d`, one subscript after another.
+    """Solves `map(d) = h` for `d` over `sizes`, `h` over `shape`, one subscript after another.
 
     Unknowns are the dimensions of the updates, then the quotients and rests of subscripts that
     divide. `solved` gives pivots by the others; what a pivot was multiplied by must divide it.
     """
 
-    def __init__(self, op: tensor.Accumulate) -> None:
-        self.op = op
-        self.sizes = shape_of(op.updates.type)
-        self.lengths = list(self.sizes)
+    def __init__(self, sizes: Sequence[int], shape: Sequence[int], map_: AffineMap) -> None:
+        self.sizes = tuple(sizes)
+        self.shape = tuple(shape)
+        self.map = map_
+        self.lengths = list(sizes)
         """The size of each unknown."""
         self.solved: dict[int, tuple[_Form, int]] = {}
         self.equalities: list[_Form] = []
 
-    def emit(self, builder: Builder) -> Value | None:
-        equations = [self._equation(axis) for axis in range(len(self.op.shape))]
+    def solve(self) -> _Solution | None:
+        """None when that cannot be done, or would visit far more points than there are."""
+        equations = [self._equation(axis) for axis in range(len(self.shape))]
         if 0 in self.sizes or any(equation is None for equation in equations):
             return None
         for equation in sorted(filter(None, equations), key=lambda e: len(e.unknowns)):
             if not self._solve(equation):
                 return None
         free = [x for x in range(len(self.lengths)) if x not in self.solved]
-        space = (*self.op.shape, *(self.lengths[x] for x in free))
-        if prod(space) > _MOST_WORK * (prod(self.sizes) + prod(self.op.shape)):
+        space = (*self.shape, *(self.lengths[x] for x in free))
+        if prod(space) > _MOST_WORK * (prod(self.sizes) + prod(self.shape)):
             return None
-        return self._read(builder, free, space)
+        return self._solution(free, space)
 
     def _equation(self, axis: int) -> _Form | None:
         """What must be zero where the subscript is the position along `axis`; None: unsolvable."""
-        expr = self.op.map.results[axis]
+        expr = self.map.results[axis]
         form = _Form(axes={axis: -1})
         if expr.terms:
             # `(e floordiv q) + k = h` is `e = q (h - k) + rest`, `(e mod q) + k = h` is
@@ -218,7 +235,7 @@ class _Gathering:
                     count = high // q - first + 1
                     form.constant = expr.constant
                     form.plus(_Form({self._unknown(count): 1}, constant=first), -q)
-                    if expr.constant or q < self.op.shape[axis]:
+                    if expr.constant or q < self.shape[axis]:
                         return None
                 case Clamp():
                     return None
@@ -265,9 +282,8 @@ class _Gathering:
                 self.solved[x] = known, divisor
         return True
 
-    def _read(self, builder: Builder, free: Sequence[int], space: Sequence[int]) -> Value:
-        """The sum over `free` of the updates at the solved positions."""
-        lead = len(self.op.shape)
+    def _solution(self, free: Sequence[int], space: tuple[int, ...]) -> _Solution:
+        lead = len(self.shape)
 
         def expr_of(form: _Form) -> AffineExpr:
             total = AffineExpr.number(len(space), form.constant)
@@ -277,9 +293,8 @@ class _Gathering:
                 total += AffineExpr.dim(len(space), lead + free.index(x), c)
             return total
 
-        zero = [(expr_of(form), 1) for form in self.equalities]
-        exprs: list[AffineExpr] = []
-        conditions = zero
+        conditions = [(expr_of(form), 1) for form in self.equalities]
+        positions: list[AffineExpr] = []
         for x, length in enumerate(self.lengths):
             if x in free:
                 expr = AffineExpr.dim(len(space), lead + free.index(x))
@@ -290,16 +305,71 @@ class _Gathering:
                     conditions.append((expr.mod(divisor, space), 1))
                     expr = expr.floordiv(divisor, space)
             if x < len(self.sizes):
-                exprs.append(expr)
+                positions.append(expr)
             elif x not in free:
                 conditions.append((expr, length))
-        updates = self.op.updates
-        for condition, size in conditions:
-            # A read is zero outside of an axis; so a condition is an axis.
-            updates = _axis_in_front(builder, updates, size)
-            exprs.insert(0, condition)
-        found = tensor.read(builder, updates, space, exprs)
-        return tensor.reduce_sum(builder, found, range(lead, len(space)))
+        return _Solution(space, positions, conditions)
+
+
+def _gathered(builder: Builder, op: tensor.Accumulate) -> Value | None:
+    """The sum of the updates at the positions that lead to each element."""
+    updates = op.updates
+    solution = _Gathering(shape_of(updates.type), op.shape, op.map).solve()
+    if solution is None:
+        return None
+    exprs = list(solution.positions)
+    for condition, size in solution.conditions:
+        # A read is zero outside of an axis; so a condition is an axis.
+        updates = _axis_in_front(builder, updates, size)
+        exprs.insert(0, condition)
+    found = tensor.read(builder, updates, solution.space, exprs)
+    return tensor.reduce_sum(builder, found, range(len(op.shape), len(solution.space)))
+
+
+# Contractions
+
+
+def _of_contraction(builder: Builder, op: tensor.Accumulate) -> Value | None:
+    """The adjoint of a window in a contraction: a contraction too, over a padded operand.
+
+    The products would take more memory than what they are accumulated into; so they are summed
+    where they are needed. None where the updates are no such contraction.
+    """
+    value, order = op.updates, tuple(range(len(shape_of(op.updates.type))))
+    turn = value.defining_op
+    if isinstance(turn, tensor.Transpose) and len(value.uses) == 1:
+        value, order = turn.operand, turn.permutation
+    dot = value.defining_op
+    small = prod(shape_of(op.updates.type)) <= _MOST_WORK * prod(op.shape)
+    if not isinstance(dot, tensor.DotGeneral) or len(value.uses) > 1 or small:
+        return None
+    sizes = shape_of(op.updates.type)
+    rank = len(sizes)
+    lhs, rhs = dot.labels([order.index(axis) for axis in range(rank)], rank)
+    whole = (*sizes, *(shape_of(dot.lhs.type)[d] for d in dot.lhs_contracting_dimensions))
+    by = [AffineExpr.dim(len(whole), d) for d in range(rank)]
+    solution = _Gathering(whole, op.shape, op.map.substitute(by, len(whole), whole)).solve()
+    if solution is None or solution.conditions:
+        return None
+    x, lhs_padded = _padded(builder, dot.lhs, [solution.positions[d] for d in lhs], solution.space)
+    y, rhs_padded = _padded(builder, dot.rhs, [solution.positions[d] for d in rhs], solution.space)
+    absorbs = dot.lhs_absorbs or lhs_padded, dot.rhs_absorbs or rhs_padded
+    products = arith.product(builder, x, y, *absorbs)
+    return tensor.reduce_sum(builder, products, range(len(op.shape), len(solution.space)))
+
+
+def _padded(
+    builder: Builder, x: Value, exprs: Sequence[AffineExpr], space: Sequence[int]
+) -> tuple[Value, bool]:
+    """`x` at `exprs`, zero outside of it, as a plain read of a copy; whether that is padded."""
+    shape = shape_of(x.type)
+    bounds = [expr.bounds(space) for expr in exprs]
+    low = [max(0, -least) for least, _ in bounds]
+    high = [max(0, most + 1 - n) for (_, most), n in zip(bounds, shape, strict=True)]
+    zero = arith.scalar(builder, 0, dtype_of(x.type))
+    wide = tensor.pad(builder, x, zero, low, high, [0] * len(shape))
+    moved = [expr.plus(n) for expr, n in zip(exprs, low, strict=True)]
+    return tensor.read(builder, wide, space, moved), any(low) or any(high)
 
 
 # One by one

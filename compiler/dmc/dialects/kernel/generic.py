@@ -36,8 +36,8 @@ class Contraction:
     """A kernel recognised as `Σ_k lhs · rhs`, as iteration dimensions in ascending order.
 
     `lhs` and `rhs` number the two operands of the body, of which `lhs` is multiplied first.
-    Every operand axis is one dimension, and no dimension occurs twice in an operand. `gate` numbers
-    the operand that says which products count.
+    No dimension occurs in two subscripts of an operand. `gate` numbers the operand that says which
+    products count.
     """
 
     lhs: int
@@ -194,6 +194,7 @@ class Generic(Structured):
     def contraction(self) -> Contraction | None:
         """The roles of the dimensions when the body multiplies two operands to be summed.
 
+        Operands may be read through windows (`x[r + i]`), each dimension in one subscript.
         Conversions of the factors are seen through. None for every other kernel.
         """
         factors = _factors(self.body)
@@ -202,11 +203,9 @@ class Generic(Structured):
         lhs, rhs, gate = factors
         if self.body_count != (2 if gate is None else 3):
             return None
-        left, right = self.operand_maps[lhs].picked(), self.operand_maps[rhs].picked()
-        if left is None or right is None:
-            return None
-        a, b, k = set(left), set(right), set(self.reduction)
-        distinct = len(a) == len(left) and len(b) == len(right)
+        left, right = self.operand_maps[lhs], self.operand_maps[rhs]
+        a, b, k = left.dims(), right.dims(), set(self.reduction)
+        distinct = left.is_separable and right.is_separable
         if not distinct or not k <= (a & b) or a | b != set(range(len(self.space))):
             return None
         groups = (a & b) - k, a - b, b - a, k

@@ -275,6 +275,21 @@ class DotGeneral(TensorOp):
         wanted = (*axes, *point)
         return (Batched(arrange(builder, out, labels, wanted), axes),)
 
+    def labels(self, result: Sequence[int], contracted: int) -> tuple[list[int], list[int]]:
+        """Labels for the axes of both operands, from those of the result.
+
+        Contracted axes are numbered from `contracted` on.
+        """
+        batches, lefts = len(self.lhs_batching_dimensions), len(self.lhs_free)
+        count = len(self.lhs_contracting_dimensions)
+        inner = range(contracted, contracted + count)
+        batch, left, right = result[:batches], result[batches:][:lefts], result[batches + lefts :]
+        lhs = (*self.lhs_batching_dimensions, *self.lhs_free, *self.lhs_contracting_dimensions)
+        rhs = (*self.rhs_batching_dimensions, *self.rhs_free, *self.rhs_contracting_dimensions)
+        of_lhs = dict(zip(lhs, (*batch, *left, *inner), strict=True))
+        of_rhs = dict(zip(rhs, (*batch, *right, *inner), strict=True))
+        return [of_lhs[d] for d in range(len(lhs))], [of_rhs[d] for d in range(len(rhs))]
+
     def cost(self) -> Cost:
         shape = shape_of(self.lhs.type)
         contracted = prod(shape[d] for d in self.lhs_contracting_dimensions)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial, reduce
 
 from dmc.dialects import arith
@@ -74,8 +74,8 @@ class _Emitter:
         nest = shape.nest
         self.dtype = shape.a.dtype
         self.vector = register_type(self.dtype, plan.lanes)
-        self.in_parts = shape.length > LONGEST_PANEL
-        self.part = PART if self.in_parts else shape.length
+        self.in_parts = shape.length > LONGEST_PANEL or bool(shape.around)
+        self.part = PART if shape.length > LONGEST_PANEL else shape.length
         self.epilogue = (
             None
             if nest.epilogue is None
@@ -173,13 +173,26 @@ class _Emitter:
             self._part(group, b.index(0), shape.length)
             return
         self._clear_sums()
-
-        def part(k: Value, _: list[Value]) -> list[Value]:
-            self._part(group, k, b.minimum(b.index(Linear.of(k) + self.part), shape.length))
-            return []
-
-        b.for_(0, shape.length, part, step=self.part)
+        self._parts(group, shape.around)
         self._panels(group, self._finish_panel_from_sums)
+
+    def _parts(self, group: _Group, around: Sequence[int]) -> None:
+        """Loops over the dimensions `around` k, then over parts of it."""
+        b, length = self.b, self.shape.length
+        if around:
+            d, *inner = around
+
+            def at(i: Value) -> None:
+                known = {**group.known, d: Linear.of(i)}
+                self._parts(replace(group, known=known), inner)
+
+            self._loop(0, self.shape.nest.sizes[d], 1, at)
+            return
+
+        def part(k: Value) -> None:
+            self._part(group, k, b.minimum(b.index(Linear.of(k) + self.part), length))
+
+        self._loop(0, length, self.part, part)
 
     def _part(self, group: _Group, start: Value, end: Subscript) -> None:
         """Add the products of `k` from `start` to `end`."""

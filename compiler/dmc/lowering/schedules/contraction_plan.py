@@ -35,9 +35,10 @@ class Tile:
 class Contraction:
     """`C[outer, m, n] = Σ_k A[outer, m, k] · B[outer, k, n]` as dimensions of `nest`.
 
-    `m` may be None (one row). `n` runs along the lanes. `a` and `b` are the accesses; zeros of `a`
-    absorb infinities and NaN of `b` if `a_absorbs`, and the other way round. Products that `gate`
-    does not select count as 0, which they are unless they are NaN.
+    `m` may be None (one row). `n` runs along the lanes. Windows leave further dimensions to sum
+    over, `around` k. `a` and `b` are the accesses; zeros of `a` absorb infinities and NaN of `b`
+    if `a_absorbs`, and the other way round. Products that `gate` does not select count as 0, which
+    they are unless they are NaN.
     """
 
     nest: Nest
@@ -49,6 +50,7 @@ class Contraction:
     n: int
     k: int
     outer: tuple[int, ...]
+    around: tuple[int, ...] = ()
     gate: Access | None = None
 
     @property
@@ -78,8 +80,9 @@ def as_contraction(nest: Nest) -> Contraction | None:
     if not all(access.in_memory for access in nest.inputs) or 0 in nest.sizes:
         return None
     nest = nest.sorted().fused()
-    if len(nest.reduction_dims) != 1 or not nest.outputs:
+    if not nest.reduction_dims or not nest.outputs:
         return None
+    *around, inner = nest.reduction_dims
     reads = dict(zip(nest.body.args, nest.inputs, strict=True))
     left, right = reads.pop(product.lhs), reads.pop(product.rhs)
     gate = next(iter(reads.values()), None)
@@ -97,8 +100,8 @@ def as_contraction(nest: Nest) -> Contraction | None:
                 score = 4.0 * (not scattered) + 2.0 * (b.strides[n] == 1) + (nest.sizes[n] >= 16)
                 outer = tuple(d for d in nest.parallel_dims if d not in (row, n))
                 of_a, of_b = absorbs[::-1] if turned else absorbs
-                inner = nest.reduction_dims[0]
-                found = Contraction(nest, a, b, of_a, of_b, row, n, inner, outer, gate)
+                roles = (row, n, inner, outer, tuple(around))
+                found = Contraction(nest, a, b, of_a, of_b, *roles, gate)
                 if best is None or score > best[0]:
                     best = score, found
     return None if best is None else best[1]
