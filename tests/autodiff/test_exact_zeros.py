@@ -40,6 +40,8 @@ OPERATIONS = sorted(
     if issubclass(cls, Elementwise)
     and name.startswith(("arith.", "math."))
     and name not in ("arith.select", "arith.compare", "arith.constant", "arith.convert")
+    # Those whose derivative depends on an attribute need one to be made.
+    and isinstance(cls.terms, tuple)
     and any(term is not None for term in cls.terms)
 )
 SECOND = {name for name in OPERATIONS if Operation.registry[name].operand_count == 2}

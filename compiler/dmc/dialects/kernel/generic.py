@@ -204,7 +204,7 @@ class Generic(Structured):
         if self.body_count != (2 if gate is None else 3):
             return None
         left, right = self.operand_maps[lhs], self.operand_maps[rhs]
-        a, b, k = left.dims(), right.dims(), set(self.reduction)
+        a, b, k = set(left.dims()), set(right.dims()), set(self.reduction)
         distinct = left.is_separable and right.is_separable
         if not distinct or not k <= (a & b) or a | b != set(range(len(self.space))):
             return None
