@@ -67,6 +67,8 @@ class _Count:
         match op:
             case loop.For():
                 lower, upper = int(self.known[op.lower]), int(self.known[op.upper])
+                # Loops inside whose bounds follow from it run as in the first iteration.
+                self.known[op.variable] = np.asarray(lower)
                 return 1 + max(-((lower - upper) // op.step), 0) * self.block(op.body)
             case loop.Parallel():
                 return 1 + sum(self.task(op.body, number) for number in range(op.tasks))
