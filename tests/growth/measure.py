@@ -53,7 +53,7 @@ def operations(program: LoopProgram) -> int:
 
 
 class _Count:
-    """Counts without running: trip counts follow from constants and the number of a task."""
+    """Counts without running: trip counts follow from constants and the loops around."""
 
     def __init__(self, program: LoopProgram) -> None:
         self.program = program
@@ -66,10 +66,7 @@ class _Count:
     def operation(self, op: Operation) -> int:
         match op:
             case loop.For():
-                lower, upper = int(self.known[op.lower]), int(self.known[op.upper])
-                # Loops inside whose bounds follow from it run as in the first iteration.
-                self.known[op.variable] = np.asarray(lower)
-                return 1 + max(-((lower - upper) // op.step), 0) * self.block(op.body)
+                return 1 + self.loop(op)
             case loop.Parallel():
                 return 1 + sum(self.task(op.body, number) for number in range(op.tasks))
             case loop.Call():
@@ -80,12 +77,23 @@ class _Count:
                 types = (*op.result_types, *op.operand_types)
                 return inside + max((t.size for t in types if isinstance(t, VectorType)), default=1)
 
+    def loop(self, op: loop.For) -> int:
+        """Equal iterations count once; where they are not, one after the other."""
+        steps = range(int(self.known[op.lower]), int(self.known[op.upper]), op.step)
+        self.known.pop(op.variable, None)
+        try:
+            return len(steps) * self.block(op.body)
+        except KeyError:
+            return sum(self.task(op.body, step) for step in steps)
+
     def task(self, body: Block, number: int) -> int:
         self.known[body.args[0]] = np.asarray(number)
         return self.block(body)
 
     def note(self, op: Operation) -> None:
         """Compute what is known of indexes."""
+        for value in op.results:
+            self.known.pop(value, None)
         whole = [value for value in op.results if value.type == loop.INDEX]
         if whole and not op.regions and all(value in self.known for value in op.operands):
             arrays = [self.known[value] for value in op.operands]

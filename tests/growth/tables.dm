@@ -115,3 +115,39 @@ fn remembered[T](x: f64[T]) -> f64 {
     }
     s * h
 }
+
+# L x = b by forward substitution, over the part of each row that there is.
+fn substituted[N](l: f64[N, N], b: f64[N]) -> f64 {
+    var x = [i in 0..N] => 0.0
+    for i in 0..N {
+        var s = b[i]
+        for j in 0..i { s -= l[i, j] * x[j] }
+        x[i] = s / l[i, i]
+    }
+    sum(x)
+}
+
+# Cholesky decomposition, column by column.
+fn cholesky[N](a: f64[N, N]) -> f64 {
+    var l = [i in 0..N, j in 0..N] => 0.0
+    for j in 0..N {
+        var s = a[j, j]
+        for k in 0..j { s -= l[j, k] * l[j, k] }
+        l[j, j] = sqrt(s)
+        for i in j + 1..N {
+            var t = a[i, j]
+            for k in 0..j { t -= l[i, k] * l[j, k] }
+            l[i, j] = t / l[j, j]
+        }
+    }
+    var d = 0.0
+    for j in 0..N { d += log(l[j, j]) }
+    d
+}
+
+# The gradient of w is a sum of outer products: one contraction over all steps.
+fn recurrent[T, H](x: f64[T, H], w: f64[H, H]) -> f64 {
+    var h = [i in 0..H] => 0.0
+    for t in 0..T { h = tanh(x[t] + h @ w) }
+    sum(h)
+}

@@ -28,6 +28,8 @@ CASES: dict[str, tuple[Arguments, float, float]] = {
     "recurrence": (lambda n: [0.7, numbers(n)], 1, 1),
     "convolved": (lambda n: [numbers(n) / n, numbers(n)], 2, 1),
     "solve": (lambda n: [numbers(n, n) + 2 * np.eye(n), numbers(n)], 2, 2),
+    "substituted": (lambda n: [numbers(n, n) + 2 * np.eye(n), numbers(n)], 2, 1),
+    "cholesky": (lambda n: [numbers(n, n) / n + 2 * np.eye(n)], 3, 2),
     "determinant": (lambda n: [numbers(n, n) + n * np.eye(n)], 3, 3),
     "swapped": (lambda n: [numbers(n), numbers(n)], 1, 1),
     "banded": (lambda n: [numbers(n) / 4, numbers(n) + 1, numbers(n) / 4, numbers(n)], 1, 1),

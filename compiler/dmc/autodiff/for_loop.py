@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from dmc.autodiff.adjoint import AdjointDriver, Pullback
+from dmc.autodiff.bounds import bounds_of
 from dmc.autodiff.errors import NotDifferentiable
 from dmc.autodiff.tangent import TangentDriver
 from dmc.dialects import control
@@ -62,6 +63,7 @@ def tangent(driver: TangentDriver, op: Operation) -> None:
         op.trip_count,
         op.reverse,
         op.checkpoint,
+        op.most,
     )
     finals, stacked = loop.finals, loop.stacks
     _rename(op, [*finals[: op.carried], *stacked[: len(op.stacks)]])
@@ -81,7 +83,7 @@ def _rename(op: Operation, values: list[Value]) -> None:
 def adjoint(driver: AdjointDriver, op: Operation) -> Pullback:
     """Emit the forward loop; the pullback emits the reverse loop."""
     assert isinstance(op, control.For)
-    if op.trip_count < 0:
+    if _extent(op) < 0:
         raise NotDifferentiable(
             "grad.dynamic_loop",
             "reverse mode through a loop whose count is a run-time value is not supported yet",
@@ -89,6 +91,14 @@ def adjoint(driver: AdjointDriver, op: Operation) -> Pullback:
             "make the count a size, as in `fn f[T](…)` with `for i in 0..T`",
         )
     return _repeating(driver, op) if op.checkpoint else _keeping(driver, op)
+
+
+def _extent(op: control.For) -> int:
+    """The greatest count that the loop can have, -1 where nothing tells."""
+    if op.extent >= 0:
+        return op.extent
+    bounds = bounds_of(op.count)
+    return -1 if bounds is None else max(bounds[1], 0)
 
 
 def _keeping(driver: AdjointDriver, op: control.For) -> Pullback:
@@ -108,6 +118,7 @@ def _keeping(driver: AdjointDriver, op: control.For) -> Pullback:
         body,
         op.trip_count,
         op.reverse,
+        most=_extent(op),
     )
     driver.adopt(op, loop)
 
@@ -122,6 +133,7 @@ def _repeating(driver: AdjointDriver, op: control.For) -> Pullback:
     """The reverse loop repeats each iteration, from the carried values at its beginning."""
     loop = driver.copy(op)
     assert isinstance(loop, control.For)
+    loop.attributes["most"] = _extent(op)
     loop.attributes["checkpoint"] = 0
 
     def begin(back: AdjointDriver) -> list[Pullback]:
@@ -188,6 +200,7 @@ def _emit_reverse(reverse: AdjointDriver, op: control.For, loop: control.For, be
         body,
         op.trip_count,
         not op.reverse,
+        most=loop.most,
     )
     reverse.tape.pair(loop, new)
     for value, bar in zip(captured, new.finals[count:], strict=True):

@@ -214,7 +214,7 @@ def executions(block: Block | None) -> int:
     while block is not None and block.parent_op is not None:
         match block.parent_op:
             case control.For() as loop:
-                count *= max(loop.trip_count, 1)
+                count *= max(loop.extent, 1)
             case control.Map() as loop:
                 count *= max(prod(loop.sizes), 1)
             case _:

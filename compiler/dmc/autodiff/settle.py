@@ -7,6 +7,7 @@ forward region, that value is fetched into the reverse region.
 from __future__ import annotations
 
 from dmc.autodiff.plan import Plan, Scan, is_index, make_plan
+from dmc.autodiff.stack import stack_contractions
 from dmc.autodiff.tape import Tape, drop_dead
 from dmc.autodiff.undo import Undo
 from dmc.diagnostics.errors import CompilerBug
@@ -21,6 +22,7 @@ def settle(tape: Tape, body: Block) -> None:
     needs = dict.fromkeys(value for _, value in tape.needs(body))
     if needs:
         _Settling(tape, make_plan(tape, needs, body)).block(body)
+    stack_contractions(tape)
 
 
 class _Settling:
@@ -199,7 +201,9 @@ class _Settling:
         builder = self._builder(value, step)
         body = Block([control.INDEX], [step.index.name])
         control.make_yield(Builder(body, location=builder.location), [])
-        loop = control.make_for(builder, count, [], [], body, step.trip_count, not step.reverse)
+        loop = control.make_for(
+            builder, count, [], [], body, step.trip_count, not step.reverse, most=step.extent
+        )
         self.tape.pair(step, loop)
         self.forward_of[loop] = step
         block = self._mirror(value)

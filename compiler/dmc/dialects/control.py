@@ -117,14 +117,16 @@ class For(ControlFlow):
     Operands: the count, the initial values of `carried` values, then scanned tensors whose leading
     axis is the iteration. Block arguments: index, carried values, one slice of each scanned tensor.
     The region yields the next carried values, then values to stack. Results: the last carried
-    values, then the stacked values with a leading axis of `trip_count`.
+    values, then the stacked values with a leading axis of `extent`.
 
-    `trip_count` is -1 when the count is known only at run time. With `reverse` the index runs from
+    `trip_count` is -1 when the count is known only at run time; `most` is then the greatest that it
+    can be, or -1. One or the other is the `extent`; nothing may depend on what is stacked behind
+    the count. With `reverse` the index runs from
     `count - 1` down to 0; scanned and stacked positions are still given by the index.
     `checkpoint`: what reverse mode may keep: 0 is everything, -1 carried values at about every
     sqrt(count)-th step, k > 0 carried values at every k-th step.
 
-    C1: the count is a 0-d `i64`.  C2: scanned and stacked values need a static `trip_count`.
+    C1: the count is a 0-d `i64`.  C2: scanned and stacked values need an `extent`.
     C3: block arguments have the types above.  C4: yielded carried values keep their types.
     C5: results have the types above.
     """
@@ -133,11 +135,17 @@ class For(ControlFlow):
     is_loop = True
     carried = attribute(int)
     trip_count = attribute(int, default=-1)
+    most = attribute(int, default=-1)
     reverse = attribute(bool, default=False)
     checkpoint = attribute(int, default=0)
     count = operand()
     values = operands()
     body = region()
+
+    @property
+    def extent(self) -> int:
+        """The greatest count there can be; -1 where that is not known."""
+        return self.trip_count if self.trip_count >= 0 else self.most
 
     @property
     def inits(self) -> tuple[Value, ...]:
@@ -204,7 +212,7 @@ class For(ControlFlow):
         return self.trip_count > 0
 
     def indexes(self) -> Mapping[Value, int | None]:
-        return {self.index: self.trip_count if self.trip_count >= 0 else None}
+        return {self.index: self.extent if self.extent >= 0 else None}
 
     def attributes_of(self, kept: Sequence[Flow]) -> dict[str, Attribute]:
         return {**self.attributes, "carried": sum(flow.repeats for flow in kept)}
@@ -238,21 +246,21 @@ class For(ControlFlow):
         """Stack one more value of the body."""
         terminator = self.body.terminator
         terminator.insert_operand(len(terminator.operands), value)
-        type_ = stacked(value.type, self.trip_count)
+        type_ = stacked(value.type, self.extent)
         return self.insert_result(len(self.results), type_, value.name)
 
     def infer(self) -> Sequence[Type]:
         inits = [value.type for value in self.inits]
-        return [*inits, *(stacked(v.type, self.trip_count) for v in self.stacked_values)]
+        return [*inits, *(stacked(v.type, self.extent) for v in self.stacked_values)]
 
     def verify_(self) -> None:
         self.require(1, self.count.type == INDEX, "the count is not a 0-d i64")
         whole = self.scanned or self.stacked_values
-        self.require(2, not whole or self.trip_count >= 0, "scanning needs a static trip count")
+        self.require(2, not whole or self.extent >= 0, "scanning needs a bound of the count")
         expected = [INDEX, *(value.type for value in self.inits)]
         for value in self.scanned:
-            ok = isinstance(value.type, TensorType) and value.type.shape[:1] == (self.trip_count,)
-            self.require(2, ok, f"scanned {value.type} lacks a leading axis of {self.trip_count}")
+            ok = isinstance(value.type, TensorType) and value.type.shape[:1] == (self.extent,)
+            self.require(2, ok, f"scanned {value.type} lacks a leading axis of {self.extent}")
             if isinstance(value.type, TensorType):
                 expected.append(TensorType(value.type.shape[1:], value.type.dtype))
         self.require(3, [arg.type for arg in self.body.args] == expected, "block arguments")
@@ -278,7 +286,7 @@ class For(ControlFlow):
         return [v.type for v in self.stacks if isinstance(v.type, TensorType)]
 
     def cost(self) -> Cost:
-        return cost_of(self.body) * max(self.trip_count, 1)
+        return cost_of(self.body) * max(self.extent, 1)
 
 
 class While(ControlFlow):
@@ -411,11 +419,13 @@ def make_for(
     trip_count: int = -1,
     reverse: bool = False,
     checkpoint: int = 0,
+    most: int = -1,
 ) -> For:
     """`body` has the arguments described at `For` and ends in `control.yield` already."""
     attributes: dict[str, Attribute] = {
         "carried": len(inits),
         "trip_count": trip_count,
+        "most": most,
         "reverse": reverse,
         "checkpoint": checkpoint,
     }

@@ -219,6 +219,7 @@ class Batcher:
             op.trip_count,
             op.reverse,
             op.checkpoint,
+            op.most,
         )
         finals = [Batched(v, a) for v, a in zip(new.finals, axes, strict=True)]
         return finals + [

@@ -62,7 +62,8 @@ def _known_count(op: Operation, builder: Builder) -> Sequence[Value] | None:
     if not isinstance(op, control.For):
         return None
     count = constant_scalar(op.count)
-    if count is not None and op.trip_count < 0:
+    whole = bool(op.scanned or op.stacks)
+    if count is not None and op.trip_count < 0 and (not whole or op.most == count):
         attributes = {**op.attributes, "trip_count": max(int(count), 0)}
         known = control.For(op.operands, attributes, op.regions, op.result_types, op.location)
         take_regions(op)

@@ -254,7 +254,7 @@ class _Scalarizer:
         scanned = [self.tensor(builder, value) for value in op.scanned]
         count = self.tensor(builder, op.count)
         new = control.make_for(
-            builder, count, inits, scanned, block, op.trip_count, op.reverse, op.checkpoint
+            builder, count, inits, scanned, block, op.trip_count, op.reverse, op.checkpoint, op.most
         )
         self._receive(op.finals, new.finals)
         self.whole.update(zip(op.stacks, new.stacks, strict=True))

@@ -133,7 +133,8 @@ CODES: tuple[Code, ...] = (
         "grad.dynamic_loop",
         "reverse mode meets a `for` loop whose count is a run-time value",
         "What the reverse pass keeps of each iteration is laid out when the program is compiled, "
-        "so the count must be a size. Sizes are given in brackets: `f[100](x)`.",
+        "so the count must be a size, or a number that the loops around bound, as in "
+        "`for j in 0..i`. Sizes are given in brackets: `f[100](x)`.",
         "fn grown(x: f64, steps: i64) -> f64 {\n"
         "    var y = x\n"
         "    for _ in 0..steps { y = y * y }\n"
