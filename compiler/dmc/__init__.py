@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         MissingFileError,
         Module,
         NamingError,
+        OutOfMemory,
         ParseError,
         Record,
         ShapeError,
@@ -60,10 +61,10 @@ __version__ = VERSION
 __all__ = [
     "CallError", "CheckpointError", "Compiled", "CompilerBug", "DTypeError", "DerivativeError",
     "Error", "FileError", "Function", "GradientCheck", "IndexOutOfRange", "MissingFileError",
-    "Module", "NamingError", "ParseError", "Record", "ShapeError", "StateError", "TrainError",
-    "UnsupportedError", "ValueUseError", "check_grads", "donate", "fold", "get_num_threads", "grad",
-    "hessian", "hvp", "jacobian", "jvp", "key", "load", "loads", "restore", "save",
-    "set_num_threads", "split", "stack", "value_and_grad", "vjp",
+    "Module", "NamingError", "OutOfMemory", "ParseError", "Record", "ShapeError", "StateError",
+    "TrainError", "UnsupportedError", "ValueUseError", "check_grads", "donate", "fold",
+    "get_num_threads", "grad", "hessian", "hvp", "jacobian", "jvp", "key", "load", "loads",
+    "restore", "save", "set_num_threads", "split", "stack", "value_and_grad", "vjp",
 ]  # fmt: skip
 
 

@@ -14,7 +14,7 @@ from dmc.autodiff import differentiate
 from dmc.autodiff.activity import is_differentiable
 from dmc.autodiff.errors import NotDifferentiable
 from dmc.diagnostics.diagnostic import Diagnostic, Label
-from dmc.diagnostics.errors import CompilerBug, error
+from dmc.diagnostics.errors import CompilerBug, Error, error
 from dmc.dialects import arith, autodiff, func
 from dmc.ir import Builder, Module, PassFailure, RuleMissing, TensorType, VerifyError
 from dmc.ir.collection import seldom_collecting
@@ -24,11 +24,14 @@ from dmc.ir.printer import print_module
 from dmc.ir.verifier import verify
 from dmc.jit.engine import Engine, default_engine
 from dmc.jit.entry import Executable
+from dmc.jit.processors import memory
 from dmc.jit.program import LLVMProgram, load, to_llvm
 from dmc.lowering.to_loops import LoopProgram, lower_to_loops
 from dmc.process import lazy
 from dmc.transforms import pipeline
+from dmc.transforms.count_arguments import count_arguments
 from dmc.transforms.index_arguments import IndexArgument, index_arguments
+from dmc.transforms.memory.shortage import needed_bytes, shortage
 
 VERIFY_EACH = "DMC_VERIFY_EACH"
 """Environment variable: set, the IR is checked after every pass instead of after every stage."""
@@ -113,6 +116,17 @@ class Compilation:
         """Arguments that are indexes, for the caller to check: compiled code clamps them."""
         return index_arguments(func.lookup(self.expanded, self.entry))
 
+    @property
+    def count_arguments(self) -> list[int]:
+        """Positions of 0-d integer arguments that decide how often loops run."""
+        function = func.lookup(self.tensor, self.entry)
+        return [
+            position
+            for position in count_arguments(self.tensor, function)
+            if self.argument_types[position].dtype.is_integer
+            and not self.argument_types[position].shape
+        ]
+
     @lazy
     def optimized(self) -> Module:
         return self._run(self.expanded, pipeline.optimize())
@@ -137,8 +151,16 @@ class Compilation:
 
     @lazy
     def executable(self) -> Executable:
-        """Machine code, loaded."""
+        """Machine code, loaded. Raises OutOfMemory when it needs more than the machine has."""
+        planned = func.lookup(self.kernels, self.entry)
+        if needed_bytes(planned) > memory():
+            raise self.out_of_memory()
         return load(self.llvm, self.argument_types, self.result_types, self.engine)
+
+    def out_of_memory(self) -> Error:
+        """The error for a call whose memory cannot be had."""
+        planned = func.lookup(self.kernels, self.entry)
+        return error(shortage(planned, self.entry, memory()))
 
     def ir(self, stage: Stage, *, generic: bool = False, locations: bool = False) -> str:
         """The program at `stage` as text; `generic` is MLIR's generic syntax.

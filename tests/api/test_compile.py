@@ -60,3 +60,36 @@ def test_generic_syntax() -> None:
 
 def test_memory() -> None:
     assert "bytes" in program.loss.compile(N=2, D=3).memory()
+
+
+MORE = """
+fn dot[F: float, N](x: F[N], y: F[N], k: i64 = 3) -> F = sum(x * y)
+fn steps(x: f64, n: i64) -> f64 {
+    var a = x
+    for i in 0..n { a = sin(a) }
+    a
+}
+"""
+
+
+def test_element_types_come_from_what_is_given() -> None:
+    program = dmc.loads(MORE)
+    x = np.ones(3, np.float32)
+    for compiled in (
+        program.dot.compile(x),
+        program.dot.compile(y=x),
+        program.dot[np.float32].compile(N=3),
+        program.dot[np.float32, 3].compile(),
+    ):
+        assert compiled(x, 2 * x) == 6.0
+        with pytest.raises(dmc.DTypeError):
+            compiled(np.ones(3), np.ones(3))
+    assert dmc.hvp(program.dot, along=x).compile(x, x)(x, x, x).tolist() == [0, 0, 0]
+
+
+def test_counts_may_be_given_or_left_for_the_call() -> None:
+    gradient = dmc.grad(dmc.loads(MORE).steps)
+    for compiled in (gradient.compile(1.0, 2), gradient.compile(1.0), gradient.compile(n=2)):
+        want = np.cos(np.sin(0.5)) * np.cos(0.5)
+        np.testing.assert_allclose(compiled(0.5, 2), want, rtol=1e-12)
+        assert compiled(0.5, 0) == 1.0

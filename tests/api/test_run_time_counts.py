@@ -83,3 +83,31 @@ def test_a_count_that_is_computed_is_refused(program: dmc.Module) -> None:
     assert program.countdown(8.0) == 8.0 / 256
     with pytest.raises(dmc.DerivativeError, match=r"grad\.dynamic_loop"):
         dmc.grad(program.countdown)(8.0)
+
+
+MANY = """
+fn inner(x: f64, n: i64, m: i64) -> f64 {
+    var y = x
+    for i in 0..n { y = sin(y) * f64(m) }
+    y
+}
+fn outer(x: f64, label: i64, n: i64, w: f64[8]) -> f64 = inner(x, n + 1, label) * w[label]
+fn derived(x: f64, label: i64, n: i64, w: f64[8]) -> f64 = grad(outer)(x, label, n, w)
+"""
+
+
+@pytest.mark.parametrize("name", ["outer", "derived"])
+def test_only_integers_that_decide_a_count_compile_anew(name: str) -> None:
+    f = getattr(dmc.loads(MANY), name)
+    gradient = dmc.grad(f) if name == "outer" else f
+    w = np.arange(1.0, 9.0)
+    compiled = gradient.compile(1.0, 2, 1, w)
+    for label in range(8):
+        for n in (1, 2):
+            want = w[label] * float(label) ** (n + 1)
+            y = 0.3
+            for _ in range(n + 1):
+                want *= np.cos(y)
+                y = np.sin(y) * label
+            np.testing.assert_allclose(compiled(0.3, label, n, w), want, rtol=1e-12)
+    assert list(compiled._by_counts) == [(1,), (2,)]

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         IndexOutOfRange,
         MissingFileError,
         NamingError,
+        OutOfMemory,
         ParseError,
         ShapeError,
         StateError,
@@ -49,8 +50,8 @@ if TYPE_CHECKING:
 _OPERATORS = ("grad", "hessian", "hvp", "jacobian", "jvp", "value_and_grad", "vjp")
 _ERRORS = (
     "CallError", "CheckpointError", "CompilerBug", "DTypeError", "DerivativeError", "FileError",
-    "IndexOutOfRange", "MissingFileError", "NamingError", "ParseError", "ShapeError",
-    "StateError", "TrainError", "UnsupportedError", "ValueUseError",
+    "IndexOutOfRange", "MissingFileError", "NamingError", "OutOfMemory", "ParseError",
+    "ShapeError", "StateError", "TrainError", "UnsupportedError", "ValueUseError",
 )  # fmt: skip
 
 _HOMES: dict[str, str] = {
@@ -80,10 +81,10 @@ _HOMES: dict[str, str] = {
 __all__ = [
     "CallError", "CheckpointError", "Compiled", "CompilerBug", "DTypeError", "DerivativeError",
     "Error", "FileError", "Function", "GradientCheck", "IndexOutOfRange", "MissingFileError",
-    "Module", "NamingError", "ParseError", "Record", "ShapeError", "StateError", "TrainError",
-    "UnsupportedError", "ValueUseError", "check_grads", "donate", "fold", "get_num_threads", "grad",
-    "hessian", "hvp", "jacobian", "jvp", "key", "load", "loads", "restore", "save",
-    "set_num_threads", "split", "stack", "value_and_grad", "vjp",
+    "Module", "NamingError", "OutOfMemory", "ParseError", "Record", "ShapeError", "StateError",
+    "TrainError", "UnsupportedError", "ValueUseError", "check_grads", "donate", "fold",
+    "get_num_threads", "grad", "hessian", "hvp", "jacobian", "jvp", "key", "load", "loads",
+    "restore", "save", "set_num_threads", "split", "stack", "value_and_grad", "vjp",
 ]  # fmt: skip
 
 

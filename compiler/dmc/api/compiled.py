@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -28,8 +28,14 @@ _COPY = "pass a copy: `x.copy()`"
 class _Ready:
     """What a call runs, and which arguments it checks first."""
 
+    compilation: Compilation
     executable: Executable
     indexes: Sequence[IndexArgument]
+
+
+def _explained(failure: MemoryError, compilation: Compilation) -> Error:
+    """The error that says what takes the memory."""
+    return failure if isinstance(failure, Error) else compilation.out_of_memory()
 
 
 class Compiled:
@@ -60,9 +66,8 @@ class Compiled:
         ]
         self._make = marshal.maker(entry.result)
         self._mismatch: type[ArgumentMismatch] = ArgumentMismatch
-        types = enumerate(self.compilation.argument_types)
-        self._integers = [i for i, t in types if t.dtype.is_integer and not t.shape]
-        self._by_integers: dict[tuple[int, ...], Compilation] | None = None
+        self._deciding: Sequence[int] | None = None
+        self._by_counts: dict[tuple[int, ...], Compilation] = {}
         self._ready: _Ready | None = None
 
     @property
@@ -95,6 +100,8 @@ class Compiled:
             results = ready.executable(*arrays)
         except self._mismatch as failure:
             raise self._refusal(failure, arrays) from None
+        except MemoryError as failure:
+            raise _explained(failure, ready.compilation) from None
         if self._donated:
             GIVEN_UP.add(arrays[index] for index in self._donated)
             results = [
@@ -137,33 +144,40 @@ class Compiled:
 
     def _prepare(self, arrays: Sequence[Array]) -> _Ready:
         with compiling:
-            compilation = self._compilation_for(arrays)
-            ready = _Ready(compilation.executable, compilation.index_arguments)
+            counts = self._counts() and [int(arrays[index]) for index in self._counts()]
+            compilation = self._specialized(counts) if counts else self.compilation
+            try:
+                executable = compilation.executable
+            except MemoryError as failure:
+                raise _explained(failure, compilation) from None
+            ready = _Ready(compilation, executable, compilation.index_arguments)
             if compilation is self.compilation:
                 self._ready = ready
             return ready
 
-    def _compilation_for(self, arrays: Sequence[Array]) -> Compilation:
-        """The program itself, or the one for these values of its integer arguments.
+    def _counts(self) -> Sequence[int]:
+        """The positions of integer arguments for whose values the program is compiled.
 
-        Reverse mode through a `for` needs the count at compile time. Where an integer argument
-        decides it, the program is compiled for each value that the argument takes.
+        Reverse mode through a `for` needs the count at compile time. Where integer arguments decide
+        it, the program is compiled for each value that they take; others are of no account.
         """
-        if self._by_integers is None:
+        if self._deciding is None:
             try:
-                _ = self.compilation.executable
-                return self.compilation
+                _ = self.compilation.expanded
+                self._deciding = ()
             except DerivativeError as failure:
-                is_count = failure.diagnostics[0].code == "grad.dynamic_loop"
-                if not is_count or not self._integers:
+                self._deciding = self.compilation.count_arguments
+                if failure.diagnostics[0].code != "grad.dynamic_loop" or not self._deciding:
                     raise
-                self._by_integers = {}
-        values = tuple(int(arrays[index]) for index in self._integers)
-        known = self._by_integers.get(values)
+        return self._deciding
+
+    def _specialized(self, counts: Sequence[int]) -> Compilation:
+        """The program for these values of the arguments that decide counts."""
+        values = tuple(counts)
+        known = self._by_counts.get(values)
         if known is None:
-            known = self.compilation.specialized(dict(zip(self._integers, values, strict=True)))
-            _ = known.executable
-            self._by_integers[values] = known
+            positions = zip(self._counts(), values, strict=True)
+            known = self._by_counts[values] = self.compilation.specialized(dict(positions))
         return known
 
     def _check_index(self, use: IndexArgument, array: Array) -> None:
@@ -193,10 +207,19 @@ class Compiled:
         code = "type.argument" if given.dtype != wanted.dtype.numpy else "shape.argument"
         return refuse(code, message, self.entry.span)
 
-    def load(self) -> None:
-        """Make the machine code now rather than with the first call."""
+    def load(self, values: Mapping[str, PythonValue] | None = None) -> None:
+        """Make the machine code now rather than with the first call.
+
+        Of a program that is compiled for the values of some arguments, that for `values`, which are
+        by parameter; where they are not among them it stays for the first call.
+        """
         with compiling:
-            _ = self.compilation.executable
+            arguments = [self.entry.arguments[index] for index in self._counts()]
+            given = values or {}
+            if all(leaf.name in given for leaf in arguments):
+                counts = [int(given[leaf.name]) for leaf in arguments]
+                compilation = self._specialized(counts) if counts else self.compilation
+                _ = compilation.executable
 
     def ir(self, stage: str = "tensor", *, generic: bool = False, locations: bool = False) -> str:
         """The program at a stage: tensor, tangent, adjoint, optimized, kernel, loop, llvm or asm.

@@ -153,15 +153,18 @@ class Function:
 
     def compile(self, *arguments: PythonValue, **named: PythonValue) -> Compiled:
         """Compile ahead of time. Arguments may be left out when sizes (`B=8`) determine them."""
-        compiled = self.specialize(*arguments, **named)
-        compiled.load()
+        given = self._named(arguments, named)
+        compiled = self._specialize(given)
+        compiled.load(given.values)
         return compiled
 
     def specialize(self, *arguments: PythonValue, **named: PythonValue) -> Compiled:
         """As `compile`, but machine code is made when it is first called."""
-        given = self._named(arguments, named)
+        return self._specialize(self._named(arguments, named))
+
+    def _specialize(self, given: _Given) -> Compiled:
         described = self._given(given.values)
-        described = placeholders(self.checked, described, given.values, given.sizes)
+        described = placeholders(self.checked, described, given.values, given.sizes, self._brackets)
         generics = {g.name for g in self.checked.generics if g.kind is GenericKind.SIZE}
         sizes = {name: size for name, size in given.sizes.items() if name in generics}
         return self._compile(described, _Given(given.values, sizes, given.donated))[0]

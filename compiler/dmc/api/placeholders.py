@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+
+import numpy as np
 
 from dmc.api.conversion import PythonValue, refuse
 from dmc.ir.location import Span
@@ -11,6 +14,7 @@ from dmc.ir.types import DType
 from dmc.semantics.signature import Given, GivenArray, GivenRecord, GivenTuple, Signature
 from dmc.semantics.sizes import Size, SizeError
 from dmc.semantics.types import (
+    ElementName,
     GenericKind,
     KeyType,
     RecordType,
@@ -63,6 +67,20 @@ def sizes_in(signature: Signature, values: Mapping[str, PythonValue]) -> dict[st
     return {name: size for name, size in found.items() if name in names}
 
 
+def elements_in(signature: Signature, values: Mapping[str, PythonValue]) -> dict[str, DType]:
+    """The element types that arrays among the values give to type parameters."""
+    found: dict[str, DType] = {}
+    for parameter in signature.parameters:
+        declared = [leaf for leaf in leaves(parameter.type) if leaf.role is not Role.HYPER]
+        given = tree_leaves(values.get(parameter.name))
+        for leaf, array in zip(declared, given, strict=False):
+            element = resolved(leaf.type.element) if isinstance(leaf.type, TensorType) else None
+            if isinstance(element, ElementName) and isinstance(array, np.ndarray | np.generic):
+                with contextlib.suppress(KeyError):  # refused when it is bound
+                    found.setdefault(element.name, DType.of(array.dtype))
+    return found
+
+
 def size_names(signature: Signature) -> list[str]:
     """Every size of a function: its own, and those of bare records."""
     own = [g.name for g in signature.generics if g.kind is GenericKind.SIZE]
@@ -74,24 +92,32 @@ def placeholders(
     given: Mapping[str, Given],
     values: Mapping[str, PythonValue],
     sizes: Mapping[str, int],
+    brackets: Sequence[int | DType] = (),
 ) -> dict[str, Given]:
     """`given` with every missing parameter described by its declared type.
 
-    Sizes come from `sizes` (by name, `net.D` for the size of a bare record) and from the records
-    among `values`. Raises dmc.Error naming a size that is not determined.
+    Sizes come from `sizes` (by name, `net.D` for the size of a bare record), from `brackets` and
+    from `values`, element types from the latter two. Raises dmc.Error naming a size that is not
+    determined.
     """
+    named = [g.name for g in signature.generics if g.kind is not GenericKind.PACK]
+    bracketed = dict(zip(named, brackets, strict=False))
     known = {**sizes_in(signature, values), **sizes}
+    known |= {name: size for name, size in bracketed.items() if isinstance(size, int)}
+    elements = {g.name: g.default for g in signature.generics if g.default is not None}
+    elements |= elements_in(signature, values)
+    elements |= {name: kind for name, kind in bracketed.items() if isinstance(kind, DType)}
     out = dict(given)
     for parameter in signature.parameters:
         if parameter.name not in out and parameter.default is None:
-            describer = _Describer(signature, parameter.name, parameter.span, known)
+            describer = _Describer(signature, parameter.name, parameter.span, known, elements)
             out[parameter.name] = describer.describe(parameter.type)
     return out
 
 
 def describe(type_: Type, signature: Signature, name: str, span: Span) -> Given:
     """A value of a concrete type, for the parameter `name`."""
-    return _Describer(signature, name, span, {}).describe(type_)
+    return _Describer(signature, name, span, {}, {}).describe(type_)
 
 
 @dataclass(frozen=True)
@@ -102,6 +128,7 @@ class _Describer:
     name: str
     span: Span
     known: Mapping[str, int]
+    elements: Mapping[str, DType]
 
     def describe(self, type_: Type) -> Given:
         match type_:
@@ -134,8 +161,7 @@ class _Describer:
     def _dtype(self, element: object) -> DType:
         if isinstance(element, DType):
             return element
-        defaults = {g.name: g.default for g in self.signature.generics}
-        return defaults.get(getattr(element, "name", "")) or DType.F64
+        return self.elements.get(getattr(element, "name", ""), DType.F64)
 
     def _extent(self, axis: object) -> int:
         try:

@@ -92,6 +92,12 @@ class CallError(Error, TypeError):
     __module__ = "dmc"
 
 
+class OutOfMemory(Error, MemoryError):
+    """A program that needs more memory than there is (`memory.*`)."""
+
+    __module__ = "dmc"
+
+
 class UnsupportedError(Error, NotImplementedError):
     """Valid dm that this version does not compile (`feature.*`)."""
 
@@ -137,6 +143,7 @@ _BY_FAMILY: dict[str, type[Error]] = {
     "loop": ValueUseError,
     "key": ValueUseError,
     "call": CallError,
+    "memory": OutOfMemory,
     "feature": UnsupportedError,
     "file": FileError,
     "checkpoint": CheckpointError,

@@ -1,4 +1,4 @@
-"""How many processors this process may use."""
+"""How many processors and how much memory this process may use."""
 
 from __future__ import annotations
 
@@ -17,6 +17,17 @@ def available(cgroups: Path = _CGROUPS) -> int:
         count = os.cpu_count() or 1
     quota = _quota(cgroups)
     return max(1, count if quota is None else min(count, math.ceil(quota)))
+
+
+def memory(cgroups: Path = _CGROUPS) -> int:
+    """Bytes of the machine, or fewer if a control group grants less."""
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    for name in ("memory.max", "memory/memory.limit_in_bytes"):
+        try:
+            return min(total, int((cgroups / name).read_text()))
+        except (OSError, ValueError):
+            pass
+    return total
 
 
 def _quota(cgroups: Path) -> float | None:

@@ -14,6 +14,7 @@ from dmc.dialects.flow import reach
 from dmc.ir import Builder, Module, Operation, Value, shape_of
 from dmc.ir.passes import Pass
 from dmc.ir.rewriter import replace_op
+from dmc.ir.types import Array
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ class Zeros:
         match op:
             case arith.Constant():
                 array = constant_array(op.result)
-                return array is not None and not bool(np.all(array))
+                return array is not None and not bool(np.all(_distinct(array)))
             case arith.Add() | arith.Subtract():
                 # Where one side is not zero the sum is not.
                 return op.lhs in self._found and op.rhs in self._found
@@ -98,3 +99,8 @@ class Zeros:
             case _:
                 floats = [v for v in op.operands if is_differentiable(v)]
                 return any(value in self._found for value in floats)
+
+
+def _distinct(array: Array) -> Array:
+    """An array without the axes along which one element is repeated, however often."""
+    return array[tuple(slice(None if stride else 1) for stride in array.strides)]

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from dmc.ir import Value
+from dmc.ir.types import Array
 from dmc.transforms.memory.liveness import Interval
 from dmc.transforms.memory.sharing import Buffer
 
@@ -41,7 +42,9 @@ def aligned(size: int) -> int:
 def lay_out(buffers: Sequence[Buffer], live: Mapping[Value, Interval]) -> list[Placed]:
     """Non-overlapping offsets for buffers that are live together."""
     placed: list[Placed] = []
-    taken = _Taken()
+    # Python's own integers where a program is too large for any machine, so that it can be said.
+    fits = sum(aligned(buffer.bytes) for buffer in buffers) < 1 << 63
+    taken = _Taken(np.dtype(np.int64 if fits else object))
     for buffer in sorted(buffers, key=lambda b: -b.bytes):
         intervals = merge(live[value] for value in buffer.members)
         offset = taken.place(aligned(buffer.bytes), intervals)
@@ -56,8 +59,8 @@ class _Taken:
     looks at all rows.
     """
 
-    def __init__(self) -> None:
-        self._rows = np.zeros((4, 64), np.int64)
+    def __init__(self, dtype: np.dtype[Any]) -> None:
+        self._rows = np.zeros((4, 64), dtype)
         self._count = 0
 
     def place(self, size: int, intervals: Sequence[Interval]) -> int:
@@ -80,7 +83,7 @@ class _Taken:
             blocks |= (firsts <= last) & (lasts >= first)
         if not blocks.any():
             return 0
-        highest: npt.NDArray[np.int64] = np.maximum.accumulate(ends[blocks])
+        highest: Array = np.maximum.accumulate(ends[blocks])
         before = np.roll(highest, 1)
         before[0] = 0
         gaps = starts[blocks] - before

@@ -1,0 +1,20 @@
+"""Error codes of the family `memory`: programs that need more than there is."""
+
+from __future__ import annotations
+
+from dmc.diagnostics.codes.code import Code, Language
+
+CODES: tuple[Code, ...] = (
+    Code(
+        "memory.size",
+        "a program needs more memory than the machine has",
+        "What a call needs is known before it runs. The message names the largest values and the "
+        "lines that make them. An array that is only summed need not be kept; `checkpoint for` "
+        "keeps less of a loop for its gradient.",
+        'mod = dmc.loads("fn f[N](x: f64[N]) -> f64[N, N] = [i, j] => x[i] * x[j]")\n'
+        "mod.f(np.ones(1_000_000))\n",
+        'mod = dmc.loads("fn f[N](x: f64[N]) -> f64 = sum[i, j](x[i] * x[j])")\n'
+        "mod.f(np.ones(1_000))\n",
+        Language.PYTHON,
+    ),
+)
