@@ -9,6 +9,7 @@ from dmc.dialects import arith, autodiff, tensor
 from dmc.ir import Builder, DType, Value, dtype_of, shape_of
 from dmc.semantics import typed
 from dmc.semantics.builtins.elementwise import Elementwise, Number, run
+from dmc.semantics.inference import is_leaf_element
 from dmc.semantics.lower.body import Body, register
 from dmc.semantics.lower.values import Array, Lowered, Record, Static, Tuple
 from dmc.semantics.types import RecordType, StackType, children, gradient_type
@@ -48,10 +49,13 @@ def apply(
 
 
 def _common_dtype(body: Body, operands: Sequence[Lowered], node: typed.Node | None) -> DType:
-    """That of the first operand: a power has an exponent of another."""
-    if isinstance(node, typed.Apply):
+    """That of the first operand: a power has an exponent of another.
+
+    A number takes the type it was given, or in code over the leaves of a record that of the leaf.
+    """
+    if isinstance(node, typed.Apply) and not isinstance(operands[0], Array):
         type_ = body.type(node.operands[0])
-        if isinstance(type_, Tensor):
+        if isinstance(type_, Tensor) and not is_leaf_element(type_.element):
             return body.dtype(type_.element)
     for operand in operands:
         if isinstance(operand, Array):
