@@ -8,9 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from dmc.dialects import arith, math, tensor
 from dmc.dialects.tensor import Combiner, Kind
-from dmc.ir import Block, DenseElements, Operation, Value, dtype_of, shape_of
+from dmc.ir import AffineMap, Block, DenseElements, Operation, Value, dtype_of, shape_of
 from tests.oracle.peers import jax, jnp, lax
 
 Meaning = Callable[..., Any]
@@ -103,6 +105,22 @@ def _compare(op: arith.Compare, x: Any, y: Any) -> Any:
     named = {"EQ": "equal", "NE": "not_equal", "LT": "less", "LE": "less_equal"}
     named |= {"GT": "greater", "GE": "greater_equal"}
     return getattr(jnp, named[op.direction.value])(x, y)
+
+
+def absorbing(lhs: bool, rhs: bool) -> Callable[[Any, Any], Any]:
+    """A product in which zeros of an operand absorb what is not finite."""
+
+    def product(x: Any, y: Any) -> Any:
+        met = (lhs and (x == 0) & ~jnp.isfinite(y)) | (rhs and (y == 0) & ~jnp.isfinite(x))
+        return jnp.where(met, 0.0, x * y)
+
+    return product
+
+
+MEANINGS |= {
+    "arith.guarded_multiply": elementwise(absorbing(True, False)),
+    "arith.doubly_guarded_multiply": elementwise(absorbing(True, True)),
+}
 
 
 @meaning("arith.convert")
@@ -205,6 +223,29 @@ def _concatenate(op: tensor.Concatenate, *parts: Any) -> Any:
 @meaning("tensor.reverse")
 def _reverse(op: tensor.Reverse, x: Any) -> Any:
     return jnp.flip(x, op.dimensions)
+
+
+def read_places(map_: AffineMap, sizes: Sequence[int], shape: Sequence[int]) -> tuple[Any, Any]:
+    """Subscripts at every point of `sizes`, moved inside, and whether they were."""
+    grid = np.ix_(*(np.arange(n) for n in sizes))
+    at = [np.broadcast_to(expr.evaluate(grid), sizes) for expr in map_.results]
+    pairs = list(zip(at, shape, strict=True))
+    inside = np.ones(sizes, bool)
+    for a, n in pairs:
+        inside &= (a >= 0) & (a < n)
+    return tuple(np.clip(a, 0, n - 1) for a, n in pairs), inside
+
+
+@meaning("tensor.read")
+def _read(op: tensor.Read, x: Any) -> Any:
+    places, inside = read_places(op.map, op.sizes, x.shape)
+    return jnp.where(inside, x[places], 0)
+
+
+@meaning("tensor.accumulate")
+def _accumulate(op: tensor.Accumulate, y: Any) -> Any:
+    places, inside = read_places(op.map, y.shape, op.shape)
+    return jnp.zeros(op.shape, y.dtype).at[places].add(jnp.where(inside, y, 0))
 
 
 @meaning("tensor.iota")
