@@ -49,6 +49,15 @@ def is_float(x: Any) -> bool:
 # arith
 
 
+def power(x: Any, y: Any) -> Any:
+    """Of integers to negative exponents the whole part of the quotient, which JAX leaves open."""
+    if is_float(x):
+        return jnp.power(x, y)
+    unit = jnp.abs(x) == 1
+    whole = jnp.power(x, jnp.where(y < 0, jnp.where(unit, -y, 0), y))
+    return jnp.where((y < 0) & ~unit, 0, whole)
+
+
 def truncated_quotient(x: Any, y: Any) -> Any:
     if is_float(x):
         return x / y
@@ -157,7 +166,7 @@ MEANINGS |= {
         "floor": jnp.floor,
         "ceil": jnp.ceil,
         "round": jnp.round,
-        "power": jnp.power,
+        "power": power,
         "atan2": jnp.arctan2,
         "hypot": jnp.hypot,
     }.items()
@@ -332,7 +341,9 @@ def _arg_reduce(op: tensor.ArgReduce, x: Any) -> Any:
 
 
 @meaning("tensor.dot_general")
-def _dot_general(op: tensor.DotGeneral, x: Any, y: Any) -> Any:
+def _dot_general(op: tensor.DotGeneral, x: Any, y: Any, *selected: Any) -> Any:
+    for mask in selected:
+        x = jnp.where(mask, x, 0)
     contracting = op.lhs_contracting_dimensions, op.rhs_contracting_dimensions
     batching = op.lhs_batching_dimensions, op.rhs_batching_dimensions
     return lax.dot_general(x, y, (contracting, batching))

@@ -343,6 +343,8 @@ def _of_contraction(builder: Builder, op: tensor.Accumulate) -> Value | None:
     small = prod(shape_of(op.updates.type)) <= _MOST_WORK * prod(op.shape)
     if not isinstance(dot, tensor.DotGeneral) or len(value.uses) > 1 or small:
         return None
+    if dot.selected:
+        return None
     sizes = shape_of(op.updates.type)
     rank = len(sizes)
     lhs, rhs = dot.labels([order.index(axis) for axis in range(rank)], rank)
