@@ -280,7 +280,8 @@ def _read_ir(text: str, file: str) -> Module:
         try:
             verify(parsed.module)
         except VerifyError as failure:
-            place = parsed.spans.get(failure.op)
+            places = (span for op, span in parsed.spans.items() if op is failure.op)
+            place = next(places, None)
             label = None if place is None else Label(place)
             raise error(Diagnostic("ir.invalid", str(failure), label)) from None
     except IRSyntaxError as failure:

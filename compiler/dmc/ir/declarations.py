@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterable
-from typing import Generic, Protocol, TypeVar, cast, overload
+from typing import Generic, Protocol, Self, TypeVar, cast, overload
 
 from dmc.ir.attributes import Attribute
 
 AttrT = TypeVar("AttrT")
+OwnerT = TypeVar("OwnerT")
+PartT = TypeVar("PartT")
 
 
 class Trait(enum.Enum):
@@ -24,6 +26,24 @@ class Trait(enum.Enum):
 
     __hash__ = object.__hash__
     """Members are compared by identity; the hash that enums have by themselves is slow."""
+
+
+class declared(Generic[OwnerT, PartT]):
+    """Declares a part of a class of operations, the one at `index` of its kind."""
+
+    def __init__(self) -> None:
+        self.index = -1
+
+    def of(self, op: OwnerT) -> PartT:
+        """The part of an operation."""
+        raise TypeError("a kind of part says where it is")
+
+    @overload
+    def __get__(self, op: None, owner: type[OwnerT]) -> Self: ...
+    @overload
+    def __get__(self, op: OwnerT, owner: type[OwnerT]) -> PartT: ...
+    def __get__(self, op: OwnerT | None, owner: type[OwnerT]) -> PartT | Self:
+        return self if op is None else self.of(op)
 
 
 class HasAttributes(Protocol):

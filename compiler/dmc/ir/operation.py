@@ -10,13 +10,14 @@ import enum
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import ClassVar, Protocol, TypeVar, cast, overload
+from typing import ClassVar, Protocol, TypeVar, cast
 
 import numpy as np
 
 from dmc.ir.attributes import Attribute, SymbolRef
 from dmc.ir.cost import Cost
-from dmc.ir.declarations import Trait, attribute
+from dmc.ir.declarations import Trait, attribute, declared
+from dmc.ir.errors import InterpreterError, RuleMissing, VerifyError
 from dmc.ir.location import UNKNOWN, Location
 from dmc.ir.types import Array, Type, conforms
 
@@ -66,60 +67,32 @@ class Value:
         return f"<%{self.name or '?'}: {self.type}>"
 
 
-class operand:
+class operand(declared["Operation", Value]):
     """Declares the next operand of an operation class; reads as a `Value`."""
 
-    def __init__(self) -> None:
-        self.index = -1
-
-    @overload
-    def __get__(self, op: None, owner: type[Operation]) -> operand: ...
-    @overload
-    def __get__(self, op: Operation, owner: type[Operation]) -> Value: ...
-    def __get__(self, op: Operation | None, owner: type[Operation]) -> Value | operand:
-        return self if op is None else op.operands[self.index]
+    def of(self, op: Operation) -> Value:
+        return op.operands[self.index]
 
 
-class operands:
+class operands(declared["Operation", tuple[Value, ...]]):
     """Declares that all operands from here on form one variadic group; must come last."""
 
-    def __init__(self) -> None:
-        self.index = -1
-
-    @overload
-    def __get__(self, op: None, owner: type[Operation]) -> operands: ...
-    @overload
-    def __get__(self, op: Operation, owner: type[Operation]) -> tuple[Value, ...]: ...
-    def __get__(self, op: Operation | None, owner: type[Operation]) -> tuple[Value, ...] | operands:
-        return self if op is None else op.operands[self.index :]
+    def of(self, op: Operation) -> tuple[Value, ...]:
+        return op.operands[self.index :]
 
 
-class result:
+class result(declared["Operation", Value]):
     """Declares the next result of an operation class; reads as a `Value`."""
 
-    def __init__(self) -> None:
-        self.index = -1
-
-    @overload
-    def __get__(self, op: None, owner: type[Operation]) -> result: ...
-    @overload
-    def __get__(self, op: Operation, owner: type[Operation]) -> Value: ...
-    def __get__(self, op: Operation | None, owner: type[Operation]) -> Value | result:
-        return self if op is None else op.results[self.index]
+    def of(self, op: Operation) -> Value:
+        return op.results[self.index]
 
 
-class region:
+class region(declared["Operation", "Block"]):
     """Declares the next region of an operation class; reads as its `Block`."""
 
-    def __init__(self) -> None:
-        self.index = -1
-
-    @overload
-    def __get__(self, op: None, owner: type[Operation]) -> region: ...
-    @overload
-    def __get__(self, op: Operation, owner: type[Operation]) -> Block: ...
-    def __get__(self, op: Operation | None, owner: type[Operation]) -> Block | region:
-        return self if op is None else op.regions[self.index].block
+    def of(self, op: Operation) -> Block:
+        return op.regions[self.index].block
 
 
 class Operation:
@@ -362,25 +335,6 @@ class Operation:
         return f"<{self.name} at {self.location.span}>"
 
 
-class VerifyError(Exception):
-    """An operation breaks constraint `number` of its class (0: a rule of the IR itself)."""
-
-    def __init__(self, op: Operation, number: int, message: str) -> None:
-        super().__init__(f"{op.name} (C{number}): {message}")
-        self.op = op
-        self.number = number
-        self.message = message
-
-
-class RuleMissing(Exception):
-    """A class of operations lacks a rule that was needed."""
-
-    def __init__(self, op: Operation, rule: str) -> None:
-        super().__init__(f"{op.name} has no {rule} rule")
-        self.op = op
-        self.rule = rule
-
-
 GAP = 1 << 40
 """Between the places of neighbours, so that forty insertions at one spot number nothing anew."""
 
@@ -593,10 +547,6 @@ class SymbolTable(Protocol):
     def lookup(self, symbol: str | SymbolRef) -> Operation:
         """Raises KeyError when there is no such operation."""
         ...
-
-
-class InterpreterError(Exception):
-    """An operation produced a value that is not of its declared type."""
 
 
 class Interpreter:
