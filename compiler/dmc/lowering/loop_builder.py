@@ -346,12 +346,13 @@ class LoopBuilder:
         condition: Value,
         then: Callable[[], Sequence[Value]],
         otherwise: Callable[[], Sequence[Value]] = lambda: (),
+        rare: bool = False,
     ) -> list[Value]:
         blocks = (Block(), Block())
         for block, branch in zip(blocks, (then, otherwise), strict=True):
             with self.inside(block):
                 self.yield_(branch())
-        op = loop.If([condition], {}, [Region(block) for block in blocks])
+        op = loop.If([condition], {"rare": rare}, [Region(block) for block in blocks])
         return list(self.insert(op).results)
 
     def while_(

@@ -167,13 +167,14 @@ class While(Operation):
 
 
 class If(Operation):
-    """Runs one of two regions; the results are what it yields.
+    """Runs one of two regions; the results are what it yields. `rare`: seldom the first.
 
     C1: the condition is an `i1`. C2: both regions take no arguments and yield scalars or vectors
     of the result types.
     """
 
     name = "loop.if"
+    rare = attribute(bool, default=False)
     condition = operand()
     then = region()
     otherwise = region()

@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial, reduce
+from functools import partial
 
 from dmc.dialects import arith
 from dmc.ir.operation import Value
@@ -54,10 +54,6 @@ def emit_contraction(b: LoopBuilder, machine: Machine, nest: Nest, parallel: boo
         return False
     _Emitter(b, machine, shape, make_plan(machine, shape, lanes, contiguous), parallel).emit()
     return True
-
-
-Step = Callable[[Value, list[Value]], Sequence[Value]]
-"""One step of the sum: `k` and the sums so far to the next sums."""
 
 
 class _Emitter:
@@ -137,6 +133,8 @@ class _Emitter:
         sums = plan.rows * plan.panels * plan.width if self.in_parts else 0
         sums = sums or (plan.tile.rows * plan.width if self._is_heavy() else 0)
         self.sums = self.b.alloca((sums,), self.dtype) if sums else None
+        again = plan.tile.rows * plan.width if self.shape.is_guarded else 0
+        self.again = self.b.alloca((again,), self.dtype) if again else None
         run()
 
     def _is_heavy(self) -> bool:
@@ -300,14 +298,14 @@ class _Emitter:
         places = {**panel.group.known, shape.k: Linear.of(k)}
         places[shape.n] = panel.column + v * plan.lanes
         at = address(shape.b, places)
-        mask = panel.mask if v == panel.vectors - 1 else None
+        mask = panel.mask_of(v)
         stride = shape.b.strides[shape.n]
         if stride == 1:
             return b.vector_load(shape.b.buffer, [at], plan.lanes, mask=mask)
         every = b.constant(True, VectorType((plan.lanes,), DType.BOOL))
         return b.gather(shape.b.buffer, [at], b.iota(plan.lanes, stride), mask or every)
 
-    def _read_a(self, group: _Group, i: Value, r: int, k: Subscript) -> Value:
+    def _read_a(self, group: _Group, i: Value, r: Subscript, k: Subscript) -> Value:
         """An element of A where it lies."""
         places = {**group.known, self.shape.k: Linear.of(k)}
         if self.shape.m is not None:
@@ -320,7 +318,7 @@ class _Emitter:
         """Sum one tile in registers."""
         b, plan = self.b, self.plan
 
-        def step(k: Value, sums: list[Value], guarded: bool = False) -> list[Value]:
+        def step(k: Value, sums: list[Value]) -> list[Value]:
             columns: list[Value] = []
             for v in range(panel.vectors):
                 if self.packed is None:
@@ -332,11 +330,10 @@ class _Emitter:
             for r in range(rows):
                 a = self._read_a(panel.group, i, r, k)
                 wide = b.broadcast(a, plan.lanes)
-                for v, column in enumerate(columns):
-                    factors = wide, column
-                    if guarded:
-                        factors = self._guarded(wide, column, panel, Linear.of(i) + r, k, v)
-                    out.append(b.fma(*factors, sums[r * panel.vectors + v]))
+                out += [
+                    b.fma(wide, column, sums[r * panel.vectors + v])
+                    for v, column in enumerate(columns)
+                ]
             return out
 
         if self.in_parts:
@@ -347,13 +344,10 @@ class _Emitter:
             ]
         else:
             sums = [b.constant(0.0, self.vector)] * (rows * panel.vectors)
-        bounds = _static(start), _static(end)
-        before = sums
-        sums = b.for_(*bounds, step, before, name="k")
+        sums = b.for_(_static(start), _static(end), step, sums, name="k")
         if self.shape.is_guarded:
-            exact: Step = partial(step, guarded=True)
-            again = partial(b.for_, *bounds, exact, before, name="k")
-            sums = b.if_(self._any_nan(sums), again, lambda sums=sums: sums)
+            again = partial(self._sum_again, panel, i, rows, start, end)
+            sums = b.if_(self._any_nan(sums), again, lambda sums=sums: sums, rare=True)
         if self.in_parts:
             for r in range(rows):
                 for v in range(panel.vectors):
@@ -371,19 +365,63 @@ class _Emitter:
                 for v, frame in enumerate(frames):
                     self._finish(frame, Linear.of(i) + r, sums[r * panel.vectors + v])
 
+    def _sum_again(
+        self, panel: _Panel, i: Value, rows: int, start: Value, end: Subscript
+    ) -> list[Value]:
+        """Sum one tile with guards, one vector after the other: little code, seldom run."""
+        b, plan = self.b, self.plan
+        assert self.again is not None
+        again = self.again
+
+        def place(r: Subscript, v: Subscript) -> list[Linear]:
+            return [Linear.of(r) * plan.width + Linear.of(v) * plan.lanes]
+
+        def vector(r: Value, v: Value) -> None:
+            one = self._vector_of(panel, v)
+
+            def step(k: Value, sums: list[Value]) -> list[Value]:
+                wide = b.broadcast(self._read_a(panel.group, i, r, k), plan.lanes)
+                if self.packed is None:
+                    column = self._read_b(one, k, 0)
+                else:
+                    at = self._packed_at(panel, k, start, v)
+                    column = b.vector_load(self.packed, [at], plan.lanes)
+                row = Linear.of(i) + Linear.of(r)
+                return [b.fma(*self._guarded(wide, column, one, row, k), *sums)]
+
+            total = b.constant(0.0, self.vector)
+            if self.in_parts:
+                total = b.vector_load(self._sums, [self._sum_at(panel, i, r, v)], plan.lanes)
+            (total,) = b.for_(_static(start), _static(end), step, [total], name="k")
+            b.vector_store(total, again, place(r, v))
+
+        self._loop(0, rows, 1, lambda r: self._loop(0, panel.vectors, 1, lambda v: vector(r, v)))
+        return [
+            b.vector_load(again, place(r, v), plan.lanes)
+            for r in range(rows)
+            for v in range(panel.vectors)
+        ]
+
+    def _vector_of(self, panel: _Panel, v: Value) -> _Panel:
+        """One vector of a panel, which may be the last."""
+        before = Linear.of(v) * self.plan.lanes
+        mask = panel.mask
+        if mask is not None:
+            mask = self.b.tail_mask(before * -1 + panel.columns, self.plan.lanes)
+        return replace(panel, column=panel.column + before, vectors=1, mask=mask)
+
     def _guarded(
-        self, x: Value, y: Value, panel: _Panel, row: Linear, k: Value, v: int
+        self, x: Value, y: Value, one: _Panel, row: Linear, k: Value
     ) -> tuple[Value, Value]:
         """Two factors such that nothing is NaN that should count as 0."""
         b, shape, plan = self.b, self.shape, self.plan
         x, y = absorbed(b, x, y, shape.a_absorbs, shape.b_absorbs)
         if shape.gate is None:
             return x, y
-        places = {**panel.group.known, shape.k: Linear.of(k)}
-        places[shape.n] = panel.column + v * plan.lanes
+        places = {**one.group.known, shape.k: Linear.of(k), shape.n: one.column}
         if shape.m is not None:
             places[shape.m] = row
-        lanes = Lanes(shape.n, plan.lanes, panel.mask if v == panel.vectors - 1 else None)
+        lanes = Lanes(shape.n, plan.lanes, one.mask)
         selected = spread(b, load(b, shape.gate, Frame(places, {}, lanes)), plan.lanes)
         zero = b.constant(0.0, self.vector)
         x = arith.select(b.builder, selected, x, zero)
@@ -395,13 +433,16 @@ class _Emitter:
         A sum that is not NaN is what guarded products give, in every bit.
         """
         b = self.b
-        is_nan = [arith.compare(b.builder, arith.Direction.NE, v, v) for v in sums]
-        any_lane = reduce(partial(arith.logical_or, b.builder), is_nan)
+        sums = list(sums)
+        while len(sums) > 1:
+            pairs = zip(sums[::2], sums[1::2], strict=False)
+            sums = [*(arith.add(b.builder, x, y) for x, y in pairs), *sums[len(sums) & ~1 :]]
+        is_nan = arith.compare(b.builder, arith.Direction.NE, sums[0], sums[0])
 
         def either(x: list[Value], y: list[Value]) -> list[Value]:
             return [arith.logical_or(b.builder, *pair) for pair in zip(x, y, strict=True)]
 
-        return b.fold_lanes([any_lane], either)[0]
+        return b.fold_lanes([is_nan], either)[0]
 
     # Results
 
@@ -410,11 +451,13 @@ class _Emitter:
         assert self.sums is not None
         return self.sums
 
-    def _sum_at(self, panel: _Panel, i: Value, r: Subscript, v: int) -> Linear:
+    def _sum_at(self, panel: _Panel, i: Value, r: Subscript, v: Subscript) -> Linear:
         """Where the partial sums of a row of the task are."""
         plan = self.plan
         row = Linear.of(i) + r + Linear.of(panel.group.lower) * -1
-        return row * (plan.panels * plan.width) + panel.local * plan.width + v * plan.lanes
+        return (
+            row * (plan.panels * plan.width) + panel.local * plan.width + Linear.of(v) * plan.lanes
+        )
 
     def _clear_sums(self) -> None:
         plan = self.plan
@@ -449,7 +492,7 @@ class _Emitter:
     def _column_frame(self, panel: _Panel, v: int) -> Frame:
         """What the epilogue computes from the columns alone."""
         shape, plan = self.shape, self.plan
-        lanes = Lanes(shape.n, plan.lanes, panel.mask if v == panel.vectors - 1 else None)
+        lanes = Lanes(shape.n, plan.lanes, panel.mask_of(v))
         places: dict[int, Subscript] = {**panel.group.known}
         places[shape.n] = panel.column + v * plan.lanes
         if self.epilogue is None:
@@ -493,6 +536,10 @@ class _Panel:
     vectors: int
     columns: int
     mask: Value | None
+
+    def mask_of(self, v: int) -> Value | None:
+        """The mask of a vector: only the last has one."""
+        return self.mask if v == self.vectors - 1 else None
 
 
 def _static(bound: Subscript) -> Subscript:

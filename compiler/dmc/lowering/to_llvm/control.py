@@ -12,6 +12,9 @@ from dmc.lowering.to_llvm.function import FunctionLowering, Table
 from dmc.lowering.to_llvm.module import PARALLEL_FOR, ModuleLowering
 from dmc.lowering.to_llvm.types import I8, I32, I64, POINTER, VOID, integer, llvm_type
 
+_SELDOM = 1 << 20
+"""How much likelier the other branch is."""
+
 
 def lower_function(owner: ModuleLowering, op: loop.Func, table: Table) -> None:
     """Write the body of `op` into its LLVM function, each operation as `table` says."""
@@ -119,7 +122,9 @@ def _if(f: FunctionLowering, op: Operation) -> None:
     names = ("then", "else")
     starts = [f.function.append_basic_block(name) for name in names]
     after = f.function.append_basic_block("after")
-    b.cbranch(f.value(op.condition), *starts)
+    branch = b.cbranch(f.value(op.condition), *starts)
+    if op.rare:
+        branch.set_weights([1, _SELDOM])
     ends: list[tuple[ir.Block, list[ir.Value]]] = []
     for start, region in zip(starts, (op.then, op.otherwise), strict=True):
         b.position_at_end(start)
