@@ -306,6 +306,7 @@ BROKEN: list[tuple[str, int, Callable[[], object]]] = [
     ("dot_general", 2, dots([X, X], (0,), (0,), (0,), (1,))),
     ("dot_general", 3, dots([X, X], (), (), (0,), (1,))),
     ("dot_general", 4, dots([X, TensorType((2, 3), F32)], (), (), (0,), (0,))),
+    ("dot_general", 5, dots([X, X, TensorType((2,), BOOL)], (), (), (0,), (0,))),
     ("cumsum", 1, make("tensor.cumsum", [X], axis=2)),
     ("cumsum", 2, make("tensor.cumsum", [BITS], axis=0)),
     ("cumprod", 1, make("tensor.cumprod", [X], axis=2)),

@@ -127,7 +127,7 @@ def evaluate(
 ) -> Floats:
     """`name` of the inputs by native code."""
     lanes = lanes or LANES[dtype]
-    fma = fma and host().has_fma
+    fma = fma and host().machine.has_fma
     _, function = loop(name, dtype, lanes, fma)
     count = inputs[0].size
     padded = [np.pad(x.astype(dtype.numpy), (0, -count % lanes), mode="edge") for x in inputs]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from dmc.diagnostics.diagnostic import Diagnostic, Label
 from dmc.dialects import func
 from dmc.ir import Location, TensorType, Value
-from dmc.transforms.memory.place import PRIVATE_BYTES
+from dmc.transforms.memory.place import ARENA_BYTES, PRIVATE_BYTES
 from dmc.transforms.memory.report import report
 
 _SHOWN = 3
@@ -25,9 +25,13 @@ class _Large:
 
 
 def needed_bytes(function: func.Func) -> int:
-    """What a planned function takes beside its arguments: arena, one task and new results."""
-    plan = report(function)
-    return plan.arena_bytes + plan.private_bytes + sum(large.bytes for large in _results(function))
+    """What a function takes beside its arguments: arena, one task and new results.
+
+    A function without a plan has neither arena nor private memory.
+    """
+    planned = (function.attributes.get(name, 0) for name in (ARENA_BYTES, PRIVATE_BYTES))
+    own = sum(number for number in planned if isinstance(number, int))
+    return own + sum(large.bytes for large in _results(function))
 
 
 def shortage(function: func.Func, name: str, available: int) -> Diagnostic:
