@@ -66,7 +66,7 @@ def optimize(without: Iterable[str] = ()) -> list[Pass]:
 
 def to_kernels(without: Iterable[str] = ()) -> list[Pass]:
     """From tensor to kernel level, and where everything lies."""
-    gathered = [GatherAccumulations(), *clean(), ExpandDraws()]
+    gathered = [GatherAccumulations(), Cse(), Dce(), ExpandDraws()]
     grouped = [Kernelize(), Fuse(), Orient()]
     settled = [SettleSubscripts(), ExpandPhilox(), *clean()]
     return _chosen([*gathered, *grouped, *settled, PlanMemory()], without)
