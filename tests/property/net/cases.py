@@ -130,7 +130,7 @@ def draw_case(seed: int) -> Case:
     """The case of a seed."""
     program = draw_program(seed)
     rng = random.Random(f"case {seed}")
-    limit = rng.choice((5, 9, 17, 70))
+    limit = rng.choice((5, 9, 17, 33, 70, 70))
     extents = [n for n in EXTENTS if n <= limit]
     sizes = {n: rng.choice([e for e in extents if e >= least]) for n, least in program.entry.sizes}
     data = Drawer(rng)

@@ -10,6 +10,7 @@ from enum import StrEnum
 import numpy as np
 
 import dmc
+from dmc.diagnostics.errors import Error
 from dmc.ir import Interpreter
 from tests.property.net.cases import Arrays, Case
 from tests.property.net.statements import Parameter
@@ -138,7 +139,7 @@ class Checker:
         except dmc.CompilerBug as bug:
             return Finding(Verdict.FAULT, f"load: {bug_kind(bug)}", str(bug))
         except dmc.Error as refusal:
-            code = refusal.diagnostics[0].code
+            code = code_of(refusal)
             return Finding(Verdict.REFUSED, f"load: {code}", str(refusal))
         except Exception as bug:  # noqa: BLE001  # whatever it is, it is a fault
             return Finding(Verdict.FAULT, f"load: {bug_kind(bug)}", str(bug))
@@ -164,7 +165,7 @@ class Checker:
         except dmc.CompilerBug as bug:
             return Finding(Verdict.FAULT, f"{where}: {bug_kind(bug)}", str(bug))
         except dmc.Error as refusal:
-            code = refusal.diagnostics[0].code
+            code = code_of(refusal)
             return Finding(Verdict.REFUSED, f"{where}: {code}", str(refusal))
         except Exception as bug:  # noqa: BLE001  # whatever it is, it is a fault
             return Finding(Verdict.FAULT, f"{where}: {bug_kind(bug)}", repr(bug))
@@ -221,6 +222,11 @@ class Checker:
             if not difference <= 100 * change:
                 return False
         return True
+
+
+def code_of(refusal: dmc.Error) -> str:
+    assert isinstance(refusal, Error)
+    return refusal.diagnostics[0].code
 
 
 def bug_kind(bug: Exception) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from tests.property.net.arrays import Index
-from tests.property.net.statements import Function, Statement
+from tests.property.net.statements import Function, Statement, Whole
 from tests.property.net.syntax import Elem, Expr, Literal, Name, Size, Type
 
 T = TypeVar("T")
@@ -33,11 +33,16 @@ class Scope:
     values: list[Expr] = field(default_factory=lambda: [])
     variables: list[Name] = field(default_factory=lambda: [])
     guarded: list[Guarded] = field(default_factory=lambda: [])
+    records: list[Whole] = field(default_factory=lambda: [])
     indexes: list[Index] = field(default_factory=lambda: [])
 
     def inner(self) -> Scope:
         return Scope(
-            list(self.values), list(self.variables), list(self.guarded), list(self.indexes)
+            list(self.values),
+            list(self.variables),
+            list(self.guarded),
+            list(self.records),
+            list(self.indexes),
         )
 
 
@@ -167,6 +172,10 @@ class Base:
         raise NotImplementedError
 
     def call(self, type_: Type, depth: int) -> Expr | None:
+        raise NotImplementedError
+
+    def any_call(self, depth: int) -> Expr | None:
+        """A call of any earlier function."""
         raise NotImplementedError
 
     def statements(self, count: int, depth: int) -> list[Statement]:

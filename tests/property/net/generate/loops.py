@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.property.net.arrays import Element, Filled, Index
+from tests.property.net.arrays import Along, Best, Element, Filled, Index
 from tests.property.net.generate.accesses import whole
 from tests.property.net.generate.arrays import Arrays
 from tests.property.net.statements import (
@@ -10,11 +10,14 @@ from tests.property.net.statements import (
     Branch,
     For,
     Let,
+    Make,
+    Mix,
     Rows,
     Statement,
     Store,
     Times,
     While,
+    Whole,
 )
 from tests.property.net.syntax import (
     F64,
@@ -23,8 +26,10 @@ from tests.property.net.syntax import (
     Compare,
     Elem,
     Expr,
+    Field,
     Literal,
     Name,
+    RecordType,
     Size,
     Type,
     Unary,
@@ -47,6 +52,9 @@ class Loops(Arrays):
                     (0.6, lambda: self.branch(depth)),
                     (0.4, lambda: self.counted(depth)),
                     (0.3, lambda: self.search(depth)),
+                    (1.0, lambda: self.record_binding(depth)),
+                    (1.5, lambda: self.call_binding(depth)),
+                    (1.5, lambda: self.library_binding(depth)),
                     (0.0, lambda: self.binding(depth)),
                 ]
             )
@@ -63,6 +71,49 @@ class Loops(Arrays):
         elem = self.pick(self.elems)
         rank = self.pick((0, 1, 1, 1, 2, 2, 3) if self.chance(0.3) else (0, 1, 1, 2))
         return [self.bind(self.array(Type(elem, self.shape(rank)), depth))]
+
+    def record_binding(self, depth: int) -> list[Statement] | None:
+        """A new record, from parts or by arithmetic on whole ones."""
+        if not self.scope.records:
+            return None
+        known = self.pick(self.scope.records)
+        made: Expr
+        if self.chance(0.5):
+            scale = self.scalar(Elem.F64, depth - 1)
+            made = Mix(known, scale, self.pick(self.scope.records))
+        else:
+            parts = (self.array(type_, depth - 1) for _, type_ in known.record.fields)
+            made = Make(known.record, tuple(parts))
+        name = self.fresh("r")
+        self.add_record(name, known.record)
+        return [Let(name, made)]
+
+    def add_record(self, name: str, record: RecordType) -> None:
+        """Bring a record of a name, and its fields, into scope."""
+        self.scope.records.append(Whole(name, record))
+        self.scope.values += [Field(name, n, t) for n, t in record.fields]
+
+    def call_binding(self, depth: int) -> list[Statement] | None:
+        made = self.any_call(depth - 1)
+        return [self.bind(made)] if made is not None else None
+
+    def library_binding(self, depth: int) -> list[Statement] | None:
+        """What orders or accumulates along an axis, and places of elements beside values."""
+        elem = self.pick((Elem.F64, Elem.F64, Elem.F32, Elem.I64))
+        type_ = Type(elem, self.shape(self.pick((1, 1, 2))))
+        of = self.array(type_, depth - 1)
+        last = type_.shape[-1]
+        match self.pick(("along", "argsort", "top_k")):
+            case "argsort":
+                return [self.bind(Along("argsort", of, type_.rank - 1))]
+            case "top_k" if elem.is_float and self.minimum(last) >= 1:
+                first = self.bind(of)
+                whole = Name(first.name, type_)
+                count = self.random.randint(1, self.minimum(last))
+                return [first, *(self.bind(Best(whole, count, p)) for p in (False, True))]
+            case _:
+                made = self.along(type_, depth - 1)
+                return [self.bind(made)] if made is not None else None
 
     # Bodies of loops
 

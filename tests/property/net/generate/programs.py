@@ -13,7 +13,6 @@ from tests.property.net.syntax import (
     Convert,
     Elem,
     Expr,
-    Field,
     Literal,
     Name,
     RecordType,
@@ -87,8 +86,7 @@ class Programs(Loops):
         hidden = {g.array.name for g in self.scope.guarded}
         for parameter in parameters:
             if isinstance(parameter.type, RecordType):
-                fields = parameter.type.fields
-                self.scope.values += [Field(parameter.name, n, t) for n, t in fields]
+                self.add_record(parameter.name, parameter.type)
             elif parameter.name not in hidden:
                 self.scope.values.append(Name(parameter.name, parameter.type))
         self.fuel = self.pick((10, 20, 35, 60)) if is_entry else self.pick((8, 16))
@@ -132,6 +130,22 @@ class Programs(Loops):
             )
             arguments.append(self.array(Type(of.elem, shape), depth - 1))
         return Call(function.name, tuple(arguments), type_)
+
+    def any_call(self, depth: int) -> Expr | None:
+        if not self.functions:
+            return None
+        function = self.pick(self.functions)
+        wanted = function.body.result.type
+        sizes: dict[str, str] = {}
+        for name, least in function.sizes:
+            options = [other for other in sorted(self.least) if self.least[other] >= least]
+            if not options:
+                return None
+            sizes[name] = self.pick(options)
+        shape = tuple(
+            Size(tuple(sizes[name] for name in size.names), size.offset) for size in wanted.shape
+        )
+        return self.call(Type(wanted.elem, shape), depth)
 
     # Results
 
