@@ -67,8 +67,10 @@ def is_smooth(case: Case, step: float) -> bool:
 def test_series_agree_with_finite_differences() -> None:
     checked = 0
     step = 1e-5
-    for seed in range(2000, 2040):
+    for seed in range(2000, 2060):
         case = draw_case(seed)
+        if "stop_gradient" in case.program.text():
+            continue  # whose derivative is not meant to be that of its value
         try:
             if not case.is_loss or case.has_f32 or not is_smooth(case, step):
                 continue

@@ -5,14 +5,15 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from tests.property.net.arrays import array
 from tests.property.net.generate import draw_program
 from tests.property.net.statements import Parameter, Program, Tuple
-from tests.property.net.syntax import Data, Elem, RecordType, Trace, Type
+from tests.property.net.syntax import Data, Elem, Node, RecordType, Trace, Type
 from tests.property.net.taylor import Jet, is_short
 
 Arrays = Mapping[str, "np.ndarray | Mapping[str, np.ndarray]"]
@@ -91,6 +92,38 @@ def jets(
             tail = (slope, *[0.0] * (order - 1)) if order and along is not None else ()
             items.append(Jet((number, *tail), is_short(number)))
     return array(np.shape(value), items) if type_.shape else items[0]
+
+
+def widened(case: Case) -> Case:
+    """The case with f64 wherever it has f32."""
+
+    def wide(part: Any) -> Any:
+        match part:
+            case tuple():
+                return tuple(wide(item) for item in part)
+            case Elem():
+                return Elem.F64 if part is Elem.F32 else part
+            case Type(elem, shape):
+                return Type(wide(elem), shape)
+            case Node():
+                assert is_dataclass(part)
+                changed = {f.name: wide(getattr(part, f.name)) for f in fields(part)}
+                return replace(part, **changed)
+            case _:
+                return part
+
+    program = replace(case.program, functions=wide(case.program.functions))
+    arguments = {
+        name: value.astype(np.float64)
+        if isinstance(value, np.ndarray) and value.dtype == np.float32
+        else value
+        for name, value in case.arguments.items()
+    }
+    directions = dict(case.directions)
+    for parameter in program.entry.parameters:
+        if is_active(parameter.type) and parameter.name not in directions:
+            directions[parameter.name] = np.ones_like(arguments[parameter.name])
+    return replace(case, program=program, arguments=arguments, directions=directions)
 
 
 class Drawer:
