@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import dmc
+from dmc.diagnostics.errors import Error
 from tests.api.programs import KEY, program
 
 x3 = np.ones(3)
@@ -334,7 +335,7 @@ BAD_CALLS: dict[str, tuple[str, str, Callable[[], Any]]] = {
 
 @pytest.mark.parametrize(("code", "message", "call"), BAD_CALLS.values(), ids=BAD_CALLS.keys())
 def test_bad_calls_are_refused(code: str, message: str, call: Callable[[], Any]) -> None:
-    with pytest.raises(dmc.Error) as caught:
+    with pytest.raises(Error) as caught:
         call()
     (diagnostic,) = caught.value.diagnostics
     assert diagnostic.code == code

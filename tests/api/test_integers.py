@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import dmc
+from dmc.diagnostics.errors import Error
 
 program = dmc.loads("""
 fn power(x: i64, n: i64) -> i64 = x ** n
@@ -99,7 +100,7 @@ def test_numbers_that_fit(source: str, wanted: float) -> None:
 @pytest.mark.parametrize(("source", "message"), TOO_LARGE.items())
 def test_numbers_that_do_not_fit(source: str, message: str) -> None:
     start = time.perf_counter()
-    with pytest.raises(dmc.Error, match=message) as caught:
+    with pytest.raises(Error, match=message) as caught:
         value(source)
     assert time.perf_counter() - start < 10
     (found,) = caught.value.diagnostics

@@ -138,5 +138,5 @@ def test_compiler_bug_says_what_to_do() -> None:
 
 
 def test_diagnostics_survive_pickling() -> None:
-    diagnostic = Diagnostic("a.b", "t", (1, 2, 3, "x"))
+    diagnostic = Diagnostic("a.b", "t", None, (), ("x",))
     assert pickle.loads(pickle.dumps(diagnostic)) == diagnostic

@@ -28,6 +28,7 @@ from pathlib import Path
 
 import dmc
 import dmc.dialects  # the operations that the parser knows
+from dmc.diagnostics.errors import Error
 from dmc.ir import Operation
 from dmc.ir.parser import parse_module
 
@@ -109,7 +110,7 @@ class Page:
         wanted = snippet.options.get("error")
         try:
             dmc.load(path.name)
-        except dmc.Error as error:
+        except Error as error:
             codes = [diagnostic.code for diagnostic in error.diagnostics]
             if wanted not in codes:
                 raise SnippetFailure(str(error)) from None

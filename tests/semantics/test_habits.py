@@ -3,6 +3,7 @@
 import pytest
 
 import dmc
+from dmc.diagnostics.errors import Error
 
 HABITS: dict[str, tuple[str, str]] = {
     "fn f(x: float) -> f64 = x": ("name.unknown", "write `f64`, or `f32`"),
@@ -50,7 +51,7 @@ HABITS: dict[str, tuple[str, str]] = {
 
 @pytest.mark.parametrize(("text", "expected"), HABITS.items(), ids=HABITS.keys())
 def test_habits(text: str, expected: tuple[str, str]) -> None:
-    with pytest.raises(dmc.Error) as caught:
+    with pytest.raises(Error) as caught:
         dmc.loads(text)
     (problem,) = caught.value.diagnostics
     code, hint = expected
@@ -59,7 +60,7 @@ def test_habits(text: str, expected: tuple[str, str]) -> None:
 
 
 def test_names_that_could_not_be_imported_are_not_suggested() -> None:
-    with pytest.raises(dmc.Error) as caught:
+    with pytest.raises(Error) as caught:
         dmc.loads("from nn import Embedding\nfn f[N](x: Embeddings[N, N]) -> f64 = 0.0")
     _, unknown = caught.value.diagnostics
     assert not unknown.help

@@ -5,6 +5,7 @@ import pytest
 import dmc
 from dmc.api.function import Function
 from dmc.diagnostics.codes import TABLE, Code, Language
+from dmc.diagnostics.errors import Error
 from dmc.tools.functions import complete_sizes, functions_of
 
 DM = [code for code in TABLE.values() if code.language is Language.DM and code.failing]
@@ -21,7 +22,7 @@ def codes_of(text: str) -> list[str]:
             assert isinstance(function, Function)
             sizes = complete_sizes(function.checked, {}, {})
             function.specialize(**sizes).ir("optimized")
-    except dmc.Error as error:
+    except Error as error:
         return [diagnostic.code for diagnostic in error.diagnostics]
     return []
 

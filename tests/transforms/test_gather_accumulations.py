@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import dmc
 from dmc.dialects import tensor
 from dmc.ir import (
     AffineExpr,
@@ -66,6 +68,19 @@ def test_gathered(sizes: tuple[int, ...], shape: tuple[int, ...], text: str) -> 
 def test_what_would_be_visited_too_often_is_scattered() -> None:
     module = accumulation((10, 10), (2000,), read_map("(d0, d1) -> (d0 + d1 * 200)"))
     assert counts(check(module, GatherAccumulations()))["tensor.scatter"] == 1
+
+
+def test_what_is_scattered_stays_so_in_the_pipeline() -> None:
+    """A stride that wraps: its remainder has no pivot of a unit multiple."""
+    program = dmc.loads(
+        "fn f[M](x: f64[M]) -> f64 = sum[i in 0..2, j in 0..5](x[(2 * j + i) % M] ** 2)\n"
+    )
+    for size in range(1, 9):
+        x = np.arange(1.0, size + 1)
+        wanted = np.zeros(size)
+        for position in (2 * j + i for i in range(2) for j in range(5)):
+            wanted[position % size] += 2 * x[position % size]
+        np.testing.assert_allclose(dmc.grad(program.f)(x), wanted)
 
 
 @st.composite

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
-
 import dmc
 
 
@@ -20,15 +18,7 @@ class KnownFault:
     expected: float
 
 
-KNOWN: tuple[KnownFault, ...] = (
-    KnownFault(
-        "wrapped_stride",  # CompilerBug: tensor.accumulate has no form at loop level
-        "fn f[M](x: f64[M]) -> f64 requires M >= 1 ="
-        " sum[i in 0..2, j in 0..5](x[(2 * j + i) % M] ** 2)",
-        lambda program: dmc.grad(program.f)(np.ones(3)).sum(),
-        20.0,
-    ),
-)
+KNOWN: tuple[KnownFault, ...] = ()
 
 SEEDS: dict[int, str] = {}
 """Seeds of the fixed set that show a known fault, by its name."""
