@@ -17,10 +17,10 @@ from tests.syntax import parsing
 
 
 def refusal(path: Path) -> Error:
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(Error) as caught:
         parsing.parse_file(path)
-    assert time.perf_counter() - start < 2
+    assert time.process_time() - start < 2
     str(caught.value)
     return caught.value
 
