@@ -10,7 +10,7 @@ fn relu[F: float, *S](x: F[*S]) -> F[*S] = maximum(x, 0.0)
 fn leaky_relu[F: float, *S](x: F[*S], slope: F = 0.01) -> F[*S] = where(x > 0.0, x, slope * x)
 
 ## x where it is positive, else exp(x) - 1 (Clevert et al., 2016).
-fn elu[F: float, *S](x: F[*S]) -> F[*S] = where(x > 0.0, x, exp(minimum(x, 0.0)) - 1.0)
+fn elu[F: float, *S](x: F[*S]) -> F[*S] = where(x > 0.0, x, expm1(x))
 
 ## x * sigmoid(x) (Elfwing et al., 2018).
 fn silu[F: float, *S](x: F[*S]) -> F[*S] = x * sigmoid(x)
