@@ -8,6 +8,7 @@ be torn; all other locks are free in the child (`Lock`), which starts over with 
 from __future__ import annotations
 
 import functools
+import importlib
 import os
 import threading
 import weakref
@@ -81,6 +82,11 @@ def _begin_anew() -> None:
     for lock in list(_locks):
         lock.renew()
 
+
+# Handlers run in the reverse order of their registration. Those of these modules take locks that an
+# import needs, so ours, which waits for imports, must be registered behind them.
+for _name in ("logging", "concurrent.futures.thread"):
+    importlib.import_module(_name)
 
 os.register_at_fork(
     before=native.__enter__, after_in_parent=native.__exit__, after_in_child=_begin_anew

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -97,12 +98,13 @@ def test_a_fork_while_another_thread_compiles() -> None:
 
 
 FIRST_USE = """
-import os, threading
+import os, threading, time
 import numpy as np
 import dmc
 program = dmc.loads({source!r})
 thread = threading.Thread(target=lambda: program.work(np.ones(4)))
 thread.start()
+time.sleep({pause})
 pid = os.fork()
 if pid == 0:
     os._exit(0 if program.other(np.zeros(7)) == 0 else 3)
@@ -111,9 +113,11 @@ assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
 """
 
 
-def test_a_fork_while_another_thread_loads_the_compiler() -> None:
-    command = [sys.executable, "-c", FIRST_USE.format(source=SOURCE)]
-    subprocess.run(command, check=True, timeout=120)
+@pytest.mark.parametrize("pause", [0.0, 0.05, 0.07, 0.1])
+def test_a_fork_while_another_thread_loads_the_compiler(pause: float) -> None:
+    # Such a fork may come while modules are loaded that take part in forks themselves.
+    command = [sys.executable, "-c", FIRST_USE.format(source=SOURCE, pause=pause)]
+    subprocess.run(command, check=True, timeout=60)
 
 
 def test_a_fork_waits_for_those_inside_llvm_and_nothing_else() -> None:
@@ -193,6 +197,13 @@ def test_the_pool_grows_while_calls_wait_for_memory_of_their_own() -> None:
             dmc.set_num_threads(threads)
             time.sleep(0.005)
     assert not wrong
+
+
+def test_no_property_keeps_a_lock_across_forks() -> None:
+    # In Python 3.11 all instances of a class share the lock of a `functools.cached_property`.
+    files = Path(dmc.__file__).parent.rglob("*.py")
+    used = [f.name for f in files if "import cached_property" in f.read_text(encoding="utf-8")]
+    assert used == []
 
 
 AT_EXIT = """

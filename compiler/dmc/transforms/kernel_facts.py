@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from functools import cached_property
-
 from dmc.dialects import arith, kernel
 from dmc.dialects.elementwise import Elementwise
 from dmc.ir import Operation, ShapedType, Trait, Value
+from dmc.process import lazy
 
 EXPENSIVE = 4
 """Elementwise operations worth this many multiplications are not computed twice."""
@@ -30,7 +29,7 @@ class KernelFacts:
         self.loaded = [load.source for load in op.loads()]
         self._work = [inner for inner in op.body if inner.has(Trait.ELEMENTWISE)]
 
-    @cached_property
+    @lazy
     def is_product(self) -> bool:
         """Whether it is a contraction with reuse of both operands: a product of matrices.
 
@@ -39,7 +38,7 @@ class KernelFacts:
         roles = self.op.contraction()
         return roles is not None and bool(roles.m) and bool(roles.n)
 
-    @cached_property
+    @lazy
     def is_movement(self) -> bool:
         """Whether it computes nothing but subscripts, or little from subscripts alone."""
         if self.op.reduction or self.loaded:
@@ -47,12 +46,12 @@ class KernelFacts:
         work = [op for op in self._work if not _is_guard(op)]
         return not work or (not self.op.operands and len(work) <= 8 and not self._is_expensive)
 
-    @cached_property
+    @lazy
     def is_guarded(self) -> bool:
         """Whether its subscripts decide what it computes."""
         return any(isinstance(op, kernel.Inside) for op in self.op.body)
 
-    @cached_property
+    @lazy
     def is_oversized(self) -> bool:
         """Whether it makes much from little: all points of a builder, which no one has named."""
         if self.op.reduction or self.loaded:
@@ -60,7 +59,7 @@ class KernelFacts:
         largest = max(map(_bytes, self.op.operands), default=0)
         return MOST_EXPANSION * largest <= sum(map(_bytes, self.op.results))
 
-    @cached_property
+    @lazy
     def is_cheap(self) -> bool:
         """Whether computing it again is better than reading what it stored."""
         if self.op.reduction or self.loaded or len(self._work) > 4 or self._is_expensive:
@@ -68,7 +67,7 @@ class KernelFacts:
         read = sum(map(_bytes, self.op.operands))
         return read <= sum(map(_bytes, self.op.results))
 
-    @cached_property
+    @lazy
     def _is_expensive(self) -> bool:
         return any(isinstance(op, Elementwise) and op.flops >= EXPENSIVE for op in self.op.body)
 
