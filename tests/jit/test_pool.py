@@ -170,6 +170,42 @@ def test_a_fork_has_threads_of_its_own() -> None:
     assert subprocess.run(command, timeout=60, check=False).returncode == 0
 
 
+FORK_IN_A_REGION = """
+import ctypes, os, sys
+import numpy as np
+from dmc.jit.engine import Engine
+from dmc.jit.pool import PARALLEL_FOR, pool
+from dmc.jit.target import host
+from tests.jit.test_pool import TASKS, repeat
+pool().resize(8)
+loaded = Engine(host()).load([TASKS], ["repeat"], {PARALLEL_FOR: pool().parallel_for})
+Task = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
+parallel_for = ctypes.CFUNCTYPE(None, Task, ctypes.c_void_p, ctypes.c_int64)(pool().parallel_for)
+runs = np.zeros(64, np.int64)
+def task(context, index, worker):
+    runs[index] += 1
+    if runs.sum() != 1:
+        return
+    child = os.fork()
+    if child:
+        assert os.waitpid(child, 0)[1] == 0
+        return
+    counters = np.zeros(16, np.int64)
+    repeat(loaded)(counters.ctypes.data, 16, 100)
+    os._exit(0 if (counters == 100).all() and runs.sum() == 1 else 1)
+for _ in range(5):
+    runs[:] = 0
+    parallel_for(Task(task), None, 64)
+    assert (runs == 1).all()
+"""
+
+
+def test_a_fork_has_nothing_of_the_region_it_interrupts() -> None:
+    command = [sys.executable, "-W", "ignore", "-c", FORK_IN_A_REGION]
+    done = subprocess.run(command, timeout=60, check=False, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 @pytest.mark.parametrize("threads", [0, -1, MAX_THREADS + 1])
 def test_numbers_out_of_range(threads: int) -> None:
     with pytest.raises(CallError, match="number of threads") as caught:

@@ -386,6 +386,9 @@ state:
   call i32 @pthread_cond_init(ptr @work, ptr null)
   call i32 @pthread_cond_init(ptr @finished, ptr null)
   store i64 0, ptr @started
+  ; What is left of a region that the fork interrupted is for nobody to claim.
+  store atomic i64 -1, ptr @next monotonic, align 8
+  store atomic i64 0, ptr @generation monotonic, align 8
   store atomic i64 0, ptr @sleepers monotonic, align 8
   store atomic i32 0, ptr @waiting monotonic, align 4
   store atomic i32 0, ptr @stopping monotonic, align 4
