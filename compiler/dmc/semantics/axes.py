@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from dmc.semantics import typed
 from dmc.semantics.context import Context
 from dmc.semantics.inference import same_axis
-from dmc.semantics.primitive import Primitive
 from dmc.semantics.resolver import resolve_size
 from dmc.semantics.sizes import Size
 from dmc.semantics.typed import AxisChoice
@@ -13,11 +11,10 @@ from dmc.semantics.types import (
     Pack,
     Shape,
     TensorType,
-    pruned,
 )
 from dmc.syntax import ast
 
-__all__ = ["axis_position", "choose_axes", "one_axis", "tensor_operand"]
+__all__ = ["axis_named", "axis_position", "choose_axes"]
 
 
 def choose_axes(
@@ -37,7 +34,7 @@ def choose_axes(
             pack_start = found[0]
             positions.append(found[0])
             continue
-        positions.append(_axis(context, item, type_, name))
+        positions.append(axis_named(context, item, type_, name))
     if len(set(positions)) < len(positions):
         raise context.fail("shape.axis", "an axis is named twice", bracket.span)
     kept = tuple(axis for i, axis in enumerate(shape) if i not in positions)
@@ -51,7 +48,8 @@ def axis_position(type_: TensorType, axis: int) -> int:
     return axis - len(type_.shape) if has_pack else axis
 
 
-def _axis(context: Context, item: ast.Item, type_: TensorType, name: str) -> int:
+def axis_named(context: Context, item: ast.Item, type_: TensorType, name: str) -> int:
+    """The axis that an item in the brackets of `name` chooses, counted from the front."""
     shape = type_.shape
     number = item
     sign = 1
@@ -84,28 +82,3 @@ def _axis(context: Context, item: ast.Item, type_: TensorType, name: str) -> int
             help=[f"give the number: `{name}[{found[-1]}](…)`"],
         )  # fmt: skip
     return found[0]
-
-
-def one_axis(
-    context: Context,
-    function: Primitive,
-    bracket: ast.Bracket | None,
-    type_: TensorType,
-    node: ast.Call,
-) -> int:
-    """The single axis that brackets choose, counted from the front."""
-    if bracket is None or len(bracket.items) != 1:
-        raise context.fail(
-            "shape.axis", f"`{function}` needs one axis", node.span, help=[f"`{function}[-1](…)`"]
-        )
-    return _axis(context, bracket.items[0], type_, function.name)
-
-
-def tensor_operand(context: Context, function: Primitive, value: typed.Node) -> TensorType:
-    """The type of an operand that must be an array or a number."""
-    type_ = pruned(value.type)
-    if not isinstance(type_, TensorType):
-        raise context.fail(
-            "type.operand", f"`{function}` does not take {type_}", value.span, str(type_)
-        )
-    return type_

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dmc.ir.location import Span
 from dmc.semantics import typed
 from dmc.semantics.agreement import expect
-from dmc.semantics.builtins.called import Called, positional
+from dmc.semantics.builtins.call import Call, positional
+from dmc.semantics.builtins.called import Called
 from dmc.semantics.builtins.check import check_elementwise, check_reduction
 from dmc.semantics.builtins.derivatives import DerivativeOperator
 from dmc.semantics.builtins.elementwise import Elementwise
@@ -100,10 +101,10 @@ def _call_known(
 ) -> typed.Node | None:
     """A call of what the prelude has under this name; None when it is not called in this way."""
     match known:
-        case Called():
-            return known.check(context, bracket, positional(context, known, node), node)
-        case Reduction():
-            return check_reduction(context, known, bracket, node)
+        case Called() | Reduction():
+            arguments = positional(context, known, node.arguments)
+            call = Call(context, known, bracket, arguments, node)
+            return known.check(call) if isinstance(known, Called) else check_reduction(call, known)
         case DerivativeOperator():
             return derived_value(context, node, expected)
         case Planned():

@@ -295,7 +295,7 @@ def _member(context: Context, node: ast.Member, expected: Type | None) -> typed.
                 "shape.rank", f"`.T` swaps the last two axes; {type_} has no two", node.span
             )
         *front, a, b = type_.shape
-        return TRANSPOSE.apply(TensorType(type_.element, (*front, b, a)), node, (base,))
+        return TRANSPOSE.apply(TensorType(type_.element, (*front, b, a)), node.span, (base,))
     return field(context, base, node.name.text, node.name.span, node.span)
 
 

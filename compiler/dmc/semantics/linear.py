@@ -33,7 +33,7 @@ def check_matmul(context: Context, node: ast.Binary) -> typed.Node:
     shape = _contract(context, a.shape, b.shape)
     if shape is None:
         raise _no_contraction(context, node, a, b)
-    return MATMUL.apply(TensorType(element, shape), node, (left, right))
+    return MATMUL.apply(TensorType(element, shape), node.span, (left, right))
 
 
 def _contract(context: Context, left: Shape, right: Shape) -> Shape | None:

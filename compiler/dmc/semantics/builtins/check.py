@@ -8,7 +8,7 @@ from dmc.ir.location import Span
 from dmc.semantics import typed
 from dmc.semantics.axes import choose_axes
 from dmc.semantics.builders import check_index_reduction, is_index
-from dmc.semantics.builtins.called import positional
+from dmc.semantics.builtins.call import Call, counted, positional
 from dmc.semantics.builtins.elementwise import Elementwise
 from dmc.semantics.builtins.reduction import Reduction
 from dmc.semantics.context import Context
@@ -24,41 +24,23 @@ def check_elementwise(
     context: Context, function: Elementwise, arguments: Sequence[ast.Argument], span: Span
 ) -> typed.Node:
     """`exp(x)`, `maximum(a, b)`: on numbers, arrays and records."""
-    for argument in arguments:
-        if argument.name is not None:
-            raise context.fail(
-                "call.keyword", f"parameters of `{function}` have no names", argument.name.span
-            )
-    if len(arguments) != function.arity:
-        plural = "argument" if function.arity == 1 else "arguments"
-        raise context.fail(
-            "call.count",
-            f"`{function}` takes {function.arity} {plural}, and {len(arguments)} are given",
-            span,
-        )
-    values = [context.check(argument.value) for argument in arguments]
+    operands = positional(context, function, arguments)
+    counted(context, function, function.arity, operands, span)
+    values = [context.check(operand) for operand in operands]
     for value in values:
         if isinstance(pruned(value.type), TensorType | Hole) or is_record(value.type):
             needs(context, function, function.operands, value, value.span)
-    return apply(context, function, values, span, [a.value.span for a in arguments])
+    return apply(context, function, values, span, [operand.span for operand in operands])
 
 
-def check_reduction(
-    context: Context, reduction: Reduction, bracket: ast.Bracket | None, node: ast.Call
-) -> typed.Node:
+def check_reduction(call: Call, reduction: Reduction) -> typed.Node:
     """`sum(x)`, `sum[D](x)`, `softmax[-1](x)`, `sum[i](…)`."""
-    arguments = positional(context, reduction, node)
-    if len(arguments) != 1:
-        pair = reduction.pairwise
-        raise context.fail(
-            "call.count",
-            f"`{reduction}` takes 1 argument, and {len(arguments)} are given",
-            node.span,
-            help=[f"element by element: `{pair}(a, b)`"] if pair is not None else (),
-        )
+    pair = reduction.pairwise
+    call.count(1, help=[f"element by element: `{pair}(a, b)`"] if pair is not None else ())
+    context, bracket, node = call.context, call.bracket, call.node
     if bracket is not None and any(is_index(context, item) for item in bracket.items):
-        return check_index_reduction(context, reduction, bracket, arguments[0], node)
-    operand = context.check(arguments[0])
+        return check_index_reduction(context, reduction, bracket, call.arguments[0], node)
+    operand = context.check(call.arguments[0])
     type_ = pruned(operand.type)
     everything = AxisChoice(everything=True)
     if is_record(type_) and bracket is None and reduction.adds_leaves:

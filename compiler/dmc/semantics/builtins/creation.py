@@ -9,18 +9,15 @@ from dmc.dialects import arith, tensor
 from dmc.dialects.arith import Direction
 from dmc.ir import Builder, DType, TensorType, Value, dtype_of, shape_of
 from dmc.semantics import typed
-from dmc.semantics.axes import tensor_operand
+from dmc.semantics.builtins.call import Call
 from dmc.semantics.builtins.called import ArrayFunction
 from dmc.semantics.builtins.elementwise import ADD, MULTIPLY, SUBTRACT
-from dmc.semantics.context import Context
 from dmc.semantics.lower.body import Body
 from dmc.semantics.lower.elementwise import apply
 from dmc.semantics.lower.values import Array, Lowered
 from dmc.semantics.operators import agreed_type, needs_float
-from dmc.semantics.resolver import shape_items
 from dmc.semantics.types import NumberKind, Pack, pruned
 from dmc.semantics.types import TensorType as Tensor
-from dmc.syntax import ast
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,31 +29,20 @@ class _Made(ArrayFunction):
     kind: NumberKind = NumberKind.FLOAT
     build: Callable[[Builder, int, DType], Value] = tensor.arange
 
-    def take(
-        self, context: Context, values: Sequence[typed.Node], count: int, node: ast.Call
-    ) -> None:
+    def count(self, call: Call) -> None:
         """Say where the size belongs when it is the argument."""
-        bare = isinstance(node.function, ast.Name)
-        if bare and len(values) == 1:
-            size = context.quote(values[0].span)
-            raise context.fail(
-                "shape.axis", f"`{self}` takes its size in brackets", node.span,
-                help=[f"write `{self}[{size}]()`"],
-            )  # fmt: skip
-        ArrayFunction.take(self, context, values, count, node)
+        if call.bracket is None and len(call.arguments) == 1:
+            written = f"{self}[{call.context.quote(call.arguments[0])}]()"
+            title = f"`{self}` takes its size in brackets"
+            raise call.fail("shape.axis", title, help=[f"write `{written}`"])
+        ArrayFunction.count(self, call)
 
-    def type_call(
-        self,
-        context: Context,
-        bracket: ast.Bracket | None,
-        values: Sequence[typed.Node],
-        node: ast.Call,
-    ) -> typed.Node:
-        shape = shape_items(context, bracket) if bracket is not None else ()
+    def type_call(self, call: Call, values: Sequence[typed.Node]) -> typed.Node:
+        shape = call.sizes()
         if len(shape) != 1:
-            raise context.fail("shape.axis", f"`{self}` needs its size: `{self}[N]()`", node.span)
-        type_ = Tensor(context.number(self.kind), shape * self.axes)
-        return self.apply(type_, node, values, shape=shape)
+            raise call.fail("shape.axis", f"`{self}` needs its size: `{self}[N]()`")
+        type_ = Tensor(call.context.number(self.kind), shape * self.axes)
+        return self.apply(type_, call.span, values, shape=shape)
 
     def lower(self, body: Body, node: typed.Builtin) -> Lowered:
         type_ = body.type(node)
@@ -73,19 +59,13 @@ def _eye(builder: Builder, count: int, dtype: DType) -> Value:
 
 
 class _OneHot(ArrayFunction):
-    def type_call(
-        self,
-        context: Context,
-        bracket: ast.Bracket | None,
-        values: Sequence[typed.Node],
-        node: ast.Call,
-    ) -> typed.Node:
-        ids = tensor_operand(context, self, values[0])
-        if bracket is None or len(bracket.items) != 1:
-            raise context.fail("shape.axis", "`one_hot` needs its size: `one_hot[K](y)`", node.span)
-        axes = shape_items(context, bracket)
-        element = context.number(NumberKind.FLOAT)
-        return self.apply(Tensor(element, (*ids.shape, *axes)), node, values, shape=axes)
+    def type_call(self, call: Call, values: Sequence[typed.Node]) -> typed.Node:
+        ids = call.tensor(values[0])
+        axes = call.sizes()
+        if len(axes) != 1:
+            raise call.fail("shape.axis", "`one_hot` needs its size: `one_hot[K](y)`")
+        element = call.context.number(NumberKind.FLOAT)
+        return self.apply(Tensor(element, (*ids.shape, *axes)), call.span, values, shape=axes)
 
     def lower(self, body: Body, node: typed.Builtin) -> Lowered:
         builder, ids = body.builder, body.array(node.operands[0])
@@ -99,26 +79,16 @@ class _OneHot(ArrayFunction):
 
 
 class _Linspace(ArrayFunction):
-    def type_call(
-        self,
-        context: Context,
-        bracket: ast.Bracket | None,
-        values: Sequence[typed.Node],
-        node: ast.Call,
-    ) -> typed.Node:
-        shape = shape_items(context, bracket) if bracket is not None else ()
+    def type_call(self, call: Call, values: Sequence[typed.Node]) -> typed.Node:
+        shape = call.sizes()
         if len(shape) != 1:
-            raise context.fail(
-                "shape.axis", "`linspace` needs its size: `linspace[N](a, b)`", node.span
-            )
+            raise call.fail("shape.axis", "`linspace` needs its size: `linspace[N](a, b)`")
         for value in values:
-            needs_float(context, self.name, value, value.span)
-        type_ = pruned(agreed_type(context, self, values, node.span))
+            needs_float(call.context, self.name, value, value.span)
+        type_ = pruned(agreed_type(call.context, self, values, call.span))
         if not isinstance(type_, Tensor) or type_.shape:
-            raise context.fail(
-                "type.operand", f"`linspace` runs between numbers, not {type_}", node.span
-            )
-        return self.apply(Tensor(type_.element, shape), node, values, shape=shape)
+            raise call.fail("type.operand", f"`linspace` runs between numbers, not {type_}")
+        return self.apply(Tensor(type_.element, shape), call.span, values, shape=shape)
 
     def lower(self, body: Body, node: typed.Builtin) -> Lowered:
         type_ = body.type(node)
@@ -138,17 +108,11 @@ class _Triangle(ArrayFunction):
 
     direction: Direction = Direction.GE
 
-    def type_call(
-        self,
-        context: Context,
-        bracket: ast.Bracket | None,
-        values: Sequence[typed.Node],
-        node: ast.Call,
-    ) -> typed.Node:
-        type_ = tensor_operand(context, self, values[0])
+    def type_call(self, call: Call, values: Sequence[typed.Node]) -> typed.Node:
+        type_ = call.tensor(values[0])
         if len(type_.shape) < 2 or any(isinstance(axis, Pack) for axis in type_.shape[-2:]):
-            raise context.fail("shape.rank", f"`{self}` takes a matrix, not {type_}", node.span)
-        return self.apply(type_, node, values)
+            raise call.fail("shape.rank", f"`{self}` takes a matrix, not {type_}")
+        return self.apply(type_, call.span, values)
 
     def lower(self, body: Body, node: typed.Builtin) -> Lowered:
         builder, x = body.builder, body.array(node.operands[0])

@@ -9,17 +9,15 @@ from dmc.dialects import tensor
 from dmc.ir import Builder, DType, Value, shape_of
 from dmc.semantics import typed
 from dmc.semantics.agreement import expect
-from dmc.semantics.axes import axis_position, one_axis, tensor_operand
+from dmc.semantics.axes import axis_position
+from dmc.semantics.builtins.call import Call
 from dmc.semantics.builtins.called import ArrayFunction
 from dmc.semantics.builtins.elementwise import REMAINDER, SUBTRACT
-from dmc.semantics.context import Context
 from dmc.semantics.lower.body import Body
 from dmc.semantics.lower.elementwise import apply
 from dmc.semantics.lower.values import Array, Lowered, Static, Tuple
-from dmc.semantics.resolver import shape_items
 from dmc.semantics.sizes import Size
 from dmc.semantics.types import TensorType, TupleType, scalar
-from dmc.syntax import ast
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,17 +27,11 @@ class _AlongAxis(ArrayFunction):
     build: Callable[[Builder, Value, int], Value] = tensor.cumsum
     gives: DType | None = None
 
-    def type_call(
-        self,
-        context: Context,
-        bracket: ast.Bracket | None,
-        values: Sequence[typed.Node],
-        node: ast.Call,
-    ) -> typed.Node:
-        type_ = tensor_operand(context, self, values[0])
-        axis = axis_position(type_, one_axis(context, self, bracket, type_, node))
+    def type_call(self, call: Call, values: Sequence[typed.Node]) -> typed.Node:
+        type_ = call.tensor(values[0])
+        axis = axis_position(type_, call.axis(type_))
         result = TensorType(self.gives or type_.element, type_.shape)
-        return self.apply(result, node, values, (axis,))
+        return self.apply(result, call.span, values, (axis,))
 
     def lower(self, body: Body, node: typed.Builtin) -> Lowered:
         x = body.array(node.operands[0])
@@ -65,20 +57,14 @@ def _flip(builder: Builder, x: Value, axis: int) -> Value:
 
 
 class _TopK(ArrayFunction):
-    def type_call(
-        self,
-        context: Context,
-        bracket: ast.Bracket | None,
-        values: Sequence[typed.Node],
-        node: ast.Call,
-    ) -> typed.Node:
-        type_ = tensor_operand(context, self, values[0])
-        shape = shape_items(context, bracket) if bracket is not None else ()
+    def type_call(self, call: Call, values: Sequence[typed.Node]) -> typed.Node:
+        type_ = call.tensor(values[0])
+        shape = call.sizes()
         if len(shape) != 1 or not type_.shape:
-            raise context.fail("shape.axis", "`top_k` needs a count: `top_k[3](x)`", node.span)
+            raise call.fail("shape.axis", "`top_k` needs a count: `top_k[3](x)`")
         kept = (*type_.shape[:-1], *shape)
         result = TupleType((TensorType(type_.element, kept), TensorType(DType.I32, kept)))
-        return self.apply(result, node, values, shape=shape)
+        return self.apply(result, call.span, values, shape=shape)
 
     def lower(self, body: Body, node: typed.Builtin) -> Lowered:
         x = body.array(node.operands[0])
@@ -94,17 +80,11 @@ class _TopK(ArrayFunction):
 class _Roll(ArrayFunction):
     """Element i comes from i - shift, round the end."""
 
-    def type_call(
-        self,
-        context: Context,
-        bracket: ast.Bracket | None,
-        values: Sequence[typed.Node],
-        node: ast.Call,
-    ) -> typed.Node:
-        type_ = tensor_operand(context, self, values[0])
-        axis = axis_position(type_, one_axis(context, self, bracket, type_, node))
-        expect(context, values[1], scalar(DType.I64), values[1].span, "the shift of `roll`")
-        return self.apply(type_, node, values, (axis,))
+    def type_call(self, call: Call, values: Sequence[typed.Node]) -> typed.Node:
+        type_ = call.tensor(values[0])
+        axis = axis_position(type_, call.axis(type_))
+        expect(call.context, values[1], scalar(DType.I64), values[1].span, "the shift of `roll`")
+        return self.apply(type_, call.span, values, (axis,))
 
     def lower(self, body: Body, node: typed.Builtin) -> Lowered:
         x = body.array(node.operands[0])

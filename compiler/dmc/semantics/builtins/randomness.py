@@ -10,14 +10,13 @@ from dmc.dialects import arith, random, tensor
 from dmc.ir import Builder, Value
 from dmc.ir.types import DType
 from dmc.semantics import typed
+from dmc.semantics.builtins.call import Call
 from dmc.semantics.builtins.called import Called
-from dmc.semantics.context import Context
 from dmc.semantics.lower.body import Body, register
 from dmc.semantics.lower.initial import field_number
 from dmc.semantics.lower.values import Array, Lowered, Record, Tuple
 from dmc.semantics.operators import needs_float
-from dmc.semantics.primitive import Primitive
-from dmc.semantics.resolver import shape_items, try_size
+from dmc.semantics.resolver import try_size
 from dmc.semantics.sizes import Size
 from dmc.semantics.types import (
     KeyType,
@@ -33,44 +32,34 @@ from dmc.semantics.types import (
     pruned,
     resolved,
 )
-from dmc.syntax import ast
 
 
-def _key(
-    context: Context, function: Primitive, arguments: Sequence[ast.Expr], node: ast.Call
-) -> typed.Node:
-    if not arguments:
-        raise context.fail("call.count", f"`{function}` needs a key", node.span)
-    key = context.check(arguments[0])
+def _key(call: Call) -> typed.Node:
+    if not call.arguments:
+        raise call.fail("call.count", f"`{call.function}` needs a key")
+    key = call.context.check(call.arguments[0])
     if not isinstance(pruned(key.type), KeyType):
-        raise context.fail(
-            "type.operand", f"`{function}` takes a Key, not {pruned(key.type)}", arguments[0].span
-        )
+        title = f"`{call.function}` takes a Key, not {pruned(key.type)}"
+        raise call.context.fail("type.operand", title, call.arguments[0].span)
     return key
 
 
 class _Split(Called):
     """`split(key)`, `split(key, 3)`: keys as a tuple."""
 
-    def check(
-        self,
-        context: Context,
-        bracket: ast.Bracket | None,
-        arguments: Sequence[ast.Expr],
-        node: ast.Call,
-    ) -> typed.Node:
-        key = _key(context, self, arguments, node)
+    def check(self, call: Call) -> typed.Node:
+        key = _key(call)
         count = 2
-        if len(arguments) > 1:
-            size = try_size(context, arguments[1])
+        if len(call.arguments) > 1:
+            size = try_size(call.context, call.arguments[1])
             constant = size.constant if size is not None else None
-            if constant is None or constant < 1 or len(arguments) > 2:
-                raise context.fail(
-                    "call.count", "`split(key, n)` takes a literal count", arguments[1].span,
+            if constant is None or constant < 1 or len(call.arguments) > 2:
+                raise call.context.fail(
+                    "call.count", "`split(key, n)` takes a literal count", call.arguments[1].span,
                     help=["for many keys fold the index in: `fold(key, i)`"],
                 )  # fmt: skip
             count = constant
-        return typed.SplitKey(TupleType((KeyType(),) * count), node.span, key, count)
+        return typed.SplitKey(TupleType((KeyType(),) * count), call.span, key, count)
 
 
 def _lower_split(body: Body, node: typed.SplitKey) -> Lowered:
@@ -82,28 +71,24 @@ def _lower_split(body: Body, node: typed.SplitKey) -> Lowered:
 class _Fold(Called):
     """`fold(key, i)`."""
 
-    def check(
-        self,
-        context: Context,
-        bracket: ast.Bracket | None,
-        arguments: Sequence[ast.Expr],
-        node: ast.Call,
-    ) -> typed.Node:
-        key = _key(context, self, arguments, node)
-        if len(arguments) != 2:
-            raise context.fail("call.count", "`fold` takes a key and a number", node.span)
-        data = context.check(arguments[1])
+    def check(self, call: Call) -> typed.Node:
+        key = _key(call)
+        if len(call.arguments) != 2:
+            raise call.fail("call.count", "`fold` takes a key and a number")
+        data = call.context.check(call.arguments[1])
         type_ = pruned(data.type)
         element = resolved(type_.element) if isinstance(type_, TensorType) else None
         if isinstance(element, Number) and element.kind is not NumberKind.FLOAT:
             element.kind = NumberKind.INTEGER
         elif not (isinstance(element, DType) and element.is_integer):
-            raise context.fail(
+            raise call.context.fail(
                 "type.operand", f"`fold` takes a whole number, not {type_}", data.span
             )
         if isinstance(type_, TensorType) and type_.shape:
-            raise context.fail("type.operand", f"`fold` takes one number, not {type_}", data.span)
-        return typed.FoldKey(KeyType(), node.span, key, data)
+            raise call.context.fail(
+                "type.operand", f"`fold` takes one number, not {type_}", data.span
+            )
+        return typed.FoldKey(KeyType(), call.span, key, data)
 
 
 def _lower_fold(body: Body, node: typed.FoldKey) -> Lowered:
@@ -126,32 +111,26 @@ class _Distribution(Called):
     takes: tuple[str, ...] = ("a key",)
     gives: DType | None = None
 
-    def check(
-        self,
-        context: Context,
-        bracket: ast.Bracket | None,
-        arguments: Sequence[ast.Expr],
-        node: ast.Call,
-    ) -> typed.Node:
-        key = _key(context, self, arguments, node)
-        if len(arguments) != len(self.takes):
+    def check(self, call: Call) -> typed.Node:
+        key = _key(call)
+        if len(call.arguments) != len(self.takes):
             takes = " and ".join(self.takes)
-            raise context.fail("call.count", f"`{self}` takes {takes}", node.span)
-        parameters = tuple(context.check(argument) for argument in arguments[1:])
+            raise call.fail("call.count", f"`{self}` takes {takes}")
+        parameters = tuple(call.context.check(argument) for argument in call.arguments[1:])
         for parameter in parameters:
-            needs_float(context, self.name, parameter, parameter.span)
+            needs_float(call.context, self.name, parameter, parameter.span)
             type_ = pruned(parameter.type)
             if isinstance(type_, TensorType) and type_.shape:
-                raise context.unsupported("a probability for each element", parameter.span)
-        shape = shape_items(context, bracket) if bracket is not None else None
+                raise call.context.unsupported("a probability for each element", parameter.span)
+        shape = call.sizes() if call.bracket is not None else None
         type_: Type
         if self.gives is not None:
             type_ = TensorType(self.gives, shape or ())
         elif shape is not None:
-            type_ = TensorType(context.number(NumberKind.FLOAT), shape)
+            type_ = TensorType(call.context.number(NumberKind.FLOAT), shape)
         else:
-            type_ = context.hole(NumberKind.FLOAT)
-        return typed.Draw(type_, node.span, self, key, parameters)
+            type_ = call.context.hole(NumberKind.FLOAT)
+        return typed.Draw(type_, call.span, self, key, parameters)
 
 
 def _lower_draw(body: Body, node: typed.Draw) -> Lowered:

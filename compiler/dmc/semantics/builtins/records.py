@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dmc.ir import dtype_of, shape_of
 from dmc.semantics import typed
 from dmc.semantics.agreement import expect
+from dmc.semantics.builtins.call import Call
 from dmc.semantics.builtins.called import Called
 from dmc.semantics.callees import check_lambda
-from dmc.semantics.context import Context
 from dmc.semantics.inference import unify
 from dmc.semantics.lower.body import Body, register
 from dmc.semantics.lower.functions import nested
@@ -27,35 +27,29 @@ from dmc.syntax import ast
 
 
 class _Map(Called):
-    def check(
-        self,
-        context: Context,
-        bracket: ast.Bracket | None,
-        arguments: Sequence[ast.Expr],
-        node: ast.Call,
-    ) -> typed.Node:
-        if len(arguments) < 2 or not isinstance(arguments[0], ast.Lambda):
-            raise context.fail(
-                "call.count", "`map` takes a function and records: `map(fn(p) => …, net)`",
-                node.span,
-            )  # fmt: skip
-        trees = [context.check(argument) for argument in arguments[1:]]
+    def check(self, call: Call) -> typed.Node:
+        leading = call.arguments[0] if len(call.arguments) > 1 else None
+        if not isinstance(leading, ast.Lambda):
+            title = "`map` takes a function and records: `map(fn(p) => …, net)`"
+            raise call.fail("call.count", title)
+        trees = [call.context.check(argument) for argument in call.arguments[1:]]
         first = pruned(trees[0].type)
         if not is_record(first):
-            raise context.fail(
+            raise call.context.fail(
                 "type.operand", f"`map` runs over records, not {first}", trees[0].span
             )
         for tree in trees[1:]:
-            if not unify(context.facts, gradient_type(tree.type), gradient_type(first)):
+            if not unify(call.context.facts, gradient_type(tree.type), gradient_type(first)):
                 title = f"{first} and {pruned(tree.type)} have different parts"
-                raise context.fail("type.record", title, tree.span)
+                raise call.context.fail("type.record", title, tree.span)
         leaf = TensorType(record_element(first), (Pack("leaf"),))
         wanted = FunctionType((leaf,) * len(trees), leaf)
-        function = check_lambda(context, arguments[0], wanted)
+        function = check_lambda(call.context, leading, wanted)
         assert isinstance(function, typed.FunctionValue)
         assert isinstance(function.callee, typed.Lambda)
-        expect(context, function.callee.body, leaf, arguments[0].body.span, "the value for a leaf")
-        return typed.MapLeaves(first, node.span, function.callee, tuple(trees))
+        value = function.callee.body
+        expect(call.context, value, leaf, leading.body.span, "the value for a leaf")
+        return typed.MapLeaves(first, call.span, function.callee, tuple(trees))
 
 
 def _lower(body: Body, node: typed.MapLeaves) -> Lowered:

@@ -10,9 +10,9 @@ from dmc.dialects import arith, tensor
 from dmc.ir import DType, Value, dtype_of, shape_of
 from dmc.semantics import typed
 from dmc.semantics.agreement import expect
-from dmc.semantics.axes import axis_position, one_axis, tensor_operand
+from dmc.semantics.axes import axis_position
+from dmc.semantics.builtins.call import Call
 from dmc.semantics.builtins.called import ArrayFunction, ArrayOperation
-from dmc.semantics.context import Context
 from dmc.semantics.lower.access import never_empty
 from dmc.semantics.lower.body import Body
 from dmc.semantics.lower.elementwise import broadcast
@@ -21,35 +21,26 @@ from dmc.semantics.operators import agreed_type, broadcast_shapes, needs_bool
 from dmc.semantics.sizes import Size
 from dmc.semantics.types import Hole, TensorType, pruned, resolved
 from dmc.semantics.types import TensorType as Tensor
-from dmc.syntax import ast
 
 
 class _Where(ArrayFunction):
-    def type_call(
-        self,
-        context: Context,
-        bracket: ast.Bracket | None,
-        values: Sequence[typed.Node],
-        node: ast.Call,
-    ) -> typed.Node:
+    def type_call(self, call: Call, values: Sequence[typed.Node]) -> typed.Node:
         condition, yes, no = values
-        needs_bool(context, "the condition of `where`", condition, condition.span)
+        needs_bool(call.context, "the condition of `where`", condition, condition.span)
         test = pruned(condition.type)
-        type_ = pruned(agreed_type(context, self, (yes, no), node.span))
+        type_ = pruned(agreed_type(call.context, self, (yes, no), call.span))
         assert isinstance(test, TensorType)
         if isinstance(type_, Hole):
             type_.target = type_ = TensorType(type_.element, test.shape)
         if not isinstance(type_, TensorType):
             if test.shape:
-                raise context.fail("type.operand", "`where` chooses between arrays", node.span)
-            return self.apply(type_, node, values)
-        shape = broadcast_shapes(context, test.shape, type_.shape)
+                raise call.fail("type.operand", "`where` chooses between arrays")
+            return self.apply(type_, call.span, values)
+        shape = broadcast_shapes(call.context, test.shape, type_.shape)
         if shape is None:
-            raise context.fail(
-                "shape.broadcast", f"{test} and {type_} do not broadcast", node.span,
-                f"the condition is {test}",
-            )  # fmt: skip
-        return self.apply(TensorType(type_.element, shape), node, values)
+            title = f"{test} and {type_} do not broadcast"
+            raise call.fail("shape.broadcast", title, f"the condition is {test}")
+        return self.apply(TensorType(type_.element, shape), call.span, values)
 
     def lower(self, body: Body, node: typed.Builtin) -> Lowered:
         condition, yes, no = map(body.lower, node.operands)
@@ -83,19 +74,19 @@ def _choose(body: Body, condition: Lowered, yes: Lowered, no: Lowered) -> Lowere
 
 
 class _Pick(ArrayFunction):
-    def type_call(
-        self,
-        context: Context,
-        bracket: ast.Bracket | None,
-        values: Sequence[typed.Node],
-        node: ast.Call,
-    ) -> typed.Node:
-        x, ids = (tensor_operand(context, self, value) for value in values)
-        axis = one_axis(context, self, bracket, x, node)
+    def type_call(self, call: Call, values: Sequence[typed.Node]) -> typed.Node:
+        x, ids = (call.tensor(value) for value in values)
+        axis = call.axis(x)
         kept = (*x.shape[:axis], *x.shape[axis + 1 :])
         element = DType.I64 if resolved(ids.element) is DType.I64 else DType.I32
-        expect(context, values[1], TensorType(element, kept), values[1].span, "the index of `pick`")
-        return self.apply(TensorType(x.element, kept), node, values, (axis_position(x, axis),))
+        expect(
+            call.context,
+            values[1],
+            TensorType(element, kept),
+            values[1].span,
+            "the index of `pick`",
+        )
+        return self.apply(TensorType(x.element, kept), call.span, values, (axis_position(x, axis),))
 
     def lower(self, body: Body, node: typed.Builtin) -> Lowered:
         x, ids = (body.array(operand) for operand in node.operands)
@@ -110,18 +101,12 @@ class _Pick(ArrayFunction):
 
 
 class _Cross(ArrayFunction):
-    def type_call(
-        self,
-        context: Context,
-        bracket: ast.Bracket | None,
-        values: Sequence[typed.Node],
-        node: ast.Call,
-    ) -> typed.Node:
-        a = tensor_operand(context, self, values[0])
+    def type_call(self, call: Call, values: Sequence[typed.Node]) -> typed.Node:
+        a = call.tensor(values[0])
         wanted = TensorType(a.element, (Size.of(3),))
         for value in values:
-            expect(context, value, wanted, value.span, "an operand of `cross`")
-        return self.apply(wanted, node, values)
+            expect(call.context, value, wanted, value.span, "an operand of `cross`")
+        return self.apply(wanted, call.span, values)
 
     def lower(self, body: Body, node: typed.Builtin) -> Lowered:
         builder = body.builder
