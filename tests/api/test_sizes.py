@@ -70,3 +70,30 @@ def test_sizes_inside_are_checked(program: dmc.Module, name: str) -> None:
 def test_a_range_that_ends_before_it_starts_is_empty(program: dmc.Module, name: str) -> None:
     assert getattr(program, name)(*ENOUGH) == 4.0
     assert getattr(program, name)(*NONE) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("result", "value"),
+    [("f32[N]", "sort[-1](x)"), ("i32[N]", "argsort[0](x)"), ("i32", "argmax(x)"),
+     ("(f32[3], i32[3])", "top_k[3](x)")],
+)  # fmt: skip
+def test_places_are_counted_in_32_bits(result: str, value: str) -> None:
+    ordered = dmc.loads(f"fn ordered[N](x: f32[N]) -> {result} = {value}\n").ordered
+    assert ordered.ir(N=2**31 - 1)
+    with pytest.raises(dmc.UnsupportedError, match="of 2,147,483,648 elements"):
+        ordered.ir(N=2**31)
+
+
+@pytest.mark.parametrize(
+    ("parameter", "help_"),
+    [
+        ("x: f64[2 * N + 1]", "give `N=32`, or an array as `x`"),
+        ("x: f64[*S]", "give an array as `x`"),
+    ],
+)
+def test_a_size_that_nothing_tells(parameter: str, help_: str) -> None:
+    generic = "N" if "N" in parameter else "*S"
+    program = dmc.loads(f"fn f[{generic}]({parameter}) -> f64 = sum(x)\n")
+    with pytest.raises(dmc.CallError, match="is unknown") as caught:
+        program.f.compile()
+    assert caught.value.diagnostics[0].help == (help_,)

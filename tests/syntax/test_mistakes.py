@@ -65,6 +65,7 @@ IN_A_BODY = {
     "f(1) g(2)": "syntax.separator 2:10",
     "0..3": "syntax.range 2:6",
     "let if = 3": "syntax.reserved 2:9",
+    "let mut a = 3.0": "syntax.reserved 2:9",
     "{a: 1}": "syntax.record 2:5",
     "let g = fn(y) -> y": "syntax.arrow 2:19",
     "let g = fn(y) { y }": "syntax.arrow 2:19",

@@ -164,11 +164,12 @@ class _Describer:
         return self.elements.get(getattr(element, "name", ""), DType.F64)
 
     def _extent(self, axis: object) -> int:
+        unknown = sorted(axis.names() - self.known.keys()) if isinstance(axis, Size) else []
         try:
-            assert isinstance(axis, Size)
-            return axis.evaluate(self.known)
-        except (SizeError, KeyError, AssertionError):
-            message = f"{self.signature.name}: the size `{axis}` of `{self.name}` is unknown"
-            raise refuse(
-                "call.size", message, self.span, f"give it by name, such as `{axis}=32`"
-            ) from None
+            if isinstance(axis, Size) and not unknown:
+                return axis.evaluate(self.known)
+        except SizeError:
+            pass
+        message = f"{self.signature.name}: the size `{axis}` of `{self.name}` is unknown"
+        help_ = f"give `{unknown[0]}=32`, or" if unknown else "give"
+        raise refuse("call.size", message, self.span, f"{help_} an array as `{self.name}`")

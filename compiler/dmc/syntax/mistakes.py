@@ -380,6 +380,8 @@ def _reserved(s: _Situation) -> Diagnostic | None:
     if s.expects_expression:
         return None
     title = f"`{s.found.text}` is a reserved word"
+    if s.found.text == "mut" and s.previous is not None and s.previous.text == "let":
+        return s.report("syntax.reserved", title, "a variable that changes is a `var x = 0.0`")
     return s.report("syntax.reserved", title, f"choose another name, such as `{s.found.text}_`")
 
 

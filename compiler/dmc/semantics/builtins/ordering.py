@@ -15,6 +15,7 @@ from dmc.semantics.builtins.called import ArrayFunction
 from dmc.semantics.builtins.elementwise import REMAINDER, SUBTRACT
 from dmc.semantics.lower.body import Body
 from dmc.semantics.lower.elementwise import apply
+from dmc.semantics.lower.reductions import require_places
 from dmc.semantics.lower.values import Array, Lowered, Static, Tuple
 from dmc.semantics.sizes import Size
 from dmc.semantics.types import TensorType, TupleType, scalar
@@ -22,10 +23,14 @@ from dmc.semantics.types import TensorType, TupleType, scalar
 
 @dataclass(frozen=True, eq=False)
 class _AlongAxis(ArrayFunction):
-    """A function of one array along one axis, of the array's shape."""
+    """A function of one array along one axis, of the array's shape.
+
+    `orders` when it compares the elements, whose places must fit an i32.
+    """
 
     build: Callable[[Builder, Value, int], Value] = tensor.cumsum
     gives: DType | None = None
+    orders: bool = False
 
     def type_call(self, call: Call, values: Sequence[typed.Node]) -> typed.Node:
         type_ = call.tensor(values[0])
@@ -35,7 +40,10 @@ class _AlongAxis(ArrayFunction):
 
     def lower(self, body: Body, node: typed.Builtin) -> Lowered:
         x = body.array(node.operands[0])
-        return Array(self.build(body.builder, x, node.axes[0] % len(shape_of(x.type))))
+        axis = node.axes[0] % len(shape_of(x.type))
+        if self.orders:
+            require_places(body, self, shape_of(x.type)[axis], node.span)
+        return Array(self.build(body.builder, x, axis))
 
 
 def _on_last_axis(
@@ -73,6 +81,7 @@ class _TopK(ArrayFunction):
         k, length = body.size(count, node.span), shape_of(x.type)[-1]
         if k > length:
             raise body.fail("index.bounds", f"the {k} largest of {length} elements", node.span)
+        require_places(body, self, length, node.span)
         largest, places = tensor.top_k(body.builder, x, k)
         return Tuple((Array(largest), Array(places)))
 
@@ -105,7 +114,10 @@ CUMPROD = _AlongAxis(
 )
 FLIP = _AlongAxis("flip", "`flip[0](x)`: the opposite order along an axis", build=_flip)
 SORT = _AlongAxis(
-    "sort", "`sort[-1](x)`: in ascending order along an axis", build=_on_last_axis(tensor.sort)
+    "sort",
+    "`sort[-1](x)`: in ascending order along an axis",
+    build=_on_last_axis(tensor.sort),
+    orders=True,
 )
 ARGSORT = _AlongAxis(
     "argsort",
@@ -113,6 +125,7 @@ ARGSORT = _AlongAxis(
     is_step=True,
     build=_on_last_axis(tensor.argsort),
     gives=DType.I32,
+    orders=True,
 )
 TOP_K = _TopK("top_k", "`top_k[K](x)`: the K largest along the last axis, and their places (i32)")
 ROLL = _Roll("roll", "`roll[0](x, n)`: moved by `n` along an axis, round the end", arity=2)

@@ -16,6 +16,7 @@ from dmc.semantics.builtins.reduction import SUM, Reduction
 from dmc.semantics.lower.body import Body, fill, register, trained_part
 from dmc.semantics.lower.elementwise import apply, combine
 from dmc.semantics.lower.values import Array, Lowered, Record, Static, Tuple, flatten, rebuild
+from dmc.semantics.primitive import Primitive
 from dmc.semantics.typed import AxisChoice
 from dmc.semantics.types import Pack, Type, pruned
 from dmc.semantics.types import TensorType as Tensor
@@ -71,7 +72,16 @@ def reduce_axes(
     count = pymath.prod(shape[a] for a in axes)
     if count == 0 and not reduction.takes_nothing:
         raise body.fail("shape.empty", f"`{reduction}` of no elements", span)
+    if reduction.is_of_one_axis:
+        require_places(body, reduction, count, span)
     return reduction.build(body.builder, x, axes)
+
+
+def require_places(body: Body, function: Primitive, count: int, span: Span) -> None:
+    """Refuse to compare more elements than an i32, the type of a place, can number."""
+    if count > 2**31 - 1:
+        title = f"`{function}` of {count:,} elements is not supported; the most are {2**31 - 1:,}"
+        raise body.fail("feature.unsupported", title, span)
 
 
 # ---- builders ---------------------------------------------------------------------------------
