@@ -349,6 +349,8 @@ class Block:
         self.first: Operation | None = None
         self.last: Operation | None = None
         self.parent: Region | None = None
+        self.size = 0
+        """How many operations there are, those in their regions not counted."""
         self._is_ordered = True
 
     @property
@@ -425,6 +427,7 @@ class Block:
             self.last = op
         else:
             before.previous = op
+        self.size += 1
         self._order(op)
 
     def _order(self, op: Operation) -> None:
@@ -446,6 +449,7 @@ class Block:
         else:
             op.next.previous = op.previous
         op.parent = op.previous = op.next = None
+        self.size -= 1
 
     def drop_all(self) -> None:
         """Erase every operation, last first."""

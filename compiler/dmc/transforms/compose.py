@@ -7,26 +7,20 @@ kernel are expressed by those of the other, and scalar code is joined.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
 
 from dmc.dialects import kernel
 from dmc.ir import (
     AffineExpr,
     AffineMap,
     ArrayAttr,
-    Block,
     Builder,
     Operation,
-    TensorType,
     Value,
-    dtype_of,
 )
 from dmc.ir.rewriter import replace_op
-from dmc.transforms.cse import merge_equal
-from dmc.transforms.generics import Read, affine_value, assemble, is_inside
-
-Substitution = Sequence[AffineExpr]
-"""For each dimension of a kernel its value in the dimensions of another."""
+from dmc.transforms.common import take_regions
+from dmc.transforms.generics import Read, assemble
+from dmc.transforms.part import Part, Substitution
 
 
 def renaming(dims: Sequence[int], dimensions: int) -> list[AffineExpr]:
@@ -43,83 +37,13 @@ def producer_dimensions(producer: kernel.Generic, result: int, map_: AffineMap) 
     return by
 
 
-@dataclass
-class Part:
-    """Body or epilogue of a kernel over `space` under construction: its operands and its code."""
-
-    space: tuple[int, ...]
-    reads: list[Read] = field(default_factory=list[Read])
-    block: Block = field(default_factory=Block)
-    leading: int = 0
-    """Arguments in front of those of the reads: an epilogue takes reduced values first."""
-
-    def builder(self) -> Builder:
-        return Builder(self.block)
-
-    def add_leading(self, value: Value) -> Value:
-        """A block argument for a reduced value, before any read is added."""
-        self.leading += 1
-        return self.block.add_arg(value.type, value.name)
-
-    def read(self, value: Value, map_: AffineMap) -> Value:
-        """The block argument for an operand, the same when it is read in the same way."""
-        wanted = Read(value, map_)
-        if wanted not in self.reads:
-            self.reads.append(wanted)
-            self.block.add_arg(TensorType((), dtype_of(value.type)), value.name)
-        return self.block.args[self.leading + self.reads.index(wanted)]
-
-    def inline(
-        self, block: Block, arguments: Sequence[Value], by: Substitution | None = None
-    ) -> list[Value]:
-        """Append the code of `block`; `by` gives what its iteration dimensions are here."""
-        mapping = dict(zip(block.args, arguments, strict=True))
-        builder = self.builder()
-        terminator = block.terminator
-        for op in block:
-            if op is terminator:
-                break
-            if isinstance(op, kernel.Index) and by is not None:
-                builder.location = op.location
-                mapping[op.output] = affine_value(builder, by[op.dim])
-            elif isinstance(op, kernel.Inside) and by is not None:
-                builder.location = op.location
-                mapping[op.output] = is_inside(
-                    builder, self.moved(op.map, by), op.shape, self.space
-                )
-            else:
-                builder.insert(op.clone(mapping))
-        return [mapping.get(value, value) for value in terminator.operands]
-
-    def moved(self, map_: AffineMap, by: Substitution) -> AffineMap:
-        """`map_`, from the dimensions of another kernel, over the space of this one."""
-        return map_.substitute(by, len(self.space), self.space)
-
-    def finish(self, values: Sequence[Value]) -> None:
-        """End the code, and drop what it turns out not to need."""
-        self.builder().insert(kernel.Yield(values))
-        merge_equal(self.block)
-        for op in reversed(self.block):
-            if op.results and not any(value.uses for value in op.results):
-                op.erase()
-        for index in reversed(range(self.leading, len(self.block.args))):
-            if not self.block.args[index].uses:
-                self.block.erase_arg(index)
-                del self.reads[index - self.leading]
-
-
-def read_all(part: Part, reads: Sequence[Value], maps: Sequence[AffineMap]) -> list[Value]:
-    """Block arguments for several operands."""
-    return [part.read(value, map_) for value, map_ in zip(reads, maps, strict=True)]
-
-
 def into_consumer(
     absorbed: Collection[kernel.Generic], consumer: kernel.Generic, into_body: bool = True
 ) -> kernel.Generic:
     """`consumer` with the code of kernels it reads, and that those read, in place of the reads.
 
-    The kernels `absorbed` reduce nothing; they are left in place. Without `into_body` only the
-    epilogue takes them. Returns the new kernel, which replaces `consumer`.
+    The kernels `absorbed` reduce nothing; those that nothing else reads must be erased. Without
+    `into_body` only the epilogue takes them. Returns the new kernel, which replaces `consumer`.
     """
     count = consumer.body_count
     reads = list(zip(consumer.operands, consumer.operand_maps, strict=True))
@@ -138,6 +62,12 @@ def into_consumer(
         return known[key][value.index]
 
     body, epilogue = Part(consumer.space), Part(consumer.space)
+    base = _base(absorbed, consumer) if into_body else None
+    if base is not None:
+        body = Part.taking_body(base)
+        same = renaming(range(len(base.space)), len(base.space))
+        known[base, tuple(same)] = body.reopen()
+        take_regions(base)
     args = [element(body, value, map_, into_body) for value, map_ in reads[:count]]
     body.finish(body.inline(consumer.body, args))
     known.clear()
@@ -145,6 +75,32 @@ def into_consumer(
     after += [element(epilogue, value, map_, True) for value, map_ in reads[count:]]
     epilogue.finish(epilogue.inline(consumer.epilogue, after))
     return _replace(consumer, body, epilogue)
+
+
+def _base(absorbed: Collection[kernel.Generic], consumer: kernel.Generic) -> kernel.Generic | None:
+    """The longest kernel whose code can stay as it is, with all other code behind it.
+
+    It runs over the points of `consumer`, which is all that reads it, and reads nothing absorbed.
+    """
+    same = renaming(range(len(consumer.space)), len(consumer.space))
+    count, maps = consumer.body_count, consumer.operand_maps
+    found: kernel.Generic | None = None
+    for producer in dict.fromkeys(value.defining_op for value in consumer.body_inputs):
+        if not isinstance(producer, kernel.Generic) or producer not in absorbed:
+            continue
+        reads_absorbed = any(value.defining_op in absorbed for value in producer.operands)
+        if reads_absorbed or producer.space != consumer.space:
+            continue
+        uses = [(value, use) for value in producer.results for use in value.uses]
+        along = all(
+            user is consumer
+            and index < count
+            and producer_dimensions(producer, value.index, maps[index]) == same
+            for value, (user, index) in uses
+        )
+        if along and (found is None or producer.body.size > found.body.size):
+            found = producer
+    return found
 
 
 def _replace(old: kernel.Generic, body: Part, epilogue: Part) -> kernel.Generic:
@@ -197,18 +153,13 @@ def into_producer(
     The kernel is put where `producer` was and replaces both.
     """
     by = renaming(along, len(producer.space))
-    body, epilogue = Part(producer.space), Part(producer.space)
-    args = read_all(body, producer.body_inputs, producer.operand_maps[: producer.body_count])
-    yielded = body.inline(producer.body, args)
+    body, epilogue = Part.taking_body(producer), Part(producer.space)
+    last, values = body, body.reopen()
     if producer.reduction:
-        body.finish(yielded)
-        after = [epilogue.add_leading(v) for v in producer.body.terminator.operands]
-        maps = producer.operand_maps[producer.body_count :]
-        after += read_all(epilogue, producer.epilogue_inputs, maps)
-        values = epilogue.inline(producer.epilogue, after)
-        last = epilogue
-    else:
-        values, last = yielded, body
+        body.finish(values)
+        last = epilogue = Part.taking_epilogue(producer)
+        values = epilogue.reopen()
+    take_regions(producer)
 
     def argument(value: Value, map_: AffineMap) -> Value:
         if value.owner is producer:
@@ -253,21 +204,21 @@ def merged(first: kernel.Generic, second: kernel.Generic) -> kernel.Generic:
 
     It is put where `first` was and replaces both.
     """
-    body, epilogue = Part(first.space), Part(first.space)
-    yielded: list[Value] = []
-    for op in (first, second):
-        maps = op.operand_maps[: op.body_count]
-        yielded += body.inline(op.body, read_all(body, op.body_inputs, maps))
+    counts = [len(op.body.terminator.operands) for op in (first, second)]
+    body, epilogue = Part.taking_body(first), Part(first.space)
+    yielded = body.reopen()
+    maps = second.operand_maps[: second.body_count]
+    yielded += body.inline(second.body, body.read_all(second.body_inputs, maps))
     reduced = [epilogue.add_leading(value) for value in yielded]
     body.finish(yielded)
     outputs: list[Value] = []
-    for op in (first, second):
-        count = len(op.body.terminator.operands)
+    for op, count in zip((first, second), counts, strict=True):
         maps = op.operand_maps[op.body_count :]
-        extra = read_all(epilogue, op.epilogue_inputs, maps)
+        extra = epilogue.read_all(op.epilogue_inputs, maps)
         outputs += epilogue.inline(op.epilogue, [*reduced[:count], *extra])
         reduced = reduced[count:]
     epilogue.finish(outputs)
+    take_regions(first)
     results = [*first.results, *second.results]
     builder = Builder.ahead_of(first)
     builder.location = first.location.by("fuse")
@@ -315,9 +266,9 @@ def without_results(op: kernel.Generic, kept: Sequence[int]) -> kernel.Generic:
     """`op` with only the results `kept`, and without the code for the others."""
     body, epilogue = Part(op.space), Part(op.space)
     maps = op.operand_maps
-    yielded = body.inline(op.body, read_all(body, op.body_inputs, maps[: op.body_count]))
+    yielded = body.inline(op.body, body.read_all(op.body_inputs, maps[: op.body_count]))
     reduced = [epilogue.add_leading(value) for value in op.body.terminator.operands]
-    extra = read_all(epilogue, op.epilogue_inputs, maps[op.body_count :])
+    extra = epilogue.read_all(op.epilogue_inputs, maps[op.body_count :])
     outputs = epilogue.inline(op.epilogue, [*reduced, *extra])
     epilogue.finish([outputs[i] for i in kept])
     needed = [i for i, value in enumerate(reduced) if value.uses]

@@ -24,9 +24,48 @@ class Cse(Pass):
         _merge(module.body, _Scope(None))
 
 
-def merge_equal(block: Block) -> None:
-    """Merge equal operations inside one block."""
-    _merge(block, _Scope(None))
+class EqualOperations:
+    """Finds equal operations in one block from what uses the same values, without a table."""
+
+    def __init__(self, block: Block) -> None:
+        self._block = block
+        self._constants: dict[Hashable, Operation] = {}
+        """Operations without operands, the first of those that are equal."""
+
+    def before(self, op: Operation) -> Operation | None:
+        """An operation of the block in front of `op` that computes the same."""
+        if not _may_merge(op):
+            return None
+        if not op.operands:
+            found = self._first_constant(op)
+            return None if found is op else found
+        rarest = min(op.operands, key=lambda value: len(value.uses))
+        candidates = [user for user, _ in rarest.uses if type(user) is type(op) and user is not op]
+        if not candidates:
+            return None
+        key = key_of(op)
+        for user in candidates:
+            if user.parent is self._block and user.is_before(op) and key_of(user) == key:
+                return user
+        return None
+
+    def _first_constant(self, op: Operation) -> Operation:
+        if not self._constants:
+            for each in self._block:
+                if not each.operands and _may_merge(each):
+                    self._constants.setdefault(key_of(each), each)
+        return self._constants[key_of(op)]
+
+
+def _may_merge(op: Operation) -> bool:
+    return bool(op.results) and op.is_pure and not op.has(Trait.READS_MEMORY)
+
+
+def merge_into(earlier: Operation, op: Operation) -> None:
+    """Let what uses `op` use the equal operation `earlier`."""
+    for kept, dropped in zip(earlier.results, op.results, strict=True):
+        kept.name = kept.name or dropped.name
+    replace_op(op, earlier.results)
 
 
 class _Scope:
@@ -50,16 +89,14 @@ def _merge(block: Block, scope: _Scope) -> None:
         outer = None if is_isolated(op) else scope
         for inner in op.regions:
             _merge(inner.block, _Scope(outer))
-        if not op.results or not op.is_pure or op.has(Trait.READS_MEMORY):
+        if not _may_merge(op):
             continue
         key = key_of(op)
         earlier = scope.find(key)
         if earlier is None:
             scope.known[key] = op
-            continue
-        for kept, dropped in zip(earlier.results, op.results, strict=True):
-            kept.name = kept.name or dropped.name
-        replace_op(op, earlier.results)
+        else:
+            merge_into(earlier, op)
 
 
 def key_of(op: Operation, numbers: dict[Value, int] | None = None) -> Hashable:

@@ -58,8 +58,8 @@ class _Fusion:
         self.block = block
         self.siblings = siblings
         self.facts = Facts()
+        self.dependences = Dependences(block, self.facts.reads)
         self._least_readers: dict[Value, tuple[int, int]] = {}
-        self.dependences = Dependences(block)
 
     def run(self) -> None:
         self._drop_unused()
@@ -68,6 +68,7 @@ class _Fusion:
             changed = self._sweep(self._absorb_movement)
             changed |= self._sweep(self._absorb_producers)
             changed |= self._sweep(self._absorb_cheap)
+            self.dependences = Dependences(self.block, self.facts.reads)
             changed |= self._sweep(self._take_epilogue)
             changed |= self._sweep(self._join_reader)
         if self.siblings:
@@ -77,7 +78,6 @@ class _Fusion:
 
     def _sweep(self, rule: Rule) -> bool:
         """Apply `rule` to every kernel of the block as long as it changes one."""
-        self.dependences = Dependences(self.block)
         changed = False
         for op in list(self.block):
             at: Operation | None = op
@@ -112,7 +112,9 @@ class _Fusion:
         absorbed = self._absorbable(op)
         if not absorbed:
             return None
+        loaded = self.facts.loaded_by([op, *absorbed])
         new = into_consumer(absorbed, op, not self.facts[op].is_product)
+        self.facts.record(new, loaded)
         _erase_unused(list(absorbed))
         return new
 
@@ -128,7 +130,8 @@ class _Fusion:
         if len(readers) < len(users):
             return None
         for user in readers:
-            into_consumer([producer], user)
+            loaded = self.facts.loaded_by([user, producer])
+            self.facts.record(into_consumer([producer], user), loaded)
         producer.erase()
         return None
 
@@ -152,14 +155,15 @@ class _Fusion:
                 continue
             along = common_space(op, user)
             if along is not None and self.dependences.bring_together(op, user):
-                new = into_producer(op, user, along)
+                loaded = self.facts.loaded_by([op, user])
+                new = self.facts.record(into_producer(op, user, along), loaded)
                 self.dependences.joined(op, user, new)
                 return new
         return None
 
     def _join_siblings(self) -> None:
         """Compute in one pass what reads the same tensor over the same space."""
-        self.dependences = Dependences(self.block)
+        self.dependences = Dependences(self.block, self.facts.reads)
         for op in list(self.block):
             if isinstance(op, kernel.Generic) and op.parent and not self.facts[op].is_product:
                 self._gather_siblings(op)
@@ -188,7 +192,8 @@ class _Fusion:
                 if not self.dependences.bring_together(op, other):
                     refused.add(other)
                     continue
-                new = merged(op, other)
+                loaded = self.facts.loaded_by([op, other])
+                new = self.facts.record(merged(op, other), loaded)
                 self.dependences.joined(op, other, new)
                 op = new
                 pending += _tensor_reads(op)

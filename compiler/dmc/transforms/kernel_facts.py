@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from itertools import islice
+
 from dmc.dialects import arith, kernel
 from dmc.dialects.elementwise import Elementwise
 from dmc.ir import Operation, ShapedType, Trait, Value
 from dmc.process import lazy
+from dmc.transforms.order import reads_of
 
 EXPENSIVE = 4
 """Elementwise operations worth this many multiplications are not computed twice."""
@@ -20,14 +24,25 @@ MOST_OPERANDS = 24
 class KernelFacts:
     """Facts about one kernel, which hold as long as it is not replaced by another."""
 
-    def __init__(self, op: kernel.Generic) -> None:
+    def __init__(self, op: kernel.Generic, loaded: list[Value]) -> None:
         self.op = op
+        self._loaded = loaded
         self.points = op.points
-        self.operations = sum(1 for inner in op.regions for _ in inner.block)
+        self.operations = sum(inner.block.size for inner in op.regions)
         self.operands = len(op.operands) + len(op.results)
         """Operands and results together."""
-        self.loaded = [load.source for load in op.loads()]
-        self._work = [inner for inner in op.body if inner.has(Trait.ELEMENTWISE)]
+
+    @property
+    def loaded(self) -> list[Value]:
+        """What its code reads at subscripts that it computes."""
+        if any(isinstance(v.owner, Operation) and v.owner.parent is None for v in self._loaded):
+            self._loaded = _loaded(self.op)  # other kernels have taken the place of what made it
+        return self._loaded
+
+    def _work(self, most: int) -> list[Operation]:
+        """The first elementwise operations, `most` at most, that do more than choose."""
+        work = (op for op in self.op.body if op.has(Trait.ELEMENTWISE) and not _is_guard(op))
+        return list(islice(work, most))
 
     @lazy
     def is_product(self) -> bool:
@@ -43,7 +58,7 @@ class KernelFacts:
         """Whether it computes nothing but subscripts, or little from subscripts alone."""
         if self.op.reduction or self.loaded:
             return False
-        work = [op for op in self._work if not _is_guard(op)]
+        work = self._work(9)
         return not work or (not self.op.operands and len(work) <= 8 and not self._is_expensive)
 
     @lazy
@@ -62,7 +77,7 @@ class KernelFacts:
     @lazy
     def is_cheap(self) -> bool:
         """Whether computing it again is better than reading what it stored."""
-        if self.op.reduction or self.loaded or len(self._work) > 4 or self._is_expensive:
+        if self.op.reduction or self.loaded or len(self._work(5)) > 4 or self._is_expensive:
             return False
         read = sum(map(_bytes, self.op.operands))
         return read <= sum(map(_bytes, self.op.results))
@@ -85,12 +100,32 @@ class KernelFacts:
         return fits and self.operands + operands <= MOST_OPERANDS
 
 
-class Facts(dict[kernel.Generic, KernelFacts]):
+class Facts(dict[Operation, KernelFacts]):
     """The facts about every kernel, found when they are first asked for."""
 
-    def __missing__(self, op: kernel.Generic) -> KernelFacts:
-        found = self[op] = KernelFacts(op)
+    def __missing__(self, op: Operation) -> KernelFacts:
+        assert isinstance(op, kernel.Generic)
+        found = self[op] = KernelFacts(op, _loaded(op))
         return found
+
+    def loaded_by(self, parts: Iterable[kernel.Generic]) -> list[Value]:
+        """What a kernel that does the work of all `parts` loads from."""
+        return list(dict.fromkeys(value for part in parts for value in self[part].loaded))
+
+    def record(self, new: kernel.Generic, loaded: list[Value]) -> kernel.Generic:
+        """Add a kernel made of others, from `loaded_by` them; its code is not looked at again."""
+        self[new] = KernelFacts(new, loaded)
+        return new
+
+    def reads(self, op: Operation) -> list[Value]:
+        """The values from outside that `op` and everything inside it use."""
+        if isinstance(op, kernel.Generic):
+            return [*op.operands, *self[op].loaded]
+        return reads_of(op)
+
+
+def _loaded(op: kernel.Generic) -> list[Value]:
+    return [load.source for load in op.loads()]
 
 
 def _is_guard(op: Operation) -> bool:

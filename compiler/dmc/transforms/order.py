@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from dmc.dialects import kernel
 from dmc.ir import Block, Operation, Value
 
@@ -23,7 +25,9 @@ class Dependences:
     true. Where it says nothing, what lies between is searched.
     """
 
-    def __init__(self, block: Block) -> None:
+    def __init__(self, block: Block, reads: Callable[[Operation], list[Value]] = reads_of) -> None:
+        """`reads` gives the values from outside that an operation uses."""
+        self._reads = reads
         self._owners: dict[Operation, list[Operation]] = {}
         self._interval: dict[Operation, tuple[int, int]] = {}
         self._number: dict[Operation, int] = {}
@@ -51,7 +55,7 @@ class Dependences:
         """The operations of the same block that `op` reads, each once."""
         known = self._owners.get(op)
         if known is None or any(owner.parent is not op.parent for owner in known):
-            found = dict.fromkeys(value.defining_op for value in reads_of(op))
+            found = dict.fromkeys(value.defining_op for value in self._reads(op))
             known = [each for each in found if each is not None and each.parent is op.parent]
             self._owners[op] = known
         return known
