@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import threading
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -30,12 +31,20 @@ class _Collection:
 
     def leave(self) -> None:
         with self.lock:
-            self.inside -= 1
+            self.inside = max(self.inside - 1, 0)
             if self.inside == 0:
                 gc.set_threshold(*self.usual)
 
+    def forget(self) -> None:
+        """Start anew in a child process, which has no part of what other threads were doing."""
+        if self.inside:
+            gc.set_threshold(*self.usual)
+        self.inside = 0
+        self.lock = threading.Lock()
+
 
 _COLLECTION = _Collection()
+os.register_at_fork(after_in_child=_COLLECTION.forget)
 
 
 @contextmanager

@@ -35,6 +35,9 @@ from dmc.transforms.kernel_facts import MOST_OPERANDS, MOST_OPERATIONS, MOST_REP
 from dmc.transforms.order import Dependences
 from dmc.transforms.views import through_view
 
+MOST_REFUSALS = 16
+"""After so many siblings that depend on a kernel, the next ones most likely do so, too."""
+
 
 @dataclass(frozen=True)
 class Fuse(Pass):
@@ -183,8 +186,8 @@ class _Fusion:
                 continue
             looked.add(read)
             least = self._least_reader(read.value)
-            for user, index in list(read.value.uses):
-                if not self.facts[op].has_room(*least):
+            for user, index in _uses_behind(read.value, op):
+                if not self.facts[op].has_room(*least) or len(refused) > MOST_REFUSALS:
                     break
                 other = self._sibling(op, user, index, read)
                 if other is None or other in refused:
@@ -348,6 +351,13 @@ def _is_only_for(
     """Whether all readers of `producer` go into `op`."""
     users = [user for value in producer.results for user in value.users]
     return producer.parent is op.parent and all(user is op or user in chosen for user in users)
+
+
+def _uses_behind(value: Value, op: kernel.Generic) -> list[tuple[Operation, int]]:
+    """Uses of `value` that came about after that by `op`: those by earlier kernels come first."""
+    uses = list(value.uses)
+    index = next((i for i, each in enumerate(op.operands) if each is value), None)
+    return uses if index is None else uses[uses.index((op, index)) + 1 :]
 
 
 def _tensor_reads(op: kernel.Generic) -> list[Read]:

@@ -162,6 +162,8 @@ class Structured(Operation):
 
     sizes = int_tuple()
     maps = attribute(ArrayAttr)
+    _affine: tuple[ArrayAttr, tuple[AffineMap, ...]] | None = None
+    """The maps among the items of `maps`, found once."""
 
     @property
     def space(self) -> tuple[int, ...]:
@@ -176,7 +178,10 @@ class Structured(Operation):
     @property
     def affine_maps(self) -> tuple[AffineMap, ...]:
         """The maps of the mapped operands, then those of the results."""
-        return tuple(item for item in self.maps.items if isinstance(item, AffineMap))
+        maps = self.maps
+        if self._affine is None or self._affine[0] is not maps:
+            self._affine = maps, tuple(m for m in maps.items if isinstance(m, AffineMap))
+        return self._affine[1]
 
     def loads(self) -> list[Load]:
         """The dynamic reads in all regions."""
