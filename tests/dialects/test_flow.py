@@ -33,9 +33,10 @@ func.func @f(%n: tensor<i64>, %x: tensor<f64>, %xs: tensor<4xf64>, %c: tensor<i1
   }, {
     control.yield %x : tensor<f64>
   }
-  %m = control.map {sizes = [3]} : () -> tensor<3xf64>
-      (%j: tensor<i64>) {
-    control.yield %r : tensor<f64>
+  %o, %m = control.map %w {sizes = [3]} : (tensor<f64>) -> (tensor<f64>, tensor<3xf64>)
+      (%j: tensor<i64>, %l: tensor<f64>) {
+    %h = arith.add %l, %r : tensor<f64>
+    control.yield %h, %r : (tensor<f64>, tensor<f64>) -> ()
   }
   func.return %a, %b, %s, %w, %r, %m
       : (tensor<f64>, tensor<f64>, tensor<4xf64>, tensor<f64>, tensor<f64>, tensor<3xf64>) -> ()

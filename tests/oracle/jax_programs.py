@@ -57,10 +57,13 @@ class Evaluator:
             case control.For():
                 return self.loop(op, operands)
             case control.Map():
-                points = itertools.product(*map(range, op.sizes))
-                elements = [self.block(op.body, [jnp.int64(i) for i in p]) for p in points]
+                sums, elements = list(operands), list[Sequence[Any]]()
+                for point in itertools.product(*map(range, op.sizes)):
+                    out = self.block(op.body, [*(jnp.int64(i) for i in point), *sums])
+                    sums = out[: len(sums)]
+                    elements.append(out[len(sums) :])
                 parts = [jnp.stack(part) for part in zip(*elements, strict=True)]
-                return [part.reshape(*op.sizes, *part.shape[1:]) for part in parts]
+                return [*sums, *(part.reshape(*op.sizes, *part.shape[1:]) for part in parts)]
             case _:
                 out = self.meanings[op.name](op, *operands)
                 return out if isinstance(out, tuple) else (out,)

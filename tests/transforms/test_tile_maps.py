@@ -9,6 +9,8 @@ import dmc
 from dmc.dialects import arith, control, math, tensor
 from dmc.ir import Block, Builder, DType, TensorType, Value
 from dmc.ir import tensor as tensor_type
+from dmc.ir.parser import parse_module
+from dmc.jit.pool import pool
 from dmc.transforms.batch_maps import BatchMaps
 from dmc.transforms.canonicalize import Canonicalize
 from dmc.transforms.dce import Dce
@@ -135,3 +137,110 @@ def test_loops_over_scalars_run_in_lanes_too() -> None:
     check(module, TileMaps(lanes=4))
     (loop,) = (op for op in module.walk() if isinstance(op, control.For))
     assert loop.results[0].type == t(4)
+
+
+SUMS = """
+func.func @main(%x: tensor<11x4xf64>, %w: tensor<9xf64>, %n: tensor<11xi64>, %start: tensor<9xf64>,
+                %from: tensor<f64>)
+    -> (tensor<9xf64>, tensor<f64>, tensor<11x3xf64>) {
+  %total, %scalar, %each = control.map %start, %from {sizes = [11, 3]}
+      : (tensor<9xf64>, tensor<f64>) -> (tensor<9xf64>, tensor<f64>, tensor<11x3xf64>)
+      (%i: tensor<i64>, %k: tensor<i64>, %sum: tensor<9xf64>, %s: tensor<f64>) {
+    %zero = arith.constant dense<0.0> : tensor<f64>
+    %one = arith.constant dense<1> : tensor<i64>
+    %a = tensor.extract %x, %i, %k : (tensor<11x4xf64>, tensor<i64>, tensor<i64>) -> tensor<f64>
+    %count = tensor.extract %n, %i : (tensor<11xi64>, tensor<i64>) -> tensor<i64>
+    %c = arith.compare %a, %zero {direction = "GT"} : (tensor<f64>, tensor<f64>) -> tensor<i1>
+    %branched, %v = control.if %c : (tensor<i1>) -> (tensor<9xf64>, tensor<f64>) {
+      %u = tensor.reshape %a {shape = [1]} : (tensor<f64>) -> tensor<1xf64>
+      %t = tensor.dynamic_update_slice %sum, %u, %count {combiner = "add"}
+          : (tensor<9xf64>, tensor<1xf64>, tensor<i64>) -> tensor<9xf64>
+      control.yield %t, %a : (tensor<9xf64>, tensor<f64>) -> ()
+    }, {
+      %t = tensor.dynamic_slice %w, %i {slice_sizes = [3]}
+          : (tensor<9xf64>, tensor<i64>) -> tensor<3xf64>
+      %t2 = tensor.dynamic_update_slice %sum, %t, %one {combiner = "add"}
+          : (tensor<9xf64>, tensor<3xf64>, tensor<i64>) -> tensor<9xf64>
+      control.yield %t2, %zero : (tensor<9xf64>, tensor<f64>) -> ()
+    }
+    %looped, %b = control.for %count, %branched, %v {carried = 2, most = 7}
+        : (tensor<i64>, tensor<9xf64>, tensor<f64>) -> (tensor<9xf64>, tensor<f64>)
+        (%j: tensor<i64>, %p: tensor<9xf64>, %q: tensor<f64>) {
+      %u = tensor.reshape %q {shape = [1]} : (tensor<f64>) -> tensor<1xf64>
+      %at = tensor.reshape %j {shape = [1]} : (tensor<i64>) -> tensor<1xi64>
+      %p1 = tensor.scatter %p, %u, %at {combiner = "add", start_index_map = [0]}
+          : (tensor<9xf64>, tensor<1xf64>, tensor<1xi64>) -> tensor<9xf64>
+      %far = arith.add %j, %k : tensor<i64>
+      %p2 = tensor.dynamic_update_slice %p1, %u, %far {combiner = "add"}
+          : (tensor<9xf64>, tensor<1xf64>, tensor<i64>) -> tensor<9xf64>
+      %q1 = math.sin %q : tensor<f64>
+      control.yield %p2, %q1 : (tensor<9xf64>, tensor<f64>) -> ()
+    }
+    %inner = control.map %looped {sizes = [2]} : (tensor<9xf64>) -> tensor<9xf64>
+        (%m: tensor<i64>, %p: tensor<9xf64>) {
+      %u = tensor.dynamic_slice %w, %m {slice_sizes = [1]}
+          : (tensor<9xf64>, tensor<i64>) -> tensor<1xf64>
+      %p1 = tensor.dynamic_update_slice %p, %u, %m {combiner = "add"}
+          : (tensor<9xf64>, tensor<1xf64>, tensor<i64>) -> tensor<9xf64>
+      %whole = arith.add %w, %p1 : tensor<9xf64>
+      control.yield %whole : tensor<9xf64>
+    }
+    %s1 = arith.add %s, %b : tensor<f64>
+    control.yield %inner, %s1, %b : (tensor<9xf64>, tensor<f64>, tensor<f64>) -> ()
+  }
+  func.return %total, %scalar, %each : (tensor<9xf64>, tensor<f64>, tensor<11x3xf64>) -> ()
+}
+"""
+
+
+@pytest.mark.parametrize("lanes", [1, 4, 16, 64])
+def test_sums_are_added_to_in_place(lanes: int) -> None:
+    """Whether a point takes a branch, how long it loops, and what it computes again included."""
+    module = parse_module(SUMS)
+    check(module, Canonicalize(), TileMaps(lanes=lanes), Canonicalize(), Dce())
+    assert all(not op.inits for op in module.walk() if isinstance(op, control.Map))
+    for op in module.walk():
+        if isinstance(op, control.For):
+            assert all(value.type in (t(9), t(), t(lanes)) for value in op.inits[:1])
+
+
+def test_sums_over_whole_tensors() -> None:
+    """A map that can be dissolved adds up what all points add."""
+    text = SUMS.replace("control.for %count,", "control.for %one,").replace("most = 7", "most = 1")
+    module = check(parse_module(text), Canonicalize(), BatchMaps(), Canonicalize(), Dce())
+    assert counts(module)["control.map"] == 0
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        ("arith.add %w, %p1", "arith.multiply %w, %p1"),
+        ("arith.add %w, %p1", "arith.add %p1, %p1"),
+        ("control.yield %t2, %zero", "control.yield %w, %zero"),
+    ],
+)
+def test_what_else_is_done_to_a_sum_runs_point_by_point(bad: tuple[str, str]) -> None:
+    module = parse_module(SUMS.replace(*bad))
+    check(module, Canonicalize(), BatchMaps())
+    assert any(isinstance(op, control.Map) and op.sizes == (11, 3) for op in module.walk())
+
+
+def test_bits_do_not_depend_on_threads() -> None:
+    source = """
+fn f[N](x: f64[N], w: f64[8]) -> f64 = sum([i in 0..N] => {
+    var s = 0.0
+    for j in 0..i % 50 { s += sin(x[i - j] * w[j % 8]) }
+    s
+})
+"""
+    rng = np.random.default_rng(0)
+    gradient = dmc.grad(dmc.loads(source).f, wrt=("x", "w"))
+    arguments = rng.normal(size=3000), rng.normal(size=8)
+    before, found = pool().threads, list[bytes]()
+    try:
+        for threads in (1, 2, 3):
+            pool().resize(threads)
+            found.append(b"".join(np.asarray(part).tobytes() for part in gradient(*arguments)))
+    finally:
+        pool().resize(before)
+    assert len(set(found)) == 1

@@ -342,23 +342,62 @@ class While(ControlFlow):
 class Map(ControlFlow):
     """`control.map`: the region run independently for every point of an index space.
 
-    Block arguments are the indexes; what the region yields is stacked along leading axes of
-    `sizes`.
+    Operands are what sums begin with. Block arguments: the indexes, then the sums so far. The
+    region yields each sum with something added to it, then what is stacked. Results: the sums,
+    then what was stacked, along leading axes of `sizes`.
 
-    C1: as many block arguments as sizes, all 0-d `i64`.  C2: result types follow.
+    To a sum a point only adds, in place where it adds to an element (`tensor.dynamic_update_slice`,
+    `tensor.scatter`, a loop that adds): so the adjoint of a map costs what its points read. Points
+    add in row-major order here; compiled, in an order that sizes decide.
+
+    C1: a 0-d `i64` for each size, then the types of the sums as block arguments.  C2: result types
+    follow.  C3: sums keep their types.
     """
 
     name = "control.map"
     is_loop = True
     sizes = int_tuple()
+    inits = operands()
     body = region()
+
+    @property
+    def indices(self) -> list[Value]:
+        return self.body.args[: len(self.sizes)]
+
+    @property
+    def sums(self) -> list[Value]:
+        """The sums so far, inside."""
+        return self.body.args[len(self.sizes) :]
+
+    @property
+    def next_sums(self) -> tuple[Value, ...]:
+        return self.body.terminator.operands[: len(self.inits)]
+
+    @property
+    def elements(self) -> tuple[Value, ...]:
+        """What each point gives to be stacked."""
+        return self.body.terminator.operands[len(self.inits) :]
+
+    @property
+    def totals(self) -> tuple[Value, ...]:
+        return self.results[: len(self.inits)]
+
+    @property
+    def stacks(self) -> tuple[Value, ...]:
+        return self.results[len(self.inits) :]
+
+    @property
+    def taking(self) -> Sequence[Block]:
+        return (self.body,)
 
     @property
     def yielding(self) -> Sequence[Block]:
         return (self.body,)
 
     def flows(self) -> Sequence[Flow]:
-        return [Flow(self, result=i, sliced=True) for i in range(len(self.results))]
+        count, rank = len(self.inits), len(self.sizes)
+        sums = [Flow(self, i, rank + i, i, repeats=True) for i in range(count)]
+        return sums + [Flow(self, result=i, sliced=True) for i in range(count, len(self.results))]
 
     def drivers(self) -> Sequence[Value]:
         return ()
@@ -368,29 +407,35 @@ class Map(ControlFlow):
         return 0 not in self.sizes
 
     def indexes(self) -> Mapping[Value, int | None]:
-        return dict(zip(self.body.args, self.sizes, strict=True))
+        return dict(zip(self.indices, self.sizes, strict=True))
 
     def infer(self) -> Sequence[Type]:
-        elements = self.body.terminator.operand_types
-        return [
+        sums = [value.type for value in self.inits]
+        elements = [value.type for value in self.elements]
+        return sums + [
             TensorType((*self.sizes, *type_.shape), type_.dtype)
             for type_ in elements
             if isinstance(type_, TensorType)
         ]
 
     def verify_(self) -> None:
+        sums = [value.type for value in self.inits]
         args = [arg.type for arg in self.body.args]
-        self.require(1, args == [INDEX] * len(self.sizes), "block arguments")
+        self.require(1, args == [INDEX] * len(self.sizes) + sums, "block arguments")
         self.require(2, list(self.result_types) == list(self.infer()), "result types")
+        self.require(3, [value.type for value in self.next_sums] == sums, "types of sums change")
 
     def evaluate(self, operands: Sequence[Array], interpreter: Interpreter) -> Sequence[Array]:
-        types = [v.type for v in self.results if isinstance(v.type, TensorType)]
+        types = [v.type for v in self.stacks if isinstance(v.type, TensorType)]
         outs = [np.zeros(t.shape, t.dtype.numpy) for t in types]
+        sums = list(operands)
         for point in np.ndindex(*self.sizes):
-            elements = interpreter.run_block(self.body, [np.asarray(i, np.int64) for i in point])
-            for out, element in zip(outs, elements, strict=True):
+            arguments = [*(np.asarray(i, np.int64) for i in point), *sums]
+            given = interpreter.run_block(self.body, arguments)
+            sums = list(given[: len(sums)])
+            for out, element in zip(outs, given[len(sums) :], strict=True):
                 out[point] = element
-        return outs
+        return [*sums, *outs]
 
     def cost(self) -> Cost:
         return cost_of(self.body) * prod(self.sizes)
@@ -437,9 +482,11 @@ def make_while(builder: Builder, inits: Sequence[Value], condition: Block, body:
     return builder.insert(While(inits, None, [Region(condition), Region(body)]))
 
 
-def make_map(builder: Builder, sizes: Sequence[int], body: Block) -> Map:
-    """`body` takes one index for each size and ends in `control.yield` already."""
-    return builder.insert(Map([], {"sizes": tuple(sizes)}, [Region(body)]))
+def make_map(
+    builder: Builder, sizes: Sequence[int], body: Block, inits: Sequence[Value] = ()
+) -> Map:
+    """`body` takes an index for each size and each sum, and ends in `control.yield` already."""
+    return builder.insert(Map(inits, {"sizes": tuple(sizes)}, [Region(body)]))
 
 
 def make_yield(builder: Builder, values: Sequence[Value]) -> Yield:

@@ -8,7 +8,8 @@ flow, which holds regions, is done here:
 - a condition or trip count that is the same at all points stays control flow over whole tensors;
 - with a condition that differs, both branches are computed and selected from;
 - with a trip count or loop condition that differs, the loop runs until the last point is done and
-  points that are done keep their values (as lanes under a mask do).
+  points that are done keep their values (as lanes under a mask do);
+- a sum to which all points add stays one tensor, to which they add at once.
 """
 
 from __future__ import annotations
@@ -37,6 +38,20 @@ class Unbatchable(Exception):
     """A region holds what cannot be computed at all points at once, or should not be."""
 
 
+@dataclass(frozen=True)
+class Sum:
+    """The tensor that the points along `inner` add to, one for each point along `outer`."""
+
+    origin: Value
+    outer: tuple[int, ...]
+    inner: tuple[int, ...]
+
+    @property
+    def axes(self) -> tuple[int, ...]:
+        """All axes of the points that add."""
+        return (*self.outer, *self.inner)
+
+
 @dataclass
 class Batcher:
     """Batches over axes of `sizes`, to which the indexes of maps inside are added.
@@ -49,8 +64,15 @@ class Batcher:
     divergent: bool = False
     small_loops: bool = True
     values: dict[Value, Batched] = field(default_factory=dict[Value, Batched])
+    sums: dict[Value, Sum] = field(default_factory=dict[Value, Sum])
+    """The states of sums. Each is used once, to make the next."""
     blocks: list[Block] = field(default_factory=list[Block])
     """Those begun so far."""
+    around: tuple[int, ...] = field(init=False)
+    """The axes of the points of the region at hand."""
+
+    def __post_init__(self) -> None:
+        self.around = tuple(range(len(self.sizes)))
 
     def get(self, value: Value) -> Batched:
         """What `value` became; a value from outside is the same at all points."""
@@ -90,6 +112,8 @@ class Batcher:
     def _operation(
         self, op: Operation, builder: Builder, mask: Batched | None
     ) -> Sequence[Batched]:
+        if any(value in self.sums for value in reads_of(op)):
+            return self._adding(op, builder, mask)
         inputs = [self.get(value) for value in reads_of(op)]
         if not any(item.axes for item in inputs) and (mask is None or not _may_diverge(op)):
             return self._once(op, builder)
@@ -117,25 +141,120 @@ class Batcher:
         new = builder.insert(op.clone(mapping))
         return [Batched(value) for value in new.results]
 
-    def bind(self, block: Block, sizes: Sequence[int], builder: Builder) -> range:
-        """Make the arguments of `block` positions along new axes, which are returned."""
-        axes = range(len(self.sizes), len(self.sizes) + len(sizes))
-        self.sizes += sizes
-        for axis, arg, size in zip(axes, block.args, sizes, strict=True):
+    def bind(self, op: control.Map, builder: Builder) -> range:
+        """Make the indexes of a map positions along new axes, which are returned, and begin sums.
+
+        A sum that goes on in a map inside is one to which the points of both add.
+        """
+        outer = self.around
+        axes = range(len(self.sizes), len(self.sizes) + len(op.sizes))
+        self.sizes += op.sizes
+        self.around = (*outer, *axes)
+        for axis, arg, size in zip(axes, op.indices, op.sizes, strict=True):
             index = tensor.arange(builder, size)
             index.name = arg.name
             self.values[arg] = Batched(index, (axis,))
+        for arg, init in zip(op.sums, op.inits, strict=True):
+            known = self.sums.get(init)
+            if known is None:
+                whole = self.align(builder, self.get(init), outer)
+                self.add_to([arg], [Batched(whole, outer)], outer, tuple(axes))
+            else:
+                self.add_to([arg], [self.get(init)], known.outer, (*known.inner, *axes))
         return axes
 
+    def add_to(
+        self,
+        args: Sequence[Value],
+        inits: Sequence[Batched],
+        outer: tuple[int, ...],
+        inner: tuple[int, ...],
+    ) -> None:
+        """Let the points along `inner` add to sums, one for each point along `outer`."""
+        for arg, init in zip(args, inits, strict=True):
+            self.sums[arg] = Sum(arg, outer, inner)
+            self.values[arg] = init
+
     def _map(self, op: control.Map, builder: Builder, mask: Batched | None) -> list[Batched]:
-        """A map inside: its points are further points, its results have their axes behind."""
-        inner = self.bind(op.body, op.sizes, builder)
+        """A map inside: its points are further points, its stacks have their axes behind."""
+        around = self.around
+        inner = self.bind(op, builder)
+        yielded = self.run(op.body, builder, mask)
+        self.around = around
         results: list[Batched] = []
-        for item in self.run(op.body, builder, mask):
+        for position, item in enumerate(yielded):
+            if position < len(op.inits):
+                results.append(item)
+                continue
             outer = tuple(axis for axis in item.axes if axis not in inner)
             whole = self.align(builder, item, (*outer, *inner))
             results.append(Batched(whole, outer))
         return results
+
+    # Sums
+
+    def _adding(self, op: Operation, builder: Builder, mask: Batched | None) -> Sequence[Batched]:
+        """An operation that adds to sums: its results are their next states."""
+        states = [value for value in op.operands if value in self.sums]
+        match op:
+            case arith.Add() if len(states) == 1:
+                (state,) = states
+                made = [self._add(op, state, builder, mask)]
+                self.sums[op.result] = self.sums[state]
+            case tensor.Update() if states == [op.operands[0]] and op.adds:
+                (state,) = states
+                update = self._all_updates(op.operands[1], self.sums[state], builder, mask)
+                places = [self.get(value) for value in op.operands[2:]]
+                base = self.get(state)
+                made = [Batched(op.add_all(builder, base, update, places), base.axes)]
+                self.sums[op.results[0]] = self.sums[state]
+            case control.For() if not self._captures_sums(op):
+                for init, arg, last in zip(op.inits, op.carried_args, op.finals, strict=True):
+                    if init in self.sums:
+                        self.sums[arg] = self.sums[last] = self.sums[init]
+                made = self._for(op, builder, mask)
+                self._check(op.next_values, op.carried_args)
+            case control.Map() if not self._captures_sums(op):
+                made = self._map(op, builder, mask)
+                for init, total in zip(op.inits, op.totals, strict=True):
+                    if init in self.sums:
+                        self.sums[total] = self.sums[init]
+            case control.If():
+                made = self._if(op, builder, mask)
+                ends = [block.terminator.operands for block in op.yielding]
+                for value, *yielded in zip(op.results, *ends, strict=True):
+                    if yielded[0] in self.sums:
+                        self._check(yielded[1:], yielded[:1])
+                        self.sums[value] = self.sums[yielded[0]]
+            case _:
+                raise Unbatchable("a sum is used otherwise than to add to it")
+        return made
+
+    def _captures_sums(self, op: Operation) -> bool:
+        return any(v in self.sums for inner in op.regions for v in inner.captures())
+
+    def _check(self, values: Sequence[Value], sums: Sequence[Value]) -> None:
+        """Whether `values` are states of the `sums` that they go on from."""
+        pairs = zip(values, sums, strict=True)
+        if any(self.sums.get(value) != self.sums.get(before) for value, before in pairs):
+            raise Unbatchable("a sum is replaced")
+
+    def _add(self, op: arith.Add, state: Value, builder: Builder, mask: Batched | None) -> Batched:
+        added = op.rhs if state is op.lhs else op.lhs
+        known = self.sums[state]
+        part = self._all_updates(added, known, builder, mask)
+        inner = range(len(known.outer), len(known.axes))
+        total = tensor.reduce_sum(builder, part.value, inner)
+        return Batched(arith.add(builder, self.get(state).value, total), known.outer)
+
+    def _all_updates(
+        self, value: Value, known: Sum, builder: Builder, mask: Batched | None
+    ) -> Batched:
+        """What each point adds; nothing where it does not run."""
+        part = self.get(value)
+        if mask is not None:
+            part = self._choose(builder, mask, part, Batched(arith.zeros(builder, value.type)))
+        return Batched(self.align(builder, part, known.axes), known.axes)
 
     # Branches
 
@@ -160,9 +279,18 @@ class Batcher:
     ) -> list[Batched]:
         negated = Batched(arith.logical_not(builder, condition.value), condition.axes)
         on_true = self.run(op.on_true, builder, self._and(builder, mask, condition))
+        yielded = zip(op.on_true.terminator.operands, on_true, strict=True)
+        added = {self.sums[value]: item for value, item in yielded if value in self.sums}
+        for value in op.regions[1].captures():
+            # The other branch goes on adding where the first has got to.
+            if value in self.sums:
+                self.values[value] = added.get(self.sums[value], self.get(value))
         on_false = self.run(op.on_false, builder, self._and(builder, mask, negated))
-        pairs = zip(on_true, on_false, strict=True)
-        return [self._choose(builder, condition, x, y) for x, y in pairs]
+        pairs = zip(op.on_false.terminator.operands, on_true, on_false, strict=True)
+        return [
+            y if value in self.sums else self._choose(builder, condition, x, y)
+            for value, x, y in pairs
+        ]
 
     def _and(self, builder: Builder, mask: Batched | None, other: Batched) -> Batched:
         """Where both hold; a mask of None holds everywhere."""
@@ -188,31 +316,43 @@ class Batcher:
     # Loops
 
     def _for(self, op: control.For, builder: Builder, mask: Batched | None) -> list[Batched]:
+        """A count that differs: run to the largest; points that are done keep their values."""
         count = self.get(op.count)
+        longest = count.value
         if count.axes:
-            return self._uneven_for(op, builder, count, mask)
+            bounded = op.extent >= 0 or not (op.scanned or op.stacks)
+            if not self.divergent or not bounded:
+                raise Unbatchable("a trip count differs from point to point")
+            longest = _extreme(builder, count.value, tensor.Kind.MAX)
         scanned = [self._scan_first(builder, self.get(value)) for value in op.scanned]
         axes = [self.get(value).axes for value in op.inits]
         while True:
             block = self.begin(Block([control.INDEX], [op.index.name]))
             self.values[op.index] = Batched(block.args[0])
-            self._carry(block, op.carried_args, axes)
+            held = self._carry(block, op.carried_args, axes)
             for arg, item in zip(op.scanned_args, scanned, strict=True):
                 type_ = TensorType(shape_of(item.value.type)[1:], _dtype(arg))
                 self.values[arg] = Batched(block.add_arg(type_, arg.name), item.axes)
             inner = Builder(block, location=builder.location)
-            ends = self.run(op.body, inner, mask)
-            grown = _grown(axes, ends[: op.carried])
+            active = self._going(inner, block.args[0], count, mask)
+            ends = self.run(op.body, inner, active)
+            nexts = ends[: op.carried]
+            if active is not None and count.axes:
+                nexts = [
+                    new if arg in self.sums else self._choose(inner, active, new, old)
+                    for arg, new, old in zip(op.carried_args, nexts, held, strict=True)
+                ]
+            grown = _grown(axes, nexts)
             if grown == axes:
                 break
             axes = grown
             block.drop_all()
-        nexts = [self.align(inner, e, a) for e, a in zip(ends, axes, strict=False)]
+        carried = [self.align(inner, e, a) for e, a in zip(nexts, axes, strict=True)]
         stacks = ends[op.carried :]
-        control.make_yield(inner, [*nexts, *(item.value for item in stacks)])
+        control.make_yield(inner, [*carried, *(item.value for item in stacks)])
         new = control.make_for(
             builder,
-            count.value,
+            longest,
             self._inits(builder, op.inits, axes),
             [item.value for item in scanned],
             block,
@@ -226,6 +366,16 @@ class Batcher:
             self._iteration_last(builder, value, item.axes)
             for value, item in zip(new.stacks, stacks, strict=True)
         ]
+
+    def _going(
+        self, builder: Builder, index: Value, count: Batched, mask: Batched | None
+    ) -> Batched | None:
+        """The points at which an iteration runs."""
+        if not count.axes:
+            return mask
+        position = self.align(builder, Batched(index), count.axes)
+        going = arith.compare(builder, arith.Direction.LT, position, count.value)
+        return self._and(builder, mask, Batched(going, count.axes))
 
     def _inits(
         self, builder: Builder, inits: Sequence[Value], axes: Sequence[tuple[int, ...]]
@@ -254,36 +404,6 @@ class Batcher:
         lead, rank = len(axes), len(shape_of(value.type))
         order = (*range(1, lead + 1), 0, *range(lead + 1, rank))
         return Batched(tensor.transpose(builder, value, order), axes)
-
-    def _uneven_for(
-        self, op: control.For, builder: Builder, count: Batched, mask: Batched | None
-    ) -> list[Batched]:
-        """A count that differs: run to the largest; points that are done keep their values."""
-        if not self.divergent or op.scanned or op.stacks or op.reverse:
-            raise Unbatchable("a trip count differs from point to point")
-        every = range(len(count.axes))
-        longest = tensor.reduce(builder, count.value, tensor.Kind.MAX, every)
-        axes = [self.get(value).axes for value in op.inits]
-        while True:
-            block = self.begin(Block([control.INDEX], [op.index.name]))
-            index = block.args[0]
-            self.values[op.index] = Batched(index)
-            held = self._carry(block, op.carried_args, axes)
-            inner = Builder(block, location=builder.location)
-            position = self.align(inner, Batched(index), count.axes)
-            going = arith.compare(inner, arith.Direction.LT, position, count.value)
-            active = self._and(inner, mask, Batched(going, count.axes))
-            ends = self.run(op.body, inner, active)
-            pairs = zip(ends, held, strict=True)
-            nexts = [self._choose(inner, active, new, old) for new, old in pairs]
-            grown = _grown(axes, nexts)
-            if grown == axes:
-                break
-            axes = grown
-            block.drop_all()
-        control.make_yield(inner, [item.value for item in nexts])
-        new = control.make_for(builder, longest, self._inits(builder, op.inits, axes), [], block)
-        return [Batched(v, a) for v, a in zip(new.finals, axes, strict=True)]
 
     def _while(self, op: control.While, builder: Builder, mask: Batched | None) -> list[Batched]:
         axes = [self.get(value).axes for value in op.inits]
@@ -331,6 +451,31 @@ class Batcher:
         every = range(len(first.axes))
         control.make_yield(at, [tensor.reduce(at, test.args[-1], tensor.Kind.ANY, every)])
         return control.make_while(builder, [*inits, first.value], test, body)
+
+
+def _extreme(builder: Builder, counts: Value, kind: tensor.Kind) -> Value:
+    """The greatest or least of some counts, of which what they share need not be looked at."""
+    match counts.defining_op:
+        case tensor.BroadcastInDim() as op if not shape_of(op.operand.type):
+            return op.operand
+        case tensor.Iota() as op:
+            last = max(op.type.shape[op.iota_dimension] - 1, 0)
+            return arith.index(builder, last if kind is tensor.Kind.MAX else 0)
+        case arith.Add() as op if _is_spread(op.lhs) or _is_spread(op.rhs):
+            parts = [_extreme(builder, value, kind) for value in op.operands]
+            return arith.add(builder, *parts)
+        case arith.Subtract() as op if _is_spread(op.lhs) or _is_spread(op.rhs):
+            other = tensor.Kind.MIN if kind is tensor.Kind.MAX else tensor.Kind.MAX
+            lhs, rhs = _extreme(builder, op.lhs, kind), _extreme(builder, op.rhs, other)
+            return arith.subtract(builder, lhs, rhs)
+        case _:
+            return tensor.reduce(builder, counts, kind, range(len(shape_of(counts.type))))
+
+
+def _is_spread(value: Value) -> bool:
+    """Whether all elements of `value` are one scalar."""
+    op = value.defining_op
+    return isinstance(op, tensor.BroadcastInDim) and not shape_of(op.operand.type)
 
 
 def erase_between(block: Block, after: Operation | None, before: Operation | None) -> None:

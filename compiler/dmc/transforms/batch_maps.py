@@ -45,11 +45,13 @@ def batch_map(op: control.Map, small_loops: bool = True) -> bool:
     start = op.previous
     batcher = Batcher([], small_loops=small_loops)
     try:
-        axes = batcher.bind(op.body, op.sizes, builder)
-        elements = batcher.run(op.body, builder, None)
+        axes = batcher.bind(op, builder)
+        yielded = batcher.run(op.body, builder, None)
     except (Unbatchable, RuleMissing):
         batcher.abandon()
         erase_between(op.parent, start, op)
         return False
-    replace_op(op, [batcher.align(builder, item, axes) for item in elements])
+    count = len(op.inits)
+    totals = [item.value for item in yielded[:count]]
+    replace_op(op, [*totals, *(batcher.align(builder, item, axes) for item in yielded[count:])])
     return True

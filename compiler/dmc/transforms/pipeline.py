@@ -36,6 +36,7 @@ REQUIRED = frozenset(
         GatherAccumulations.name,
         Kernelize.name,
         SettleSubscripts.name,
+        TileMaps.name,
     }
 )
 """Passes that later stages cannot do without."""

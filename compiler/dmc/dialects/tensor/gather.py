@@ -21,6 +21,7 @@ from dmc.dialects.tensor.base import (
     are_dimensions,
     is_zero,
     rank_of,
+    sum_over,
     type_of,
     without,
 )
@@ -67,6 +68,11 @@ class Update(TensorOp):
     Where nothing else needs that operand they change it in place.
     """
 
+    @property
+    def adds(self) -> bool:
+        """Whether it adds to elements rather than setting them."""
+        return self.attributes["combiner"] == Combiner.ADD.value
+
     def overwritten(self, builder: Builder) -> Value:
         """The elements of the first operand that the result has changed."""
         raise TypeError(f"{self.name} does not say what it overwrites")
@@ -81,6 +87,30 @@ class Update(TensorOp):
         values = [changed, old, *places]
         attributes = {**self.attributes, "combiner": Combiner.SET.value}
         return builder.insert(type(self)(values, attributes)).results[0]
+
+    def add_all(
+        self, builder: Builder, base: Batched, update: Batched, places: Sequence[Batched]
+    ) -> Value:
+        """`base` with the updates of all points added, which its axes are only some of.
+
+        `update` has all axes of the points.
+        """
+        kept = {*base.axes, *(axis for place in places for axis in place.axes)}
+        gone = [place for place, axis in enumerate(update.axes) if axis not in kept]
+        total = sum_over(builder, update.value, gone)
+        axes = tuple(axis for axis in update.axes if axis in kept)
+        return self.put(builder, base, Batched(total, axes), places, Combiner.ADD)
+
+    def put(
+        self,
+        builder: Builder,
+        base: Batched,
+        update: Batched,
+        places: Sequence[Batched],
+        combiner: Combiner,
+    ) -> Value:
+        """`base` changed by the updates of all points, at their places."""
+        raise TypeError(f"{self.name} does not say how it changes a tensor")
 
 
 class Indexing(TensorOp):
@@ -345,14 +375,24 @@ class Scatter(Indexing, Update):
     def batch(self, builder: Builder, operands: Sequence[Batched]) -> Sequence[Batched]:
         x, updates, *indices = operands
         axes = union(operands)
+        base = Batched(align(builder, x, axes, axis_sizes(operands)), axes)
+        return (Batched(self.put(builder, base, updates, indices, self.combiner), axes),)
+
+    def put(
+        self,
+        builder: Builder,
+        base: Batched,
+        update: Batched,
+        places: Sequence[Batched],
+        combiner: Combiner,
+    ) -> Value:
         labels, inner = self.point_labels(), self.index_labels()
-        sizes = axis_sizes(operands)
-        base = Labelled(align(builder, x, axes, sizes), (*axes, *labels))
-        whole = (*updates.axes, *inner, *(labels[d] for d in self.whole_dims))
-        at = self.subscripts(labels, indices)
-        placed = Labelled(updates.value, whole)
-        value = scatter_by_label(builder, base, placed, at, self.combiner.value, sizes)
-        return (Batched(value, axes),)
+        target = Labelled(base.value, (*base.axes, *labels))
+        whole = (*update.axes, *inner, *(labels[d] for d in self.whole_dims))
+        at = self.subscripts(labels, places)
+        placed = Labelled(update.value, whole)
+        sizes = axis_sizes([base, update, *places])
+        return scatter_by_label(builder, target, placed, at, combiner.value, sizes)
 
 
 def gather(

@@ -282,28 +282,44 @@ class DynamicUpdateSlice(Update):
         if self.update.type == self.input.type and self.combiner is Combiner.SET:
             return (update,)
         axes, sizes = union(operands), axis_sizes(operands)
-        lead = [sizes[axis] for axis in axes]
-        base = align(builder, x, axes, sizes)
-        value = align(builder, update, axes, sizes)
-        if self.update.type == self.input.type:
-            return (Batched(arith.add(builder, base, value), axes),)
-        if all(not start.axes for start in starts):
-            zero = arith.index(builder, 0)
-            at = [*[zero] * len(lead), *(start.value for start in starts)]
-            op = DynamicUpdateSlice([base, value, *at], self.attributes)
-            return (Batched(builder.insert(op).result, axes),)
-        labels = tuple(range(-len(starts), 0))
-        part = shape_of(self.update.type)
-        whole = [n == m for n, m in zip(part, shape_of(self.input.type), strict=True)]
-        windows = {d: labels[d] - len(labels) for d, full in enumerate(whole) if not full}
-        at = _windows(builder, self.input, starts, part, labels, windows)
-        inner = [windows.get(d, label) for d, label in enumerate(labels)]
+        base = Batched(align(builder, x, axes, sizes), axes)
+        value = Batched(align(builder, update, axes, sizes), axes)
         # Parts at distinct points do not meet, so setting and adding to zeros are the same.
         combiner = Combiner.ADD if is_zero(x.value) else self.combiner
+        return (Batched(self.put(builder, base, value, starts, combiner), axes),)
+
+    def add_all(
+        self, builder: Builder, base: Batched, update: Batched, places: Sequence[Batched]
+    ) -> Value:
+        whole = self.update.type == self.input.type
+        return super().add_all(builder, base, update, () if whole else places)
+
+    def put(
+        self,
+        builder: Builder,
+        base: Batched,
+        update: Batched,
+        places: Sequence[Batched],
+        combiner: Combiner,
+    ) -> Value:
+        part = shape_of(self.update.type)
+        whole = [n == m for n, m in zip(part, shape_of(self.input.type), strict=True)]
+        if update.axes == base.axes and all(whole) and combiner is Combiner.ADD:
+            return arith.add(builder, base.value, update.value)
+        if update.axes == base.axes and all(not start.axes for start in places):
+            zero = arith.index(builder, 0)
+            at = [*[zero] * len(base.axes), *(start.value for start in places)]
+            attributes: dict[str, Attribute] = {"combiner": combiner.value}
+            op = DynamicUpdateSlice([base.value, update.value, *at], attributes)
+            return builder.insert(op).result
+        labels = tuple(range(-len(places), 0))
+        windows = {d: labels[d] - len(labels) for d, full in enumerate(whole) if not full}
+        at = _windows(builder, self.input, places, part, labels, windows)
+        inner = [windows.get(d, label) for d, label in enumerate(labels)]
         placed = Labelled(update.value, (*update.axes, *inner))
-        target = Labelled(base, (*axes, *labels))
-        value = scatter_by_label(builder, target, placed, at, combiner.value, sizes)
-        return (Batched(value, axes),)
+        target = Labelled(base.value, (*base.axes, *labels))
+        sizes = axis_sizes([base, update, *places])
+        return scatter_by_label(builder, target, placed, at, combiner.value, sizes)
 
     def cost(self) -> Cost:
         return Cost(bytes=2 * type_of(self.update).bytes)

@@ -84,7 +84,8 @@ class _Reader:
                     self.pass_on(branch.terminator.operands, op.results)
                 self.depend(op, [op.condition])
             case control.Map():
-                self.block(op.body)
+                self.repeat(op.inits, op.sums, [], op.body)
+                self.pass_on(op.inits, op.totals)
                 self.pass_on(op.body.terminator.operands, op.results)
             case control.For():
                 self.pass_on(op.scanned, op.scanned_args)
