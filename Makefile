@@ -28,7 +28,7 @@ $(VENV)/installed: pyproject.toml
 
 $(ORACLE)/installed: pyproject.toml
 	test -x $(ORACLE)/bin/python || $(PYTHON) -m venv $(ORACLE)
-	$(ORACLE)/bin/python -m pip install --quiet --disable-pip-version-check -e '.[oracle]'
+	$(ORACLE)/bin/python -m pip install --quiet --disable-pip-version-check -e '.[oracle,bench]'
 	touch $@
 
 demo: $(VENV)/installed
@@ -59,9 +59,9 @@ docs: $(VENV)/installed
 oracle: $(ORACLE)/installed
 	$(ORACLE)/bin/pytest -n auto -m oracle
 
-# The peers that dmc is timed beside are in the oracles' environment.
+# The peers that dmc is timed beside are in the oracles' environment. `make bench BENCH="--only mlp"`
 bench: $(ORACLE)/installed
-	$(ORACLE)/bin/python -m benchmarks
+	$(ORACLE)/bin/python -m benchmarks $(BENCH)
 
 clean:
 	rm -rf $(VENV) $(ORACLE) build dist

@@ -1,1 +1,1 @@
-"""Benchmarks: dmc and its peers side by side, interleaved in one process."""
+"""Benchmarks: dmc beside its peers on whole workloads, each contestant in a process of its own."""

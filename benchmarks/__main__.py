@@ -1,139 +1,87 @@
 """`python -m benchmarks`: time dmc beside its peers; write `benchmarks/results/latest.{json,png}`.
 
-Peers take part when they are installed in the environment that runs this (see `make bench`).
-Each thread count has a process of its own, in which all contestants take turns.
+Every contestant has a process of its own. Values and gradients are held against each other before
+anything is timed; then all contestants of a workload take turns. Peers that are not installed are
+left out (`make bench` uses an environment that has them).
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib.metadata
 import os
-import platform
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
-from benchmarks.measure import Timing, measure
-from benchmarks.report import OURS, Machine, Report, Row, chart, read, table
-from benchmarks.roofline import Roofline, roofline
-from benchmarks.workload import Workload, peer
-from benchmarks.workloads import WORKLOADS
-from dmc.jit.engine import default_engine
+from benchmarks.chart import chart
+from benchmarks.messages import Turn
+from benchmarks.process import Settings
+from benchmarks.race import race
+from benchmarks.report import Row, limits_text, row, table, to_json
+from benchmarks.roofline import Measured
+from benchmarks.workload import FOLDER, System
+from benchmarks.workloads import NAMES, load
 
-RESULTS = Path(__file__).parent / "results"
-PACKAGES = (OURS, "numpy", "llvmlite", "jax", "jaxlib", "torch")
+RESULTS = FOLDER / "results"
 
 
 def main() -> None:
     arguments = _parser().parse_args()
-    if arguments.child:
-        print(_measure(arguments).json())
-        return
-    reports = [_in_child(arguments, int(threads)) for threads in arguments.threads.split(",")]
-    report = Report(
-        reports[0].machine,
-        [roofline for part in reports for roofline in part.rooflines],
-        [row for part in reports for row in part.rows],
-    )
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "latest.json").write_text(report.json())
-    print(table(report))
+    names = [name for name in arguments.only.split(",") if name] or NAMES
+    if unknown := set(names) - set(NAMES):
+        sys.exit(f"no workload {', '.join(sorted(unknown))}; there are {', '.join(NAMES)}")
+    systems = {System(name) for name in arguments.contestants.split(",")}
+    turn = Turn(arguments.seconds)
+    rows: list[Row] = []
+    heads: list[str] = []
+    for number in map(int, arguments.threads.split(",")):
+        settings = Settings(number, arguments.peers_python, arguments.patience)
+        machine = _measured(number)
+        print(machine.machine, limits_text(machine.limits), sep="\n", file=sys.stderr, flush=True)
+        heads += [h for h in (machine.machine, limits_text(machine.limits)) if h not in heads]
+        for name in names:
+            print(f"{name}, {number}:", file=sys.stderr, flush=True)
+            workload = load(name)
+            results = race(workload, settings, systems, arguments.rounds, turn)
+            rows.append(row(workload, machine.limits, machine.machine, results))
+            _write(rows, RESULTS)
+    rows.sort(key=lambda row: (NAMES.index(row.workload), row.threads))
+    _write(rows, RESULTS)
+    print("\n".join(heads), table(rows), sep="\n\n")
     print(f"\nwritten to {RESULTS / 'latest.json'}")
     try:
-        chart(report, RESULTS / "latest.png")
+        chart(rows, RESULTS / "latest.png")
     except ImportError:
         print("no chart: matplotlib is not installed (`pip install 'dmc[plot]'`)")
 
 
+def _write(rows: list[Row], folder: Path) -> None:
+    """After every row, so that a run that is interrupted has not been in vain."""
+    folder.mkdir(exist_ok=True)
+    (folder / "latest.json").write_text(to_json(rows))
+
+
 def _parser() -> argparse.ArgumentParser:
+    everybody = ",".join(system.value for system in System)
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--only", default="", help="workloads, such as mlp,gmm")
-    parser.add_argument("--threads", default="2,1", help="thread counts, such as 2,1")
+    parser.add_argument("--threads", default="1,2", help="thread counts (default 1,2)")
     parser.add_argument("--rounds", type=int, default=5, help="turns of each contestant")
-    parser.add_argument("--peers", default="jax,torch", help="who takes part beside dmc")
-    parser.add_argument("--child", type=int, default=0, help=argparse.SUPPRESS)
+    parser.add_argument("--seconds", type=float, default=0.3, help="how long a turn is")
+    parser.add_argument("--contestants", default=everybody, help=f"of {everybody}")
+    parser.add_argument("--peers-python", default=sys.executable, help="the peers' interpreter")
+    parser.add_argument(
+        "--patience", type=float, default=600.0, help="seconds that a contestant may take to start"
+    )
     return parser
 
 
-def _in_child(arguments: argparse.Namespace, threads: int) -> Report:
-    environment = dict(os.environ)
-    for name in ("OMP", "MKL", "OPENBLAS", "DMC"):
-        environment[f"{name}_NUM_THREADS"] = str(threads)
-    environment["JAX_ENABLE_X64"] = "1"
-    if threads == 1:
-        flags = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
-        environment["XLA_FLAGS"] = flags
-    command = [sys.executable, "-m", "benchmarks", "--child", str(threads)]
-    command += ["--only", arguments.only, "--rounds", str(arguments.rounds)]
-    command += ["--peers", arguments.peers]
-    if hasattr(os, "sched_setaffinity"):
-        cores = sorted(os.sched_getaffinity(0))[-threads:]
-        command = ["taskset", "-c", ",".join(map(str, cores)), *command]
-    with tempfile.TemporaryDirectory() as cache:
-        environment["DMC_CACHE_DIR"] = cache
-        done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True)
-    return read(done.stdout.decode())
-
-
-def _measure(arguments: argparse.Namespace) -> Report:
-    wanted = set(filter(None, arguments.only.split(",")))
-    peers = set(arguments.peers.split(","))
-    if "torch" in peers:
-        _limit_torch(arguments.child)
-    before = roofline(arguments.child)
-    measured: list[tuple[Workload, dict[str, Timing]]] = []
-    for workload in WORKLOADS:
-        if wanted and workload.name not in wanted:
-            continue
-        print(f"{workload.name}, {arguments.child} threads …", file=sys.stderr, flush=True)
-        measured.append((workload, measure(workload, peers, arguments.rounds)))
-    # Measured twice, because another process may disturb it.
-    limits = before.or_better(roofline(arguments.child))
-    rows = [_row(workload, limits, timings) for workload, timings in measured]
-    return Report(_machine(), [limits], rows)
-
-
-def _row(workload: Workload, limits: Roofline, timings: dict[str, Timing]) -> Row:
-    peak = limits.fma_f32 if workload.dtype == "f32" else limits.fma_f64
-    return Row(
-        workload=workload.name,
-        what=workload.what,
-        threads=limits.threads,
-        ms={name: timing.best * 1e3 for name, timing in timings.items()},
-        median_ms={name: timing.median * 1e3 for name, timing in timings.items()},
-        compile_s={name: timing.first_call for name, timing in timings.items()},
-        floor_ms=max(workload.flops / peak, workload.bytes / limits.bandwidth) * 1e3,
-        gflops=workload.flops / timings[OURS].best / 1e9,
-        peak_gflops=peak / 1e9,
-    )
-
-
-def _limit_torch(threads: int) -> None:
-    try:
-        torch = peer("torch")
-    except ImportError:
-        return
-    torch.set_num_threads(threads)
-
-
-def _machine() -> Machine:
-    target = default_engine().target
-    installed = {d.metadata["Name"] for d in importlib.metadata.distributions()}
-    versions = {p: importlib.metadata.version(p) for p in PACKAGES if p in installed}
-    width = 8 * target.machine.vector_bytes
-    return Machine(_cpu(), f"{target.cpu}, vectors of {width} bits", versions)
-
-
-def _cpu() -> str:
-    """The processor as Linux calls it, or what Python knows of it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    named = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return named[0] if named else platform.machine()
+def _measured(threads: int) -> Measured:
+    """The machine's limits, measured in a process that is pinned as the contestants are."""
+    command = [sys.executable, "-m", "benchmarks.roofline", str(threads)]
+    environment = dict(os.environ, DMC_NUM_THREADS=str(threads))
+    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True)
+    return Measured.from_json(done.stdout.decode())
 
 
 if __name__ == "__main__":

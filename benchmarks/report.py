@@ -1,120 +1,200 @@
-"""What a run of the benchmarks found: as data, as a table, as a chart."""
+"""What a run of the benchmarks found: as rows of data, and as a table."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
-import numpy as np
-
+from benchmarks.floors import floor_ms
+from benchmarks.race import Result
 from benchmarks.roofline import Roofline
+from benchmarks.workload import Workload
 
 OURS = "dmc"
 
 
 @dataclass(frozen=True)
 class Row:
-    """One problem on one number of threads; times by contestant."""
+    """One workload on one number of threads; figures by contestant.
+
+    `ms` are best times, `median_ms` beside them, `cpu_ms` the least of all processors together,
+    which other processes disturb less. `absent` says of each contestant without a time
+    why: it is missing, was refused, is wrong or failed. `goal` is the ratio to reach, `against`
+    whom, or against the best.
+    """
 
     workload: str
     what: str
     threads: int
+    precision: str
+    machine: str
     ms: dict[str, float]
     median_ms: dict[str, float]
-    compile_s: dict[str, float]
+    cpu_ms: dict[str, float]
     floor_ms: float
-    gflops: float
-    peak_gflops: float
+    compile_s: dict[str, float]
+    peak_bytes: dict[str, int]
+    absent: dict[str, str] = field(default_factory=dict[str, str])
+    goal: float | None = None
+    against: str = ""
 
     @property
     def best_peer(self) -> str | None:
         peers = [name for name in self.ms if name != OURS]
-        return min(peers, key=lambda name: self.ms[name], default=None)
+        return min(peers, key=self.ms.__getitem__, default=None)
+
+    def ratio(self, peer: str | None) -> float | None:
+        """The time of a peer over that of dmc, if both have one."""
+        if peer is None or OURS not in self.ms or peer not in self.ms:
+            return None
+        return self.ms[peer] / self.ms[OURS]
 
 
-@dataclass(frozen=True)
-class Machine:
-    """Where the figures come from; `versions` by package."""
-
-    cpu: str
-    target: str
-    versions: dict[str, str]
-
-
-@dataclass(frozen=True)
-class Report:
-    """Everything that one run of `python -m benchmarks` writes."""
-
-    machine: Machine
-    rooflines: Sequence[Roofline]
-    rows: Sequence[Row]
-
-    def json(self) -> str:
-        return json.dumps(asdict(self), indent=1) + "\n"
-
-
-def read(text: str) -> Report:
-    """The report whose `json` this is."""
-    data: dict[str, Any] = json.loads(text)
-    rooflines = [Roofline(**roofline) for roofline in data["rooflines"]]
-    return Report(Machine(**data["machine"]), rooflines, [Row(**row) for row in data["rows"]])
+def row(workload: Workload, limits: Roofline, machine: str, results: dict[str, Result]) -> Row:
+    """What the race of a workload gave."""
+    timed = {name: result for name, result in results.items() if result.seconds}
+    left = {name: r.absent for name, r in results.items() if r.absent is not None}
+    return Row(
+        workload=workload.name,
+        what=workload.what,
+        threads=limits.threads,
+        precision=workload.precision.value,
+        machine=machine,
+        ms={name: 1e3 * result.best for name, result in timed.items()},
+        median_ms={name: 1e3 * result.median for name, result in timed.items()},
+        cpu_ms={name: 1e3 * min(result.processor) for name, result in timed.items()},
+        floor_ms=floor_ms(workload, limits),
+        compile_s={n: r.compile_s for n, r in results.items() if r.compile_s is not None},
+        peak_bytes={name: result.peak_bytes for name, result in timed.items()},
+        absent={name: f"{why.kind}: {why.why}" for name, why in left.items()},
+        goal=workload.goal.ratio if workload.goal else None,
+        against=workload.goal.against if workload.goal else "",
+    )
 
 
-def table(report: Report) -> str:
-    """The limits of the machine, then best times in ms with the median in parentheses."""
-    lines = [f"{report.machine.cpu}, compiled for {report.machine.target}"]
-    for r in report.rooflines:
-        rates = f"{r.fma_f32 / 1e9:.0f} f32 and {r.fma_f64 / 1e9:.0f} f64 GFLOP/s"
-        copied = f"{r.bandwidth / 1e9:.0f} GB/s"
-        lines.append(f"{_threads(r.threads)}: at most {rates}, {copied} read and written")
-    header = "workload   threads   dmc ms           best peer ms       ratio   floor ms   % peak"
-    lines += ["", header]
-    for row in report.rows:
-        mine = f"{row.ms[OURS]:.3f} ({row.median_ms[OURS]:.3f})"
-        line = f"{row.workload:10} {row.threads:^7}   {mine:16}"
-        best = row.best_peer
-        if best is None:
-            line += f" {'-':18} {'-':>5}"
-        else:
-            theirs = f"{best} {row.ms[best]:.3f}"
-            line += f" {theirs:18} {row.ms[best] / row.ms[OURS]:5.2f}"
-        line += f"   {row.floor_ms:8.3f}   {100 * row.gflops / row.peak_gflops:5.1f}"
-        lines.append(line)
-    return "\n".join(lines)
+def to_json(rows: Sequence[Row]) -> str:
+    return json.dumps([asdict(row) for row in rows], indent=1) + "\n"
 
 
-def _threads(count: int) -> str:
-    return "1 thread" if count == 1 else f"{count} threads"
+def from_json(text: str) -> list[Row]:
+    """The rows whose `to_json` this is."""
+    data: list[dict[str, Any]] = json.loads(text)
+    return [Row(**fields) for fields in data]
 
 
-def chart(report: Report, path: Path) -> None:
-    """Times of all contestants beside the machine's limit. Raises ImportError."""
-    from matplotlib.figure import Figure
+# tables
 
-    threads = [roofline.threads for roofline in report.rooflines]
-    figure = Figure(figsize=(4.6 * len(threads), 4), layout="constrained")
-    panels = np.atleast_1d(figure.subplots(1, len(threads), sharey=True))
-    names = list(dict.fromkeys(name for row in report.rows for name in row.ms))
-    width = 0.8 / len(names)
-    for panel, count in zip(panels, threads, strict=True):
-        rows = [row for row in report.rows if row.threads == count]
-        for i, name in enumerate(names):
-            at = [k - 0.4 + (i + 0.5) * width for k, row in enumerate(rows) if name in row.ms]
-            times = [row.ms[name] for row in rows if name in row.ms]
-            bars = panel.bar(at, times, width, label=name, color=f"C{i}")
-            panel.bar_label(bars, fmt="%.3g", fontsize=7, padding=1)
-        for k, row in enumerate(rows):
-            label = "limit of the machine" if k == 0 else None
-            panel.hlines(row.floor_ms, k - 0.4, k + 0.4, "black", "dashed", label=label)
-        panel.set_yscale("log")
-        panel.set_xticks(range(len(rows)), [row.workload for row in rows])
-        panel.set_title(_threads(count))
-        panel.spines[["top", "right"]].set_visible(False)
-    panels[0].set_ylabel("ms a call (log scale)")
-    handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
-    figure.suptitle(report.machine.cpu, fontsize=9)
-    figure.savefig(path, dpi=150)
+
+def limits_text(limits: Roofline) -> str:
+    rates = f"{limits.fma_f32 / 1e9:.0f} f32 and {limits.fma_f64 / 1e9:.0f} f64 GFLOP/s"
+    return f"{count(limits.threads)}: at most {rates}, {limits.bandwidth / 1e9:.0f} GB/s copied"
+
+
+def count(threads: int) -> str:
+    return "1 thread" if threads == 1 else f"{threads} threads"
+
+
+SUMMARY = (
+    "workload",
+    "threads",
+    "dmc ms",
+    "best peer ms",
+    "ratio",
+    "to reach",
+    "floor ms",
+    "of it",
+)
+
+
+def table(rows: Sequence[Row]) -> str:
+    """A line for each row with the best peer, then who else ran, then what did not."""
+    parts = [aligned([SUMMARY, *(_summary(row) for row in rows)])]
+    if ratios := [ratio for row in rows if (ratio := row.ratio(row.best_peer)) is not None]:
+        mean = math.exp(sum(map(math.log, ratios)) / len(ratios))
+        below = sum(ratio < 1 for ratio in ratios)
+        parts.append(f"geometric mean of {len(ratios)} ratios {mean:.2f}, {below} below 1")
+    parts.append(aligned(_everybody(rows)))
+    parts += _notes(rows)
+    return "\n\n".join(parts)
+
+
+def _summary(row: Row) -> tuple[str, ...]:
+    best = row.best_peer
+    mine = _number(row.ms.get(OURS)) if OURS in row.ms else row.absent.get(OURS, "-")
+    return (
+        row.workload,
+        str(row.threads),
+        mine,
+        "-" if best is None else f"{best} {_number(row.ms[best])}",
+        _ratio(row.ratio(best)),
+        _goal(row),
+        _number(row.floor_ms),
+        f"{100 * row.floor_ms / row.ms[OURS]:.0f} %" if OURS in row.ms else "-",
+    )
+
+
+def _goal(row: Row) -> str:
+    if row.goal is None:
+        return "-"
+    if not row.against:
+        return f"{row.goal:g}"
+    return f"{row.goal:g} ({row.against} {_ratio(row.ratio(row.against))})"
+
+
+def _everybody(rows: Sequence[Row]) -> list[tuple[str, ...]]:
+    """Best and median time, compilation and memory of each contestant."""
+    lines: list[tuple[str, ...]] = [
+        ("workload", "threads", "contestant", "ms", "median", "cpu ms", "compile s", "peak MB")
+    ]
+    for row in rows:
+        for name in sorted(row.ms, key=row.ms.__getitem__):
+            figures = (
+                _number(row.ms[name]),
+                _number(row.median_ms[name]),
+                _number(row.cpu_ms[name]),
+                f"{row.compile_s[name]:.2f}",
+                f"{row.peak_bytes[name] / 1e6:.0f}",
+            )
+            lines.append((row.workload, str(row.threads), name, *figures))
+    return lines
+
+
+def _notes(rows: Iterable[Row]) -> list[str]:
+    """Missing systems once, everything else by row."""
+    missing = {why for row in rows for why in row.absent.values() if why.startswith("missing")}
+    lines = [f"left out, {why}" for why in sorted(missing)]
+    for row in rows:
+        for name, why in row.absent.items():
+            if why not in missing:
+                lines.append(f"{row.workload}, {count(row.threads)}: {name} {why}")
+    return ["\n".join(lines)] if lines else []
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.0f}" if value >= 1000 else f"{value:.3g}"
+
+
+def _ratio(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
+
+
+def aligned(lines: Sequence[Sequence[str]]) -> str:
+    """Columns under their headings, numbers to the right."""
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    right = [_is_number(column[1:]) for column in zip(*lines, strict=True)]
+    return "\n".join(
+        "   ".join(
+            cell.rjust(width) if numeric else cell.ljust(width)
+            for cell, width, numeric in zip(line, widths, right, strict=True)
+        ).rstrip()
+        for line in lines
+    )
+
+
+def _is_number(column: Sequence[str]) -> bool:
+    return any(cell[:1].isdigit() for cell in column)

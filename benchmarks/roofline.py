@@ -1,12 +1,20 @@
-"""The machine's limits, measured with code that dmc's own engine compiles."""
+"""The machine's limits, measured with code that dmc's own engine compiles.
+
+`python -m benchmarks.roofline THREADS` prints them as JSON, with what machine this is.
+"""
 
 from __future__ import annotations
 
 import ctypes
+import json
+import os
+import platform
+import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -35,6 +43,49 @@ class Roofline:
             max(self.fma_f64, other.fma_f64),
             max(self.bandwidth, other.bandwidth),
         )
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A machine, with the instructions that are used of it, and its limits."""
+
+    machine: str
+    limits: Roofline
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self))
+
+    @staticmethod
+    def from_json(text: str) -> Measured:
+        fields = json.loads(text)
+        return Measured(fields["machine"], Roofline(**fields["limits"]))
+
+
+def main() -> None:
+    threads = int(sys.argv[1])
+    if sys.platform == "linux":
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-threads:])
+    # Measured twice, because another process may disturb it.
+    limits = roofline(threads).or_better(roofline(threads))
+    print(Measured(f"{processor()}, {instructions()}", limits).to_json())
+
+
+def processor() -> str:
+    """The processor as Linux calls it, or what Python knows of it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    named = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return f"{named[0]} ({default_engine().target.cpu})" if named else platform.machine()
+
+
+def instructions() -> str:
+    """The vector instructions that code is generated for."""
+    target = default_engine().target
+    known = {"avx512f": "AVX-512", "avx2": "AVX2", "avx": "AVX", "sse2": "SSE2", "neon": "NEON"}
+    named = next((name for feature, name in known.items() if feature in target.features), "no")
+    return f"{named}, vectors of {8 * target.machine.vector_bytes} bits"
 
 
 def roofline(threads: int) -> Roofline:
@@ -130,3 +181,7 @@ done:
 }
 !0 = !{i32 1}
 """
+
+
+if __name__ == "__main__":
+    main()

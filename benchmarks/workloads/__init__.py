@@ -1,0 +1,31 @@
+"""The workloads, one a file: its inputs and what its peers compute. The `.dm` texts are beside."""
+
+from __future__ import annotations
+
+import importlib
+
+from benchmarks.workload import Workload
+
+NAMES: list[str] = [
+    "small",
+    "mlp",
+    "mlp_step",
+    "hvp",
+    "gpt",
+    "convnet",
+    "lstm",
+    "ln_block",
+    "attention",
+    "gmm",
+    "ba",
+    "ode",
+    "scan",
+    "elementwise",
+]
+
+
+def load(name: str) -> Workload:
+    """The workload of a name."""
+    workload: Workload = importlib.import_module(f"{__name__}.{name}").WORKLOAD
+    assert workload.name == name
+    return workload
