@@ -151,3 +151,103 @@ fn recurrent[T, H](x: f64[T, H], w: f64[H, H]) -> f64 {
     for t in 0..T { h = tanh(x[t] + h @ w) }
     sum(h)
 }
+
+# Elements that are written in some iterations only.
+fn written[T](x: f64[T]) -> f64 {
+    var h = [t in 0..T + 1] => 1.0
+    for t in 0..T {
+        if x[t] > 0.5 { h[t + 1] = h[t] * sin(x[t]) }
+    }
+    h[T] * h[T - 1]
+}
+
+# An alignment of two sequences by the cheapest edits.
+fn aligned[N, M](x: f64[N], y: f64[M], g: f64) -> f64 {
+    var r = [i in 0..N + 1, j in 0..M + 1] => g * f64(i + j)
+    for i in 0..N {
+        for j in 0..M {
+            let d = r[i, j] + (x[i] - y[j]) ** 2
+            let a = r[i, j + 1] + g
+            let b = r[i + 1, j] + g
+            if d <= a and d <= b {
+                r[i + 1, j + 1] = d
+            } else if a <= b {
+                r[i + 1, j + 1] = a
+            } else {
+                r[i + 1, j + 1] = b
+            }
+        }
+    }
+    r[N, M]
+}
+
+# The probability of all paths through T steps and S states, some of which may be skipped (CTC).
+fn paths[T, S](p: f64[T, S]) -> f64 {
+    var a = [t in 0..T + 1, s in 0..S + 1] => if t == 0 and s == 0 { 1.0 } else { 0.0 }
+    for t in 0..T {
+        for s in 0..S {
+            var e = a[t, s + 1] + a[t, s]
+            if s % 2 == 1 and s > 1 { e += a[t, s - 1] }
+            if p[t, s] > 0.4 { a[t + 1, s + 1] = e * p[t, s] } else { a[t + 1, s + 1] = e * 0.4 }
+        }
+    }
+    a[T, S] + a[T, S - 1]
+}
+
+fn skipping[N, M](x: f64[N], y: f64[M]) -> f64 {
+    var r = [i in 0..N + 1, j in 0..M + 1] => 0.1
+    for i in 0..N {
+        for j in 0..M {
+            if x[i] > y[j] {
+                r[i + 1, j + 1] = sin(r[i, j] + x[i])
+                if x[i] > 1.5 * y[j] { r[i, j] = r[i + 1, j + 1] * y[j] }
+            }
+        }
+    }
+    r[N, M] + sum(r) / 10.0
+}
+
+# The table is read again and again, and only sometimes written.
+fn gated[T](w: f64[T], x: f64[T]) -> f64 {
+    var h = [t in 0..T] => 0.1
+    for t in 0..T {
+        var s = x[t]
+        for u in 0..T { s += w[u] * sin(h[u]) }
+        if s > 0.7 {
+            h[t] = s
+            if s > 0.9 { h[0] = h[t] * h[0] } else { h[t] = s * h[0] }
+        }
+    }
+    h[T - 1] * h[0]
+}
+
+# Loops in branches change the table, or read it.
+fn sweeps[T](x: f64[T]) -> f64 {
+    var h = x
+    for s in 0..3 {
+        if x[s] > 0.7 {
+            for t in 1..T { h[t] = sin(h[t - 1] * h[t]) }
+        } else {
+            for t in 1..T {
+                if h[t] > h[t - 1] { h[t] = h[t] * h[t - 1] * sin(h[t]) }
+            }
+            h[0] = h[T - 1] * h[0]
+        }
+    }
+    sum(h)
+}
+
+fn alternating[T](w: f64[T], x: f64[T]) -> f64 {
+    var h = [t in 0..T] => 0.1
+    for t in 0..T {
+        if x[t] > 0.7 {
+            var s = x[t]
+            for u in 0..T { s += w[u] * sin(h[u]) }
+            h[t] = s
+        } else {
+            h[t] = h[t] * x[t]
+            for u in 0..3 { h[u] = h[u] * w[u] + sin(h[T - 1]) }
+        }
+    }
+    h[T - 1] * h[0]
+}

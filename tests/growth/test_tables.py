@@ -36,6 +36,13 @@ CASES: dict[str, tuple[Arguments, float, float]] = {
     "visited": (lambda n: [numbers(4), positions(n)], 1, 1),
     "branching": (lambda n: [numbers(n)], 1, 1),
     "remembered": (lambda n: [numbers(n)], 1, 1),
+    "written": (lambda n: [numbers(n)], 1, 1),
+    "aligned": (lambda n: [numbers(n), numbers(n + 1), 0.1], 2, 2),
+    "paths": (lambda n: [numbers(n, n)], 2, 2),
+    "skipping": (lambda n: [numbers(n), numbers(n + 1)], 2, 2),
+    "gated": (lambda n: [numbers(n) / n, numbers(n)], 2, 1),
+    "sweeps": (lambda n: [numbers(n)], 1, 1),
+    "alternating": (lambda n: [numbers(n) / n, numbers(n)], 2, 1),
 }
 """Arguments for a size, and the powers of it that operations and memory grow with."""
 

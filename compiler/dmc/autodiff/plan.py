@@ -15,7 +15,7 @@ from math import prod
 
 from dmc.autodiff.min_cut import UNLIMITED, Network
 from dmc.autodiff.tape import Tape
-from dmc.autodiff.undo import Undo, Undos
+from dmc.autodiff.undo import Undo, Undos, changes_inside
 from dmc.dialects import control, func, tensor
 from dmc.ir import Block, Operation, ShapedType, Trait, Value
 
@@ -108,7 +108,7 @@ class _Network:
     def __init__(self, plan: Plan, tape: Tape, weight: int) -> None:
         self.plan = plan
         self.weight = weight
-        self.left = set(tape.mirrors) | {undo.loop.body for undo in plan.undos.of.values()}
+        self.left = set(tape.mirrors) | {undo.block for undo in plan.undos.of.values()}
         """Forward regions: reverse code for them runs when they have been left."""
         self.network = Network()
         self.sizes: dict[Value, int] = {}
@@ -155,7 +155,7 @@ class _Network:
         """The cost of running `op` once more."""
         if any(isinstance(inner, func.Call | control.While) for inner in op.walk()):
             return UNLIMITED
-        if any(self._is_early(value) for value in _inputs(op) if value.parent_block is op.parent):
+        if any(self._is_early(value, op.parent) for value in _inputs(op)):
             return UNLIMITED
         cost = op.cost()
         work = int(FLOP_BYTES * cost.flops)
@@ -165,13 +165,10 @@ class _Network:
             return work + sum(map(_bytes, op.results))
         return work + cost.bytes // 2
 
-    def _is_early(self, value: Value) -> bool:
-        """Whether `value` is a table that is there again only behind the reverse of a loop."""
-        undo = self.plan.undos.of.get(value)
-        if undo is None or value is undo.values[-1]:
-            return False
-        at = undo.values.index(value)
-        return any(isinstance(step, control.For) for step in undo.steps[at:])
+    def _is_early(self, value: Value, block: Block | None) -> bool:
+        """Whether `value`, used in `block`, is there again only behind the reverse of a step."""
+        undo = None if block is None else self.plan.undos.within.get((value, block))
+        return undo is not None and any(map(changes_inside, undo.steps[undo.values.index(value) :]))
 
     def _undoing(self, undo: Undo) -> tuple[int, list[Value]]:
         """What one iteration overwrites; that, and where it was, must be there."""
@@ -181,8 +178,10 @@ class _Network:
             if isinstance(step, tensor.Update):
                 cost += 4 * _bytes(step.operands[1])
                 inputs += step.operands[2:]
-            else:
-                inner = undo.inner[step]
+                continue
+            if isinstance(step, control.If):
+                inputs.append(step.condition)
+            for inner in undo.inner[step]:
                 if inner not in self.seen:
                     self.seen.add(inner)
                     self._producer(inner)
@@ -201,7 +200,7 @@ def _block_of(producer: Producer) -> Block | None:
         case Scan():
             return producer.arg.parent_block
         case Undo():
-            return producer.loop.body
+            return producer.block
 
 
 def _bytes(value: Value) -> int:

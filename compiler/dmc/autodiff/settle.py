@@ -39,6 +39,8 @@ class _Settling:
         """Values made only to be kept."""
         self.undoing: dict[Undo, Value] = {}
         """The argument of the reverse loop that carries a table back."""
+        self.branch_of: dict[Value, Undo] = {}
+        """In a reverse branch, the chain to a table as it was in front of the branch."""
 
     # The walk
 
@@ -54,19 +56,47 @@ class _Settling:
         for index, value in enumerate(op.operands):
             if self.tape.is_gone(value, self.around):
                 op.set_operand(index, self.fetch(value))
+        forward = self.forward_of.get(op)
+        if isinstance(forward, control.If) and isinstance(op, control.If):
+            self._branches(forward, op)
+            return
         self._begin(op)
         for inner in op.regions:
             self.block(inner.block)
         self._end(op)
+
+    def _branches(self, forward: control.If, op: control.If) -> None:
+        """Behind reverse branches, the tables that they change are as they were in front."""
+        undone = [self._around(forward, result) for result in forward.results]
+        chains = [outer.inner[forward] for outer in undone if outer is not None]
+        restored: list[list[Value]] = []
+        for position, block in enumerate(op.yielding):
+            before = [each[position].values[0] for each in chains]
+            held = [self.found.pop(value, None) for value in before]
+            assert not any(held)
+            self.branch_of.update((each[position].values[0], each[position]) for each in chains)
+            self.block(block)
+            restored.append([self.fetch(value) for value in before])
+            for value in before:
+                self.found.pop(value, None)
+                del self.branch_of[value]
+        for each, values in zip(chains, zip(*restored, strict=True), strict=True):
+            value = each[0].values[0]
+            self.found[value] = op.join(values, value.name)
+
+    def _around(self, step: Operation, left: Value) -> Undo | None:
+        """The chain that is undone and has `step`, which leaves `left` of a table."""
+        undo = self.plan.undone(left)
+        return undo if undo is not None and step in undo.inner else None
 
     def _begin(self, op: Operation) -> None:
         """A reverse loop carries back the tables that the loop around carries back too."""
         forward = self.forward_of.get(op)
         if not isinstance(forward, control.For):
             return
-        for arg, init in zip(forward.carried_args, forward.inits, strict=True):
-            undo, outer = self.plan.undone(arg), self.plan.undone(init)
-            if undo is not None and outer is not None and outer.inner.get(forward) is undo:
+        for arg, final in zip(forward.carried_args, forward.finals, strict=True):
+            undo, outer = self.plan.undone(arg), self._around(forward, final)
+            if undo is not None and outer is not None and outer.inner[forward] == (undo,):
                 self._carry_back(undo)
 
     def _end(self, op: Operation) -> None:
@@ -75,8 +105,8 @@ class _Settling:
         if not isinstance(forward, control.For) or not isinstance(op, control.For):
             return
         for undo, arg in self.undoing.items():
-            if undo.loop is forward:
-                init = forward.inits[undo.index]
+            if undo.block is forward.body:
+                init = forward.inits[undo.values[0].index - 1]
                 final = op.finals[op.carried_args.index(arg)]
                 if init.parent_block in self.tape.mirrors:
                     self.found.setdefault(init, final)
@@ -86,7 +116,7 @@ class _Settling:
         loop = block.parent_op
         done: set[Undo] = set()
         while isinstance(loop, control.For):
-            here = (u for u in self.undoing if self.tape.mirrors[u.loop.body] is block)
+            here = (u for u in self.undoing if self.tape.mirrors[u.block] is block)
             undo = next((u for u in here if u not in done), None)
             if undo is None:
                 return
@@ -107,6 +137,9 @@ class _Settling:
         return self.found[value]
 
     def _fetch(self, value: Value) -> Value:
+        branch = self.branch_of.get(value)
+        if branch is not None:
+            return self._undone(branch, value)
         if is_index(value):
             return self._mirror(value).args[0]
         if value in self.kept or self.plan.is_kept(value):
@@ -169,7 +202,9 @@ class _Settling:
         """Let the reverse loop carry a table from its last value."""
         if undo in self.undoing:
             return
-        loop = self.tape.reverse_of[undo.loop]
+        forward = undo.block.parent_op
+        assert forward is not None
+        loop = self.tape.reverse_of[forward]
         assert isinstance(loop, control.For)
         arg, _ = loop.add_carried(self.fetch(undo.last), undo.values[0].name)
         self.undoing[undo] = arg
@@ -177,13 +212,18 @@ class _Settling:
 
     def _undone(self, undo: Undo, value: Value) -> Value:
         """A state of a table, from the one after it."""
-        self._carry_back(undo)
-        if value in self.found:
-            return self.found[value]
         at = undo.values.index(value)
+        if isinstance(undo.block.parent_op, control.For):
+            self._carry_back(undo)
+            if value in self.found:
+                return self.found[value]
+        elif value is undo.values[-1]:
+            return self.fetch(undo.last)
         step = undo.steps[at]
         if isinstance(step, control.For):
             return self._undone_loop(undo, step, value)
+        if isinstance(step, control.If):
+            return self._undone_branch(undo, step, value)
         assert isinstance(step, tensor.Update)
         changed = self.fetch(undo.values[at + 1])
         before = Builder.ahead_of(step)
@@ -191,14 +231,19 @@ class _Settling:
         self.kept.add(old)
         places = [self.fetch(index) for index in step.operands[2:]]
         old = self.fetch(old)
-        return step.restored(self._builder(value, step), changed, old, places)
+        return step.restored(self._ahead(undo, step), changed, old, places)
+
+    def _ahead(self, undo: Undo, step: Operation) -> Builder:
+        """Inserts where the reverse region that undoes `step` has got to."""
+        block = self.tape.mirrors[undo.block]
+        return Builder(block, self.cursor[block], step.location.by("recompute"))
 
     def _undone_loop(self, undo: Undo, step: control.For, value: Value) -> Value:
         """Undo a loop that has no reverse of its own."""
         if step in self.tape.reverse_of:
             raise CompilerBug(f"{value} is needed before it can be had")
         count = self.fetch(step.count)
-        builder = self._builder(value, step)
+        builder = self._ahead(undo, step)
         body = Block([control.INDEX], [step.index.name])
         control.make_yield(Builder(body, location=builder.location), [])
         loop = control.make_for(
@@ -206,9 +251,27 @@ class _Settling:
         )
         self.tape.pair(step, loop)
         self.forward_of[loop] = step
-        block = self._mirror(value)
+        block = self.tape.mirrors[undo.block]
         held, self.cursor[block] = self.cursor[block], loop
-        self._carry_back(undo.inner[step])
+        self._carry_back(*undo.inner[step])
         self.operation(loop)
+        self.cursor[block] = held
+        return self.found[value]
+
+    def _undone_branch(self, undo: Undo, step: control.If, value: Value) -> Value:
+        """Undo branches that have no reverse of their own."""
+        if step in self.tape.reverse_of:
+            raise CompilerBug(f"{value} is needed before it can be had")
+        condition = self.fetch(step.condition)
+        builder = self._ahead(undo, step)
+        blocks = [Block(), Block()]
+        for each in blocks:
+            control.make_yield(Builder(each, location=builder.location), [])
+        branch = control.make_if(builder, condition, *blocks)
+        self.tape.pair(step, branch)
+        self.forward_of[branch] = step
+        block = self.tape.mirrors[undo.block]
+        held, self.cursor[block] = self.cursor[block], branch
+        self.operation(branch)
         self.cursor[block] = held
         return self.found[value]

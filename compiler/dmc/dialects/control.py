@@ -85,12 +85,21 @@ class If(ControlFlow):
 
     def add_result(self, value: Value) -> Value:
         """Pass on one more value of a branch; the other branch gives zeros."""
-        for block in (self.on_true, self.on_false):
-            given = value
-            if value.parent_block is not block:
-                given = arith.zeros(Builder.ahead_of(block.terminator), value.type)
-            block.terminator.insert_operand(len(block.terminator.operands), given)
-        return self.insert_result(len(self.results), value.type, value.name)
+        return self.join(
+            [
+                value
+                if value.parent_block is block
+                else arith.zeros(Builder.ahead_of(block.terminator), value.type)
+                for block in self.yielding
+            ],
+            value.name,
+        )
+
+    def join(self, values: Sequence[Value], name: str = "") -> Value:
+        """Pass on one more value, which each branch gives."""
+        for block, value in zip(self.yielding, values, strict=True):
+            block.terminator.insert_operand(len(block.terminator.operands), value)
+        return self.insert_result(len(self.results), values[0].type, name)
 
     def verify_(self) -> None:
         self.require(1, self.condition.type == PREDICATE, "the condition is not a 0-d i1")

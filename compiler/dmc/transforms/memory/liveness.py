@@ -70,10 +70,11 @@ class Liveness:
         start, last = self[outer]
         block = outer.parent_block
         assert block is not None
-        for op, taken in _branches(inner, block):
+        others: list[Block] = []
+        for op, taken in reversed(list(_branches(inner, block))):
             if last > self.numbering.end[op]:
                 continue
-            others = [region.block for region in op.regions if region.block is not taken]
+            others += [region.block for region in op.regions if region.block is not taken]
             points = [
                 self._use_point(user, block)
                 for user, _ in uses_of(outer)
