@@ -119,6 +119,16 @@ BAD_CALLS: dict[str, tuple[str, str, Callable[[], Any]]] = {
         "total: x is a masked array",
         lambda: program.total(np.ma.masked_array(x3, [True, False, False])),
     ),
+    "a masked array after a plain one": (
+        "call.value",
+        "total: x is a masked array",
+        lambda: (program.total(x3), program.total(np.ma.masked_array(x3, [True, False, False]))),
+    ),
+    "a masked array for compiled code": (
+        "call.value",
+        "total: x is a masked array",
+        lambda: program.total.compile(N=3)(np.ma.masked_array(x3, [True, False, False])),
+    ),
     "a list": ("call.value", "total: x is a list", lambda: program.total([1.0, 2.0])),
     "a string": ("call.value", "total: x is a str", lambda: program.total("one")),
     "None": ("call.value", "total: x is None, not f64[N]", lambda: program.total(None)),

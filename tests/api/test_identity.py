@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 
@@ -68,3 +70,10 @@ def test_two_programs_of_one_name_at_once() -> None:
         assert dmc.grad(program.f)(record).a.tolist() == [scale] * 3
     with pytest.raises(dmc.CallError, match="of another program"):
         programs[0].f(records[1])
+
+
+def test_copies_of_programs_and_functions_are_the_same() -> None:
+    program = dmc.loads("fn f(x: f64) -> f64 = x\n")
+    for value in (program, program.f, dmc.grad(program.f)):
+        assert copy.copy(value) is value
+        assert copy.deepcopy(value) is value

@@ -173,3 +173,11 @@ def test_broken_programs_get_errors_with_places(path: Path) -> None:
                     1 <= found.primary.span.start_line <= lines
                     or found.primary.span.file.name != path.name
                 )
+
+
+@pytest.mark.parametrize(
+    "value", ["grad[3](x)", "grad[3](f)(x)", "grad(f)[3](x)", "jvp[2](f, along = x)(x)"]
+)
+def test_derivatives_have_no_brackets(value: str) -> None:
+    source = f"fn f(x: f64) -> f64 = x\nfn g(x: f64) -> f64 = {value}\n"
+    assert problems(source) == [("type.call", 2)]

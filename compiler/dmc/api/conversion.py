@@ -62,16 +62,21 @@ def fingerprint(value: PythonValue) -> object:
     if isinstance(value, tuple):
         return kind, *map(fingerprint, cast("tuple[PythonValue, ...]", value))
     if isinstance(value, np.ndarray | np.generic):
+        # Not as a plain array: a masked one, say, is not taken for it.
         array = cast("Array", value)
-        return array.dtype, array.shape
+        return kind, array.dtype, array.shape
     function: object = getattr(value, "given", None)
     return kind if function is None else function
 
 
-def _is_masked(value: object) -> bool:
-    """Whether it is a masked array; there are none before NumPy has loaded their module."""
+def plain(value: np.ndarray[Any, Any] | np.generic, where: str, span: Span) -> Array:
+    """An array of NumPy without what a subclass adds. Raises dmc.Error for a masked one."""
+    # There are no masked arrays before NumPy has loaded their module.
     module = sys.modules.get("numpy.ma")
-    return isinstance(value, getattr(module, "MaskedArray", ()))
+    if isinstance(value, getattr(module, "MaskedArray", ())):
+        hint = f"fill it: `{where.rpartition(' ')[2]}.filled(…)`"
+        raise refuse("call.value", f"{where} is a masked array", span, hint)
+    return np.asarray(value)
 
 
 @dataclass(frozen=True)
@@ -88,11 +93,9 @@ class Describer:
         function = getattr(value, "given", None)
         if isinstance(function, GivenFunction):
             return function
-        if _is_masked(value):
-            hint = f"fill it: `{where}.filled(…)`"
-            raise refuse("call.value", f"{self.caller}: {where} is a masked array", span, hint)
         if isinstance(value, np.ndarray | np.generic):
-            return self._give_array(np.asarray(cast("Array", value)), where, span)
+            array = plain(cast("Array", value), f"{self.caller}: {where}", span)
+            return self._give_array(array, where, span)
         if isinstance(declared, KeyType) and isinstance(value, int):
             hint = f"make a key of it: `dmc.key({value if abs(value) < 10**6 else 'seed'})`"
             raise refuse("call.value", f"{self.caller}: {where} is a number, not a key", span, hint)

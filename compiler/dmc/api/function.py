@@ -81,6 +81,13 @@ class Function:
         self.__name__ = signature.name
         self.__doc__ = f"{signature}\n\n{signature.doc or ''}".rstrip()
 
+    def __copy__(self) -> Function:
+        """The function itself, which never changes."""
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Function:
+        return self
+
     @property
     def signature(self) -> str:
         """The declaration as it is written in the program."""

@@ -12,7 +12,7 @@ from typing import cast
 
 import numpy as np
 
-from dmc.api.conversion import PythonValue, refuse, refuse_kind
+from dmc.api.conversion import PythonValue, plain, refuse, refuse_kind
 from dmc.api.records import Classes
 from dmc.ir.location import Span
 from dmc.ir.types import Array, DType
@@ -139,7 +139,7 @@ def _array_taker(dtype: DType, type_: Type, where: str, span: Span) -> Take:
         if type(value) is np.ndarray:
             out.append(value)
         elif isinstance(value, np.ndarray | np.generic):
-            out.append(np.asarray(cast("Array", value)))
+            out.append(plain(cast("Array", value), where, span))
         elif isinstance(value, int | float):
             try:
                 out.append(np.asarray(value, dtype.numpy))

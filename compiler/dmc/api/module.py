@@ -46,6 +46,13 @@ class Module:
     def __file__(self) -> str:
         return str(self._module.path or self.__name__)
 
+    def __copy__(self) -> Module:
+        """The program itself, which never changes."""
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Module:
+        return self
+
     def __getattr__(self, name: str) -> Any:
         if name in self._functions:
             return self._functions[name]

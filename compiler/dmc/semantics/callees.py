@@ -55,6 +55,11 @@ def resolve_function(
     Raises Stop when it does not denote one.
     """
     base, bracket = (node.base, node.bracket) if isinstance(node, ast.Index) else (node, None)
+    if bracket is not None and isinstance(base, ast.Call | ast.Lambda):
+        raise context.fail(
+            "type.call", "only a function by its name takes brackets", bracket.span,
+            help=["those of a derivative stand behind the function: `grad(f[3])(x)`"],
+        )  # fmt: skip
     match base:
         case ast.Name(text=text):
             entity = context.lookup(text)
@@ -309,7 +314,12 @@ def derived_handle(context: Context, operator: typed.Operator, node: ast.Call) -
 
 def derived_value(context: Context, node: ast.Call, expected: Type | None) -> typed.Node:
     """`grad(f)` without arguments: a function value, when context says what it takes."""
-    assert isinstance(node.function, ast.Name)
+    if not isinstance(node.function, ast.Name):
+        operator = context.quote(node.function).partition("[")[0]
+        raise context.fail(
+            "type.call", f"`{operator}` has no brackets", node.function.span,
+            help=[f"name what to differentiate in: `{operator}(f, wrt = w)(w)`"],
+        )  # fmt: skip
     wanted = pruned(expected) if expected is not None else None
     if not isinstance(wanted, FunctionType):
         raise context.fail(

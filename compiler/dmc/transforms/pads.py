@@ -6,7 +6,7 @@ adjoint. Where the parts lie apart, they are written side by side instead.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from dmc.dialects import arith, tensor
@@ -31,11 +31,9 @@ def join_pads(op: Operation, builder: Builder) -> Sequence[Value] | None:
     """A sum with at least two pads along one axis that do not overlap."""
     if not isinstance(op, arith.Add) or _is_inner(op):
         return None
-    terms: list[Value] = []
-    _collect(op, terms)
     groups: dict[int, list[tuple[Value, _Part]]] = {}
     others: list[Value] = []
-    for value in terms:
+    for value in _terms(op):
         part = _part_of(value)
         if part is None:
             others.append(value)
@@ -63,13 +61,16 @@ def _is_inner(op: arith.Add) -> bool:
     return len(users) == 1 and isinstance(users[0][0], arith.Add)
 
 
-def _collect(op: arith.Add, terms: list[Value]) -> None:
-    for value in op.operands:
+def _terms(op: arith.Add) -> Iterator[Value]:
+    """What is added in all, from the left; the sum may be of any depth."""
+    pending = list(reversed(op.operands))
+    while pending:
+        value = pending.pop()
         inner = value.defining_op
         if isinstance(inner, arith.Add) and len(value.uses) == 1:
-            _collect(inner, terms)
+            pending += reversed(inner.operands)
         else:
-            terms.append(value)
+            yield value
 
 
 def _part_of(value: Value) -> _Part | None:
