@@ -21,6 +21,13 @@ NAMES: list[str] = [
     "ode",
     "scan",
     "elementwise",
+    "heat",
+    "unet",
+    "sinkhorn",
+    "seq2seq",
+    "soft_dtw",
+    "ctc",
+    "gp",
 ]
 
 
