@@ -7,13 +7,23 @@ from collections.abc import Sequence
 import pytest
 
 from dmc.dialects import arith, kernel, math
-from dmc.ir import AffineMap, Builder, DType, Module, TensorType, Value, tensor
+from dmc.ir import (
+    AffineMap,
+    ArrayAttr,
+    Builder,
+    DType,
+    Module,
+    Region,
+    TensorType,
+    Value,
+    tensor,
+)
 from dmc.jit.target import Target, host, named
-from dmc.lowering.schedules import contraction, contraction_plan, plan
-from dmc.transforms.generics import Read, make_generic
+from dmc.lowering.schedules import contraction, contraction_plan, plan, scatter
+from dmc.transforms.generics import Read, block_of, make_generic
 from tests.lowering.native import check, compile_native, program, random
 
-F32 = DType.F32
+F32, I64 = DType.F32, DType.I64
 TARGETS = [t for t in (host(), named("x86-64-v2")) if t.is_host]
 on_targets = pytest.mark.parametrize("target", TARGETS, ids=[t.cpu for t in TARGETS])
 
@@ -25,6 +35,11 @@ def many_tasks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(plan, "TASK_NANOSECONDS", 0.01)
     monkeypatch.setattr(contraction, "PARALLEL_NANOSECONDS", 0)
     monkeypatch.setattr(contraction, "MOST_TASKS", request.param)
+    monkeypatch.setattr(scatter, "COPY_POINTS", 1)
+    monkeypatch.setattr(scatter, "LEAST_POINTS", 2)
+    monkeypatch.setattr(scatter, "ROW_ELEMENTS", 2)
+    monkeypatch.setattr(scatter, "MOST_COPIES", request.param)
+    monkeypatch.setattr(scatter, "MOST_RANGES", request.param)
     monkeypatch.setattr(contraction_plan, "_wanted_tasks", lambda time: request.param)
 
 
@@ -132,3 +147,51 @@ def test_contraction(space: tuple[int, int, int, int], right: tuple[int, ...]) -
     types = [tensor(F32, *(space[d] for d in dims)) for dims in ((0, 1, 3), right)]
     # A wide tile may take a small result whole.
     run(program(types, write), types, host(), divisible=space[0] > 1)
+
+
+@on_targets
+@pytest.mark.parametrize("combiner", ["add", "set"])
+@pytest.mark.parametrize(
+    ("space", "goal", "subscripts"),
+    [
+        ((9, 37), (5, 39), ("at", 1)),  # rows, for which the target is divided
+        ((9, 3, 5), (5, 3, 6), ("at", 1, 2)),
+        ((19, 1), (5, 1), ("at", 1)),  # private copies
+        ((40,), (3,), ("at",)),
+        ((7, 13), (2, 3), ("at", "at")),
+        ((7, 13), (7, 3), (0, "at")),  # points that never meet
+        ((13, 7), (3, 7), ("at", 1)),
+        ((6, 5, 4), (6, 3, 4), (0, "at", 2)),
+    ],
+)
+def test_scatter(
+    combiner: str,
+    space: tuple[int, ...],
+    goal: tuple[int, ...],
+    subscripts: tuple[str | int, ...],
+    target: Target,
+) -> None:
+    rank = len(space)
+    lead = [d for d in range(rank) if d not in subscripts] or [0]
+    computed = [at for at in subscripts if at == "at"]
+
+    def write(b: Builder, args: list[Value]) -> Sequence[Value]:
+        def code(inner: Builder, a: list[Value]) -> list[Value]:
+            left = a[: len(computed)]
+            places = [
+                left.pop(0)
+                if isinstance(at, str)
+                else inner.insert(kernel.Index([], {"dim": at})).output
+                for at in subscripts
+            ]
+            return [*places, a[-1]]
+
+        maps = [picks(rank, *lead) for _ in computed] + [AffineMap.identity(rank)]
+        attributes = {"sizes": space, "maps": ArrayAttr(tuple(maps)), "combiner": combiner}
+        region = Region(block_of([I64] * len(computed) + [F32], code))
+        return [b.insert(kernel.Scatter(args, attributes, [region])).output]
+
+    where = tensor(I64, *(space[d] for d in lead))
+    types = [tensor(F32, *goal), *(where for _ in computed), tensor(F32, *space)]
+    alone = combiner == "set" and all(n == 1 for d, n in enumerate(space) if d in subscripts)
+    run(program(types, write), types, target, divisible=not alone)
