@@ -179,7 +179,7 @@ class _Scatter:
         """Parts of the points, as many as repay a copy of the target."""
         points = prod(self.op.space)
         least = max(LEAST_POINTS, COPY_POINTS * self.type.size)
-        size = max(self.op.space)
+        size = max(self.op.space, default=1)
         count = min(MOST_COPIES, points // least, size)
         if count < 2 or self.op.combiner != "add":
             return None
