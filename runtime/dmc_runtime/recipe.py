@@ -34,7 +34,6 @@ Paths are relative to the recipe. Every key is checked: an unknown one is an err
 
 from __future__ import annotations
 
-import difflib
 import tomllib
 import types
 from collections.abc import Mapping
@@ -44,6 +43,7 @@ from pathlib import Path
 from typing import Any, TypeAlias, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from dmc_runtime.errors import TrainCode, TrainError
+from dmc_runtime.spelling import did_you_mean
 
 Number: TypeAlias = bool | int | float
 T = TypeVar("T")
@@ -195,9 +195,8 @@ def _table(cls: type[T], content: object, source: str, path: str) -> T:
     known = [entry.name for entry in listed]
     for name in given:
         if name not in known:
-            close = difflib.get_close_matches(name, known, n=1)
-            hint = f"; did you mean `{close[0]}`?" if close else f"; known: {', '.join(known)}"
-            raise _bad(f"{source}: unknown key `{_dotted(path, name)}`{hint}")
+            (hint,) = did_you_mean(name, known) or (f"known: {', '.join(known)}",)
+            raise _bad(f"{source}: unknown key `{_dotted(path, name)}`; {hint}")
     values: dict[str, object] = {}
     for entry in listed:
         here = _dotted(path, entry.name)

@@ -9,7 +9,7 @@ HABITS: dict[str, tuple[str, str]] = {
     "fn f(x: float) -> f64 = x": ("name.unknown", "write `f64`, or `f32`"),
     "fn f(x: f64) -> f64 = None": ("name.unknown", "write `()`, or leave it out"),
     "fn f[N](x: f64[N]) -> f64 = np.sum(x)": ("name.unknown", "functions of arrays stand alone"),
-    "fn f[N](x: f64[N]) -> f64 = x.sum()": ("type.field", "it is a function: `sum(…)`"),
+    "fn f[N](x: f64[N]) -> f64 = x.sum()": ("type.field", "it is a function: `sum(x)`"),
     "fn f[N](x: f64[N]) -> i64 = len(x)": ("name.unknown", "the size has a name: `N`"),
     "fn f(x: f64[N]) -> f64 = sum(x)": ("name.unknown", "declare it behind the name: `fn f[N](…)`"),
     "fn f(x: f64) -> f64 { y = 2.0 * x\n y }": ("name.unknown", "declare it: `let y = …`"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, SupportsIndex, cast
@@ -21,6 +20,7 @@ from dmc.process import compiling
 from dmc.semantics.binding import bind
 from dmc.semantics.signature import Given, GivenFunction, Parameter, Signature
 from dmc.semantics.types import FunctionType, GenericKind, pruned
+from dmc_runtime.spelling import did_you_mean
 
 Values = dict[str, PythonValue]
 Bracket = SupportsIndex | type[np.generic] | np.dtype[Any]
@@ -246,8 +246,8 @@ class Function:
             elif key == "donate":
                 donated += [value] if isinstance(value, str) else value
             else:
-                close = difflib.get_close_matches(key, [*names, *self._size_names()], n=1)
-                hint = f"did you mean `{close[0]}`?" if close else self.signature
+                known = (*names, *self._size_names())
+                (hint,) = did_you_mean(key, known) or (self.signature,)
                 message = f"{name}: there is no parameter `{key}`"
                 raise refuse("call.argument", message, span, hint)
         for key, value in values.items():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import Any
 
 from dmc.api.conversion import Describer, PythonValue, refuse
@@ -30,6 +29,7 @@ from dmc.semantics.types import (
 )
 from dmc_runtime import keys
 from dmc_runtime.records import Check, Constant, Record, Tree, constants_of
+from dmc_runtime.spelling import did_you_mean
 
 
 class Module:
@@ -66,8 +66,7 @@ class Module:
                 return Module(self._loaded, entity)
             case _:
                 known = self.__dir__()
-                close = difflib.get_close_matches(name, known, n=1)
-                hint = f"did you mean `{close[0]}`?" if close else f"it has {', '.join(known)}"
+                (hint,) = did_you_mean(name, known) or (f"it has {', '.join(known)}",)
                 message = f"`{self.__name__}` has no function or record `{name}`: {hint}"
                 raise AttributeError(message)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Sequence
 from typing import Any
 from weakref import WeakValueDictionary
@@ -21,6 +20,7 @@ from dmc.semantics.types import (
 )
 from dmc.semantics.types import Role as DeclaredRole
 from dmc_runtime.records import Check, Field, Record, Role, constants_of, make_record, spec_of
+from dmc_runtime.spelling import did_you_mean
 
 _ROLES = {
     DeclaredRole.DATA: Role.DATA,
@@ -121,8 +121,7 @@ def _constructor(declaration: RecordDeclaration) -> Callable[..., None]:
         known = (*spec.names, *spec.constants)
         for name in given:
             if name not in known:
-                close = difflib.get_close_matches(name, known, n=1)
-                hint = f"did you mean `{close[0]}`?" if close else _listed(spec.names)
+                (hint,) = did_you_mean(name, known) or (_listed(spec.names),)
                 raise _refuse(declaration, f"there is no field `{name}`", hint)
         Record.__init__(self, **given)
 

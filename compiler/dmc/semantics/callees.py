@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from dmc.ir.location import Span
 from dmc.semantics import typed
 from dmc.semantics.builtins.called import ArrayFunction
@@ -22,6 +24,7 @@ from dmc.semantics.handles import (
     TypedHandle,
     UserHandle,
 )
+from dmc.semantics.members import no_fields
 from dmc.semantics.primitive import Constant, Fill, Primitive
 from dmc.semantics.program import FunctionDeclaration, SourceModule, body_of
 from dmc.semantics.resolver import (
@@ -40,6 +43,7 @@ from dmc.semantics.types import (
     pruned,
 )
 from dmc.syntax import ast
+from dmc_runtime.spelling import did_you_mean
 
 __all__ = ["check_lambda", "derived_value", "function_value", "resolve_function"]
 
@@ -48,9 +52,12 @@ __all__ = ["check_lambda", "derived_value", "function_value", "resolve_function"
 
 
 def resolve_function(
-    context: Context, node: ast.Expr, expected: FunctionType | None = None
+    context: Context,
+    node: ast.Expr,
+    expected: FunctionType | None = None,
+    arguments: Sequence[ast.Argument] = (),
 ) -> Handle:
-    """The function that an expression denotes.
+    """The function that an expression denotes; `arguments` are those of its call, for messages.
 
     Raises Stop when it does not denote one.
     """
@@ -73,7 +80,7 @@ def resolve_function(
             if known is not None:
                 raise _not_a_function_value(context, known, node)
             if entity is None and text not in DTYPES:
-                raise context.unknown(text, base.span)
+                raise context.unknown(text, base.span, arguments)
         case ast.Member(base=inner, name=name):
             module = context.lookup(inner.text) if isinstance(inner, ast.Name) else None
             if isinstance(module, SourceModule):
@@ -81,7 +88,7 @@ def resolve_function(
                 if isinstance(entity, FunctionDeclaration):
                     return UserHandle(entity, bracket, None, node.span)
             else:
-                found = _method(context, inner, name, bracket, node.span)
+                found = _method(context, base, bracket, arguments, node.span)
                 if found is not None:
                     return found
         case ast.Call(function=ast.Name(text=text)) if context.lookup(text) is None:
@@ -149,10 +156,16 @@ def _own_receiver(
 
 
 def _method(
-    context: Context, base: ast.Expr, name: ast.Identifier, bracket: ast.Bracket | None, span: Span
+    context: Context,
+    node: ast.Member,
+    bracket: ast.Bracket | None,
+    arguments: Sequence[ast.Argument],
+    span: Span,
 ) -> Handle | None:
-    receiver = context.check(base)
+    receiver, name = context.check(node.base), node.name
     type_ = pruned(receiver.type)
+    if isinstance(type_, TensorType) and name.text != "T":
+        raise no_fields(context, receiver, name, arguments)
     if not isinstance(type_, RecordType):
         return None
     method = _find_method(type_, name.text)
@@ -165,7 +178,7 @@ def _method(
                 name.span,
                 "",
                 [(receiver.span, str(type_))],
-                context.suggestion(name.text, known),
+                did_you_mean(name.text, known),
             )
         return None
     return UserHandle(method, bracket, receiver, span)

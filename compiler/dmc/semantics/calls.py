@@ -88,7 +88,7 @@ def check_call(context: Context, node: ast.Call, expected: Type | None) -> typed
         pulled = _pull(context, entity, node)
         if pulled is not None:
             return pulled
-    handle = resolve_function(context, function)
+    handle = resolve_function(context, function, arguments=node.arguments)
     return call_handle(context, handle, node.arguments, node.span, expected)
 
 

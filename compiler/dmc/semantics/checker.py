@@ -35,6 +35,7 @@ from dmc.semantics.types import (
 )
 from dmc.semantics.zero import DerivativeRequest, check_zero
 from dmc.syntax import ast
+from dmc_runtime.spelling import did_you_mean
 
 __all__ = ["check_module"]
 
@@ -180,7 +181,7 @@ def _sub_model(
                 "call.keyword",
                 f"`{inner.declaration.name}` has no hyperparameter `{name}`",
                 argument.span,
-                help=context.suggestion(name, [f.name for f in hypers]),
+                help=did_you_mean(name, [f.name for f in hypers]),
             )
         wanted = substitution.type(hyper.type)
         value = context.check(argument.value, wanted)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -10,9 +9,9 @@ from dataclasses import dataclass, field
 from dmc.diagnostics.report import Diagnostics
 from dmc.ir.location import Span
 from dmc.ir.types import DType
-from dmc.semantics import typed
+from dmc.semantics import elsewhere, typed
 from dmc.semantics.inference import unify
-from dmc.semantics.library import module_with
+from dmc.semantics.library import member_help, module_with
 from dmc.semantics.primitive import Constant, Fill, Primitive
 from dmc.semantics.program import (
     ElementEntity,
@@ -40,6 +39,7 @@ from dmc.semantics.types import (
 )
 from dmc.semantics.zero import DerivativeRequest
 from dmc.syntax import ast, foreign
+from dmc_runtime.spelling import did_you_mean
 
 __all__ = [
     "BoundsCheck",
@@ -219,37 +219,68 @@ class Context:
             )
         self.scope.names[name.text] = entity
 
-    def suggestion(self, name: str, known: Sequence[str]) -> list[str]:
-        """`did you mean` help, when something is close or called otherwise elsewhere."""
-        if name in foreign.NAMES:
-            return [foreign.NAMES[name]]
-        close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
-        return [f"did you mean `{close[0]}`?"] if close else []
+    def unknown(self, name: str, span: Span, arguments: Sequence[ast.Argument] = ()) -> Stop:
+        """The error for a name that nothing has, called with `arguments` if with any.
 
-    def unknown(self, name: str, span: Span, otherwise: str = "") -> Stop:
-        """The error for a name that nothing has; `otherwise` helps when no name is close."""
-        help_ = self._elsewhere(name) or self.suggestion(name, [*self._known(), *self.prelude])
-        help_ = help_ or ([otherwise] if otherwise else [])
+        A name that means something elsewhere is never taken for one of the prelude: its letters
+        may be near, but its meaning is another.
+        """
+        habit = foreign.WORDS.get(name)
+        if habit is not None:
+            title = f"dm has no `{name}`"
+            return self.fail("name.unknown", title, span, habit.fact, (), [habit.help])
+        means_more = elsewhere.known_elsewhere(name)
+        known = [*self._known(), *(() if means_more else self.prelude)]
+        help_ = self._elsewhere(name, arguments) or did_you_mean(name, known)
+        if not help_ and means_more:
+            help_ = (f"dm has no `{name}`: write it as a function, or pass its value from Python",)
+        return self.fail("name.unknown", f"unknown name `{name}`", span, "", (), help_)
+
+    def undeclared(self, name: str, span: Span) -> Stop:
+        """The error for a name that is assigned and that nothing declares."""
+        variables = [
+            known
+            for known, entity in self.scope.visible()
+            if isinstance(entity, Symbol) and entity.is_mutable
+        ]
+        help_ = did_you_mean(name, variables) or (f"declare it: `let {name} = …`",)
+        return self.fail("name.unknown", f"unknown name `{name}`", span, "", (), help_)
+
+    def unknown_size(self, name: str, span: Span) -> Stop:
+        """The error for a size that nothing declares."""
+        sizes = [known for known in self._known() if isinstance(self.lookup(known), SizeEntity)]
+        help_ = self._of_model(name) or did_you_mean(name, sizes)
+        help_ = help_ or (f"declare it behind the name: `fn f[{name}](…)`",)
         return self.fail("name.unknown", f"unknown name `{name}`", span, "", (), help_)
 
     def unknown_type(self, name: str, span: Span, built_in: Sequence[str]) -> Stop:
         """The error for a type that nothing has."""
-        help_ = self._elsewhere(name) or self.suggestion(name, [*self._known(), *built_in])
+        help_ = self._elsewhere(name) or did_you_mean(name, [*self._known(), *built_in])
         return self.fail("name.unknown", f"unknown type `{name}`", span, "", (), help_)
+
+    def unknown_member(self, module: SourceModule, name: ast.Identifier) -> Stop:
+        """The error for a name that another module does not have."""
+        help_ = member_help(module, name.text, self.is_prelude_function(name.text))
+        title = f"module `{module.name}` has no `{name.text}`"
+        return self.fail("name.unknown", title, name.span, "", (), help_)
 
     def _known(self) -> list[str]:
         """Names of this place and of the module, but not those that could not be imported."""
         named = {**dict(self.scope.visible()), **self.module.names}
         return [name for name, entity in named.items() if not isinstance(entity, Poison)]
 
-    def _elsewhere(self, name: str) -> list[str]:
-        """Help for a size of a model that is at hand, or for a name of the library."""
-        sizes = (str(size) for bare in self.bare.values() for size in bare)
-        of_models = [f"write `{size}`" for size in sizes if size.endswith(f".{name}")]
-        if of_models:
-            return of_models[:1]
+    def _elsewhere(self, name: str, arguments: Sequence[ast.Argument] = ()) -> Sequence[str]:
+        """Help for a size of a model at hand, a name of other languages, or of the library."""
+        positional = [self.quote(a.value) for a in arguments if a.name is None]
+        advice = elsewhere.advice(name, positional)
         module = module_with(name)
-        return [f"it is in the library: `from {module} import {name}`"] if module else []
+        library = [f"it is in the library: `from {module} import {name}`"] if module else []
+        return self._of_model(name) or ([advice] if advice else library)
+
+    def _of_model(self, name: str) -> Sequence[str]:
+        """Help for a size of a model that is at hand."""
+        sizes = (str(size) for bare in self.bare.values() for size in bare)
+        return [f"write `{size}`" for size in sizes if size.endswith(f".{name}")][:1]
 
     def local(
         self,

@@ -33,6 +33,7 @@ from dmc.semantics.types import (
 )
 from dmc.semantics.zero import DerivativeRequest
 from dmc.syntax import ast
+from dmc_runtime.spelling import did_you_mean
 
 __all__ = ["call_derived"]
 
@@ -103,7 +104,7 @@ def _path(context: Context, node: ast.Expr, names: tuple[str, ...], call: typed.
             if text not in names:
                 raise context.fail(
                     "grad.wrt", f"`{text}` is not a parameter of the function", node.span,
-                    help=context.suggestion(text, names),
+                    help=did_you_mean(text, names),
                 )  # fmt: skip
             index = names.index(text)
             if call.arguments[index] is None:
@@ -133,7 +134,7 @@ def _target(context: Context, call: typed.Call, path: Path, handle: DerivedHandl
         if name not in parts:
             raise context.fail(
                 "name.field", f"{type_} has no field `{name}`", place,
-                help=context.suggestion(name, list(parts)),
+                help=did_you_mean(name, parts),
             )  # fmt: skip
         type_ = pruned(parts[name])
     if not _has_float(type_):

@@ -27,6 +27,7 @@ from dmc.semantics.context import Context, Poison, Scope, Stop
 from dmc.semantics.indexing import check_index
 from dmc.semantics.inference import unify
 from dmc.semantics.linear import check_matmul
+from dmc.semantics.members import field
 from dmc.semantics.operators import apply, is_record, needs_bool, needs_number
 from dmc.semantics.primitive import Constant as NamedNumber
 from dmc.semantics.primitive import Fill, Primitive
@@ -48,14 +49,9 @@ from dmc.semantics.types import (
     KeyType,
     NumberKind,
     RecordDeclaration,
-    RecordName,
-    RecordType,
-    StackType,
     TensorType,
     TupleType,
     Type,
-    children,
-    gradient_type,
     pruned,
     stack,
 )
@@ -296,34 +292,7 @@ def _member(context: Context, node: ast.Member, expected: Type | None) -> typed.
             )
         *front, a, b = type_.shape
         return TRANSPOSE.apply(TensorType(type_.element, (*front, b, a)), node.span, (base,))
-    return field(context, base, node.name.text, node.name.span, node.span)
-
-
-def field(context: Context, base: typed.Node, name: str, name_span: Span, span: Span) -> typed.Node:
-    """`base.name` of a record: a field, or `.params`."""
-    type_ = pruned(base.type)
-    if name == "params" and isinstance(type_, RecordType | RecordName | StackType):
-        return typed.ParamsOf(gradient_type(type_), span, base)
-    parts = {part: inner for part, inner, _ in children(type_)}
-    if isinstance(type_, TupleType) or not parts:
-        help_ = ["take it apart: `let (a, b) = …`"] if isinstance(type_, TupleType) else []
-        if context.is_prelude_function(name):
-            help_ = [f"it is a function: `{name}(…)`"]
-        elif name == "shape" and isinstance(type_, TensorType):
-            help_ = [f"sizes have names: {', '.join(f'`{axis}`' for axis in type_.shape)}"]
-        raise context.fail(
-            "type.field", f"{type_} has no fields", name_span, "", [(base.span, str(type_))], help_
-        )
-    if name not in parts:
-        raise context.fail(
-            "name.field",
-            f"{type_} has no field `{name}`",
-            name_span,
-            "",
-            [(base.span, str(type_))],
-            context.suggestion(name, list(parts)),
-        )
-    return typed.FieldOf(parts[name], span, base, name)
+    return field(context, base, node)
 
 
 def _module_member(
@@ -335,12 +304,7 @@ def _module_member(
     if isinstance(entity, FunctionDeclaration):
         return function_value(context, node, expected)
     if entity is None:
-        raise context.fail(
-            "name.unknown",
-            f"module `{module.name}` has no `{node.name.text}`",
-            node.name.span,
-            help=context.suggestion(node.name.text, list(module.names)),
-        )
+        raise context.unknown_member(module, node.name)
     raise context.fail("type.value", f"`{context.quote(node)}` is not a value", node.span)
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
+from dmc.semantics.program import SourceModule
 from dmc_runtime import STD_FOLDER
+from dmc_runtime.spelling import did_you_mean
 
-__all__ = ["module_with"]
+__all__ = ["member_help", "module_with"]
 
 _DECLARATION = re.compile(r"^(?:checkpoint )?(?:fn|model|struct|let) (\w+)", re.MULTILINE)
 
@@ -17,3 +20,13 @@ def module_with(name: str) -> str | None:
         if name in _DECLARATION.findall(path.read_text(encoding="utf-8")):
             return path.stem
     return None
+
+
+def member_help(module: SourceModule, name: str, is_in_prelude: bool) -> Sequence[str]:
+    """Help for a name that a module does not have; every program knows those of the prelude."""
+    if is_in_prelude:
+        return (f"it is in the prelude, which needs no import: `{name}(x)`",)
+    other = module_with(name)
+    if other is not None and other != module.name:
+        return (f"it is in another module: `from {other} import {name}`",)
+    return did_you_mean(name, module.names)

@@ -9,8 +9,10 @@ from dmc.diagnostics.diagnostic import Diagnostic, Label
 from dmc.diagnostics.errors import raise_all
 from dmc.diagnostics.report import Diagnostics
 from dmc.ir.location import SourceFile, Span
+from dmc.semantics.builtins.prelude import PRELUDE
 from dmc.semantics.checker import check_module
 from dmc.semantics.context import Poison
+from dmc.semantics.library import member_help
 from dmc.semantics.program import Program, SourceModule
 from dmc.syntax import ast
 from dmc.syntax.files import read_source
@@ -123,14 +125,11 @@ class _Loader:
                 self._bind(module, wanted, entity)
 
     def _unknown(self, imported: SourceModule, wanted: ast.Identifier) -> None:
-        import difflib
-
-        close = difflib.get_close_matches(wanted.text, list(imported.names), n=1)
         self._report(
             "name.unknown",
             f"module `{imported.name}` has no `{wanted.text}`",
             wanted.span,
-            help_=(f"did you mean `{close[0]}`?",) if close else (),
+            help_=tuple(member_help(imported, wanted.text, wanted.text in PRELUDE)),
         )
 
     def _bind(self, module: SourceModule, name: ast.Identifier, entity: object) -> None:

@@ -35,6 +35,7 @@ from dmc.semantics.types import (
     stack,
 )
 from dmc.syntax import ast
+from dmc_runtime.spelling import did_you_mean
 
 __all__ = [
     "DTYPES",
@@ -148,9 +149,7 @@ def _not_a_size(context: Context, node: ast.Expr) -> Exception:
         if isinstance(part, ast.Name):
             entity = context.lookup(part.text)
             if entity is None:
-                return context.unknown(
-                    part.text, part.span, f"declare it behind the name: `fn f[{part.text}](…)`"
-                )
+                return context.unknown_size(part.text, part.span)
             if isinstance(entity, Symbol):
                 return context.fail(
                     "shape.value",
@@ -313,7 +312,7 @@ def _entity(context: Context, parts: tuple[str, ...], span: Span) -> object:
                 "name.unknown",
                 f"module `{entity.name}` has no `{part}`",
                 span,
-                help=context.suggestion(part, list(entity.names)),
+                help=did_you_mean(part, entity.names),
             )
         entity = following
     return entity

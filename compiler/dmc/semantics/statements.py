@@ -36,6 +36,7 @@ from dmc.semantics.types import (
     stack,
 )
 from dmc.syntax import ast
+from dmc_runtime.spelling import did_you_mean
 
 __all__ = ["check_block", "check_for", "check_while", "range_bounds"]
 
@@ -315,7 +316,7 @@ def _place(context: Context, target: ast.Expr) -> typed.Place:
         case ast.Name(text=text):
             entity = context.lookup(text)
             if entity is None:
-                stop = context.unknown(text, target.span, f"declare it: `let {text} = …`")
+                stop = context.undeclared(text, target.span)
                 context.scope.names[text] = Poison(target.span)
                 raise stop
             if isinstance(entity, Poison):
@@ -346,7 +347,7 @@ def _place(context: Context, target: ast.Expr) -> typed.Place:
             if name.text not in parts:
                 raise context.fail(
                     "name.field", f"{pruned(place.type)} has no field `{name.text}`", name.span,
-                    help=context.suggestion(name.text, list(parts)),
+                    help=did_you_mean(name.text, parts),
                 )  # fmt: skip
             return typed.Place(
                 place.symbol, (*place.path, name.text), parts[name.text], target.span

@@ -35,6 +35,7 @@ from dmc.semantics.types import (
     resolved,
 )
 from dmc.syntax import ast
+from dmc_runtime.spelling import did_you_mean
 
 __all__ = ["call_user"]
 
@@ -70,7 +71,7 @@ def _arrange(
                 argument.name.span,
                 "",
                 [(declaration.span, f"`{declaration.name}` is declared here")],
-                context.suggestion(argument.name.text, names),
+                did_you_mean(argument.name.text, names),
             )
         index = names.index(argument.name.text)
         if given[index] is not None:

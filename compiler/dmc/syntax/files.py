@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from pathlib import Path
 
 from dmc.diagnostics.diagnostic import Diagnostic, Label
 from dmc.diagnostics.errors import error
 from dmc.ir.location import SourceFile, Span
+from dmc_runtime.spelling import closest
 
 LARGEST_FILE = 1 << 20
 """Bytes of source text in one file."""
@@ -64,8 +64,8 @@ def decode(data: bytes, name: str) -> str:
 def _missing(file: Path, name: str) -> Diagnostic:
     folder = file.parent
     there = sorted(p.name for p in folder.glob("*.dm")) if folder.is_dir() else []
-    close = difflib.get_close_matches(file.name, there, n=1)
-    help_ = (f"did you mean `{folder / close[0]}`?",) if close else ()
+    close = closest(file.name, there)
+    help_ = (f"did you mean `{folder / close}`?",) if close else ()
     return Diagnostic("file.missing", f"there is no file `{name}`", help=help_)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,6 +16,7 @@ from dmc.diagnostics.errors import Error
 from dmc.semantics.binding import bind
 from dmc.semantics.signature import Signature
 from dmc.tools.failures import UsageError
+from dmc_runtime.spelling import did_you_mean
 
 Sizes = dict[str, int]
 _NAME = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
@@ -64,9 +64,8 @@ def find(file: str, name: str) -> tuple[Module, Function]:
         methods = [k for k in known if k.startswith(f"{name}.")]
         such = f", such as `{methods[-1]}`" if methods else ""
         raise UsageError(f"`{name}` is a record; name a function{such}")
-    close = difflib.get_close_matches(name, known, n=1)
     listed = ", ".join(known) or "no functions"
-    hint = f"did you mean `{close[0]}`?" if close else f"it has {listed}"
+    (hint,) = did_you_mean(name, known) or (f"it has {listed}",)
     raise UsageError(f"`{file}` has no function `{name}`: {hint}")
 
 
@@ -87,9 +86,8 @@ def require_known(signature: Signature, sizes: Mapping[str, int]) -> None:
     names = size_names(signature)
     for name in sizes:
         if name not in names:
-            close = difflib.get_close_matches(name, names, n=1)
             listed = ", ".join(names) or "none"
-            hint = f"did you mean `{close[0]}`?" if close else f"its sizes are: {listed}"
+            (hint,) = did_you_mean(name, names) or (f"its sizes are: {listed}",)
             raise UsageError(f"`{signature.name}` has no size `{name}`: {hint}")
 
 

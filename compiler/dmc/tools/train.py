@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -17,6 +16,7 @@ from dmc_runtime.errors import TrainCode, TrainError
 from dmc_runtime.recipe import Recipe
 from dmc_runtime.recipe import load as load_recipe
 from dmc_runtime.records import Record
+from dmc_runtime.spelling import did_you_mean
 from dmc_runtime.train import BEST, LAST, Functions, Report
 
 
@@ -91,8 +91,7 @@ def _entity(module: Module, name: str, kind: str) -> Any:
     is_right = hasattr(found, "init") if kind == "model" else isinstance(found, Function)
     if is_right:
         return found
-    close = difflib.get_close_matches(name, dir(module), n=1)
-    hint = f"; did you mean `{close[0]}`?" if close else ""
+    hint = "".join(f"; {help_}" for help_ in did_you_mean(name, dir(module)))
     message = f"`{module.__file__}` has no {kind} `{name}`{hint}"
     raise TrainError(TrainCode.RECIPE, message)
 

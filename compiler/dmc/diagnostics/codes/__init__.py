@@ -5,7 +5,6 @@ Imported when a code is explained or checked, not when one is reported.
 
 from __future__ import annotations
 
-import difflib
 import itertools
 
 from dmc.diagnostics.codes import (
@@ -28,6 +27,7 @@ from dmc.diagnostics.codes import (
     value,
 )
 from dmc.diagnostics.codes.code import Code, Language
+from dmc_runtime.spelling import similar
 
 __all__ = ["FAMILIES", "TABLE", "Code", "Language", "closest"]
 
@@ -60,5 +60,4 @@ TABLE: dict[str, Code] = {
 
 def closest(name: str) -> list[str]:
     """Codes that someone who wrote `name` may have meant, the likeliest first."""
-    words = difflib.get_close_matches(name, TABLE, n=3, cutoff=0.6)
-    return words or [code for code in TABLE if name in code][:3]
+    return similar(name, TABLE, 3) or [code for code in TABLE if name in code][:3]
