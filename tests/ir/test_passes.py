@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -10,6 +10,7 @@ from typing import ClassVar
 import pytest
 
 from dmc.ir import Module, Operation, PassFailure, verify
+from dmc.ir.operation import edit
 from dmc.ir.parser import parse_module
 from dmc.ir.passes import Compound, Pass, PassManager, PipelineError, parse_pipeline
 from tests.ir.modules import Anything
@@ -28,6 +29,16 @@ class Tag(Pass):
         attributes = {"text": self.text, "loud": self.loud}
         for _ in range(self.count):
             module.append(Anything([], attributes, [], []))
+
+
+@dataclass(frozen=True)
+class Look(Pass):
+    """Changes nothing."""
+
+    name: ClassVar[str] = "test-look"
+
+    def run(self, module: Module) -> None:
+        list(module.walk())
 
 
 @dataclass(frozen=True)
@@ -107,6 +118,37 @@ def test_a_failing_step_is_named_with_what_it_was_given(tmp_path: Path) -> None:
         manager.run(Module.empty())
     assert caught.value.reproducer is not None
     assert len(list(parse_module(caught.value.reproducer.read_text()).body)) == 2
+
+
+def test_a_pass_that_did_nothing_waits_for_a_change() -> None:
+    manager = PassManager([Look(), Look(), Tag(), Look(), Tag(loud=True), Tag()])
+    manager.run(Module.empty())
+    names = ["test-look", "test-tag", "test-look", "test-tag{loud=true}", "test-tag"]
+    assert [name for name, _ in manager.seconds] == names
+
+
+def test_every_change_counts() -> None:
+    module = parse_module(
+        "%a = test.constant 5 : f32\ntest.anything %a {scale = 1.0} : (f32) -> ()\n"
+    )
+    constant, user = module.body
+
+    def changes(action: Callable[[], object]) -> bool:
+        before = edit()
+        action()
+        return edit() > before + 1
+
+    assert not changes(lambda: list(module.walk()))
+    assert changes(lambda: user.attributes.__setitem__("scale", 2.0))
+    assert changes(lambda: user.attributes.__delitem__("scale"))
+    assert changes(lambda: user.set_operand(0, constant.results[0]))
+    assert changes(lambda: user.set_operands([]))
+    assert changes(lambda: module.body.add_arg(constant.results[0].type))
+    assert changes(lambda: module.body.arrange_args(module.body.args))
+    assert changes(lambda: module.body.erase_arg(0))
+    assert changes(user.detach)
+    assert changes(lambda: module.body.insert(user))
+    assert changes(lambda: user.insert_result(0, constant.results[0].type))
 
 
 def test_passes_are_printed_and_timed() -> None:

@@ -22,7 +22,7 @@ from dmc.ir import (
 )
 from dmc.ir.parser import parse_module
 from dmc.ir.printer import print_module
-from dmc.ir.rewriter import RewriteLimit, rewrite
+from dmc.ir.rewriter import RewriteLimit, pattern, rewrite
 from tests.ir.modules import Anything, Constant, Same
 
 F32 = ScalarType(DType.F32)
@@ -123,9 +123,10 @@ def test_the_builder_inserts_in_order_and_gives_its_location() -> None:
 def test_rewriting_goes_on_until_nothing_changes() -> None:
     """Constants count down to zero; what nobody uses disappears."""
 
+    @pattern(Constant)
     def count_down(op: Operation, builder: Builder) -> Sequence[Value] | None:
         number = op.attributes.get("value")
-        if not isinstance(op, Constant) or not isinstance(number, int) or number == 0:
+        if not isinstance(number, int) or number == 0:
             return None
         return builder.insert(Constant([], {"value": number - 1}, [], [F32])).results
 
@@ -142,9 +143,8 @@ def test_rewriting_goes_on_until_nothing_changes() -> None:
 
 
 def test_patterns_that_undo_each_other_are_reported() -> None:
+    @pattern(Constant)
     def flip(op: Operation, builder: Builder) -> Sequence[Value] | None:
-        if not isinstance(op, Constant):
-            return None
         value = op.attributes["value"] is not True
         return builder.insert(Constant([], {"value": value}, [], [F32])).results
 

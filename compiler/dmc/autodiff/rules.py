@@ -34,7 +34,8 @@ def _guard(op: Operation, linear: set[Value]) -> None:
             one = arith.ones(builder, op.rhs.type)
             new = arith.guarded_multiply(builder, op.lhs, arith.divide(builder, one, op.rhs))
         case tensor.DotGeneral():
-            op.attributes.update(lhs_absorbs=op.lhs in linear, rhs_absorbs=op.rhs in linear)
+            op.attributes["lhs_absorbs"] = op.lhs in linear
+            op.attributes["rhs_absorbs"] = op.rhs in linear
             return
         case _:
             return

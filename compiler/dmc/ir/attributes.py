@@ -13,7 +13,7 @@ from dmc.ir.types import Array, TensorType, Type
 class DenseElements:
     """A constant array, compared bit for bit (so NaN equals itself and 0.0 differs from -0.0)."""
 
-    __slots__ = ("_hash", "array", "type")
+    __slots__ = ("_hash", "array", "splat_value", "type")
 
     def __init__(self, array: Array, type_: TensorType) -> None:
         """`array` must have the shape and dtype of `type_`; it is copied and made read-only."""
@@ -25,27 +25,14 @@ class DenseElements:
         self.array.flags.writeable = False
         self.type = type_
         self._hash: int | None = None
+        self.splat_value = _common(self.array)
+        """The value of all elements, or None when they differ or there are none."""
 
     @staticmethod
     def splat(value: float | int | bool, type_: TensorType) -> DenseElements:
         """Every element equal to `value`."""
         element = np.asarray(value, dtype=type_.dtype.numpy)
         return DenseElements(np.broadcast_to(element, type_.shape), type_)
-
-    @property
-    def splat_value(self) -> float | int | bool | None:
-        """The common value of all elements, or None when they differ or there are none."""
-        if self.array.size == 0:
-            return None
-        first = self.array.flat[0]
-        if self._is_view_of_one:
-            return first.item()
-        data = self.array.reshape(-1).view(np.uint8).reshape(self.array.size, -1)
-        return first.item() if bool((data == data[0]).all()) else None
-
-    @property
-    def _is_view_of_one(self) -> bool:
-        return self.array.size == 1 or all(stride == 0 for stride in self.array.strides)
 
     def _key(self) -> bytes:
         """The bytes of the elements, of a splat only one."""
@@ -70,6 +57,17 @@ class DenseElements:
 
     def __repr__(self) -> str:
         return f"dense<{self.array.tolist()}> : {self.type}"
+
+
+def _common(array: Array) -> float | int | bool | None:
+    """The value that all elements have, bit for bit."""
+    if array.size == 0:
+        return None
+    if array.size > 1 and any(array.strides):
+        data = array.reshape(-1).view(np.uint8).reshape(array.size, -1)
+        if not bool((data == data[0]).all()):
+            return None
+    return array.item(0)
 
 
 @dataclass(frozen=True, slots=True)

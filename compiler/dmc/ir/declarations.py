@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Generic, Protocol, Self, TypeVar, cast, overload
 
 from dmc.ir.attributes import Attribute
@@ -62,6 +62,9 @@ class attribute(Generic[AttrT]):
         self.kind = kind
         self.default = default
         self.name = ""
+        self._members: Callable[[Attribute], AttrT] | None = None
+        if isinstance(kind, enum.EnumType):
+            self._members = cast("Callable[[Attribute], AttrT]", kind)
 
     def __set_name__(self, owner: type[object], name: str) -> None:
         self.name = name
@@ -81,9 +84,7 @@ class attribute(Generic[AttrT]):
         if op is None:
             return self
         value = op.attributes[self.name]
-        if isinstance(self.kind, enum.EnumType):
-            return cast(AttrT, self.kind(value))
-        return cast(AttrT, value)
+        return cast(AttrT, value) if self._members is None else self._members(value)
 
 
 def int_tuple(default: tuple[int, ...] | None = None) -> attribute[tuple[int, ...]]:

@@ -7,6 +7,7 @@ flow is structured, so a region is exactly one block.
 from __future__ import annotations
 
 import enum
+import itertools
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,6 +23,25 @@ from dmc.ir.location import UNKNOWN, Location
 from dmc.ir.types import Array, Type, conforms
 
 OpT = TypeVar("OpT", bound="Operation")
+
+edit = itertools.count().__next__
+"""A number that grows with every change of any IR, and with every look at it.
+
+Two numbers without another between them say that nothing has changed: on whatever thread, since
+the step is atomic.
+"""
+
+
+class Attributes(dict[str, Attribute]):
+    """The attributes of an operation by name; they are changed one at a time."""
+
+    def __setitem__(self, name: str, value: Attribute) -> None:
+        edit()
+        super().__setitem__(name, value)
+
+    def __delitem__(self, name: str) -> None:
+        edit()
+        super().__delitem__(name)
 
 
 class Value:
@@ -110,6 +130,9 @@ class Operation:
     operand_count: ClassVar[int] = 0
     is_variadic: ClassVar[bool] = False
     declared_attributes: ClassVar[dict[str, attribute[object]]] = {}
+    _defaults: ClassVar[dict[str, Attribute]] = {}
+    _may_go: ClassVar[bool] = True
+    """Neither with an effect nor a terminator."""
 
     def __init_subclass__(cls, **kwargs: object) -> None:
         super().__init_subclass__(**kwargs)
@@ -131,6 +154,8 @@ class Operation:
                         pass
         cls.operand_count = counts[operand]
         cls.declared_attributes = attributes
+        cls._defaults = {k: f.default for k, f in attributes.items() if f.default is not None}
+        cls._may_go = cls.traits.isdisjoint((Trait.EFFECT, Trait.TERMINATOR))
         if cls.name:
             known = Operation.registry.setdefault(cls.name, cls)
             if known is not cls:
@@ -151,13 +176,12 @@ class Operation:
         """
         self._operands: list[Value] = list(operands)
         self._operand_tuple: tuple[Value, ...] | None = None
-        self.attributes: dict[str, Attribute] = {
-            key: field.default
-            for key, field in self.declared_attributes.items()
-            if field.default is not None
-        }
-        for key, value in (attributes or {}).items():
-            self.attributes[key] = value.value if isinstance(value, enum.Enum) else value
+        self.attributes: dict[str, Attribute] = Attributes(self._defaults)
+        if attributes:
+            self.attributes.update(
+                (key, value.value if isinstance(value, enum.Enum) else value)
+                for key, value in attributes.items()
+            )
         self.location = location
         self.parent: Block | None = None
         self.previous: Operation | None = None
@@ -183,13 +207,14 @@ class Operation:
 
     @property
     def operand_types(self) -> tuple[Type, ...]:
-        return tuple(value.type for value in self._operands)
+        return tuple([value.type for value in self._operands])
 
     @property
     def result_types(self) -> tuple[Type, ...]:
-        return tuple(value.type for value in self.results)
+        return tuple([value.type for value in self.results])
 
     def set_operand(self, index: int, value: Value) -> None:
+        edit()
         self._operands[index].uses.pop((self, index), None)
         self._operands[index] = value
         self._operand_tuple = None
@@ -208,6 +233,7 @@ class Operation:
 
     def insert_result(self, index: int, type_: Type, name: str = "") -> Value:
         """Add a result in front of the one at `index`."""
+        edit()
         made = Value(self, index, type_, name)
         self.results = (*self.results[:index], made, *self.results[index:])
         for i, value in enumerate(self.results):
@@ -215,6 +241,7 @@ class Operation:
         return made
 
     def drop_operands(self) -> None:
+        edit()
         for index, value in enumerate(self._operands):
             value.uses.pop((self, index), None)
         self._operands = []
@@ -235,8 +262,8 @@ class Operation:
     @property
     def is_pure(self) -> bool:
         """No effect here or in any region: may be removed when unused and merged when equal."""
-        if self.traits & {Trait.EFFECT, Trait.TERMINATOR}:
-            return False
+        if not self._may_go or not self.regions:
+            return self._may_go
         return all(
             op.is_pure or op.has(Trait.TERMINATOR) for inner in self.regions for op in inner.block
         )
@@ -245,8 +272,11 @@ class Operation:
         """This operation and all inside it, outer before inner, in order."""
         yield self
         for inner in self.regions:
-            for op in list(inner.block):
-                yield from op.walk()
+            for op in inner.block.operations():
+                if op.regions:
+                    yield from op.walk()
+                else:
+                    yield op
 
     def is_before(self, other: Operation) -> bool:
         """Whether this comes before `other` in the same block."""
@@ -369,6 +399,15 @@ class Block:
             self._is_ordered = True
         return op.ordinal
 
+    def operations(self) -> list[Operation]:
+        """The operations in order, as they are now."""
+        found: list[Operation] = []
+        at = self.first
+        while at is not None:
+            found.append(at)
+            at = at.next
+        return found
+
     def __iter__(self) -> Iterator[Operation]:
         """The operations in order; the one just yielded may be erased."""
         at = self.first
@@ -392,6 +431,7 @@ class Block:
         return self.last
 
     def add_arg(self, type_: Type, name: str = "") -> Value:
+        edit()
         value = Value(self, len(self.args), type_, name)
         self.args.append(value)
         return value
@@ -400,6 +440,7 @@ class Block:
         """Put all arguments in another order."""
         if len(args) != len(self.args) or set(args) != set(self.args):
             raise ValueError("not the arguments of the block")
+        edit()
         self.args = list(args)
         for i, value in enumerate(self.args):
             value.index = i
@@ -408,6 +449,7 @@ class Block:
         """Remove an unused argument. Raises ValueError when it is used."""
         if self.args[index].uses:
             raise ValueError(f"block argument {index} is used")
+        edit()
         del self.args[index]
         for i, value in enumerate(self.args):
             value.index = i
@@ -416,6 +458,7 @@ class Block:
         """Link a detached operation in front of `before`, or at the end."""
         if op.parent is not None:
             raise ValueError(f"{op.name} is already in a block")
+        edit()
         op.parent = self
         op.next = before
         op.previous = self.last if before is None else before.previous
@@ -440,6 +483,7 @@ class Block:
         self._is_ordered &= op.ordinal > low
 
     def unlink(self, op: Operation) -> None:
+        edit()
         if op.previous is None:
             self.first = op.next
         else:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import ClassVar, get_type_hints
 
 from dmc.ir.module import Module
+from dmc.ir.operation import edit
 from dmc.ir.printer import print_module
 from dmc.ir.verifier import verify
 
@@ -132,6 +133,7 @@ def _plain(item: Pass, module: Module) -> Iterator[Pass]:
 class PassManager:
     """Runs passes in order, compound ones step by step.
 
+    A pass that changed nothing does not run again before another has changed something.
     `verify_each` checks the IR after every pass and not only after the last; `on_print` receives a
     title and the IR around the passes named in `print_before`/`print_after` ("*" is all of them);
     `seconds` collects the time of each pass. A failing pass raises PassFailure naming a file with
@@ -150,12 +152,19 @@ class PassManager:
         """Run the passes on `module`; `original` is a copy of it, if the caller has one."""
         original = original or module.copy()
         last: tuple[int, Pass] | None = None
+        settled: set[Pass] = set()
         for position, item in enumerate(self._steps(module)):
+            if item in settled:
+                continue
             last = position, item
             self._show("before", item, module, self.print_before)
-            start = time.perf_counter()
+            start, before = time.perf_counter(), edit()
             with self._blaming(position, item, original):
                 item.run(module)
+                if edit() > before + 1:
+                    settled.clear()
+                else:
+                    settled.add(item)
                 if self.verify_each:
                     verify(module)
             self.seconds.append((str(item), time.perf_counter() - start))

@@ -3,11 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from dmc.ir.operation import Builder, Operation, Value
 
-Pattern = Callable[[Operation, Builder], Sequence[Value] | None]
+Rule = Callable[[Operation, Builder], Sequence[Value] | None]
 """Given an operation and a builder in front of it: replacements for its results, or None."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """A rule and the classes of operations that it is for."""
+
+    rule: Rule
+    concerns: Callable[[type[Operation]], bool]
+
+
+def pattern(*classes: type[Operation]) -> Callable[[Rule], Pattern]:
+    """Makes a rule for operations of `classes` a pattern."""
+
+    def make(rule: Rule) -> Pattern:
+        return Pattern(rule, lambda kind: issubclass(kind, classes))
+
+    return make
+
+
+class _Rules(dict[type[Operation], tuple[Rule, ...]]):
+    """The rules for each class, found when they are first asked for."""
+
+    def __init__(self, patterns: Sequence[Pattern]) -> None:
+        self._patterns = patterns
+
+    def __missing__(self, kind: type[Operation]) -> tuple[Rule, ...]:
+        found = tuple(each.rule for each in self._patterns if each.concerns(kind))
+        self[kind] = found
+        return found
 
 
 class RewriteLimit(Exception):
@@ -27,9 +57,10 @@ def rewrite(root: Operation, patterns: Sequence[Pattern], limit: int = 64) -> bo
     Each operation is visited again when an operand of it or a user of it changes. `limit` bounds
     visits per operation ever created. Raises RewriteLimit. Returns whether anything changed.
     """
-    worklist: dict[Operation, None] = {op: None for op in root.walk() if op is not root}
-    order = list(worklist)
+    order = list(root.walk())
     worklist = dict.fromkeys(reversed(order))
+    del worklist[root]
+    rules = _Rules(patterns)
     budget = limit * (len(order) + 64)
     changed = False
     while worklist:
@@ -41,10 +72,9 @@ def rewrite(root: Operation, patterns: Sequence[Pattern], limit: int = 64) -> bo
             op.erase()
             changed = True
             continue
-        for pattern in patterns:
-            before = op.previous
-            parent = op.parent
-            replacement = pattern(op, Builder.ahead_of(op))
+        before, parent = op.previous, op.parent
+        for rule in rules[type(op)]:
+            replacement = rule(op, Builder(parent, op, op.location))
             if replacement is None:
                 continue
             changed = True
@@ -65,7 +95,8 @@ def rewrite(root: Operation, patterns: Sequence[Pattern], limit: int = 64) -> bo
 
 
 def _is_dead(op: Operation) -> bool:
-    return bool(op.results) and op.is_pure and not any(v.uses for v in op.results)
+    results = op.results
+    return bool(results) and not any(v.uses for v in results) and op.is_pure
 
 
 def _operands_inside(op: Operation) -> list[Value]:

@@ -172,22 +172,18 @@ def tensor(dtype: DType, *shape: int) -> TensorType:
 
 def dtype_of(type_: Type) -> DType:
     """The element type of a scalar or shaped type. Raises TypeError for a function type."""
-    match type_:
-        case ScalarType(dtype) | ShapedType(_, dtype):
-            return dtype
-        case _:
-            raise TypeError(f"{type_} has no element type")
+    if isinstance(type_, (ShapedType, ScalarType)):
+        return type_.dtype
+    raise TypeError(f"{type_} has no element type")
 
 
 def shape_of(type_: Type) -> tuple[int, ...]:
     """The shape of a scalar (empty) or shaped type. Raises TypeError for a function type."""
-    match type_:
-        case ScalarType():
-            return ()
-        case ShapedType(shape, _):
-            return shape
-        case _:
-            raise TypeError(f"{type_} has no shape")
+    if isinstance(type_, ShapedType):
+        return type_.shape
+    if isinstance(type_, ScalarType):
+        return ()
+    raise TypeError(f"{type_} has no shape")
 
 
 def with_dtype(type_: Type, dtype: DType) -> Type:

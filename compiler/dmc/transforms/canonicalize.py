@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from dmc.dialects import arith, control, tensor
 from dmc.ir import Builder, Module, Operation, Trait, Value
 from dmc.ir.passes import Pass
-from dmc.ir.rewriter import Pattern, rewrite
+from dmc.ir.rewriter import Pattern, pattern, rewrite
 from dmc.transforms.common import constant_scalar, inline_block, materialize, take_regions
 from dmc.transforms.pads import join_pads
 
@@ -24,12 +24,16 @@ class Canonicalize(Pass):
 
 
 def _fold(op: Operation, builder: Builder) -> Sequence[Value] | None:
-    if op.has(Trait.CONSTANT) or not op.results:
+    if not op.results:
         return None
     folded = op.fold()
     if folded is None:
         return None
     return [materialize(builder, made, old) for made, old in zip(folded, op.results, strict=True)]
+
+
+def _may_fold(kind: type[Operation]) -> bool:
+    return kind.fold is not Operation.fold and Trait.CONSTANT not in kind.traits
 
 
 def _canonicalize(op: Operation, builder: Builder) -> Sequence[Value] | None:
@@ -38,7 +42,7 @@ def _canonicalize(op: Operation, builder: Builder) -> Sequence[Value] | None:
 
 def _constant_last(op: Operation, builder: Builder) -> Sequence[Value] | None:
     """Constants stand last among the operands of commutative operations."""
-    if not op.has(Trait.COMMUTATIVE) or len(op.operands) != 2:
+    if len(op.operands) != 2:
         return None
     first, second = (isinstance(value.defining_op, arith.Constant) for value in op.operands)
     if not first or second:
@@ -47,20 +51,20 @@ def _constant_last(op: Operation, builder: Builder) -> Sequence[Value] | None:
     return builder.insert(swapped).results
 
 
+@pattern(control.If)
 def _known_branch(op: Operation, builder: Builder) -> Sequence[Value] | None:
     """An `if` whose condition is known is one of its regions."""
-    if not isinstance(op, control.If):
-        return None
+    assert isinstance(op, control.If)
     known = constant_scalar(op.condition)
     if known is None:
         return None
     return inline_block(op.on_true if known else op.on_false, (), builder)
 
 
+@pattern(control.For)
 def _known_count(op: Operation, builder: Builder) -> Sequence[Value] | None:
     """A `for` that runs once is its body; one that never runs is its initial values."""
-    if not isinstance(op, control.For):
-        return None
+    assert isinstance(op, control.For)
     count = constant_scalar(op.count)
     whole = bool(op.scanned or op.stacks)
     if count is not None and op.trip_count < 0 and (not whole or op.most == count):
@@ -78,9 +82,9 @@ def _known_count(op: Operation, builder: Builder) -> Sequence[Value] | None:
 
 
 PATTERNS: tuple[Pattern, ...] = (
-    _fold,
-    _canonicalize,
-    _constant_last,
+    Pattern(_fold, _may_fold),
+    Pattern(_canonicalize, lambda kind: kind.canonicalize is not Operation.canonicalize),
+    Pattern(_constant_last, lambda kind: Trait.COMMUTATIVE in kind.traits),
     _known_branch,
     _known_count,
     join_pads,

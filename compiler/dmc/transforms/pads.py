@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from dmc.dialects import arith, tensor
 from dmc.dialects.elementwise import splat_of
 from dmc.ir import Builder, Operation, TensorType, Value, dtype_of, shape_of
+from dmc.ir.rewriter import pattern
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +28,11 @@ class _Part:
         return self.start + shape_of(self.value.type)[self.axis]
 
 
+@pattern(arith.Add)
 def join_pads(op: Operation, builder: Builder) -> Sequence[Value] | None:
     """A sum with at least two pads along one axis that do not overlap."""
-    if not isinstance(op, arith.Add) or _is_inner(op):
+    assert isinstance(op, arith.Add)
+    if _is_inner(op):
         return None
     groups: dict[int, list[tuple[Value, _Part]]] = {}
     others: list[Value] = []

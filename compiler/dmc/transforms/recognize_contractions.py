@@ -11,7 +11,7 @@ from dmc.dialects import arith, tensor
 from dmc.dialects.elementwise import splat_of
 from dmc.ir import Builder, Module, Operation, TensorType, Value, dtype_of, shape_of
 from dmc.ir.passes import Pass
-from dmc.ir.rewriter import rewrite
+from dmc.ir.rewriter import pattern, rewrite
 from dmc.transforms.batch import erase_between
 from dmc.transforms.canonicalize import PATTERNS
 
@@ -32,15 +32,8 @@ class RecognizeContractions(Pass):
     name = "recognize-contractions"
 
     def run(self, module: Module) -> None:
-        def pattern(op: Operation, builder: Builder) -> Sequence[Value] | None:
-            start = op.previous
-            found = _contraction(op, builder)
-            if found is None and op.parent is not None:
-                erase_between(op.parent, start, op)
-            return found
-
         # Whether a contraction is only summed shows when what else read it is gone.
-        while rewrite(module, [*PATTERNS, pattern, _sum_of_contraction]):
+        while rewrite(module, [*PATTERNS, _sum_of_products, _sum_of_contraction]):
             pass
 
 
@@ -73,9 +66,19 @@ class _Product:
     negative: bool = False
 
 
-def _contraction(op: Operation, builder: Builder) -> Sequence[Value] | None:
-    if not isinstance(op, tensor.Reduce) or op.kind is not tensor.Kind.SUM:
+@pattern(tensor.Reduce)
+def _sum_of_products(op: Operation, builder: Builder) -> Sequence[Value] | None:
+    assert isinstance(op, tensor.Reduce)
+    if op.kind is not tensor.Kind.SUM:
         return None
+    start = op.previous
+    found = _contraction(op, builder)
+    if found is None and op.parent is not None:
+        erase_between(op.parent, start, op)
+    return found
+
+
+def _contraction(op: tensor.Reduce, builder: Builder) -> Sequence[Value] | None:
     rank = len(shape_of(op.operand.type))
     product = _factors(builder, op.operand, rank)
     if product is None:
@@ -275,9 +278,11 @@ def _finish(
     return arith.negate(builder, value) if negative else value
 
 
+@pattern(tensor.Reduce)
 def _sum_of_contraction(op: Operation, builder: Builder) -> Sequence[Value] | None:
     """A summed batching axis is contracted."""
-    if not isinstance(op, tensor.Reduce) or op.kind is not tensor.Kind.SUM:
+    assert isinstance(op, tensor.Reduce)
+    if op.kind is not tensor.Kind.SUM:
         return None
     rank = len(shape_of(op.operand.type))
     factor = _Factor(op.operand, tuple(range(rank)))

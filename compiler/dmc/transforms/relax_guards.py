@@ -48,7 +48,7 @@ def _relax(op: Operation, zeros: Zeros) -> None:
     if (lhs, rhs) == (op.lhs_absorbs, op.rhs_absorbs):
         return
     if isinstance(op, tensor.DotGeneral):
-        op.attributes.update(lhs_absorbs=lhs, rhs_absorbs=rhs)
+        op.attributes["lhs_absorbs"], op.attributes["rhs_absorbs"] = lhs, rhs
         return
     builder = Builder.ahead_of(op)
     with builder.at(op.location):

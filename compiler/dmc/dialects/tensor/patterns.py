@@ -21,6 +21,7 @@ from dmc.dialects.tensor.indexing import (
 from dmc.dialects.tensor.movement import Pad, pad
 from dmc.dialects.tensor.reduction import Kind, Reduce, reduce_sum
 from dmc.ir import Attribute, Builder, Operation, TensorType, Value, shape_of
+from dmc.ir.rewriter import pattern
 
 
 def accumulate(builder: Builder, total: Value, part: Value) -> Value:
@@ -34,10 +35,10 @@ def accumulate(builder: Builder, total: Value, part: Value) -> Value:
     return arith.add(builder, total, part)
 
 
+@pattern(arith.Add)
 def add_of_scatter(op: Operation, builder: Builder) -> Sequence[Value] | None:
     """`x + scatter(0, …)`, of which nothing else needs the scatter, becomes `scatter(x, …)`."""
-    if not isinstance(op, arith.Add):
-        return None
+    assert isinstance(op, arith.Add)
     for part, total in ((op.rhs, op.lhs), (op.lhs, op.rhs)):
         made = part.defining_op
         joins = isinstance(made, (Scatter, DynamicUpdateSlice)) and is_zero(made.input)
@@ -48,9 +49,11 @@ def add_of_scatter(op: Operation, builder: Builder) -> Sequence[Value] | None:
     return None
 
 
+@pattern(Reduce)
 def sum_of_sparse(op: Operation, builder: Builder) -> Sequence[Value] | None:
     """A sum over axes of something mostly zero is a sum of the little that is not."""
-    if not isinstance(op, Reduce) or op.kind is not Kind.SUM:
+    assert isinstance(op, Reduce)
+    if op.kind is not Kind.SUM:
         return None
     match op.operand.defining_op:
         case Scatter() as made if made.combiner is Combiner.ADD:
