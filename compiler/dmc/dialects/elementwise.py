@@ -165,7 +165,9 @@ class Elementwise(Operation):
     def infer(self) -> Sequence[Type]:
         first = self.operands[0].type
         for value in self.operands[1:]:
-            self.require(0, value.type == first, f"operand types {first} and {value.type} differ")
+            self.require(
+                0, value.type == first, "operand types {} and {} differ", first, value.type
+            )
         return (first,)
 
     def verify_(self) -> None:

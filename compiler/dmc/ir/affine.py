@@ -11,10 +11,12 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
 
 from dmc.ir.types import Array
+from dmc.process import lazy
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +103,7 @@ class AffineExpr:
         return AffineExpr((0,) * dimensions, value)
 
     @staticmethod
+    @cache
     def dim(dimensions: int, d: int, coefficient: int = 1, constant: int = 0) -> AffineExpr:
         """`coefficient * d_d + constant`."""
         return AffineExpr(tuple(coefficient if i == d else 0 for i in range(dimensions)), constant)
@@ -226,16 +229,16 @@ class AffineExpr:
 
     def single_dimension(self) -> int | None:
         """The dimension `d` when the expression is exactly `d_d`, else None."""
-        nonzero = [d for d, c in enumerate(self.coefficients) if c != 0]
-        plain = self.constant == 0 and not self.terms
-        if plain and len(nonzero) == 1 and self.coefficients[nonzero[0]] == 1:
-            return nonzero[0]
-        return None
+        if self.constant or self.terms or self.coefficients.count(0) != len(self.coefficients) - 1:
+            return None
+        return self.coefficients.index(1) if 1 in self.coefficients else None
 
     def substitute(
         self, by: Sequence[AffineExpr], dimensions: int, sizes: Sequence[int]
     ) -> AffineExpr:
         """With `by[d]`, an expression over other `dimensions` of `sizes`, in place of `d_d`."""
+        if (single := self.single_dimension()) is not None:
+            return by[single]
         total = AffineExpr.number(dimensions, self.constant)
         for c, inner in zip(self.coefficients, by, strict=True):
             if c:
@@ -255,7 +258,7 @@ class AffineExpr:
         return total
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class AffineMap:
     """`(d0, d1) -> (d1, d0 * 2 + 1)`: a subscript for each axis, from iteration dimensions."""
 
@@ -263,6 +266,7 @@ class AffineMap:
     results: tuple[AffineExpr, ...]
 
     @staticmethod
+    @cache
     def identity(dimensions: int) -> AffineMap:
         return AffineMap.select(dimensions, range(dimensions))
 
@@ -297,6 +301,10 @@ class AffineMap:
 
     def picked(self) -> tuple[int, ...] | None:
         """The dimensions when every subscript is a single dimension, else None."""
+        return self._picked
+
+    @lazy
+    def _picked(self) -> tuple[int, ...] | None:
         dims = [expr.single_dimension() for expr in self.results]
         return None if any(d is None for d in dims) else tuple(d for d in dims if d is not None)
 
@@ -316,8 +324,9 @@ class AffineMap:
         self, by: Sequence[AffineExpr], dimensions: int, sizes: Sequence[int]
     ) -> AffineMap:
         """With `by[d]`, an expression over other `dimensions` of `sizes`, in place of `d_d`."""
-        exprs = tuple(expr.substitute(by, dimensions, sizes) for expr in self.results)
-        return AffineMap(dimensions, exprs)
+        exprs = tuple([expr.substitute(by, dimensions, sizes) for expr in self.results])
+        same = dimensions == self.dimensions and exprs == self.results
+        return self if same else AffineMap(dimensions, exprs)
 
     def evaluate(self, point: Sequence[int]) -> tuple[int, ...]:
         return tuple(int(expr.evaluate(point)) for expr in self.results)

@@ -326,10 +326,13 @@ class Operation:
     def verify_(self) -> None:
         """Check the numbered constraints of the class with `require`."""
 
-    def require(self, number: int, condition: bool, message: str) -> None:
-        """Constraint `number` of this class. Raises VerifyError when `condition` is false."""
+    def require(self, number: int, condition: bool, message: str, *parts: object) -> None:
+        """Constraint `number` of this class. Raises VerifyError when `condition` is false.
+
+        `parts` replace the `{}` of the message.
+        """
         if not condition:
-            raise VerifyError(self, number, message)
+            raise VerifyError(self, number, message.format(*parts) if parts else message)
 
     def evaluate(self, operands: Sequence[Array], interpreter: Interpreter) -> Sequence[Array]:
         """Reference semantics on NumPy arrays (a memref is a writable view)."""

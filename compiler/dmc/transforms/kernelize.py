@@ -1,4 +1,7 @@
-"""From the tensor level to the kernel level: every operation becomes a kernel of its own."""
+"""From the tensor level to the kernel level: every operation becomes a kernel of its own.
+
+But for elementwise ones that only feed one another (see `dmc.transforms.trees`).
+"""
 
 from __future__ import annotations
 
@@ -43,7 +46,6 @@ from dmc.ir import (
     Module,
     Operation,
     Region,
-    Trait,
     Value,
     dtype_of,
     shape_of,
@@ -61,6 +63,7 @@ from dmc.transforms.generics import (
     make_generic,
     passing,
 )
+from dmc.transforms.trees import Trees, elementwise, is_elementwise
 
 COMBINER = {
     Kind.SUM: "add",
@@ -85,15 +88,17 @@ class Kernelize(Pass):
 
     def run(self, module: Module) -> None:
         constants: list[arith.Constant] = []
+        trees = Trees(self.name)
         for op in list(module.walk()):
             if isinstance(op, arith.Constant):
                 constants.append(op)
                 continue
+            if isinstance(op.parent_op, kernel.Structured):
+                continue
             rule = RULES.get(type(op))
-            if rule is None and op.has(Trait.ELEMENTWISE):
-                rule = _elementwise
-            inside = op.parent_op
-            if rule is None or isinstance(inside, kernel.Structured):
+            if rule is None:
+                if is_elementwise(op):
+                    trees.add(op)
                 continue
             builder = Builder.ahead_of(op)
             builder.location = op.location.by(self.name)
@@ -139,27 +144,6 @@ def _moved(builder: Builder, op: Operation, source: Value, exprs: Sequence[Affin
         return fill.results[0]
     read = Read(source, AffineMap(len(shape), tuple(exprs)))
     return make_generic(builder, shape, [read], passing, [write]).results[0]
-
-
-def _elementwise(builder: Builder, op: Operation) -> Sequence[Value] | None:
-    if not is_tensor(op.results[0]):
-        return None
-    shape = shape_of(op.results[0].type)
-    same = AffineMap.identity(len(shape))
-    splats = [splat_of(value) for value in op.operands]
-    reads = [Read(v, same) for v, splat in zip(op.operands, splats, strict=True) if splat is None]
-
-    def code(b: Builder, args: list[Value]) -> list[Value]:
-        given = iter(args)
-        operands = [
-            next(given) if splat is None else arith.scalar(b, splat, dtype_of(value.type))
-            for value, splat in zip(op.operands, splats, strict=True)
-        ]
-        types = [kernel.element_type(value.type) for value in op.results]
-        location = op.location
-        return list(b.insert(type(op)(operands, op.attributes, (), types, location)).results)
-
-    return make_generic(builder, shape, reads, code, [same] * len(op.results)).results
 
 
 def _broadcast(builder: Builder, op: Operation) -> Sequence[Value] | None:
@@ -464,9 +448,7 @@ def _dot_general(builder: Builder, op: Operation) -> Sequence[Value] | None:
     for mask in op.selected:
         chosen = arith.select(builder, mask, lhs, arith.zeros(builder, lhs.type)).owner
         assert isinstance(chosen, arith.Select)
-        made = _elementwise(builder, chosen)
-        assert made is not None
-        (lhs,) = made
+        lhs = elementwise(builder, [chosen])
         chosen.erase()
 
     def code(b: Builder, args: list[Value]) -> list[Value]:

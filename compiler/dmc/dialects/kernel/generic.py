@@ -122,7 +122,7 @@ class Generic(Structured):
         types: list[Type] = []
         for value, map_ in zip(yielded, self.result_maps, strict=True):
             picked = map_.picked()
-            self.require(4, picked is not None, f"{map_} is no choice of dimensions")
+            self.require(4, picked is not None, "{} is no choice of dimensions", map_)
             shape = tuple(self.space[d] for d in picked or ())
             types.append(TensorType(shape, dtype_of(value.type)))
         return types
@@ -142,7 +142,7 @@ class Generic(Structured):
             )
         for map_ in self.result_maps:
             picked = sorted(map_.picked() or ())
-            self.require(4, picked == list(self.parallel), f"{map_} is no permutation")
+            self.require(4, picked == list(self.parallel), "{} is no permutation", map_)
         reduced = [value.type for value in self.body.terminator.operands]
         self.verify_args(5, self.body, [element_type(v.type) for v in self.body_inputs])
         extra = [element_type(v.type) for v in self.epilogue_inputs]
@@ -158,7 +158,7 @@ class Generic(Structured):
             matches = len(known) == len(self.combiners.items) == len(reduced)
             self.require(6, matches, "needs a combiner for each value of the body")
             narrow = [t for t in reduced if dtype_of(t) in (DType.F16, DType.BF16)]
-            self.require(9, not narrow, f"accumulates in {narrow}")
+            self.require(9, not narrow, "accumulates in {}", narrow)
         else:
             self.require(6, not self.combiners.items, "combines without a reduction")
             passes_on = self.epilogue.terminator.operands == tuple(self.epilogue.args)

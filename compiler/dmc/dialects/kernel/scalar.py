@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -124,7 +125,7 @@ class Load(Operation):
         shape = shape_of(self.source.type)
         self.require(1, len(shape) == len(self.subscripts), "needs a subscript for each axis")
         for value in self.subscripts:
-            self.require(2, is_scalar_integer(value.type), f"{value} is no 0-d integer")
+            self.require(2, is_scalar_integer(value.type), "{} is no 0-d integer", value)
 
     def evaluate(self, operands: Sequence[Array], interpreter: Interpreter) -> Sequence[Array]:
         source, *subscripts = operands
@@ -173,7 +174,7 @@ class Structured(Operation):
     @property
     def points(self) -> int:
         """The number of points of the iteration space."""
-        return int(np.prod(self.space, dtype=np.int64))
+        return prod(self.space)
 
     @property
     def affine_maps(self) -> tuple[AffineMap, ...]:
@@ -190,14 +191,14 @@ class Structured(Operation):
     def verify_map(self, number: int, map_: AffineMap, type_: Type) -> None:
         """Constraint: the map reads inside `type_` from everywhere in the iteration space."""
         shape = shape_of(type_)
-        self.require(number, map_.dimensions == len(self.space), f"{map_} has other dimensions")
-        self.require(number, len(map_.results) == len(shape), f"{map_} does not index {type_}")
-        self.require(number, map_.stays_inside(self.space, shape), f"{map_} leaves {type_}")
+        self.require(number, map_.dimensions == len(self.space), "{} has other dimensions", map_)
+        self.require(number, len(map_.results) == len(shape), "{} does not index {}", map_, type_)
+        self.require(number, map_.stays_inside(self.space, shape), "{} leaves {}", map_, type_)
 
     def verify_args(self, number: int, block: Block, types: Sequence[Type]) -> None:
         """Constraint: the block takes values of these types."""
         have = [arg.type for arg in block.args]
-        self.require(number, have == list(types), f"takes {have} for {list(types)}")
+        self.require(number, have == list(types), "takes {} for {}", have, list(types))
 
     def verify_scalars(self, number: int, block: Block, dimensions: int | None = None) -> None:
         """Constraint: only scalar operations, and no captures but tensors that are loaded from.
@@ -209,12 +210,12 @@ class Structured(Operation):
         for op in block:
             scalar = op.traits & {Trait.ELEMENTWISE, Trait.CONSTANT, Trait.TERMINATOR}
             known = bool(scalar) or isinstance(op, Index | Inside | Load)
-            self.require(number, known, f"{op.name} does not belong in the body of a kernel")
+            self.require(number, known, "{} does not belong in the body of a kernel", op.name)
             for index, value in enumerate(op.operands):
                 is_source = isinstance(op, Load) and index == 0
-                self.require(number, is_source or value in inside, f"{value} is captured")
+                self.require(number, is_source or value in inside, "{} is captured", value)
             for value in op.results:
-                self.require(number, shape_of(value.type) == (), f"{value} is no scalar")
+                self.require(number, shape_of(value.type) == (), "{} is no scalar", value)
             if isinstance(op, Index):
                 self.require(number, 0 <= op.dim < count, "no such dimension")
             if isinstance(op, Inside):
