@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import dataclass, field, replace
+from itertools import accumulate
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,11 +17,15 @@ class SourceFile:
     name: str
     text: str = field(default="", repr=False)
     _lines: tuple[str, ...] = field(init=False, repr=False, compare=False)
+    _starts: tuple[int, ...] = field(init=False, repr=False, compare=False)
+    """The offset at which each line begins."""
 
     def __post_init__(self) -> None:
         # Only `\n` ends a line for the lexer; `str.splitlines` would also split at form feeds.
-        lines = tuple(line.removesuffix("\r") for line in self.text.split("\n"))
-        object.__setattr__(self, "_lines", lines)
+        raw = self.text.split("\n")
+        starts = accumulate((len(line) + 1 for line in raw[:-1]), initial=0)
+        object.__setattr__(self, "_lines", tuple(line.removesuffix("\r") for line in raw))
+        object.__setattr__(self, "_starts", tuple(starts))
 
     @property
     def lines(self) -> tuple[str, ...]:
@@ -45,8 +51,8 @@ class SourceFile:
         return "\n".join((first, *middle, self.line(span.end_line)[: span.end_column - 1]))
 
     def _position(self, offset: int) -> tuple[int, int]:
-        line = self.text.count("\n", 0, offset) + 1
-        return line, offset - (self.text.rfind("\n", 0, offset) + 1) + 1
+        line = bisect_right(self._starts, offset)
+        return line, offset - self._starts[line - 1] + 1
 
 
 @dataclass(frozen=True, slots=True)

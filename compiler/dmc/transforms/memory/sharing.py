@@ -45,6 +45,7 @@ class Sharing:
         self.function = function
         self.liveness = Liveness(function)
         self.buffers: dict[Value, Buffer] = {}
+        self._sources: dict[Operation, list[Value]] = {}
         for value in _tensors(function):
             self.buffers[value] = Buffer([value], fixed=_is_fixed(function, value))
         self._demanded()
@@ -119,12 +120,21 @@ class Sharing:
         pairs.sort(key=lambda pair: partners.get(pair[2]) is not pair[0].operands[pair[1]])
         for op, index, value in pairs:
             operand = op.operands[index]
-            own = {self.buffers.get(result) for result in op.results}
-            read = {self.buffers.get(each) for each in op.operands}
             buffer = self.buffers.get(operand)
-            settled = buffer is None or buffer in own or self.buffers[value] in read
-            if not settled and not self._read_otherwise(op, buffer, value):
+            if buffer is None or not self._dies(op, operand, value):
+                continue
+            own = any(self.buffers.get(result) is buffer for result in op.results)
+            read = any(self.buffers.get(each) is self.buffers[value] for each in op.operands)
+            if not own and not read and not self._read_otherwise(op, buffer, value):
                 self._try(op, operand, value)
+
+    def _dies(self, op: Operation, operand: Value, result: Value) -> bool:
+        """Whether nothing reads `operand` behind `op` while `result` is live."""
+        end = self.liveness.numbering.begin[op] + 1
+        if self.liveness[operand][1] <= end:
+            return True
+        meeting = self.liveness.meeting(operand, result)
+        return meeting is None or meeting[1] <= end
 
     def _partners(self) -> dict[Value, Value]:
         """The donated argument that each returned value takes the place of.
@@ -142,7 +152,7 @@ class Sharing:
                 partners.update(zip(map(viewed_origin, news), olds, strict=True))
         return partners
 
-    def _read_otherwise(self, op: Operation, buffer: Buffer | None, result: Value) -> bool:
+    def _read_otherwise(self, op: Operation, buffer: Buffer, result: Value) -> bool:
         """Whether `op` reads the buffer elsewhere than where it writes `result`."""
         if isinstance(op, kernel.Generic):
             write = op.result_maps[result.index]
@@ -153,8 +163,15 @@ class Sharing:
                 return True
         elif any(self.buffers.get(v) is buffer for v in op.operands[1:]):
             return True
-        loads = op.loads() if isinstance(op, kernel.Structured) else []
-        return any(self.buffers.get(load.source) is buffer for load in loads)
+        return any(self.buffers.get(source) is buffer for source in self._loaded(op))
+
+    def _loaded(self, op: Operation) -> list[Value]:
+        """What the code of a kernel loads from."""
+        if not isinstance(op, kernel.Structured):
+            return []
+        if op not in self._sources:
+            self._sources[op] = [load.source for load in op.loads()]
+        return self._sources[op]
 
     def _try(self, op: Operation, operand: Value, result: Value) -> bool:
         """Give `result` the buffer of `operand`, which `op` reads before it writes, if allowed."""
@@ -189,7 +206,7 @@ class Sharing:
         origin = viewed_origin(old)
         read = [value for value in op.operands if viewed_origin(value) is origin]
         if isinstance(op, kernel.Structured):
-            read += [load.source for load in op.loads() if viewed_origin(load.source) is origin]
+            read += [source for source in self._loaded(op) if viewed_origin(source) is origin]
         places = [i for i, result in overwritable(op) if result is new]
         return len(read) == 1 and any(op.operands[i] is read[0] for i in places)
 
