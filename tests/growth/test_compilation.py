@@ -18,7 +18,7 @@ from dmc.jit.program import to_llvm
 from dmc.lowering.to_loops import lower_to_loops
 from dmc.transforms import pipeline
 
-FEW, MANY = 24, 96
+FEW, MANY = 48, 192
 MOST = 1.3
 """How much more a statement may cost among many than among few."""
 
@@ -45,10 +45,22 @@ def wide(count: int) -> str:
     return _function("x: f64[N]", lines, f"sum({names[0]})")
 
 
+def products(count: int) -> str:
+    """Each statement multiplies two before it, whose derivatives then read each other's."""
+    lines = [f"    let a{i} = a{i - 1} * sin(a{i // 2}) + x * 1.{i}" for i in range(1, count)]
+    return _function("x: f64[N]", ["    let a0 = sin(x)", *lines], f"sum(a{count - 1} * a0)")
+
+
 def scalar(count: int) -> str:
     """Each statement on numbers reads two before it."""
     lines = [f"    let a{i} = tanh(a{i - 1} * 1.{i} + a{i // 2})" for i in range(1, count)]
     return _function("x: f64", ["    let a0 = sin(x)", *lines], f"a{count - 1} * a0")
+
+
+def unrolled(count: int) -> str:
+    """Each statement on a number reads the one before it twice."""
+    lines = [f"    let a{i} = sin(a{i - 1}) * a{i - 1}" for i in range(1, count)]
+    return _function("x: f64", ["    let a0 = x", *lines], f"a{count - 1}")
 
 
 def _function(parameters: str, lines: list[str], result: str) -> str:
@@ -98,7 +110,7 @@ def compile_counted(source: str, folder: Path) -> Counter[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("program", [chain, wide, scalar])
+@pytest.mark.parametrize("program", [chain, wide, products, scalar, unrolled])
 def test_work_grows_with_the_program(program: Callable[[int], str], tmp_path: Path) -> None:
     compile_counted(program(2), tmp_path)
     few = compile_counted(program(FEW), tmp_path)
