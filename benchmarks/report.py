@@ -22,8 +22,8 @@ class Row:
 
     `ms` are best times, `median_ms` beside them, `cpu_ms` the least of all processors together,
     which other processes disturb less. `absent` says of each contestant without a time
-    why: it is missing, was refused, is wrong or failed. `goal` is the ratio to reach, `against`
-    whom, or against the best.
+    why: it is missing, was refused, is wrong or failed. `goal` is the ratio to reach against the
+    best of those in `against`, or of all.
     """
 
     workload: str
@@ -39,12 +39,19 @@ class Row:
     peak_bytes: dict[str, int]
     absent: dict[str, str] = field(default_factory=dict[str, str])
     goal: float | None = None
-    against: str = ""
+    against: list[str] = field(default_factory=list[str])
 
     @property
     def best_peer(self) -> str | None:
-        peers = [name for name in self.ms if name != OURS]
-        return min(peers, key=self.ms.__getitem__, default=None)
+        return self._best([name for name in self.ms if name != OURS])
+
+    @property
+    def rival(self) -> str | None:
+        """Whom the goal is set against."""
+        return self._best([name for name in self.against if name in self.ms])
+
+    def _best(self, names: list[str]) -> str | None:
+        return min(names, key=self.ms.__getitem__, default=None)
 
     def ratio(self, peer: str | None) -> float | None:
         """The time of a peer over that of dmc, if both have one."""
@@ -56,6 +63,7 @@ class Row:
 def row(workload: Workload, limits: Roofline, machine: str, results: dict[str, Result]) -> Row:
     """What the race of a workload gave."""
     timed = {name: result for name, result in results.items() if result.seconds}
+    goal = workload.goal
     left = {name: r.absent for name, r in results.items() if r.absent is not None}
     return Row(
         workload=workload.name,
@@ -70,8 +78,8 @@ def row(workload: Workload, limits: Roofline, machine: str, results: dict[str, R
         compile_s={n: r.compile_s for n, r in results.items() if r.compile_s is not None},
         peak_bytes={name: result.peak_bytes for name, result in timed.items()},
         absent={name: f"{why.kind}: {why.why}" for name, why in left.items()},
-        goal=workload.goal.ratio if workload.goal else None,
-        against=workload.goal.against if workload.goal else "",
+        goal=goal.ratio if goal else None,
+        against=[e.name for e in workload.entries if goal and e.system in goal.against],
     )
 
 
@@ -141,7 +149,7 @@ def _goal(row: Row) -> str:
         return "-"
     if not row.against:
         return f"{row.goal:g}"
-    return f"{row.goal:g} ({row.against} {_ratio(row.ratio(row.against))})"
+    return f"{row.goal:g} ({row.rival or row.against[0]} {_ratio(row.ratio(row.rival))})"
 
 
 def _everybody(rows: Sequence[Row]) -> list[tuple[str, ...]]:

@@ -49,6 +49,10 @@ class System(Enum):
     C = "c"
 
 
+COMPILERS = (System.JAX, System.TORCH, System.TORCH_COMPILE)
+"""Those that derive derivatives themselves."""
+
+
 class Precision(Enum):
     """The element type of a workload, and how far from each other contestants may be in it."""
 
@@ -100,10 +104,10 @@ class Entry:
 
 @dataclass(frozen=True)
 class Goal:
-    """The ratio to reach: the time of the best peer, or of the one that is named, over dmc's."""
+    """The ratio to reach: the time of the best of some systems, or of all, over dmc's."""
 
     ratio: float
-    against: str = ""
+    against: tuple[System, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,11 @@ NAMES: list[str] = [
     "soft_dtw",
     "ctc",
     "gp",
+    "ba_large",
+    "kmeans",
+    "llsq",
+    "lstm_diagonal",
+    "det",
 ]
 
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
+
 import numpy as np
 
+from benchmarks import native
 from benchmarks.systems import program, torch_tensors
 from benchmarks.workload import (
+    COMPILERS,
     Arrays,
     Contestant,
     Entry,
@@ -19,7 +23,6 @@ from benchmarks.workload import (
     package,
 )
 
-OBSERVATIONS, CAMERAS, POINTS = 20_000, 50, 2_000
 FIELDS = {
     "rot": slice(0, 3),
     "center": slice(3, 6),
@@ -30,25 +33,25 @@ FIELDS = {
 """Where the parts of a camera stand in its row of eleven numbers."""
 
 
-def inputs() -> Inputs:
+def _inputs(observations: int, cameras: int, points: int) -> Inputs:
     rng = np.random.default_rng(0)
     camera = [
-        0.3 * rng.standard_normal((CAMERAS, 3)) + 0.1,
-        0.5 * rng.standard_normal((CAMERAS, 3)),
-        500 + 50 * rng.random((CAMERAS, 1)),
-        320 + 10 * rng.standard_normal((CAMERAS, 2)),
-        0.05 * rng.standard_normal((CAMERAS, 2)),
+        0.3 * rng.standard_normal((cameras, 3)) + 0.1,
+        0.5 * rng.standard_normal((cameras, 3)),
+        500 + 50 * rng.random((cameras, 1)),
+        320 + 10 * rng.standard_normal((cameras, 2)),
+        0.05 * rng.standard_normal((cameras, 2)),
     ]
     return Inputs(
         {
             "cams": np.concatenate(camera, 1),
-            "points": rng.standard_normal((POINTS, 3)) + np.array([0.0, 0.0, 8.0]),
-            "w": rng.random(OBSERVATIONS) + 0.5,
+            "points": rng.standard_normal((points, 3)) + np.array([0.0, 0.0, 8.0]),
+            "w": rng.random(observations) + 0.5,
         },
         {
-            "camera": rng.integers(0, CAMERAS, OBSERVATIONS).astype("i4"),
-            "point": rng.integers(0, POINTS, OBSERVATIONS).astype("i4"),
-            "seen": 320 + 100 * rng.standard_normal((OBSERVATIONS, 2)),
+            "camera": rng.integers(0, cameras, observations).astype("i4"),
+            "point": rng.integers(0, points, observations).astype("i4"),
+            "seen": 320 + 100 * rng.standard_normal((observations, 2)),
         },
     )
 
@@ -63,7 +66,7 @@ def _dmc(inputs: Inputs) -> Contestant:
 
     def outputs(out: Foreign) -> Arrays:
         r, in_camera, in_point, in_weight = out
-        jacobian = np.empty((OBSERVATIONS, 2, 15))
+        jacobian = np.empty((len(in_weight), 2, 15))
         for name, at in FIELDS.items():
             jacobian[:, :, at] = getattr(in_camera, name)
         jacobian[:, :, 11:14], jacobian[:, :, 14] = in_point, in_weight
@@ -124,18 +127,37 @@ def _outputs(out: Foreign) -> Arrays:
     return {"r": np.asarray(out[1]), "jacobian": np.asarray(out[0])}
 
 
-WORKLOAD = Workload(
-    "ba",
-    f"bundle adjustment: {OBSERVATIONS:,} Jacobian blocks of 2×15 and residuals",
-    Precision.F64,
-    OBSERVATIONS * 2 * 4 * 75,
-    OBSERVATIONS * 8 * (2 * 15 + 2 + 2 + 1 + 2),
-    inputs,
-    (
-        Entry(System.DMC, _dmc),
-        Entry(System.JAX, _jax),
-        Entry(System.TORCH, _torch(False)),
-        Entry(System.TORCH_COMPILE, _torch(True)),
-    ),
-    Goal(5.0),
-)
+def _c(inputs: Inputs) -> Contestant:
+    library, given = native.library("ba"), inputs.params | inputs.data
+    arrays = [given[name] for name in ("cams", "points", "w", "camera", "point", "seen")]
+    count = len(given["w"])
+
+    def call() -> Foreign:
+        jacobian, r = np.empty((count, 2, 15)), np.empty((count, 2))
+        library.ba(ctypes.c_long(count), *map(native.pointer, (*arrays, r, jacobian)))
+        return jacobian, r
+
+    return Contestant(call, _outputs)
+
+
+def bundle(name: str, observations: int, cameras: int, points: int, goal: Goal) -> Workload:
+    """Bundle adjustment of some size."""
+    return Workload(
+        name,
+        f"bundle adjustment: {observations:,} Jacobian blocks of 2×15 and residuals",
+        Precision.F64,
+        observations * 2 * 4 * 75,
+        observations * 8 * (2 * 15 + 2 + 2 + 1 + 2),
+        lambda: _inputs(observations, cameras, points),
+        (
+            Entry(System.DMC, _dmc),
+            Entry(System.JAX, _jax),
+            Entry(System.TORCH, _torch(False)),
+            Entry(System.TORCH_COMPILE, _torch(True)),
+            Entry(System.C, _c),
+        ),
+        goal,
+    )
+
+
+WORKLOAD = bundle("ba", 20_000, 50, 2_000, Goal(5.0, COMPILERS))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from benchmarks.systems import dmc_arrays, jax_entry, torch_entry
-from benchmarks.workload import Foreign, Goal, Inputs, Precision, Workload, package
+from benchmarks.workload import Foreign, Goal, Inputs, Precision, System, Workload, package
 
 B, T, V, L = 16, 150, 32, 25
 
@@ -37,5 +37,5 @@ WORKLOAD = Workload(
     4 * B * T * (V * 4 + 2 * (2 * L + 1)),
     inputs,
     (dmc_arrays("ctc", "loss"), jax_entry(_jax), torch_entry(_torch)),
-    Goal(1.0, "jax"),
+    Goal(1.0, (System.JAX,)),
 )

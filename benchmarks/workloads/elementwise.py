@@ -116,5 +116,5 @@ WORKLOAD = Workload(
         made_entry(System.NUMBA, _numba),
         made_entry(System.C, _c),
     ),
-    Goal(1.0, "c"),
+    Goal(1.0, (System.C,)),
 )

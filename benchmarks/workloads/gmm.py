@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import ctypes
 from math import lgamma, log, pi, sqrt
 
 import numpy as np
 
-from benchmarks.systems import jax_entry, program, torch_compile_entry, torch_entry
+from benchmarks import native
+from benchmarks.systems import (
+    ByHand,
+    jax_entry,
+    made_entry,
+    program,
+    torch_compile_entry,
+    torch_entry,
+)
 from benchmarks.workload import (
+    COMPILERS,
+    Arrays,
     Contestant,
     Entry,
     Foreign,
@@ -82,6 +93,19 @@ def _torch(p: Foreign, d: Foreign) -> Foreign:
     return constant() + evidence + prior
 
 
+def _c(_: Inputs) -> ByHand:
+    library = native.library("gmm")
+
+    def by_hand(p: Arrays, d: Arrays) -> tuple[Foreign, dict[str, Foreign]]:
+        gradients = {name: np.empty_like(array) for name, array in p.items()}
+        value = np.zeros(1)
+        arrays = (*p.values(), d["x"], *gradients.values(), value)
+        library.gmm(*map(ctypes.c_long, (N, D, K)), *map(native.pointer, arrays))
+        return constant() + value[0], gradients
+
+    return by_hand
+
+
 WORKLOAD = Workload(
     "gmm",
     f"ADBench's Gaussian mixture, n={N} d={D} k={K}",
@@ -94,6 +118,7 @@ WORKLOAD = Workload(
         jax_entry(_jax),
         torch_entry(_torch),
         torch_compile_entry(_torch),
+        made_entry(System.C, _c),
     ),
-    Goal(4.0),
+    Goal(4.0, COMPILERS),
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from benchmarks.systems import dmc_arrays, jax_entry, torch_compile_entry, torch_entry
-from benchmarks.workload import Foreign, Goal, Inputs, Precision, Workload, package
+from benchmarks.workload import Foreign, Goal, Inputs, Precision, System, Workload, package
 
 N, STEPS = 256, 100
 
@@ -48,5 +48,5 @@ WORKLOAD = Workload(
         torch_entry(_torch),
         torch_compile_entry(_torch),
     ),
-    Goal(2.0, "jax"),
+    Goal(2.0, (System.JAX,)),
 )

@@ -199,5 +199,5 @@ WORKLOAD = Workload(
         Entry(System.TORCH_COMPILE, torch_maker(_torch_compile)),
         made_entry(System.NUMBA, _numba),
     ),
-    Goal(1.3, "numba"),
+    Goal(1.3, (System.NUMBA,)),
 )

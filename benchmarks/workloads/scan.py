@@ -153,5 +153,5 @@ WORKLOAD = Workload(
         made_entry(System.NUMBA, _numba),
         made_entry(System.C, _c),
     ),
-    Goal(1.4, "c"),
+    Goal(1.4, (System.C,)),
 )

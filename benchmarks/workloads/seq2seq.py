@@ -115,5 +115,5 @@ WORKLOAD = Workload(
         torch_entry(_torch),
         torch_compile_entry(_torch),
     ),
-    Goal(2.0, "jax"),
+    Goal(2.0, (System.JAX,)),
 )

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from benchmarks.systems import dmc_record, jax_entry, torch_compile_entry, torch_entry
-from benchmarks.workload import Foreign, Goal, Inputs, Precision, Workload, package
+from benchmarks.workload import Foreign, Goal, Inputs, Precision, System, Workload, package
 
 N, DIMENSIONS, ITERATIONS, BLUR = 256, 2, 50, 0.1
 
@@ -57,5 +57,5 @@ WORKLOAD = Workload(
         torch_entry(_torch),
         torch_compile_entry(_torch),
     ),
-    Goal(3.0, "jax"),
+    Goal(3.0, (System.JAX,)),
 )

@@ -129,5 +129,5 @@ WORKLOAD = Workload(
         numpy_entry(_numpy),
         made_entry(System.NUMBA, _numba),
     ),
-    Goal(4.0, "numpy"),
+    Goal(4.0, (System.NUMPY,)),
 )

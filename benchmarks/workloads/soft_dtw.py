@@ -122,5 +122,5 @@ WORKLOAD = Workload(
         jax_entry(_jax_rows, "rows"),
         made_entry(System.NUMBA, _numba),
     ),
-    Goal(1.0, "jax"),
+    Goal(1.0, (System.JAX,)),
 )

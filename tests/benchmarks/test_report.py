@@ -11,11 +11,22 @@ from benchmarks.messages import Absent
 from benchmarks.race import Result
 from benchmarks.report import Row, from_json, limits_text, row, table, to_json
 from benchmarks.roofline import Measured, Roofline, roofline
-from benchmarks.workload import Goal, Inputs, Precision, Workload
+from benchmarks.workload import (
+    COMPILERS,
+    Contestant,
+    Entry,
+    Goal,
+    Inputs,
+    Precision,
+    System,
+    Workload,
+)
 
 LIMITS = Roofline(2, fma_f32=2e11, fma_f64=1e11, bandwidth=3e10)
+UNUSED = Contestant(lambda: None, lambda _: {})
+ENTRIES = tuple(Entry(system, lambda _: UNUSED) for system in System)
 TOY = Workload(
-    "toy", "two numbers", Precision.F64, 1e8, 3e6, lambda: Inputs({}), (), Goal(1.5, "numba")
+    "toy", "two numbers", Precision.F64, 1e8, 3e6, lambda: Inputs({}), ENTRIES, Goal(1.5, COMPILERS)
 )
 
 
@@ -43,6 +54,7 @@ def test_a_row_has_the_figures_of_those_who_were_timed() -> None:
     assert found.best_peer == "numba"
     assert found.ratio("jax") == pytest.approx(2.0)
     assert found.ratio("numpy") is None
+    assert found.rival == "jax"
 
 
 @pytest.mark.parametrize(("flops", "bytes_", "ms"), [(1e8, 3e6, 1.0), (1e8, 6e7, 2.0)])
@@ -66,7 +78,7 @@ def test_the_table_says_it_all() -> None:
     lines = table(rows()).splitlines()
     summary = lines[2].split()
     assert summary[:6] == ["toy", "2", "1", "numba", "1.7", "1.70"]
-    assert "1.5 (numba 1.70)" in lines[2]
+    assert "1.5 (jax 2.00)" in lines[2]
     assert lines[1].split()[3] == "-"
     assert "refused: feature.unsupported" in lines[3]
     assert "geometric mean of 1 ratios 1.70, 0 below 1" in lines
