@@ -34,6 +34,15 @@ class LiteralStructType(Type):
     elements: tuple[Type, ...]
     def __init__(self, elems: Iterable[Type], packed: bool = False) -> None: ...
 
+class IdentifiedStructType(Type):
+    name: str
+    elements: tuple[Type, ...] | None
+    def set_body(self, *elems: Type) -> None: ...
+
+class Context:
+    def __init__(self) -> None: ...
+    def get_identified_type(self, name: str, packed: bool = False) -> IdentifiedStructType: ...
+
 class FunctionType(Type):
     return_type: Type
     args: tuple[Type, ...]
@@ -134,7 +143,8 @@ class Module:
     triple: str
     data_layout: str
     globals: dict[str, GlobalValue]
-    def __init__(self, name: str = "") -> None: ...
+    context: Context
+    def __init__(self, name: str = "", context: Context = ...) -> None: ...
     @property
     def functions(self) -> list[Function]: ...
     @property

@@ -162,7 +162,8 @@ def _parallel(f: FunctionLowering, op: Operation) -> None:
         if v.defining_op is None or not v.defining_op.has(Trait.CONSTANT)
     ]
     values = [f.scratch, *(f.value(v) for v in captured)]
-    context_type = ir.LiteralStructType([v.type for v in values])
+    types = [v.type for v in values]
+    context_type = f.owner.structure(types)
     with f.builder.goto_entry_block():
         context = f.builder.alloca(context_type)
     for number, value in enumerate(values):

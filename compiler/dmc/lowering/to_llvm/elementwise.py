@@ -14,6 +14,9 @@ from dmc.lowering import vector_math
 from dmc.lowering.to_llvm.function import FunctionLowering, Table
 from dmc.lowering.to_llvm.types import lanes_of, llvm_type, splat
 
+MOST_IN_PLACE = 12
+"""One elementary function is written out so often in a block, and called where there are more."""
+
 Emit = Callable[[FunctionLowering, Operation, list[ir.Value]], ir.Value]
 
 
@@ -287,13 +290,14 @@ def _power_partial(f: FunctionLowering, op: Operation, v: list[ir.Value]) -> ir.
 
 
 def _elementary(f: FunctionLowering, name: str, op: Operation, v: list[ir.Value]) -> ir.Value:
-    """An elementary function: in place, but where it is computed once per run as a call.
+    """An elementary function: in place, but as a call where it is computed once per run.
 
-    A long program of numbers would else be one block of very many instructions, for which LLVM
-    takes more than its share of time.
+    So it is in a block that has many of its kind. They would be very many instructions, for which
+    LLVM takes more than its share of time; and the processor has to fetch them all.
     """
     dtype, lanes, fma = _dtype(op), lanes_of(op.operands[0].type), f.machine.has_fma
-    if isinstance(op.parent_op, loop.Func) and not op.parent_op.private:
+    once = isinstance(op.parent_op, loop.Func) and not op.parent_op.private
+    if once or f.repetitions(op) > MOST_IN_PLACE:
         function = vector_math.emit(f.owner.llvm, name, dtype, lanes, fma=fma)
         return f.builder.call(function, v)
     return vector_math.apply(f.builder, name, dtype, lanes, *v, fma=fma)

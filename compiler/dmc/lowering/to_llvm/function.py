@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from typing import TypeAlias
@@ -10,6 +11,7 @@ from llvmlite import ir
 
 from dmc.ir.declarations import Trait
 from dmc.ir.operation import Block, Operation, Value
+from dmc.ir.types import Type
 from dmc.lowering.to_llvm.module import ModuleLowering, aligned
 from dmc.lowering.to_llvm.types import I8, integer, splat
 
@@ -36,6 +38,7 @@ class FunctionLowering:
         self.values: dict[Value, ir.Value] = {}
         self.scratch: ir.Value = integer(0)
         self._addresses: list[dict[Offset, ir.Value]] = [{}]
+        self._counts: dict[Block | None, Counter[tuple[type[Operation], tuple[Type, ...]]]] = {}
 
     def value(self, value: Value) -> ir.Value:
         """The LLVM value of `value`; constants are made where they are used."""
@@ -68,6 +71,14 @@ class FunctionLowering:
     def set(self, op: Operation, *values: ir.Value) -> None:
         """Record the results of `op`."""
         self.values.update(zip(op.results, values, strict=True))
+
+    def repetitions(self, op: Operation) -> int:
+        """How many operations there are like `op` in its block, on operands of the same types."""
+        block = op.parent
+        if block not in self._counts:
+            alike = ((type(each), each.operand_types) for each in block or ())
+            self._counts[block] = Counter(alike)
+        return self._counts[block][type(op), op.operand_types]
 
     def intrinsic(
         self, name: str, result: ir.Type, operands: Sequence[ir.Value], suffixes: Sequence[str]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -111,7 +112,7 @@ class ModuleLowering:
 
     def __init__(self, module: Module, machine: Machine) -> None:
         self.machine = machine
-        self.llvm = ir.Module(name="dmc")
+        self.llvm = ir.Module(name="dmc", context=ir.Context())
         self.sizes = ScratchSizes(module)
         self.functions: dict[str, ir.Function] = {}
         functions = [op for op in module.body if isinstance(op, loop.Func)]
@@ -131,6 +132,7 @@ class ModuleLowering:
         self.arena_bytes = aligned(max(sizes, default=0))
         self._tasks = 0
         self._constants: dict[DenseElements, ir.GlobalVariable] = {}
+        self._structures: dict[tuple[str, ...], str] = {}
 
     def task_function(self) -> ir.Function:
         """A fresh function for one parallel loop."""
@@ -141,6 +143,15 @@ class ModuleLowering:
         function.linkage = "internal"
         function.attributes.add("nounwind")
         return function
+
+    def structure(self, types: Sequence[ir.Type]) -> ir.IdentifiedStructType:
+        """The structure of these types, under a name, so that the text need not repeat them."""
+        name = f"dmc.context.{len(self._structures)}"
+        found = self._structures.setdefault(tuple(map(str, types)), name)
+        made = self.llvm.context.get_identified_type(found)
+        if found == name:
+            made.set_body(*types)
+        return made
 
     def constant_data(self, value: DenseElements) -> ir.GlobalVariable:
         """A read-only global with the elements of `value`, one for equal values."""
