@@ -32,6 +32,9 @@ fn pairs[N](x: f64[N]) -> f64 = sum[i, j](exp(-(x[i] - x[j]) ** 2))
 
 fn triangle[N](a: f64[N, N], x: f64[N]) -> f64 = sum([i] => sum[j](if j <= i { a[i, j] * x[j] } else { 0.0 }) ** 2)
 
+fn band[N](a: f64[N, N], x: f64[N]) -> f64[N] =
+    [i] => sum[j](if abs(i - j) <= 2 { a[i, j] * x[j] } else { 0.0 })
+
 fn kmeans[N](x: f64[N, 2], c: f64[4, 2]) -> f64 = sum([n] => min([k] => sum[d]((x[n, d] - c[k, d]) ** 2)))
 
 ## The lower triangle of each matrix packed by columns behind its diagonal.

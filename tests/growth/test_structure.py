@@ -80,3 +80,9 @@ def test_no_table_of_indexes(program: dmc.Module, name: str) -> None:
             assert isinstance(type_, TensorType)
             whole = type_.dtype in (DType.I32, DType.I64)
             assert not whole or splat_of(op.result) is not None, name
+
+
+def test_a_band_is_linear(program: dmc.Module) -> None:
+    sizes = (64, 128, 256)
+    costs = measure(program.band, lambda n: [u(n, n), u(n)], sizes)
+    assert slope(sizes, [cost.operations for cost in costs]) < 1.05

@@ -14,6 +14,7 @@ from dmc.ir import (
     UNKNOWN,
     AffineExpr,
     AffineMap,
+    AffineSet,
     ArrayAttr,
     Attribute,
     Block,
@@ -134,6 +135,14 @@ def affine_maps(draw: st.DrawFn) -> AffineMap:
     return AffineMap(dimensions, tuple(draw(st.lists(exprs, max_size=3))))
 
 
+@st.composite
+def affine_sets(draw: st.DrawFn) -> AffineSet:
+    dimensions = draw(st.integers(0, 3))
+    coefficients = st.lists(st.integers(-3, 3), min_size=dimensions, max_size=dimensions)
+    linear = st.builds(AffineExpr, coefficients.map(tuple), st.integers(-9, 9))
+    return AffineSet(dimensions, tuple(draw(st.lists(linear, max_size=3))))
+
+
 integers = st.integers(-(2**63), 2**63 - 1)
 bit_patterns = st.integers(0, 2**64 - 1).map(lambda n: struct.unpack("<d", struct.pack("<Q", n))[0])
 plain_attributes: st.SearchStrategy[Attribute] = st.one_of(
@@ -147,6 +156,7 @@ plain_attributes: st.SearchStrategy[Attribute] = st.one_of(
     st.builds(SymbolRef, st.text(min_size=1)),
     dense_elements(),
     affine_maps(),
+    affine_sets(),
 )
 attributes: st.SearchStrategy[Attribute] = st.recursive(
     plain_attributes, lambda inner: st.builds(ArrayAttr, st.lists(inner, max_size=3).map(tuple))

@@ -160,6 +160,8 @@ ERRORS = {
     "%c = test.constant 0x7FF : f64": (1, 20, "16 hexadecimal digits"),
     "test.anything {m = affine_map<(d0) -> (d1)>}": (1, 20, "not a dimension of the map"),
     "test.anything {m = affine_map<(i) -> (i)>}": (1, 20, "d0, d1 and so on"),
+    "test.anything {m = affine_set<(d0) : (d0)>}": (1, 20, "reads `d0 - d1 >= 0`"),
+    "test.anything {m = affine_set<(d0) : (d0 mod 2 >= 0)>}": (1, 20, "set are affine"),
     "test.anything {m = array<i64: x>}": (1, 20, "not a list of integers"),
     'test.anything {m = "\\FF"}': (1, 20, "not UTF-8"),
     "test.anything {m = 1, m = 2}": (1, 23, "the attribute `m` is given twice"),

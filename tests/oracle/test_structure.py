@@ -58,6 +58,15 @@ def pairs(p: Any) -> Any:
     return jnp.sum(jnp.triu(jnp.exp(-((x[:, None] - x[None, :]) ** 2)), 1))
 
 
+def masked(p: Any) -> Any:
+    u = p["u"]
+    t, e = jnp.ix_(jnp.arange(len(u)), jnp.arange(len(u)))
+    lower = jnp.sum(jnp.tril(u) * u.T, 1)
+    band = jnp.where(abs(t - e) < 3, u, 0.0) @ u
+    later = jnp.sum(jnp.where(e < t, jnp.sin(u), 0.0), 0)
+    return jnp.sum(lower * later) + jnp.sum(band * band)
+
+
 def normal(*shape: int) -> Any:
     return RNG.standard_normal(shape)
 
@@ -72,6 +81,7 @@ CASES: dict[str, Case] = {
     "lagged": ("Series", lagged, {"x": normal(19)}),
     "upsampled": ("Series", upsampled, {"x": normal(11)}),
     "pairs": ("Series", pairs, {"x": normal(17)}),
+    "masked": ("Field", masked, {"u": normal(37, 37)}),
 }
 
 

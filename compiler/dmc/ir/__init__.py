@@ -1,6 +1,7 @@
 """The intermediate representation itself. It knows no dialect."""
 
 from dmc.ir.affine import AffineExpr, AffineMap, Clamp, FloorDiv, Mod
+from dmc.ir.affine_set import AffineSet
 from dmc.ir.attributes import (
     ArrayAttr,
     Attribute,
@@ -48,6 +49,7 @@ __all__ = [
     "UNKNOWN",
     "AffineExpr",
     "AffineMap",
+    "AffineSet",
     "Array",
     "ArrayAttr",
     "Attribute",

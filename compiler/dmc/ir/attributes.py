@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dmc.ir.affine import AffineMap
+from dmc.ir.affine_set import AffineSet
 from dmc.ir.types import Array, TensorType, Type
 
 
@@ -97,5 +98,6 @@ Attribute = (
     | DenseElements
     | SymbolRef
     | AffineMap
+    | AffineSet
     | ArrayAttr
 )

@@ -15,6 +15,7 @@ from typing import TypeAlias
 import numpy as np
 
 from dmc.ir.affine import AffineMap, read_map
+from dmc.ir.affine_set import AffineSet, read_set
 from dmc.ir.attributes import DenseElements
 from dmc.ir.types import (
     Array,
@@ -94,6 +95,11 @@ def read_affine_map(text: str) -> AffineMap:
     if text.startswith("#"):
         return read_map(text.removeprefix('#dmc.map<"').removesuffix('">'))
     return read_map(text.removeprefix("affine_map<").removesuffix(">"))
+
+
+def read_affine_set(text: str) -> AffineSet:
+    """A set of points (`affine_set<…>`)."""
+    return read_set(text.removeprefix("affine_set<").removesuffix(">"))
 
 
 def read_dense(text: str, type_: Type) -> DenseElements:

@@ -18,6 +18,7 @@ from lark.exceptions import UnexpectedInput, UnexpectedToken
 import dmc_grammar
 from dmc.ir import literals
 from dmc.ir.affine import AffineMap
+from dmc.ir.affine_set import AffineSet
 from dmc.ir.attributes import ArrayAttr, Attribute, DenseElements, SymbolRef
 from dmc.ir.location import UNKNOWN, Location, SourceFile, Span
 from dmc.ir.module import Module
@@ -281,6 +282,9 @@ class _SyntaxTree(lark.Transformer[lark.Token, "list[_Op]"]):
 
     def affine_map(self, token: lark.Token) -> AffineMap:
         return _read(literals.read_affine_map, token)
+
+    def affine_set(self, token: lark.Token) -> AffineSet:
+        return _read(literals.read_affine_set, token)
 
     def dense(self, token: lark.Token, type_: Type) -> DenseElements:
         return _read(lambda text: literals.read_dense(text, type_), token)

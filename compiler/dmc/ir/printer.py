@@ -23,6 +23,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from dmc.ir.affine import AffineMap
+from dmc.ir.affine_set import AffineSet
 from dmc.ir.attributes import ArrayAttr, Attribute, DenseElements, SymbolRef
 from dmc.ir.declarations import Trait
 from dmc.ir.location import Location, Span
@@ -210,6 +211,8 @@ class Printer:
                 # MLIR's affine maps do not clamp; its parser takes any text in another dialect's.
                 opaque = self.generic and value.clamps
                 return f'#dmc.map<"{value}">' if opaque else f"affine_map<{value}>"
+            case AffineSet():
+                return f"affine_set<{value}>"
             case ArrayAttr(items):
                 return self._array(items)
             case DenseElements():

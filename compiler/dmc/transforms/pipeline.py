@@ -9,6 +9,7 @@ from collections.abc import Iterable
 
 from dmc.ir.passes import Pass
 from dmc.transforms.batch_maps import BatchMaps
+from dmc.transforms.bound_spaces import BoundSpaces
 from dmc.transforms.canonicalize import Canonicalize
 from dmc.transforms.cse import Cse
 from dmc.transforms.dce import Dce
@@ -69,7 +70,7 @@ def to_kernels(without: Iterable[str] = ()) -> list[Pass]:
     """From tensor to kernel level, and where everything lies."""
     gathered = [GatherAccumulations(), Cse(), Dce(), ExpandDraws()]
     grouped = [Kernelize(), Fuse(), Orient()]
-    settled = [SettleSubscripts(), ExpandPhilox(), *clean()]
+    settled = [SettleSubscripts(), ExpandPhilox(), *clean(), BoundSpaces()]
     return _chosen([*gathered, *grouped, *settled, PlanMemory()], without)
 
 

@@ -54,3 +54,11 @@ fn upsampled[N](p: Series[N]) -> f64 = sum[i in 0..3 * N](sin(p.x[i // 3] * f64(
 
 ## A difference kernel: everything with everything.
 fn pairs[N](p: Series[N]) -> f64 = sum[i, j](if i < j { exp(-(p.x[i] - p.x[j]) ** 2) } else { 0.0 })
+
+## Sums over a triangle and over a band, of vectors and of matrices.
+fn masked[N](p: Field[N]) -> f64 {
+    let lower = [t] => sum[s](if s <= t { p.u[t, s] * p.u[s, t] } else { 0.0 })
+    let band = [t, e] => sum[s](if abs(t - s) < 3 { p.u[t, s] * p.u[s, e] } else { 0.0 })
+    let later = [e] => sum[t](if e < t { sin(p.u[t, e]) } else { 0.0 })
+    sum(lower * later) + sum(band * band)
+}

@@ -21,7 +21,8 @@ from dmc.dialects.kernel.scalar import (
     run_scalars,
 )
 from dmc.ir.affine import AffineMap
-from dmc.ir.attributes import ArrayAttr
+from dmc.ir.affine_set import AffineSet
+from dmc.ir.attributes import ArrayAttr, DenseElements
 from dmc.ir.cost import Cost
 from dmc.ir.declarations import attribute, int_tuple
 from dmc.ir.operation import Block, Value, operands, region
@@ -59,6 +60,10 @@ class Generic(Structured):
     `epilogue_operands` operands; its values are the elements of the results. Without a reduction
     the epilogue only passes the body's values on.
 
+    Points that are not in `domain` do not count, and the body need not run there: what it would
+    yield changes nothing (it is the identity of the combiner, or the epilogue does not use it), or
+    is, without a reduction, one of the constants `outside`, one for each value.
+
     The order of combination is chosen by the lowering from sizes and target alone.
 
     C1: `reduction` lists the last dimensions, ascending.
@@ -72,6 +77,8 @@ class Generic(Structured):
     C8: without a reduction there are no epilogue operands and the epilogue yields its arguments.
     C9: f16 and bf16 are not accumulated in: the body converts.
     C10: results are what the epilogue yields, over the shape the result maps pick.
+    C11: the domain is a set of the iteration space; `outside` has the types of the body's values
+        when something is outside and there is no reduction, else it is empty.
     """
 
     name = "kernel.generic"
@@ -79,6 +86,8 @@ class Generic(Structured):
     reduction = int_tuple(())
     combiners = attribute(ArrayAttr, ArrayAttr(()))
     epilogue_operands = attribute(int, 0)
+    domain = attribute(AffineSet, AffineSet())
+    outside = attribute(ArrayAttr, ArrayAttr(()))
     body = region()
     epilogue = region()
 
@@ -116,6 +125,11 @@ class Generic(Structured):
     def combiner_names(self) -> tuple[str, ...]:
         return tuple(item for item in self.combiners.items if isinstance(item, str))
 
+    @property
+    def constants_outside(self) -> tuple[DenseElements, ...]:
+        """What the body yields outside of the domain, without a reduction."""
+        return tuple(item for item in self.outside.items if isinstance(item, DenseElements))
+
     def infer(self) -> Sequence[Type]:
         yielded = self.epilogue.terminator.operands
         self.require(2, len(self.result_maps) == len(yielded), "needs a map for each result")
@@ -148,6 +162,7 @@ class Generic(Structured):
         extra = [element_type(v.type) for v in self.epilogue_inputs]
         self.verify_args(5, self.epilogue, [*reduced, *extra])
         self._verify_reduction(reduced)
+        self._verify_domain(reduced)
         self.verify_scalars(7, self.body)
         self.verify_scalars(7, self.epilogue, dimensions=first)
         self.require(10, self.result_types == tuple(self.infer()), "results of another type")
@@ -165,12 +180,26 @@ class Generic(Structured):
             plain = passes_on and self.epilogue_operands == 0
             self.require(8, plain, "has an epilogue without a reduction")
 
+    def _verify_domain(self, yielded: Sequence[Type]) -> None:
+        given = [constant.type for constant in self.constants_outside]
+        if self.domain.is_everything:
+            self.require(11, not self.outside.items, "nothing is outside")
+            return
+        fits = self.domain.dimensions == len(self.space)
+        self.require(11, fits, f"{self.domain} has other dimensions")
+        wanted = [] if self.reduction else list(yielded)
+        self.require(11, given == wanted, f"is {given} outside, for {wanted}")
+
     def evaluate(self, operands: Sequence[Array], interpreter: Interpreter) -> Sequence[Array]:
         grid = grid_of(self.space)
         pairs = zip(self.operand_maps, operands, strict=True)
         elements = [read_through(map_, array, grid) for map_, array in pairs]
         values = run_scalars(self.body, elements[: self.body_count], grid, interpreter)
         values = [np.broadcast_to(value, self.space) for value in values]
+        if not self.domain.is_everything:
+            counts = self.domain.holds(grid)
+            pairs = zip(values, self._outside(values), strict=True)
+            values = [np.where(counts, value, other) for value, other in pairs]
         if self.reduction:
             combined = zip(values, self.combiner_names, strict=True)
             reduced = [_reduce(value, name, self.reduction) for value, name in combined]
@@ -183,12 +212,23 @@ class Generic(Structured):
             for value, map_ in zip(values, self.result_maps, strict=True)
         ]
 
+    def _outside(self, values: Sequence[Array]) -> list[Array]:
+        """What stands for each value of the body where it need not run."""
+        if not self.reduction:
+            return [constant.array for constant in self.constants_outside]
+        pairs = zip(values, self.combiner_names, strict=True)
+        return [
+            np.asarray(identity_of(name, DType.of(value.dtype)), value.dtype)
+            for value, name in pairs
+        ]
+
     def cost(self) -> Cost:
+        visited = self.domain.count(self.space)
         outer = int(np.prod(self.parallel_sizes, dtype=np.int64))
-        flops = self.points * (flops_of(self.body) + len(self.combiner_names))
+        flops = visited * (flops_of(self.body) + len(self.combiner_names))
         types = (*self.operand_types, *self.result_types)
         traffic = sum(type_.bytes for type_ in types if isinstance(type_, ShapedType))
-        dynamic = sum((op.cost() for op in self.loads()), Cost()) * self.points
+        dynamic = sum((op.cost() for op in self.loads()), Cost()) * visited
         return Cost(flops + outer * flops_of(self.epilogue), traffic) + dynamic
 
     def contraction(self) -> Contraction | None:

@@ -32,6 +32,7 @@ from dmc.lowering.schedules.contraction_plan import (
     make_plan,
     nanoseconds,
 )
+from dmc.lowering.schedules.domain import Domain, Range, Spread, at
 from dmc.lowering.schedules.elementwise import part_before
 from dmc.lowering.schedules.nest import Nest
 from dmc.lowering.schedules.plan import MOST_TASKS, Split
@@ -68,6 +69,7 @@ class _Emitter:
         self.plan = plan
         self.parallel = parallel
         nest = shape.nest
+        self.domain = Domain(b, nest)
         self.dtype = shape.a.dtype
         self.vector = register_type(self.dtype, plan.lanes)
         self.in_parts = shape.length > LONGEST_PANEL or bool(shape.around)
@@ -195,7 +197,7 @@ class _Emitter:
     def _part(self, group: _Group, start: Value, end: Subscript) -> None:
         """Add the products of `k` from `start` to `end`."""
         if self.plan.pack:
-            self._panels(group, lambda panel: self._pack(panel, start, end))
+            self._panels(group, lambda panel: self._pack(panel, start, (start, end)))
         tile_rows = self.plan.tile.rows
 
         def tile(i: Value, rows: int) -> None:
@@ -240,18 +242,26 @@ class _Emitter:
 
     # The right operand
 
-    def _pack(self, panel: _Panel, start: Value, end: Subscript) -> None:
+    def _counted(self, panel: _Panel, rows: Spread, whole: Range, unit: int = 1) -> Range:
+        """The part of the range `whole` of k in which some product of rows and columns counts."""
+        shape = self.shape
+        known = {**at(panel.group.known), shape.n: Spread(panel.column, panel.columns)}
+        if shape.m is not None:
+            known[shape.m] = rows
+        return self.domain.within(shape.k, whole, known, unit)
+
+    def _pack(self, panel: _Panel, start: Value, whole: Range) -> None:
         """Copy the panel's part of B; where its columns are rows in memory, transpose blocks."""
         b, lanes = self.b, self.plan.lanes
+        rows = Spread(Linear.of(panel.group.lower), self.plan.rows)
+        first, end = self._counted(panel, rows, whole, lanes)
         strides = self.shape.b.strides
         turned = strides[self.shape.n] != 1 and strides[self.shape.k] == 1
         if turned:
             # Every part but the last is a whole number of blocks.
             middle = part_before(b, end, self.shape.length, lanes)
-            self._loop(start, middle, lanes, lambda k: self._pack_block(panel, k, start))
-            start_of_rest: Subscript = middle
-        else:
-            start_of_rest = start
+            self._loop(first, middle, lanes, lambda k: self._pack_block(panel, k, start))
+            first = middle
 
         def row(k: Value) -> None:
             for v in range(panel.vectors):
@@ -259,7 +269,7 @@ class _Emitter:
                 self._store_packed(value, panel, k, start, v)
 
         if not turned or self.shape.length % lanes:
-            self._loop(start_of_rest, end, 1, row)
+            self._loop(first, end, 1, row)
 
     def _pack_block(self, panel: _Panel, k: Value, start: Value) -> None:
         """Transpose blocks of as many columns and `k` as there are lanes."""
@@ -317,6 +327,7 @@ class _Emitter:
     def _tile(self, panel: _Panel, i: Value, rows: int, start: Value, end: Subscript) -> None:
         """Sum one tile in registers."""
         b, plan = self.b, self.plan
+        counted = self._counted(panel, Spread(Linear.of(i), rows), (start, end))
 
         def step(k: Value, sums: list[Value]) -> list[Value]:
             columns: list[Value] = []
@@ -344,9 +355,9 @@ class _Emitter:
             ]
         else:
             sums = [b.constant(0.0, self.vector)] * (rows * panel.vectors)
-        sums = b.for_(_static(start), _static(end), step, sums, name="k")
+        sums = b.for_(*counted, step, sums, name="k")
         if self.shape.is_guarded:
-            again = partial(self._sum_again, panel, i, rows, start, end)
+            again = partial(self._sum_again, panel, i, rows, start, counted)
             sums = b.if_(self._any_nan(sums), again, lambda sums=sums: sums, rare=True)
         if self.in_parts:
             for r in range(rows):
@@ -366,7 +377,7 @@ class _Emitter:
                     self._finish(frame, Linear.of(i) + r, sums[r * panel.vectors + v])
 
     def _sum_again(
-        self, panel: _Panel, i: Value, rows: int, start: Value, end: Subscript
+        self, panel: _Panel, i: Value, rows: int, start: Value, counted: Range
     ) -> list[Value]:
         """Sum one tile with guards, one vector after the other: little code, seldom run."""
         b, plan = self.b, self.plan
@@ -392,7 +403,7 @@ class _Emitter:
             total = b.constant(0.0, self.vector)
             if self.in_parts:
                 total = b.vector_load(self._sums, [self._sum_at(panel, i, r, v)], plan.lanes)
-            (total,) = b.for_(_static(start), _static(end), step, [total], name="k")
+            (total,) = b.for_(*counted, step, [total], name="k")
             b.vector_store(total, again, place(r, v))
 
         self._loop(0, rows, 1, lambda r: self._loop(0, panel.vectors, 1, lambda v: vector(r, v)))

@@ -6,10 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from dmc.ir.operation import Value
-from dmc.ir.types import MemRefType
-from dmc.lowering.loop_builder import Linear, LoopBuilder, Subscript, known_index
+from dmc.ir.types import MemRefType, ScalarType
+from dmc.lowering.loop_builder import Linear, LoopBuilder, Subscript
 from dmc.lowering.machine import Machine
 from dmc.lowering.schedules.body import Body, Frame, Lanes, address, store
+from dmc.lowering.schedules.domain import Domain, Range, at, larger, smaller
 from dmc.lowering.schedules.nest import Access, Nest
 from dmc.lowering.schedules.plan import (
     Split,
@@ -98,6 +99,7 @@ class _Map:
         self.nest = nest
         self.lanes = lanes
         self.division = division
+        self.domain = Domain(b, nest)
         self.body = Body(b, nest, nest.body, nest.inputs)
 
     def emit(self) -> None:
@@ -127,8 +129,8 @@ class _Map:
             return
         lower, upper = bounds.get(dimension, (0, self.nest.sizes[dimension]))
         last = len(self.nest.sizes) - 1
-        if dimension == last and self.lanes > 1:
-            self._vectors(frame, dimension, lower, upper)
+        if dimension == last:
+            self._along(frame, (lower, upper))
             return
         if self.turned and dimension == last - 1:
             self._blocks(frame, (lower, upper), bounds.get(last, (0, self.nest.sizes[last])))
@@ -205,12 +207,33 @@ class _Map:
         if self.nest.sizes[last - 1] % lanes:
             self._rows(frame, last - 1, middle, across[1], {last: along})
 
-    def _vectors(self, frame: Frame, dimension: int, lower: Subscript, upper: Subscript) -> None:
-        def block(i: Subscript, lanes: Lanes) -> None:
-            self._point(self.body.enter(frame, {dimension: i}, lanes))
+    def _along(self, frame: Frame, whole: Range) -> None:
+        """The last dimension: what counts is computed, the rest filled with constants."""
+        last = len(self.nest.sizes) - 1
 
-        size = self.nest.sizes[dimension]
-        vector_blocks(self.b, self.machine, dimension, size, self.lanes, (lower, upper), block)
+        def computed(i: Subscript, lanes: Lanes) -> None:
+            self._point(self.body.enter(frame, {last: i}, lanes))
+
+        def filled(i: Subscript, lanes: Lanes) -> None:
+            place = Frame({**frame.positions, last: Linear.of(i)}, {}, lanes)
+            outputs = zip(self.nest.outside, self.nest.outputs, strict=True)
+            for constant, access in outputs:
+                number = self.b.constant(constant.array.item(), ScalarType(access.dtype))
+                store(self.b, number, access, place)
+
+        if not self.nest.outside:
+            self._blocks_along(whole, computed)
+            return
+        first, past = self.domain.within(last, whole, at(frame.positions), self.lanes)
+        self._blocks_along((whole[0], first), filled)
+        self._blocks_along((first, past), computed)
+        self._blocks_along((past, whole[1]), filled)
+
+    def _blocks_along(self, part: Range, block: Callable[[Subscript, Lanes], None]) -> None:
+        """Vectors along the last dimension, or single points where there are no lanes."""
+        last = len(self.nest.sizes) - 1
+        size = self.nest.sizes[last]
+        vector_blocks(self.b, self.machine, last, size, self.lanes, part, block)
 
     def _point(self, frame: Frame) -> None:
         self._store(self.body, frame)
@@ -230,10 +253,12 @@ def _in_tile(b: LoopBuilder, tile: Value, last: int, i: Linear, j: Linear) -> Ac
 
 def part_before(b: LoopBuilder, upper: Subscript, size: int, unit: int) -> Subscript:
     """Where whole multiples of `unit` end before `upper`, the end of a task's part of `size`."""
-    whole = size - size % unit
-    if not isinstance(upper, Value) or known_index(upper) is not None:
-        return whole
-    return upper if whole == size else b.minimum(upper, whole)
+    end = Linear.of(upper)
+    whole = Linear((), size - size % unit)
+    if end.terms and whole.constant == size:
+        return upper
+    middle = smaller(b, end, whole)
+    return b.index(middle) if middle.terms else middle.constant
 
 
 def vector_blocks(
@@ -261,6 +286,9 @@ def vector_blocks(
     b.for_(lower, middle, full, step=lanes)
     if whole == size:
         return
+    # A part may be empty.
+    rest = larger(b, Linear.of(lower), Linear.of(middle))
+    rest = b.index(rest) if rest.terms else rest.constant
 
     def masked(i: Value, _: list[Value]) -> list[Value]:
         left = Linear.of(upper) + Linear.of(i) * -1
@@ -272,6 +300,6 @@ def vector_blocks(
         return []
 
     if machine.has_masks:
-        b.for_(middle, upper, masked, step=lanes)
+        b.for_(rest, upper, masked, step=lanes)
     else:
-        b.for_(middle, upper, single)
+        b.for_(rest, upper, single)

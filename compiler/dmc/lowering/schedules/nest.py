@@ -14,6 +14,8 @@ from dataclasses import dataclass, field, replace
 from dmc.dialects import kernel
 from dmc.dialects.loop import strides_of
 from dmc.ir.affine import AffineMap
+from dmc.ir.affine_set import AffineSet
+from dmc.ir.attributes import DenseElements
 from dmc.ir.operation import Block, Value
 from dmc.ir.types import DType, MemRefType, dtype_of
 from dmc.lowering.loop_builder import Linear, LoopBuilder
@@ -42,7 +44,8 @@ class Nest:
 
     `body` yields one value for each of `outputs`, or, when there are reduction dimensions, for
     each of `combiners`; `epilogue` then turns the combined values, with `extras` read at the
-    parallel point, into what is stored. `index_of` says which dimension a `kernel.index` means;
+    parallel point, into what is stored. `index_of` says which dimension a `kernel.index` means, and
+    a dimension of `domain`, the points that count; `outside` are the values elsewhere.
     `captured` gives the buffers that bodies load from.
     """
 
@@ -56,6 +59,8 @@ class Nest:
     epilogue: Block | None = None
     index_of: tuple[int, ...] = ()
     captured: Mapping[Value, Value] = field(default_factory=dict[Value, Value])
+    domain: AffineSet = field(default_factory=AffineSet)
+    outside: tuple[DenseElements, ...] = ()
 
     @property
     def parallel_dims(self) -> range:
@@ -74,14 +79,10 @@ class Nest:
         return math.prod(self.sizes)
 
     def indexed(self) -> set[int]:
-        """Dimensions whose subscript the bodies read."""
+        """Dimensions whose subscript the bodies read, or that the domain depends on."""
         blocks = [self.body] if self.epilogue is None else [self.body, self.epilogue]
-        return {
-            self.index_of[op.dim]
-            for block in blocks
-            for op in block
-            if isinstance(op, kernel.Index)
-        }
+        read = {op.dim for block in blocks for op in block if isinstance(op, kernel.Index)}
+        return {self.index_of[d] for d in (*read, *self.domain.dims())}
 
     def rearranged(self, order: Sequence[int]) -> Nest:
         """The dimensions in another order (parallel ones still first)."""
@@ -189,4 +190,6 @@ def nest_of(
         epilogue=op.epilogue if op.reduction else None,
         index_of=tuple(range(len(op.space))),
         captured=captured,
+        domain=op.domain,
+        outside=op.constants_outside,
     )

@@ -12,11 +12,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from dmc.dialects import arith, kernel
+from dmc.ir.affine_set import AffineSet
 from dmc.ir.operation import Block, Operation, Value
 from dmc.ir.types import dtype_of
 from dmc.lowering.loop_builder import Linear, LoopBuilder, Subscript, register_type
 from dmc.lowering.machine import Machine
 from dmc.lowering.schedules.body import Body, Frame, Lanes, absorbed, mask_of, spread, store
+from dmc.lowering.schedules.domain import Domain, Spread, at
 from dmc.lowering.schedules.elementwise import part_before, vector_blocks
 from dmc.lowering.schedules.nest import Access, Nest
 from dmc.lowering.schedules.plan import (
@@ -132,6 +134,7 @@ def _emit_chunks(b: LoopBuilder, machine: Machine, nest: Nest, division: Split) 
         outputs=tuple(map(keep, nest.outputs)),
         extras=tuple(map(keep, nest.extras)),
         body=identity,
+        domain=AffineSet(),
     )
     _Reduction(b, machine, rest, _choose(machine, rest)).emit({})
 
@@ -144,6 +147,7 @@ class _Reduction:
         self.machine = machine
         self.nest = nest
         self.plan = plan
+        self.domain = Domain(b, nest)
         self.body = Body(b, nest, nest.body, nest.inputs)
         self.types = [dtype_of(v.type) for v in self.body.yielded]
         self.products = [
@@ -271,7 +275,11 @@ class _Reduction:
             inner = [self.body.enter(_merged(common, frame), {}) for frame in frames]
             return self._accumulate(dims[1:], common, inner, carried, bounds)
 
-        return self.b.for_(*self._bounds(d, bounds), step, sums)
+        known = at(shared.positions)
+        vector = frames[0].positions.get(self.plan.vector)
+        if vector is not None:
+            known[self.plan.vector] = Spread(vector, self.plan.lanes * len(frames))
+        return self.b.for_(*self.domain.within(d, self._bounds(d, bounds), known), step, sums)
 
     # Elements along the lanes
 
@@ -308,12 +316,15 @@ class _Reduction:
         def step(i: Value, carried: list[Value]) -> list[Value]:
             return self._lane_loops(dims[1:], self.body.enter(frame, {d: i}), carried, bounds)
 
-        return self.b.for_(*self._bounds(d, bounds), step, sums)
+        known = at(frame.positions)
+        return self.b.for_(*self.domain.within(d, self._bounds(d, bounds), known), step, sums)
 
     def _lane_blocks(self, frame: Frame, sums: list[Value], bounds: Bounds) -> list[Value]:
         """The vector dimension: several vectors at a time, then one, then the masked rest."""
         d, lanes, blocks = self.plan.vector, self.plan.lanes, self.plan.blocks
-        lower, upper = self._bounds(d, bounds)
+        known = at(frame.positions)
+        # Whole rounds of the accumulators, for each element to go to its own.
+        lower, upper = self.domain.within(d, self._bounds(d, bounds), known, lanes * blocks)
         size = self.nest.sizes[d]
         count = len(self.types)
 

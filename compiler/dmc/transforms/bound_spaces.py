@@ -1,0 +1,129 @@
+"""Kernels visit only the points that count."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from dmc.dialects import func, kernel
+from dmc.ir import (
+    AffineExpr,
+    AffineMap,
+    AffineSet,
+    ArrayAttr,
+    DenseElements,
+    Module,
+    TensorType,
+    Value,
+    dtype_of,
+)
+from dmc.ir.passes import Pass
+from dmc.transforms.half_spaces import NOTHING, Facts, ScalarFacts, moved
+
+
+@dataclass(frozen=True)
+class BoundSpaces(Pass):
+    """Give each kernel its domain: the part of its space where what it computes is not known.
+
+    Under `if u <= t` a sum has nothing to add where u is greater, a map stores one constant, and
+    what masks the result of a contraction needs no sum. What a kernel knows of its results so is
+    known to the kernels that read them.
+    """
+
+    name = "bound-spaces"
+
+    def run(self, module: Module) -> None:
+        for function in func.functions(module):
+            known: dict[Value, Facts] = {}
+            for op in function.walk():
+                if isinstance(op, kernel.Generic):
+                    _bound(op, known)
+                elif isinstance(op, kernel.Copy):
+                    known[op.output] = known.get(op.source, NOTHING)
+
+
+def _bound(op: kernel.Generic, known: dict[Value, Facts]) -> None:
+    """Set the domain of a kernel, and note what is known of its results."""
+    pairs = zip(op.operands, op.operand_maps, strict=True)
+    read = [moved(known.get(value, NOTHING), map_, op.space) for value, map_ in pairs]
+    body = ScalarFacts(op.body, op.space, read[: op.body_count])
+    yielded = op.body.terminator.operands
+    if op.reduction:
+        neutral = [where for where in _mentioned(body, yielded) if _is_neutral(op, body, where)]
+        own = set(op.parallel)
+        empty = [where for where in neutral if where.dims() <= own]
+        reduced = [_identities(op, i, empty) for i in range(len(yielded))]
+        after = ScalarFacts(op.epilogue, op.space, [*reduced, *read[op.body_count :]])
+        results = op.epilogue.terminator.operands
+        unused = [where for where in _mentioned(after, results) if _all(after, results, where)]
+        _set_domain(op, list(dict.fromkeys([*neutral, *unused])))
+    else:
+        after, results = body, yielded
+        groups: dict[tuple[DenseElements, ...], list[AffineExpr]] = {}
+        for where in _mentioned(body, yielded):
+            constants = _all(body, yielded, where)
+            if constants is not None:
+                groups.setdefault(constants, []).append(where)
+        if groups:
+            outside = max(groups, key=lambda constants: len(groups[constants]))
+            _set_domain(op, groups[outside], outside)
+    for value, result, map_ in zip(op.results, results, op.result_maps, strict=True):
+        known[value] = _over_axes(op, after[result], map_)
+
+
+def _mentioned(facts: ScalarFacts, values: Sequence[Value]) -> list[AffineExpr]:
+    """Where something may be known of all of `values`."""
+    inputs = [v for value in values for v in (value, *_factors(value))]
+    return list(dict.fromkeys(where for value in inputs for where in facts[value]))
+
+
+def _factors(value: Value) -> Sequence[Value]:
+    return () if value.defining_op is None else value.defining_op.operands
+
+
+def _all(
+    facts: ScalarFacts, values: Sequence[Value], where: AffineExpr
+) -> tuple[DenseElements, ...] | None:
+    """The constants that all of `values` are where an expression is negative."""
+    constants = [facts.constant(value, where) for value in values]
+    found = tuple(constant for constant in constants if constant is not None)
+    return found if len(found) == len(constants) else None
+
+
+def _is_neutral(op: kernel.Generic, body: ScalarFacts, where: AffineExpr) -> bool:
+    """Whether points where an expression is negative change none of the reduced values."""
+    for i, value in enumerate(op.body.terminator.operands):
+        if op.combiner_names[i] == "add" and body.vanishes(value, where):
+            continue
+        if body.constant(value, where) != _identity(op, i):
+            return False
+    return True
+
+
+def _identity(op: kernel.Generic, index: int) -> DenseElements:
+    dtype = dtype_of(op.body.terminator.operands[index].type)
+    identity = kernel.identity_of(op.combiner_names[index], dtype)
+    return DenseElements.splat(identity, TensorType((), dtype))
+
+
+def _identities(op: kernel.Generic, index: int, where: Sequence[AffineExpr]) -> Facts:
+    return dict.fromkeys(where, _identity(op, index))
+
+
+def _set_domain(
+    op: kernel.Generic, constraints: Sequence[AffineExpr], outside: Sequence[DenseElements] = ()
+) -> None:
+    if constraints:
+        op.attributes["domain"] = AffineSet(len(op.space), tuple(constraints))
+        op.attributes["outside"] = ArrayAttr(tuple(outside))
+
+
+def _over_axes(op: kernel.Generic, facts: Facts, map_: AffineMap) -> Facts:
+    """Facts over the space of `op` as facts over the axes of a result."""
+    picked = map_.picked() or ()
+    rank = len(picked)
+    by = [AffineExpr.number(rank, 0)] * len(op.space)
+    for axis, d in enumerate(picked):
+        by[d] = AffineExpr.dim(rank, axis)
+    sizes = [op.space[d] for d in picked]
+    return {where.substitute(by, rank, sizes): value for where, value in facts.items()}
