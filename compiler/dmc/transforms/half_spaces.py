@@ -26,6 +26,7 @@ from dmc.ir import (
     dtype_of,
 )
 from dmc.ir.affine_set import tightened
+from dmc.transforms.scalar_subscripts import Subscripts
 
 Facts = Mapping[AffineExpr, DenseElements]
 """The constant that a value is wherever an expression is negative, for several expressions."""
@@ -54,6 +55,7 @@ class ScalarFacts:
 
     def __init__(self, block: Block, sizes: Sequence[int], arguments: Sequence[Facts]) -> None:
         self.sizes = sizes
+        self.subscripts = Subscripts(sizes)
         self._known: dict[Value, Facts] = dict(zip(block.args, arguments, strict=True))
         for op in block:
             if op.results:
@@ -116,12 +118,11 @@ class ScalarFacts:
         lhs, rhs, direction = op.lhs, op.rhs, op.direction
         if isinstance(rhs.defining_op, arith.Abs):
             lhs, rhs, direction = rhs, lhs, _SWAPPED[direction]
-        size = lhs.defining_op
+        size, holding = lhs.defining_op, _holding
         if isinstance(size, arith.Abs):
-            x, y, holding = self._affine(size.operand), self._affine(rhs), _holding_of_size
-        else:
-            x, y, holding = self._affine(lhs), self._affine(rhs), _holding
-        if x is None or y is None:
+            lhs, holding = size.operand, _holding_of_size
+        x, y = self.subscripts.of(lhs), self.subscripts.of(rhs)
+        if x is None or y is None or not (x.is_affine and y.is_affine):
             return {}
         false, true = holding(direction, x, y)
         pairs = [*((expr, False) for expr in false), *((expr, True) for expr in true)]
@@ -153,55 +154,6 @@ class ScalarFacts:
             return {}
         known = [pair for value in op.operands for pair in self[value].items()]
         return {where: value for where, value in known if value.splat_value is truth}
-
-    def _affine(self, value: Value) -> AffineExpr | None:
-        """An integer as a function of the point, if it is affine."""
-        rank, op = len(self.sizes), value.defining_op
-        match op:
-            case kernel.Index():
-                return AffineExpr.dim(rank, op.dim)
-            case arith.Constant():
-                array = constant_array(value)
-                if array is None or array.dtype.kind != "i":
-                    return None
-                return AffineExpr.number(rank, int(array))
-            case arith.Convert() if dtype_of(value.type).is_integer:
-                inner = self._affine(op.operand)
-                return inner if inner is not None and self._fits(inner, value) else None
-            case arith.Negate():
-                inner = self._affine(op.operand)
-                return None if inner is None else inner.scaled(-1)
-            case arith.Add() | arith.Subtract() | arith.Multiply():
-                x, y = self._affine(op.lhs), self._affine(op.rhs)
-                if x is None or y is None:
-                    return None
-                found = _combined(op, x, y)
-                return found if found is not None and self._fits(found, value) else None
-            case _:
-                return None
-
-    def _fits(self, expr: AffineExpr, value: Value) -> bool:
-        """Whether the number does not wrap around in its type."""
-        dtype = dtype_of(value.type)
-        if dtype is DType.BOOL or 0 in self.sizes:
-            return False
-        low, high = expr.bounds(self.sizes)
-        half = 1 << (8 * dtype.bytes - 1)
-        return -half <= low and high < half
-
-
-def _combined(op: Operation, x: AffineExpr, y: AffineExpr) -> AffineExpr | None:
-    match op:
-        case arith.Add():
-            return x + y
-        case arith.Subtract():
-            return x - y
-        case _ if not y.dims():
-            return x.scaled(y.constant)
-        case _ if not x.dims():
-            return y.scaled(x.constant)
-        case _:
-            return None
 
 
 _SWAPPED = {

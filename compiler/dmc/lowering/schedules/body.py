@@ -174,7 +174,7 @@ class Body:
         if moving != [last] or step != 1 or shape[last] < lanes:
             return scattered()[0]
         mask = frame.lanes.mask
-        first = b.extract(subscripts[last], 0)
+        first = self._first(frame, op.subscripts[last])
 
         def together() -> list[Value]:
             return [b.vector_load(flat, [fixed + first], lanes, mask=mask)]
@@ -183,9 +183,26 @@ class Body:
             return together()[0]
         compare = arith.Direction.GE, arith.Direction.LE
         low, high = b.index(0), b.index(shape[last] - lanes)
-        enough = arith.compare(b.builder, compare[0], first, low)
-        room = arith.compare(b.builder, compare[1], first, high)
+        at = b.index(first)
+        enough = arith.compare(b.builder, compare[0], at, low)
+        room = arith.compare(b.builder, compare[1], at, high)
         return b.if_(arith.logical_and(b.builder, enough, room), together, scattered)[0]
+
+    def _first(self, frame: Frame, value: Value) -> Linear:
+        """The subscript in the first lane, of one whose step is known."""
+        match value.defining_op:
+            case kernel.Index(dim=dim):
+                return frame.positions[self.nest.index_of[dim]]
+            case arith.Add(operands=(x, y)):
+                return self._first(frame, x) + self._first(frame, y)
+            case arith.Subtract(operands=(x, y)):
+                return self._first(frame, x) + self._first(frame, y) * -1
+            case arith.Convert(operands=(x,)) if dtype_of(x.type).is_integer:
+                return self._first(frame, x)
+            case arith.Constant() as op:
+                return Linear((), int(_number(op)))
+            case _:
+                return Linear.of(arith.convert(self.b.builder, frame.values[value], DType.I64))
 
     def _step(self, value: Value, dimension: int) -> int | None:
         """How much an integer grows from lane to lane; None when that is not known."""

@@ -48,7 +48,7 @@ class Domain:
         self.nest = nest
         self.constraints = [_Constraint.of(nest, expr) for expr in nest.domain.constraints]
 
-    def within(self, dimension: int, whole: Range, known: Known, unit: int = 1) -> Range:
+    def within(self, dimension: int, whole: Range, spreads: Known, unit: int = 1) -> Range:
         """The part of `whole`, along one dimension, in which all points that count are.
 
         It begins and ends at whole multiples of `unit` from the beginning of `whole`, or at its
@@ -60,9 +60,9 @@ class Domain:
         before, within = Linear(), length
         for constraint in self.constraints:
             c = constraint.coefficients.get(dimension, 0)
-            if not c and not self._is_open(constraint, known):
+            if not c and not self._is_open(constraint, spreads):
                 continue
-            most = self._most(constraint, dimension, known)
+            most = self._most(constraint, dimension, spreads)
             if c > 0:
                 first = _quotient(b, most * -1 + (c - 1), c) + lower * -1
                 before = larger(b, before, smaller(b, first, length))
@@ -76,20 +76,20 @@ class Domain:
         before = _quotient(b, before, unit) * unit
         if within != length:
             within = smaller(b, _quotient(b, within + (unit - 1), unit) * unit, length)
-        return _subscript(b, lower + before), _subscript(b, lower + larger(b, within, before))
+        return known(b, lower + before), known(b, lower + larger(b, within, before))
 
-    def _is_open(self, constraint: _Constraint, known: Known) -> bool:
+    def _is_open(self, constraint: _Constraint, spreads: Known) -> bool:
         """Whether a constraint of known subscripts did not bound the loop over one of them."""
         dims = constraint.coefficients.keys()
-        return dims <= known.keys() and dims.isdisjoint(self.nest.reduction_dims)
+        return dims <= spreads.keys() and dims.isdisjoint(self.nest.reduction_dims)
 
-    def _most(self, constraint: _Constraint, but: int, known: Known) -> Linear:
+    def _most(self, constraint: _Constraint, but: int, spreads: Known) -> Linear:
         """The greatest value of a constraint without its part of dimension `but`."""
         total = Linear((), constraint.constant)
         for d, c in constraint.coefficients.items():
             if d == but:
                 continue
-            spread = known.get(d, Spread(Linear(), self.nest.sizes[d]))
+            spread = spreads.get(d, Spread(Linear(), self.nest.sizes[d]))
             total = total + (spread.last if c > 0 else spread.first) * c
         return total
 
@@ -137,6 +137,6 @@ def _times(b: LoopBuilder, x: Linear, y: Linear) -> Linear:
     return Linear.of(arith.multiply(b.builder, b.index(x), b.index(y)))
 
 
-def _subscript(b: LoopBuilder, linear: Linear) -> Subscript:
+def known(b: LoopBuilder, linear: Linear) -> Subscript:
     """A bound of a loop, as a number where it is known."""
     return b.index(linear) if linear.terms else linear.constant

@@ -10,7 +10,7 @@ from dmc.ir.types import MemRefType, ScalarType
 from dmc.lowering.loop_builder import Linear, LoopBuilder, Subscript
 from dmc.lowering.machine import Machine
 from dmc.lowering.schedules.body import Body, Frame, Lanes, address, store
-from dmc.lowering.schedules.domain import Domain, Range, at, larger, smaller
+from dmc.lowering.schedules.domain import Domain, Range, at, known, larger, smaller
 from dmc.lowering.schedules.nest import Access, Nest
 from dmc.lowering.schedules.plan import (
     Split,
@@ -20,6 +20,7 @@ from dmc.lowering.schedules.plan import (
     split,
     vector_cost,
 )
+from dmc.lowering.schedules.zones import Zone, zones
 
 
 def emit_map(b: LoopBuilder, machine: Machine, nest: Nest, parallel: bool) -> None:
@@ -101,6 +102,14 @@ class _Map:
         self.division = division
         self.domain = Domain(b, nest)
         self.body = Body(b, nest, nest.body, nest.inputs)
+        last = len(nest.sizes) - 1
+        self.zones = zones(nest, last, lanes) if nest.sizes and lanes > 1 else []
+        self.bodies = {zone: self._body_of(zone) for zone in self.zones}
+
+    def _body_of(self, zone: Zone) -> Body:
+        if zone.body is self.nest.body:
+            return self.body
+        return Body(self.b, self.nest, zone.body, self.nest.inputs)
 
     def emit(self) -> None:
         frame = self.body.enter(Frame(), {})
@@ -211,9 +220,6 @@ class _Map:
         """The last dimension: what counts is computed, the rest filled with constants."""
         last = len(self.nest.sizes) - 1
 
-        def computed(i: Subscript, lanes: Lanes) -> None:
-            self._point(self.body.enter(frame, {last: i}, lanes))
-
         def filled(i: Subscript, lanes: Lanes) -> None:
             place = Frame({**frame.positions, last: Linear.of(i)}, {}, lanes)
             outputs = zip(self.nest.outside, self.nest.outputs, strict=True)
@@ -222,12 +228,33 @@ class _Map:
                 store(self.b, number, access, place)
 
         if not self.nest.outside:
-            self._blocks_along(whole, computed)
+            self._computed(frame, whole)
             return
         first, past = self.domain.within(last, whole, at(frame.positions), self.lanes)
         self._blocks_along((whole[0], first), filled)
-        self._blocks_along((first, past), computed)
+        self._computed(frame, (first, past))
         self._blocks_along((past, whole[1]), filled)
+
+    def _computed(self, frame: Frame, part: Range) -> None:
+        """Part of the last dimension, zone by zone."""
+        last = len(self.nest.sizes) - 1
+
+        def compute(body: Body, start: Frame, part: Range) -> None:
+            def block(i: Subscript, lanes: Lanes) -> None:
+                self._store(body, body.enter(start, {last: i}, lanes))
+
+            self._blocks_along(part, block)
+
+        if len(self.zones) < 2:
+            compute(self.body, frame, part)
+            return
+        lower, upper = (Linear.of(end) for end in part)
+        for zone in self.zones:
+            body = self.bodies[zone]
+            start = frame if body is self.body else body.enter(Frame(), frame.positions)
+            first = larger(self.b, lower, Linear((), zone.lower))
+            past = smaller(self.b, upper, Linear((), zone.upper))
+            compute(body, start, (known(self.b, first), known(self.b, past)))
 
     def _blocks_along(self, part: Range, block: Callable[[Subscript, Lanes], None]) -> None:
         """Vectors along the last dimension, or single points where there are no lanes."""
@@ -257,8 +284,7 @@ def part_before(b: LoopBuilder, upper: Subscript, size: int, unit: int) -> Subsc
     whole = Linear((), size - size % unit)
     if end.terms and whole.constant == size:
         return upper
-    middle = smaller(b, end, whole)
-    return b.index(middle) if middle.terms else middle.constant
+    return known(b, smaller(b, end, whole))
 
 
 def vector_blocks(
@@ -287,8 +313,7 @@ def vector_blocks(
     if whole == size:
         return
     # A part may be empty.
-    rest = larger(b, Linear.of(lower), Linear.of(middle))
-    rest = b.index(rest) if rest.terms else rest.constant
+    rest = known(b, larger(b, Linear.of(lower), Linear.of(middle)))
 
     def masked(i: Value, _: list[Value]) -> list[Value]:
         left = Linear.of(upper) + Linear.of(i) * -1
