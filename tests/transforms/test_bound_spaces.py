@@ -176,7 +176,8 @@ def test_constraints() -> None:
     wrong = [
         masked(AffineSet(), [zero]),
         masked(half, []),
-        masked(AffineSet(2, (AffineExpr((1, 0)),)), [zero]),
+        masked(AffineSet(3, (AffineExpr((1, 0, 0)),)), [zero]),
+        masked(AffineSet(2, (AffineExpr((0, 1)),)), [zero]),
         masked(half, [DenseElements.splat(0.0, tensor(DType.F32))]),
     ]
     for op in wrong:

@@ -43,7 +43,7 @@ class AffineSet:
 
     def holds(self, grid: Sequence[Array]) -> Array:
         """Which points are in the set, of a shape that broadcasts over `grid`."""
-        found = np.ones((1,) * len(grid), np.bool_)
+        found = np.ones((), np.bool_)
         for expr in self.constraints:
             found = found & (expr.evaluate(grid) >= 0)
         return found

@@ -19,6 +19,7 @@ from dmc.ir import (
 )
 from dmc.ir.passes import Pass
 from dmc.transforms.half_spaces import NOTHING, Facts, ScalarFacts, moved
+from dmc.transforms.scalar_subscripts import Space, space_of
 
 
 @dataclass(frozen=True)
@@ -45,18 +46,19 @@ class BoundSpaces(Pass):
 def _bound(op: kernel.Generic, known: dict[Value, Facts]) -> None:
     """Set the domain of a kernel, and note what is known of its results."""
     pairs = zip(op.operands, op.operand_maps, strict=True)
-    read = [moved(known.get(value, NOTHING), map_, op.space) for value, map_ in pairs]
-    body = ScalarFacts(op.body, op.space, read[: op.body_count])
+    space = space_of(op)
+    read = [moved(known.get(value, NOTHING), map_, space.sizes) for value, map_ in pairs]
+    body = ScalarFacts(op.body, space, read[: op.body_count])
     yielded = op.body.terminator.operands
     if op.reduction:
         neutral = [where for where in _mentioned(body, yielded) if _is_neutral(op, body, where)]
-        own = set(op.parallel)
-        empty = [where for where in neutral if where.dims() <= own]
+        reducing = set(op.reduction)
+        empty = [where for where in neutral if where.dims().isdisjoint(reducing)]
         reduced = [_identities(op, i, empty) for i in range(len(yielded))]
-        after = ScalarFacts(op.epilogue, op.space, [*reduced, *read[op.body_count :]])
+        after = ScalarFacts(op.epilogue, space, [*reduced, *read[op.body_count :]])
         results = op.epilogue.terminator.operands
         unused = [where for where in _mentioned(after, results) if _all(after, results, where)]
-        _set_domain(op, list(dict.fromkeys([*neutral, *unused])))
+        _set_domain(op, space, list(dict.fromkeys([*neutral, *unused])))
     else:
         after, results = body, yielded
         groups: dict[tuple[DenseElements, ...], list[AffineExpr]] = {}
@@ -66,7 +68,7 @@ def _bound(op: kernel.Generic, known: dict[Value, Facts]) -> None:
                 groups.setdefault(constants, []).append(where)
         if groups:
             outside = max(groups, key=lambda constants: len(groups[constants]))
-            _set_domain(op, groups[outside], outside)
+            _set_domain(op, space, groups[outside], outside)
     for value, result, map_ in zip(op.results, results, op.result_maps, strict=True):
         known[value] = _over_axes(op, after[result], map_)
 
@@ -111,19 +113,31 @@ def _identities(op: kernel.Generic, index: int, where: Sequence[AffineExpr]) -> 
 
 
 def _set_domain(
-    op: kernel.Generic, constraints: Sequence[AffineExpr], outside: Sequence[DenseElements] = ()
+    op: kernel.Generic,
+    space: Space,
+    constraints: Sequence[AffineExpr],
+    outside: Sequence[DenseElements] = (),
 ) -> None:
-    if constraints:
-        op.attributes["domain"] = AffineSet(len(op.space), tuple(constraints))
-        op.attributes["outside"] = ArrayAttr(tuple(outside))
+    if not constraints:
+        return
+    used = max((max(expr.dims(), default=-1) for expr in constraints), default=-1)
+    rank = len(op.space) if used < len(op.space) else len(space.sizes)
+    exprs = map(space.from_zero, constraints)
+    cut = tuple(AffineExpr(expr.coefficients[:rank], expr.constant) for expr in exprs)
+    op.attributes["domain"] = AffineSet(rank, cut)
+    op.attributes["outside"] = ArrayAttr(tuple(outside))
 
 
 def _over_axes(op: kernel.Generic, facts: Facts, map_: AffineMap) -> Facts:
     """Facts over the space of `op` as facts over the axes of a result."""
     picked = map_.picked() or ()
     rank = len(picked)
-    by = [AffineExpr.number(rank, 0)] * len(op.space)
+    by = [AffineExpr.number(rank, 0)] * (len(op.space) + len(op.operands))
     for axis, d in enumerate(picked):
         by[d] = AffineExpr.dim(rank, axis)
     sizes = [op.space[d] for d in picked]
-    return {where.substitute(by, rank, sizes): value for where, value in facts.items()}
+    return {
+        where.substitute(by, rank, sizes): value
+        for where, value in facts.items()
+        if max(where.dims(), default=-1) < len(op.space)
+    }

@@ -26,7 +26,7 @@ from dmc.ir import (
     dtype_of,
 )
 from dmc.ir.affine_set import tightened
-from dmc.transforms.scalar_subscripts import Subscripts
+from dmc.transforms.scalar_subscripts import Space, Subscripts
 
 Facts = Mapping[AffineExpr, DenseElements]
 """The constant that a value is wherever an expression is negative, for several expressions."""
@@ -35,12 +35,17 @@ NOTHING: Facts = {}
 
 
 def moved(facts: Facts, map_: AffineMap, sizes: Sequence[int]) -> Facts:
-    """The facts about a tensor as facts about its element at `map_`, over a space of `sizes`."""
+    """The facts about a tensor as facts about its element at `map_`, over a space of `sizes`.
+
+    The space may have more dimensions than the map, behind them.
+    """
     if not map_.is_affine:
         return NOTHING
+    more = (0,) * (len(sizes) - map_.dimensions)
+    by = [AffineExpr((*expr.coefficients, *more), expr.constant) for expr in map_.results]
     found: dict[AffineExpr, DenseElements] = {}
     for expr, constant in facts.items():
-        at = tightened(expr.substitute(map_.results, len(sizes), sizes))
+        at = tightened(expr.substitute(by, len(sizes), sizes))
         if _may_be_negative(at, sizes):
             found[at] = constant
     return found
@@ -51,11 +56,14 @@ def _may_be_negative(expr: AffineExpr, sizes: Sequence[int]) -> bool:
 
 
 class ScalarFacts:
-    """The facts about the values of a block of scalar code over a space of `sizes`."""
+    """The facts about the values of a block of scalar code over a space.
 
-    def __init__(self, block: Block, sizes: Sequence[int], arguments: Sequence[Facts]) -> None:
-        self.sizes = sizes
-        self.subscripts = Subscripts(sizes)
+    Their expressions count from where the dimensions begin.
+    """
+
+    def __init__(self, block: Block, space: Space, arguments: Sequence[Facts]) -> None:
+        self.sizes = space.sizes
+        self.subscripts = Subscripts(space)
         self._known: dict[Value, Facts] = dict(zip(block.args, arguments, strict=True))
         for op in block:
             if op.results:

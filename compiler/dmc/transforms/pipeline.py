@@ -22,6 +22,7 @@ from dmc.transforms.inline import Inline
 from dmc.transforms.kernelize import Kernelize
 from dmc.transforms.orient import Orient
 from dmc.transforms.plan_memory import PlanMemory
+from dmc.transforms.prove_bounds import ProveBounds
 from dmc.transforms.recognize_contractions import RecognizeContractions
 from dmc.transforms.relax_guards import RelaxGuards
 from dmc.transforms.scalarize import Scalarize
@@ -70,7 +71,7 @@ def to_kernels(without: Iterable[str] = ()) -> list[Pass]:
     """From tensor to kernel level, and where everything lies."""
     gathered = [GatherAccumulations(), Cse(), Dce(), ExpandDraws()]
     grouped = [Kernelize(), Fuse(), Orient()]
-    settled = [SettleSubscripts(), ExpandPhilox(), *clean(), BoundSpaces()]
+    settled = [SettleSubscripts(), ExpandPhilox(), *clean(), ProveBounds(), BoundSpaces()]
     return _chosen([*gathered, *grouped, *settled, PlanMemory()], without)
 
 

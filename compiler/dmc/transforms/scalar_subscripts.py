@@ -3,21 +3,56 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
+from dmc.autodiff.bounds import bounds_of
 from dmc.dialects import arith, kernel
 from dmc.dialects.elementwise import constant_array
 from dmc.ir import AffineExpr, DType, Operation, Value, dtype_of
 
 
-class Subscripts:
-    """The integers of a block over a space of `sizes`, whose dimensions begin at `starts`.
+@dataclass(frozen=True)
+class Space:
+    """Dimensions of `sizes` that begin at `starts`, those that are left out at 0.
 
-    In the expressions every dimension counts from 0. Numbers that could wrap around are unknown.
+    Block arguments that are 0-d integers of known bounds are dimensions too: `scalars`.
     """
 
-    def __init__(self, sizes: Sequence[int], starts: Mapping[int, int] | None = None) -> None:
-        self.sizes = sizes
-        self.starts = starts or {}
+    sizes: Sequence[int]
+    starts: Mapping[int, int] = field(default_factory=dict[int, int])
+    scalars: Mapping[Value, int] = field(default_factory=dict[Value, int])
+
+    def from_zero(self, expr: AffineExpr) -> AffineExpr:
+        """An affine expression of what counts from the starts as one of the numbers themselves."""
+        parts = enumerate(expr.coefficients)
+        return expr.plus(-sum(c * self.starts.get(d, 0) for d, c in parts))
+
+
+def space_of(op: kernel.Generic) -> Space:
+    """The space of a kernel, with a dimension for each of its operands behind its own."""
+    sizes, rank = list(op.space), len(op.space)
+    starts: dict[int, int] = {}
+    scalars: dict[Value, int] = {}
+    after = op.epilogue.args[len(op.epilogue.args) - op.epilogue_operands :]
+    for i, (value, arg) in enumerate(zip(op.operands, (*op.body.args, *after), strict=True)):
+        bounds = bounds_of(value) if kernel.is_scalar_integer(value.type) else None
+        low, high = bounds or (0, 0)
+        sizes.append(high - low + 1)
+        starts[rank + i] = low
+        if bounds is not None:
+            scalars[arg] = rank + i
+    return Space(sizes, starts, scalars)
+
+
+class Subscripts:
+    """The integers of a block over a space, as expressions in which each dimension counts from 0.
+
+    Numbers that could wrap around are unknown.
+    """
+
+    def __init__(self, space: Space) -> None:
+        self.space = space
+        self.sizes = space.sizes
         self._known: dict[Value, AffineExpr | None] = {}
 
     def of(self, value: Value) -> AffineExpr | None:
@@ -29,11 +64,14 @@ class Subscripts:
 
     def _compute(self, value: Value) -> AffineExpr | None:
         rank, op = len(self.sizes), value.defining_op
+        known = self.space.scalars.get(value)
+        if known is not None:
+            return AffineExpr.dim(rank, known, constant=self.space.starts.get(known, 0))
         if op is None or not dtype_of(value.type).is_integer:
             return None
         match op:
             case kernel.Index():
-                return AffineExpr.dim(rank, op.dim, constant=self.starts.get(op.dim, 0))
+                return AffineExpr.dim(rank, op.dim, constant=self.space.starts.get(op.dim, 0))
             case arith.Constant():
                 array = constant_array(value)
                 return None if array is None else AffineExpr.number(rank, int(array))

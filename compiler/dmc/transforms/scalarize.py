@@ -353,6 +353,31 @@ def _window(s: _Scalarizer, builder: Builder, op: Operation) -> list[list[Value]
     ]
 
 
+def _iota(s: _Scalarizer, builder: Builder, op: Operation) -> list[list[Value]]:
+    assert isinstance(op, tensor.Iota)
+    (numbers,) = op.evaluate([], Interpreter())
+    return [[arith.scalar(builder, n, op.type.dtype) for n in numbers.reshape(-1).tolist()]]
+
+
+def _gather(s: _Scalarizer, builder: Builder, op: Operation) -> list[list[Value]] | None:
+    """A few elements at positions of their own."""
+    assert isinstance(op, tensor.Gather)
+    if not all(s.is_small(value) for value in op.indices):
+        return None
+    whole = s.tensor(builder, op.operand)
+    indices = [s.scalars(builder, value) for value in op.indices]
+    lead = len(op.index_shape)
+    found: list[Value] = []
+    for point in np.ndindex(*shape_of(op.result.type)):
+        number = int(np.ravel_multi_index(point[:lead], op.index_shape)) if lead else 0
+        at = {d: each[number] for d, each in zip(op.start_index_map, indices, strict=True)}
+        pairs = zip(op.operand_batching_dims, op.start_indices_batching_dims, strict=True)
+        at.update({d: arith.index(builder, point[i]) for d, i in pairs})
+        at.update({d: arith.index(builder, point[lead + k]) for k, d in enumerate(op.whole_dims)})
+        found.append(tensor.extract(builder, whole, [at[d] for d in range(len(at))]))
+    return [found]
+
+
 def _from_elements(s: _Scalarizer, builder: Builder, op: Operation) -> list[list[Value]]:
     return [[s.tensor(builder, value) for value in op.operands]]
 
@@ -444,6 +469,8 @@ RULES: dict[type[Operation], Rule] = {
     tensor.DynamicSlice: _window,
     tensor.Extract: _extract,
     tensor.FromElements: _from_elements,
+    tensor.Gather: _gather,
+    tensor.Iota: _iota,
     tensor.Pad: _movement,
     tensor.Reduce: _reduce,
     tensor.Reshape: _movement,

@@ -26,6 +26,7 @@ from dmc.dialects.kernel.scalar import (
     Yield,
     element_type,
     identity_of,
+    is_scalar_integer,
 )
 
 __all__ = [
@@ -49,4 +50,5 @@ __all__ = [
     "Yield",
     "element_type",
     "identity_of",
+    "is_scalar_integer",
 ]

@@ -17,6 +17,7 @@ from dmc.dialects.kernel.scalar import (
     flops_of,
     grid_of,
     identity_of,
+    is_scalar_integer,
     read_through,
     run_scalars,
 )
@@ -62,7 +63,8 @@ class Generic(Structured):
 
     Points that are not in `domain` do not count, and the body need not run there: what it would
     yield changes nothing (it is the identity of the combiner, or the epilogue does not use it), or
-    is, without a reduction, one of the constants `outside`, one for each value.
+    is, without a reduction, one of the constants `outside`, one for each value. The operands may be
+    further dimensions of the domain, behind those of the space: a 0-d integer is its number.
 
     The order of combination is chosen by the lowering from sizes and target alone.
 
@@ -77,8 +79,9 @@ class Generic(Structured):
     C8: without a reduction there are no epilogue operands and the epilogue yields its arguments.
     C9: f16 and bf16 are not accumulated in: the body converts.
     C10: results are what the epilogue yields, over the shape the result maps pick.
-    C11: the domain is a set of the iteration space; `outside` has the types of the body's values
-        when something is outside and there is no reduction, else it is empty.
+    C11: the domain is a set of the iteration space, or of it and 0-d integer operands; `outside`
+        has the types of the body's values when something is outside and there is no reduction,
+        else it is empty.
     """
 
     name = "kernel.generic"
@@ -185,8 +188,12 @@ class Generic(Structured):
         if self.domain.is_everything:
             self.require(11, not self.outside.items, "nothing is outside")
             return
-        fits = self.domain.dimensions == len(self.space)
+        rank = len(self.space)
+        fits = self.domain.dimensions in (rank, rank + len(self.operands))
         self.require(11, fits, f"{self.domain} has other dimensions")
+        for d in self.domain.dims() - set(range(rank)):
+            type_ = self.operands[d - rank].type
+            self.require(11, is_scalar_integer(type_), f"{type_} is no 0-d integer")
         wanted = [] if self.reduction else list(yielded)
         self.require(11, given == wanted, f"is {given} outside, for {wanted}")
 
@@ -197,7 +204,7 @@ class Generic(Structured):
         values = run_scalars(self.body, elements[: self.body_count], grid, interpreter)
         values = [np.broadcast_to(value, self.space) for value in values]
         if not self.domain.is_everything:
-            counts = self.domain.holds(grid)
+            counts = self.domain.holds([*grid, *operands][: self.domain.dimensions])
             pairs = zip(values, self._outside(values), strict=True)
             values = [np.where(counts, value, other) for value, other in pairs]
         if self.reduction:
@@ -223,7 +230,8 @@ class Generic(Structured):
         ]
 
     def cost(self) -> Cost:
-        visited = self.domain.count(self.space)
+        within_space = self.domain.dimensions <= len(self.space)
+        visited = self.domain.count(self.space) if within_space else self.points
         outer = int(np.prod(self.parallel_sizes, dtype=np.int64))
         flops = visited * (flops_of(self.body) + len(self.combiner_names))
         types = (*self.operand_types, *self.result_types)

@@ -12,8 +12,10 @@ from dataclasses import dataclass
 
 from dmc.dialects import arith
 from dmc.ir.affine import AffineExpr
+from dmc.ir.operation import Value
+from dmc.ir.types import DType
 from dmc.lowering.loop_builder import Linear, LoopBuilder, Subscript
-from dmc.lowering.schedules.nest import Nest
+from dmc.lowering.schedules.nest import Access, Nest
 
 Range = tuple[Subscript, Subscript]
 """From the first subscript to the one past the last."""
@@ -46,7 +48,7 @@ class Domain:
     def __init__(self, b: LoopBuilder, nest: Nest) -> None:
         self.b = b
         self.nest = nest
-        self.constraints = [_Constraint.of(nest, expr) for expr in nest.domain.constraints]
+        self.constraints = [_Constraint.of(b, nest, expr) for expr in nest.domain.constraints]
 
     def within(self, dimension: int, whole: Range, spreads: Known, unit: int = 1) -> Range:
         """The part of `whole`, along one dimension, in which all points that count are.
@@ -85,7 +87,7 @@ class Domain:
 
     def _most(self, constraint: _Constraint, but: int, spreads: Known) -> Linear:
         """The greatest value of a constraint without its part of dimension `but`."""
-        total = Linear((), constraint.constant)
+        total = constraint.rest
         for d, c in constraint.coefficients.items():
             if d == but:
                 continue
@@ -96,15 +98,26 @@ class Domain:
 
 @dataclass(frozen=True)
 class _Constraint:
-    """`Σ coefficients[d] · i_d + constant` is not negative, over the dimensions of a nest."""
+    """`Σ coefficients[d] · i_d + rest` is not negative, over the dimensions of a nest."""
 
     coefficients: Mapping[int, int]
-    constant: int
+    rest: Linear
 
     @staticmethod
-    def of(nest: Nest, expr: AffineExpr) -> _Constraint:
-        pairs = zip(nest.index_of, expr.coefficients, strict=True)
-        return _Constraint({d: c for d, c in pairs if c}, expr.constant)
+    def of(b: LoopBuilder, nest: Nest, expr: AffineExpr) -> _Constraint:
+        own = len(nest.index_of)
+        pairs = zip(nest.index_of, expr.coefficients[:own], strict=True)
+        rest = Linear((), expr.constant)
+        for access, c in zip((*nest.inputs, *nest.extras), expr.coefficients[own:], strict=False):
+            if c:
+                rest = rest + Linear.of(_number(b, access)) * c
+        return _Constraint({d: c for d, c in pairs if c}, rest)
+
+
+def _number(b: LoopBuilder, access: Access) -> Value:
+    """A 0-d integer."""
+    value = b.load(access.buffer, [0]) if access.in_memory else access.buffer
+    return arith.convert(b.builder, value, DType.I64)
 
 
 def smaller(b: LoopBuilder, x: Linear, y: Linear) -> Linear:

@@ -45,7 +45,8 @@ class Nest:
     `body` yields one value for each of `outputs`, or, when there are reduction dimensions, for
     each of `combiners`; `epilogue` then turns the combined values, with `extras` read at the
     parallel point, into what is stored. `index_of` says which dimension a `kernel.index` means, and
-    a dimension of `domain`, the points that count; `outside` are the values elsewhere.
+    a dimension of `domain`, the points that count, where the inputs and extras follow as further
+    dimensions; `outside` are the values elsewhere.
     `captured` gives the buffers that bodies load from.
     """
 
@@ -82,7 +83,8 @@ class Nest:
         """Dimensions whose subscript the bodies read, or that the domain depends on."""
         blocks = [self.body] if self.epilogue is None else [self.body, self.epilogue]
         read = {op.dim for block in blocks for op in block if isinstance(op, kernel.Index)}
-        return {self.index_of[d] for d in (*read, *self.domain.dims())}
+        bounded = {d for d in self.domain.dims() if d < len(self.index_of)}
+        return {self.index_of[d] for d in (*read, *bounded)}
 
     def rearranged(self, order: Sequence[int]) -> Nest:
         """The dimensions in another order (parallel ones still first)."""

@@ -18,7 +18,7 @@ from dmc.ir.operation import Block, Builder, Operation, Value
 from dmc.ir.types import DType
 from dmc.lowering.schedules.nest import Nest
 from dmc.transforms.generics import affine_value
-from dmc.transforms.scalar_subscripts import Subscripts
+from dmc.transforms.scalar_subscripts import Space, Subscripts
 
 MOST_ZONES = 4
 """Code that would fall into more zones stays as it is."""
@@ -66,7 +66,7 @@ def _space(nest: Nest) -> list[int]:
 
 def _breakpoints(nest: Nest, dimension: int) -> list[int]:
     """The subscripts at which some operation of the body changes its ways, ascending."""
-    subscripts = Subscripts(_space(nest))
+    subscripts = Subscripts(Space(_space(nest)))
     found: set[int] = set()
     for op in nest.body:
         for expr in _turning(op, subscripts):
@@ -125,7 +125,7 @@ def _within(nest: Nest, dimension: int, lower: int, upper: int) -> Block:
     starts = dict.fromkeys(named, lower)
     for d in named:
         sizes[d] = upper - lower
-    subscripts = Subscripts(sizes, starts)
+    subscripts = Subscripts(Space(sizes, starts))
     block = Block()
     builder = Builder(block)
     mapping: dict[Value, Value] = {arg: block.add_arg(arg.type, arg.name) for arg in nest.body.args}
@@ -155,7 +155,7 @@ def _decided(
             for value in op.operands:
                 if subscripts.of(value) == expr:
                     return mapping[value]
-            return affine_value(builder, _from_zero(expr, subscripts))
+            return affine_value(builder, subscripts.space.from_zero(expr))
         case arith.Compare():
             x, y = subscripts.of(op.lhs), subscripts.of(op.rhs)
             if x is None or y is None:
@@ -164,12 +164,6 @@ def _decided(
             return None if truth is None else arith.scalar(builder, truth, DType.BOOL)
         case _:
             return None
-
-
-def _from_zero(expr: AffineExpr, subscripts: Subscripts) -> AffineExpr:
-    """An expression of subscripts that count from their starts as one of the subscripts."""
-    pairs = enumerate(expr.coefficients)
-    return expr.plus(-sum(c * subscripts.starts.get(d, 0) for d, c in pairs))
 
 
 def _compared(direction: Direction, low: int, high: int) -> bool | None:
