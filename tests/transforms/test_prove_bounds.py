@@ -44,7 +44,8 @@ def kernels(name: str, *arguments: Any) -> Module:
 @pytest.mark.parametrize(("name", "count"), [("inside", 45), ("across", 46)])
 def test_windows_along_a_loop(name: str, count: int) -> None:
     loads = [op for op in kernels(name, X, W).walk() if isinstance(op, kernel.Load)]
-    assert loads and all(load.in_bounds for load in loads)
+    assert loads
+    assert all(load.in_bounds for load in loads)
     padded = np.append(X, X[-1])
     wanted = sum(padded[t : t + 16] @ W for t in range(count))
     np.testing.assert_allclose(getattr(PROGRAM, name)(X, W), wanted)
@@ -59,7 +60,8 @@ def test_what_may_leave_the_axis_is_clamped() -> None:
     program = dmc.loads("fn f[N](x: f64[N], at: i64) -> f64 = sum[i in 0..4](sin(x[at + i]))")
     module = compiled(program.f, [X, 3]).kernels
     loads = [op for op in module.walk() if isinstance(op, kernel.Load)]
-    assert loads and not any(load.in_bounds for load in loads)
+    assert loads
+    assert not any(load.in_bounds for load in loads)
 
 
 def test_scalars_of_loops_bound_sums() -> None:

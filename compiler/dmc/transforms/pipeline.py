@@ -24,6 +24,7 @@ from dmc.transforms.orient import Orient
 from dmc.transforms.plan_memory import PlanMemory
 from dmc.transforms.prove_bounds import ProveBounds
 from dmc.transforms.recognize_contractions import RecognizeContractions
+from dmc.transforms.recognize_windows import RecognizeWindows
 from dmc.transforms.relax_guards import RelaxGuards
 from dmc.transforms.scalarize import Scalarize
 from dmc.transforms.settle_subscripts import SettleSubscripts
@@ -61,7 +62,7 @@ def derivatives(without: Iterable[str] = ()) -> list[Pass]:
 
 def optimize(without: Iterable[str] = ()) -> list[Pass]:
     """Tensor level."""
-    batched = [Hoist(), BatchMaps(small_loops=False), *clean()]
+    batched = [Hoist(), BatchMaps(small_loops=False), *clean(), RecognizeWindows()]
     contracted = [RecognizeContractions(), Cse(), Dce()]
     small = [Scalarize(), *clean(), TileMaps(), *clean(), Hoist()]
     return _chosen([*batched, *contracted, *small], without)
