@@ -14,7 +14,7 @@ from dmc.ir.types import Array, TensorType, Type
 class DenseElements:
     """A constant array, compared bit for bit (so NaN equals itself and 0.0 differs from -0.0)."""
 
-    __slots__ = ("_hash", "array", "splat_value", "type")
+    __slots__ = ("_bytes", "_hash", "array", "splat_value", "type")
 
     def __init__(self, array: Array, type_: TensorType) -> None:
         """`array` must have the shape and dtype of `type_`; it is copied and made read-only."""
@@ -26,6 +26,7 @@ class DenseElements:
         self.array.flags.writeable = False
         self.type = type_
         self._hash: int | None = None
+        self._bytes: bytes | None = None
         self.splat_value = _common(self.array)
         """The value of all elements, or None when they differ or there are none."""
 
@@ -37,9 +38,11 @@ class DenseElements:
 
     def _key(self) -> bytes:
         """The bytes of the elements, of a splat only one."""
-        if self.array.size and self.splat_value is not None:
-            return self.array.reshape(-1)[:1].tobytes()
-        return self.array.tobytes()
+        if self.splat_value is None:
+            return self.array.tobytes()
+        if self._bytes is None:
+            self._bytes = self.array.reshape(-1)[:1].tobytes()
+        return self._bytes
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, DenseElements):

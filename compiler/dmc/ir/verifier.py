@@ -31,15 +31,18 @@ def _verify_op(op: Operation, visible: set[Value]) -> None:
 
 
 def _verify_block(block: Block, visible: set[Value]) -> None:
-    inner = visible.copy()
-    inner.update(block.args)
+    """Check a block inside which `visible` and what it defines itself may be used."""
+    visible.update(block.args)
     for op in block:
         if op.parent is not block:
             raise VerifyError(op, 0, "linked into a block that is not its parent")
         if op.has(Trait.TERMINATOR) and op is not block.last:
             raise VerifyError(op, 0, "a terminator must be last in its block")
-        _verify_op(op, inner)
-        inner.update(op.results)
+        _verify_op(op, visible)
+        visible.update(op.results)
+    visible.difference_update(block.args)
+    for op in block:
+        visible.difference_update(op.results)
 
 
 def _verify_declaration(op: Operation) -> None:

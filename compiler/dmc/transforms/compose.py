@@ -132,15 +132,16 @@ def common_space(producer: kernel.Generic, consumer: kernel.Generic) -> tuple[in
     if consumer.reduction or sorted(consumer.space) != sorted(producer.parallel_sizes):
         return None
     found: set[tuple[int, ...]] = set()
-    for value, map_ in zip(consumer.operands, consumer.operand_maps, strict=True):
+    reads, writes, dims = consumer.operand_maps, producer.result_maps, consumer.parallel
+    for i, value in enumerate(consumer.operands):
         if value.owner is not producer:
             continue
-        picked = map_.picked()
-        if picked is None or sorted(picked) != list(consumer.parallel):
+        picked = reads[i].picked()
+        if picked is None or sorted(picked) != list(dims):
             return None
-        own = producer.result_maps[value.index].picked() or ()
+        own = writes[value.index].picked() or ()
         along = dict(zip(picked, own, strict=True))
-        found.add(tuple(along[d] for d in consumer.parallel))
+        found.add(tuple([along[d] for d in dims]))
     return found.pop() if len(found) == 1 else None
 
 

@@ -51,14 +51,14 @@ class EqualOperations:
 
     def _first_constant(self, op: Operation) -> Operation:
         if not self._constants:
-            for each in self._block:
+            for each in self._block.operations():
                 if not each.operands and _may_merge(each):
                     self._constants.setdefault(key_of(each), each)
         return self._constants[key_of(op)]
 
 
 def _may_merge(op: Operation) -> bool:
-    return bool(op.results) and op.is_pure and not op.has(Trait.READS_MEMORY)
+    return bool(op.results) and Trait.READS_MEMORY not in op.traits and op.is_pure
 
 
 def merge_into(earlier: Operation, op: Operation) -> None:
@@ -86,9 +86,10 @@ class _Scope:
 
 def _merge(block: Block, scope: _Scope) -> None:
     for op in block:
-        outer = None if is_isolated(op) else scope
-        for inner in op.regions:
-            _merge(inner.block, _Scope(outer))
+        if op.regions:
+            outer = None if is_isolated(op) else scope
+            for inner in op.regions:
+                _merge(inner.block, _Scope(outer))
         if not _may_merge(op):
             continue
         key = key_of(op)
@@ -106,10 +107,10 @@ def key_of(op: Operation, numbers: dict[Value, int] | None = None) -> Hashable:
     """
     numbers = {} if numbers is None else numbers
     operands = [numbers.get(value, value) for value in op.operands]
-    if op.has(Trait.COMMUTATIVE):
+    if Trait.COMMUTATIVE in op.traits:
         operands.sort(key=lambda v: (1, id(v)) if isinstance(v, Value) else (0, v))
     regions = [_key_of_block(inner.block, numbers) for inner in op.regions]
-    attributes = frozenset((name, type(v), v) for name, v in op.attributes.items())
+    attributes = frozenset([(name, type(v), v) for name, v in op.attributes.items()])
     return (type(op), tuple(operands), attributes, op.result_types, tuple(regions))
 
 

@@ -63,6 +63,8 @@ class _Fusion:
         self.facts = Facts()
         self.dependences = Dependences(block, self.facts.reads)
         self._least_readers: dict[Value, tuple[int, int]] = {}
+        self._apart: set[tuple[Operation, Operation]] = set()
+        """Kernels and readers of them that cannot be one, whatever becomes of others."""
 
     def run(self) -> None:
         self._drop_unused()
@@ -154,14 +156,16 @@ class _Fusion:
             if not isinstance(user, kernel.Generic) or user.parent is not op.parent:
                 continue
             facts = self.facts[user]
-            if not self.facts[op].fits_together(facts) or facts.loads_from(op):
+            if (op, user) in self._apart or not self.facts[op].fits_together(facts):
                 continue
-            along = common_space(op, user)
-            if along is not None and self.dependences.bring_together(op, user):
-                loaded = self.facts.loaded_by([op, user])
-                new = self.facts.record(into_producer(op, user, along), loaded)
-                self.dependences.joined(op, user, new)
-                return new
+            along = None if facts.loads_from(op) else common_space(op, user)
+            if along is None or not self.dependences.bring_together(op, user):
+                self._apart.add((op, user))
+                continue
+            loaded = self.facts.loaded_by([op, user])
+            new = self.facts.record(into_producer(op, user, along), loaded)
+            self.dependences.joined(op, user, new)
+            return new
         return None
 
     def _join_siblings(self) -> None:

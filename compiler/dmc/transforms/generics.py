@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from dmc.dialects import arith, kernel
 from dmc.dialects.elementwise import splat_of
 from dmc.ir import (
+    UNKNOWN,
     AffineExpr,
     AffineMap,
     ArrayAttr,
@@ -17,6 +18,7 @@ from dmc.ir import (
     Clamp,
     DType,
     FloorDiv,
+    Location,
     Mod,
     Region,
     TensorType,
@@ -43,10 +45,10 @@ def passing(builder: Builder, args: list[Value]) -> list[Value]:
     return args
 
 
-def block_of(dtypes: Sequence[DType], code: Code) -> Block:
+def block_of(dtypes: Sequence[DType], code: Code, location: Location = UNKNOWN) -> Block:
     """A block over 0-d values that ends in `kernel.yield`."""
     block = Block([TensorType((), dtype) for dtype in dtypes])
-    builder = Builder(block)
+    builder = Builder(block, location=location)
     builder.insert(kernel.Yield(code(builder, block.args)))
     return block
 
@@ -64,10 +66,11 @@ def make_generic(
     names: Sequence[str] = (),
 ) -> kernel.Generic:
     """A kernel over `sizes`, of which the last `reduced` are reduced by `combiners`."""
-    body = block_of([dtype_of(read.value.type) for read in reads], code)
+    location = builder.location
+    body = block_of([dtype_of(read.value.type) for read in reads], code, location)
     between = [dtype_of(value.type) for value in body.terminator.operands]
     extra = [dtype_of(read.value.type) for read in epilogue_reads]
-    after = block_of([*between, *extra], epilogue)
+    after = block_of([*between, *extra], epilogue, location)
     return assemble(
         builder, sizes, reads, body, writes, combiners, reduced, epilogue_reads, after, names
     )
@@ -85,8 +88,9 @@ def assemble(
     epilogue: Block,
     names: Sequence[str] = (),
 ) -> kernel.Generic:
-    """A kernel of finished blocks."""
+    """A kernel of finished blocks, in which all but what ends them have locations."""
     inputs = [*reads, *epilogue_reads]
+    body.terminator.location = epilogue.terminator.location = builder.location
     op = kernel.Generic(
         [read.value for read in inputs],
         {
@@ -97,9 +101,11 @@ def assemble(
             "epilogue_operands": len(epilogue_reads),
         },
         [Region(body), Region(epilogue)],
+        location=builder.location,
         names=names,
     )
-    return builder.insert(op)
+    builder.block.insert(op, builder.before)
+    return op
 
 
 def index(builder: Builder, dim: int) -> Value:

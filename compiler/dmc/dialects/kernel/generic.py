@@ -134,13 +134,13 @@ class Generic(Structured):
         return tuple(item for item in self.outside.items if isinstance(item, DenseElements))
 
     def infer(self) -> Sequence[Type]:
-        yielded = self.epilogue.terminator.operands
-        self.require(2, len(self.result_maps) == len(yielded), "needs a map for each result")
+        yielded, maps, space = self.epilogue.terminator.operands, self.result_maps, self.space
+        self.require(2, len(maps) == len(yielded), "needs a map for each result")
         types: list[Type] = []
-        for value, map_ in zip(yielded, self.result_maps, strict=True):
+        for value, map_ in zip(yielded, maps, strict=True):
             picked = map_.picked()
             self.require(4, picked is not None, "{} is no choice of dimensions", map_)
-            shape = tuple(self.space[d] for d in picked or ())
+            shape = tuple([space[d] for d in picked or ()])
             types.append(TensorType(shape, dtype_of(value.type)))
         return types
 
