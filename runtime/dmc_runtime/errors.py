@@ -52,6 +52,13 @@ class RunError(Error):
         self.code = code
 
 
+class ArgumentError(RunError, TypeError):
+    """An argument of another kind than a function of this package takes."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("call.value", message)
+
+
 class CheckpointError(RunError, ValueError):
     """A checkpoint that cannot be written, or that is damaged, foreign or of another model."""
 

@@ -130,6 +130,11 @@ BAD_CALLS: dict[str, tuple[str, str, Callable[[], Any]]] = {
         lambda: program.total.compile(N=3)(np.ma.masked_array(x3, [True, False, False])),
     ),
     "a list": ("call.value", "total: x is a list", lambda: program.total([1.0, 2.0])),
+    "a list for a number": (
+        "call.value",
+        "shifted: x is a list, not f64",
+        lambda: program.shifted([1.0]),
+    ),
     "a string": ("call.value", "total: x is a str", lambda: program.total("one")),
     "None": ("call.value", "total: x is None, not f64[N]", lambda: program.total(None)),
     "a set": ("call.value", "total: x is a set", lambda: program.total({1.0})),
@@ -172,6 +177,51 @@ BAD_CALLS: dict[str, tuple[str, str, Callable[[], Any]]] = {
         "call.argument",
         "shifted: there is no parameter `bye`",
         lambda: program.shifted(1.0, bye=2.0),
+    ),
+    "an unknown argument that is an array": (
+        "call.argument",
+        "shifted: there is no parameter `By`",
+        lambda: program.shifted(1.0, By=x3),
+    ),
+    "a size that is an array": (
+        "call.size",
+        "power: the size N is array([1., 1., 1.]), not an integer",
+        lambda: program.power(2.0, N=x3),
+    ),
+    "a number for donated names": (
+        "call.argument",
+        "total: `donate` takes names of parameters",
+        lambda: program.total(x3, donate=1),
+    ),
+    "a list with a number for donated names": (
+        "call.argument",
+        "total: `donate` takes names of parameters",
+        lambda: program.total(x3, donate=["x", 1]),
+    ),
+    "a number for what to differentiate in": (
+        "grad.wrt",
+        "product: `wrt` is the number 1",
+        lambda: dmc.grad(program.product, wrt=1),  # pyright: ignore[reportArgumentType]
+    ),
+    "a list for what to differentiate in": (
+        "grad.wrt",
+        "product: `wrt` is a list",
+        lambda: dmc.jvp(program.product, 1.0, wrt=["y"]),  # pyright: ignore[reportArgumentType]
+    ),
+    "a tuple of numbers for what to differentiate in": (
+        "grad.wrt",
+        "product: `wrt` is a tuple",
+        lambda: dmc.vjp(program.product, wrt=(0, 1)),  # pyright: ignore[reportArgumentType]
+    ),
+    "an array for what to check": (
+        "grad.wrt",
+        "product: `wrt` is a ndarray",
+        lambda: dmc.check_grads(
+            program.product,
+            1.0,
+            2.0,
+            wrt=x3,  # pyright: ignore[reportArgumentType]
+        ),
     ),
     "an argument given twice": (
         "call.argument",
@@ -381,3 +431,65 @@ def test_refused_calls_leave_no_trace() -> None:
         with pytest.raises(dmc.DTypeError):
             f(np.ones(3, np.float32))
     assert f(x3) == 3.0
+
+
+@pytest.mark.parametrize(
+    ("wrt", "written"),
+    [(1, '`wrt="y"`'), (["y"], '`wrt=("y",)`'), (["x", "y"], '`wrt=("x", "y")`')],
+)
+def test_what_is_differentiated_in_is_given_to_paste(wrt: Any, written: str) -> None:
+    with pytest.raises(Error) as caught:
+        dmc.grad(program.product, wrt=wrt)
+    assert written in caught.value.diagnostics[0].help[0]
+
+
+def test_donated_names_may_stand_in_a_list() -> None:
+    given = np.ones(3)
+    assert program.total(given, donate=["x"]) == 3.0
+    with pytest.raises(dmc.CallError):
+        program.total(given)
+
+
+def test_sizes_by_name_do_not_collide() -> None:
+    for size in (3, np.int64(3), np.int64(4), 5):
+        assert len(program.power(2.0, N=size)) == size
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        dmc.key,
+        lambda value: dmc.fold(KEY, value),
+        lambda value: dmc.fold(value, 1),
+        lambda value: dmc.split(KEY, value),
+        dmc.split,
+    ],
+)
+@pytest.mark.parametrize("value", ["a", 1.5, None, [1], x3, (1, 2)])
+def test_keys_come_from_integers(call: Callable[[Any], Any], value: object) -> None:
+    with pytest.raises(dmc.Error, match=r"and a .* was given"):
+        call(value)
+
+
+def test_any_integer_makes_a_key() -> None:
+    assert dmc.key(7) == dmc.key(np.int64(7)) == dmc.key(np.array(7)) == dmc.key(7 + 2**64)
+
+
+@pytest.mark.parametrize(
+    ("call", "written"),
+    [
+        (lambda: program.total([1.0, 2.0]), "np.asarray(x, np.float64)"),
+        (lambda: program.single([1.0]), "np.asarray(x, np.float32)"),
+        (lambda: program.shifted([1.0]), "x[0]"),
+        (lambda: program.Weights(w=[1.0], b=0.0), "np.asarray(w, np.float64)"),
+    ],
+)
+def test_a_list_is_made_an_array_by_what_the_help_says(
+    call: Callable[[], Any], written: str
+) -> None:
+    with pytest.raises(dmc.CallError) as caught:
+        call()
+    (line,) = caught.value.diagnostics[0].help
+    assert f"`{written}`" in line
+    made: Any = eval(written, {"np": np, "x": [1.0, 2.0], "w": [1.0]})  # our own text
+    assert isinstance(made, np.ndarray | float)

@@ -9,6 +9,7 @@ import dmc
 from dmc.api import check
 from dmc.api.function import Function
 from dmc.api.operators import Wrt
+from dmc.ir.types import Array
 from tests.api.programs import KEY, program
 
 p = program.Weights(w=np.array([0.5, -1.0, 2.0]), b=0.1)
@@ -57,3 +58,20 @@ def test_a_result_that_is_not_finite() -> None:
     mod = dmc.loads("fn f(x: f64) -> f64 = log(x)")
     with pytest.raises(dmc.DerivativeError, match="the result is nan for these arguments"):
         dmc.check_grads(mod.f, -1.0)
+
+
+@pytest.mark.parametrize(
+    ("x", "samples", "why"),
+    [
+        (np.zeros(2), 32, "`x`: it bends at every place tried"),
+        (np.zeros(0), 32, "`x`: it has no elements"),
+        (np.ones(2), 0, "`x`: no samples were taken"),
+    ],
+)
+def test_what_could_not_be_checked_has_not_passed(x: Array, samples: int, why: str) -> None:
+    f = dmc.loads("fn f[N](x: f64[N]) -> f64 = sum(abs(x))").f
+    (found, _) = check.compare_gradients(f, (x,), samples=samples)
+    assert (found.passed, found.checked) == (False, 0)
+    with pytest.raises(dmc.DerivativeError, match="nothing of the gradient of `f`") as caught:
+        dmc.check_grads(f, x, samples=samples)
+    assert why in caught.value.diagnostics[0].title

@@ -10,7 +10,7 @@ from typing import Any, cast
 import numpy as np
 
 from dmc.api.conversion import PythonValue, refuse
-from dmc.api.differentiate import jvp, value_and_grad
+from dmc.api.differentiate import jvp, require_wrt, value_and_grad
 from dmc.api.function import Function
 from dmc.api.operators import Wrt
 from dmc.diagnostics.diagnostic import Diagnostic, Label
@@ -25,6 +25,7 @@ class GradientCheck:
     `error` is relative to the largest component of the leaf's gradient, or to 1 if that is less;
     `norm` is that of the leaf's gradient. `checked` components were compared; `kinks` were left
     out: the function bends within the step there, as `relu` does at 0, so differences say nothing.
+    A leaf of which nothing could be compared has not `passed`.
     """
 
     path: str
@@ -34,6 +35,16 @@ class GradientCheck:
     passed: bool
     checked: int = 1
     kinks: int = 0
+
+    @property
+    def nothing_checked(self) -> str:
+        """Why nothing was compared, where nothing was."""
+        if self.count == 0:
+            return "it has no elements"
+        return "it bends at every place tried" if self.kinks else "no samples were taken"
+
+
+_OTHER_POINT = "give arguments with elements, away from kinks, or leave the part out of `wrt`"
 
 
 @dataclass(frozen=True)
@@ -65,11 +76,16 @@ def check_grads(
     """
     tolerances = Tolerances(step, tolerance)
     checks = compare_gradients(f, arguments, wrt, tolerances, samples, seed)
-    failed = [check for check in checks if not check.passed]
-    if failed:
-        table = ", ".join(f"`{check.path}` by {check.error:.1e}" for check in failed)
+    wrong = [check for check in checks if not check.passed and check.checked]
+    if wrong:
+        table = ", ".join(f"`{check.path}` by {check.error:.1e}" for check in wrong)
         title = f"the gradient of `{f.checked.name}` disagrees with finite differences in {table}"
         raise error(Diagnostic("grad.check", title, Label(f.checked.span), at_call=True))
+    unchecked = [check for check in checks if not check.passed]
+    if unchecked:
+        listed = ", ".join(f"`{check.path}`: {check.nothing_checked}" for check in unchecked)
+        title = f"nothing of the gradient of `{f.checked.name}` could be checked in {listed}"
+        raise refuse("grad.check", title, f.checked.span, _OTHER_POINT)
     return checks
 
 
@@ -82,6 +98,7 @@ def compare_gradients(
     seed: int = 0,
 ) -> list[GradientCheck]:
     """What `check_grads` finds, leaf by leaf and then mode against mode, passed or not."""
+    require_wrt(f, wrt)
     tolerances = tolerances or Tolerances()
     rng = np.random.default_rng(seed)
     paths = (
@@ -133,7 +150,8 @@ def _compare(
         where = ".".join(filter(None, (f.checked.parameters[position].name, path, name)))
         norm = float(np.linalg.norm(bar.astype(np.float64)))
         relative = worst / scale
-        passed, checked = relative <= limit, len(picked) - kinks
+        checked = len(picked) - kinks
+        passed = checked > 0 and relative <= limit
         checks.append(GradientCheck(where, bar.size, norm, relative, passed, checked, kinks))
     checks.append(_modes_agree(f, arguments, wrt, leaves, treedef, rng))
     return checks

@@ -222,8 +222,12 @@ def refuse_kind(value: PythonValue, wanted: Type, where: str, span: Span) -> Err
             hint = "pass a function of the loaded program"
         case TupleType(items):
             hint = f"pass a tuple of {len(items)}"
-        case _ if isinstance(value, list):
-            hint = f"make it an array: `np.array({name}, …)`"
+        case TensorType(element, shape) if isinstance(value, list):
+            dtype = resolved(element)
+            into = dtype.numpy.name if isinstance(dtype, DType) else "float64"
+            hint = f"make it an array: `np.asarray({name}, np.{into})`"
+            if not shape:
+                hint = f"pass a number: `{name}[0]`"
         case _:
             hint = "pass a NumPy array"
     return refuse("call.value", f"{where} is {kind}, not {wanted}", span, hint)

@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from dmc.api.donation import kept
-from dmc.api.operators import Gradient, Jacobian, Pullback, Pushforward, Wrt
+from dmc.api.operators import Gradient, Jacobian, Pullback, Pushforward, Wrt, wrt_problem
 
 if TYPE_CHECKING:
     from dmc.api.function import Function
@@ -18,12 +18,12 @@ def grad(f: Function, wrt: Wrt = None) -> Function:
 
     With a tuple the result is `(gradient, rest)`.
     """
-    return _function(f, "grad").derived(Gradient(wrt))
+    return _function(f, "grad", wrt).derived(Gradient(wrt))
 
 
 def value_and_grad(f: Function, wrt: Wrt = None) -> Function:
     """The result of `f` and its gradient: `(value, gradient)`."""
-    return _function(f, "value_and_grad").derived(Gradient(wrt, with_value=True))
+    return _function(f, "value_and_grad", wrt).derived(Gradient(wrt, with_value=True))
 
 
 def jvp(f: Function, along: Any, wrt: Wrt = None) -> Function:
@@ -31,23 +31,23 @@ def jvp(f: Function, along: Any, wrt: Wrt = None) -> Function:
 
     `along` has the structure and shapes of the gradient.
     """
-    return _function(f, "jvp").derived(Pushforward(wrt), kept(along))
+    return _function(f, "jvp", wrt).derived(Pushforward(wrt), kept(along))
 
 
 def hvp(f: Function, along: Any, wrt: Wrt = None) -> Function:
     """The Hessian of `f` times a vector, forward over reverse."""
-    gradient = _function(f, "hvp").derived(Gradient(wrt))
+    gradient = _function(f, "hvp", wrt).derived(Gradient(wrt))
     return gradient.derived(Pushforward(wrt, with_value=False), kept(along))
 
 
 def jacobian(f: Function, wrt: Wrt = None) -> Function:
     """The Jacobian of an array-valued `f`: a gradient with the axes of the result in front."""
-    return _function(f, "jacobian").derived(Jacobian(wrt))
+    return _function(f, "jacobian", wrt).derived(Jacobian(wrt))
 
 
 def hessian(f: Function, wrt: Wrt = None) -> Function:
     """The Hessian of `f` in one array parameter."""
-    return _function(f, "hessian").derived(Gradient(wrt)).derived(Jacobian(wrt))
+    return _function(f, "hessian", wrt).derived(Gradient(wrt)).derived(Jacobian(wrt))
 
 
 class Vjp:
@@ -84,18 +84,32 @@ class Pulled:
 
 def vjp(f: Function, wrt: Wrt = None) -> Vjp:
     """A function that gives `(y, pull)`; `pull(dy)` is a gradient."""
-    return Vjp(_function(f, "vjp"), wrt)
+    return Vjp(_function(f, "vjp", wrt), wrt)
 
 
-def _function(f: object, operator: str) -> Function:
+def _function(f: object, operator: str, wrt: Wrt) -> Function:
+    """What is differentiated. Raises dmc.Error unless `f` and `wrt` are what they may be."""
     # The compiler itself is loaded with the first program.
     from dmc.api.function import Function
     from dmc.diagnostics.diagnostic import Diagnostic
     from dmc.diagnostics.errors import error
 
     if isinstance(f, Function):
+        require_wrt(f, wrt)
         return f
     name = cast("str | None", getattr(f, "__name__", None))
     kind = f"`{name}`, a Python function" if name else f"a {type(f).__name__}"
     title = f"`dmc.{operator}` takes a function of a loaded program, not {kind}"
     raise error(Diagnostic("call.value", title, at_call=True))
+
+
+def require_wrt(f: Function, wrt: Wrt) -> None:
+    """Raise dmc.Error unless `wrt` is a name, a path, a tuple of them, or None."""
+    from dmc.diagnostics.diagnostic import Diagnostic, Label
+    from dmc.diagnostics.errors import error
+
+    problem = wrt_problem(wrt, [parameter.name for parameter in f.checked.parameters])
+    if problem is not None:
+        message, hint = problem
+        title, label = f"{f.checked.name}: {message}", Label(f.checked.span)
+        raise error(Diagnostic("grad.wrt", title, label, help=(hint,), at_call=True))

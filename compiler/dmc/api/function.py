@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from operator import index
 from typing import Any, SupportsIndex, cast
 
 import numpy as np
@@ -184,8 +186,29 @@ class Function:
         key = tuple(map(fingerprint, arguments))
         if not named:
             return key
-        # A size that is given by name counts by its value.
-        return key, *[(n, fingerprint(v) if n in self._names else v) for n, v in named.items()]
+        return key, *[(n, self._keyword(n, v)) for n, v in named.items()]
+
+    def _keyword(self, name: str, value: PythonValue) -> object:
+        """Something hashable for a named argument; sizes and what is donated count by value."""
+        if name in self._names:
+            return fingerprint(value)
+        if name == "donate":
+            return self._donated(value)
+        try:
+            return cast("type[object]", type(value)), index(value)
+        except TypeError:
+            return fingerprint(value)
+
+    def _donated(self, value: PythonValue) -> tuple[str, ...]:
+        """The names in `donate`: one, or several in a tuple or a list."""
+        several = [value] if isinstance(value, str) else value
+        if isinstance(several, tuple | list):
+            names = cast("tuple[object, ...] | list[object]", several)
+            if all(isinstance(name, str) for name in names):
+                return tuple(map(str, names))
+        message = f"{self.__name__}: `donate` takes names of parameters"
+        hint = f'as in `donate="{next(iter(self._names), "x")}"`, several in a tuple'
+        raise refuse("call.argument", message, self.checked.span, hint)
 
     def _compile(
         self, described: Mapping[str, Given], given: _Given
@@ -244,7 +267,7 @@ class Function:
             elif key in self._size_names():
                 sizes[key] = self._size(key, value)
             elif key == "donate":
-                donated += [value] if isinstance(value, str) else value
+                donated += self._donated(value)
             else:
                 known = (*names, *self._size_names())
                 (hint,) = did_you_mean(key, known) or (self.signature,)
@@ -260,10 +283,11 @@ class Function:
         return size_names(self.checked)
 
     def _size(self, name: str, value: PythonValue) -> int:
-        if isinstance(value, bool) or not hasattr(value, "__index__"):
-            message = f"{self.__name__}: the size {name} is {value!r}, not an integer"
-            raise refuse("call.size", message, self.checked.span)
-        return int(value)
+        with suppress(TypeError):
+            if not isinstance(value, bool):
+                return index(value)
+        message = f"{self.__name__}: the size {name} is {value!r}, not an integer"
+        raise refuse("call.size", message, self.checked.span)
 
     def _given(self, values: Mapping[str, PythonValue]) -> dict[str, Given]:
         describer = Describer(self.__name__)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 Wrt = str | tuple[str, ...] | None
 """What to differentiate in: a parameter, a dotted path into one, or a tuple of them.
@@ -42,3 +44,29 @@ class Jacobian:
 
 
 Operator = Gradient | Pushforward | Pullback | Jacobian
+
+
+def wrt_problem(wrt: object, names: Sequence[str]) -> tuple[str, str] | None:
+    """What is wrong with a `wrt` that is none, and help; `names` are those of the parameters."""
+    match wrt:
+        case None | str():
+            return None
+        case tuple() | list():
+            parts = cast("Sequence[object]", wrt)
+            are_names = all(isinstance(part, str) for part in parts)
+            kind = "tuple" if isinstance(parts, tuple) else "list"
+            if are_names and kind == "tuple":
+                return None
+            listed = [str(part) for part in parts] if are_names else names[:2]
+            end = "," if len(listed) == 1 else ""
+            several = ", ".join(f'"{name}"' for name in listed)
+            return (
+                f"`wrt` is a {kind}",
+                f"several are a tuple: `wrt=({several}{end})`",
+            )
+        case int() if 0 <= wrt < len(names):
+            return f"`wrt` is the number {wrt}", f'parameters have names: `wrt="{names[wrt]}"`'
+        case _:
+            first = next(iter(names), "x")
+            hint = f'give the name of a parameter, or a path in it: `wrt="{first}"`'
+            return f"`wrt` is a {type(wrt).__name__}", hint

@@ -59,7 +59,7 @@ def _print_table(checks: list[GradientCheck]) -> None:
     width = max(9, *(len(check.path) for check in checks))
     print(f"{'parameter':<{width}}  {'elements':>8}  {'gradient':>9}  {'error':>8}")
     for check in checks:
-        verdict = "FAILED" if not check.passed else "ok" if check.checked else "not checked"
+        verdict = "ok" if check.passed else "FAILED" if check.checked else "NOT CHECKED"
         kinks = f" ({check.kinks} left out at kinks)" if check.kinks else ""
         if color:
             verdict = f"\x1b[{32 if check.passed else 31}m{verdict}\x1b[0m"
