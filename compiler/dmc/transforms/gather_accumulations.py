@@ -71,10 +71,35 @@ def _without_clamps(builder: Builder, op: tensor.Accumulate) -> Value | None:
     for axis, expr in enumerate(op.map.results):
         match expr.terms:
             case ((1, Clamp() as clamp),) if not any(expr.coefficients):
+                if _is_window(op, axis, clamp):
+                    return _window_first(builder, op, axis, clamp, expr.constant)
                 return _split(builder, op, axis, clamp, expr.constant)
             case _:
                 pass
     return None
+
+
+def _is_window(op: tensor.Accumulate, axis: int, clamp: Clamp) -> bool:
+    """Whether what is clamped is a window, not much longer than the axis it is clamped into."""
+    low, high = clamp.inner.bounds(shape_of(op.updates.type))
+    several = clamp.inner.is_affine and len(clamp.inner.dims()) > 1
+    return several and high - low < _MOST_WORK * op.shape[axis]
+
+
+def _window_first(
+    builder: Builder, op: tensor.Accumulate, axis: int, clamp: Clamp, constant: int
+) -> Value:
+    """The window accumulated into a longer axis, whose ends are then folded in.
+
+    So a clamped window stays a contraction: only one dimension is clamped.
+    """
+    low, high = clamp.inner.bounds(shape_of(op.updates.type))
+    exprs, shape = list(op.map.results), list(op.shape)
+    exprs[axis], shape[axis] = clamp.inner.plus(-low), high - low + 1
+    whole = tensor.accumulate_at(builder, op.updates, shape, exprs)
+    back = [AffineExpr.dim(len(shape), d) for d in range(len(shape))]
+    back[axis] = back[axis].plus(low).clamp(clamp.low, clamp.high, shape).plus(constant)
+    return tensor.accumulate_at(builder, whole, op.shape, back)
 
 
 def _split(
