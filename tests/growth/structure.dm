@@ -4,6 +4,13 @@ fn conv[N](x: f64[N, N, 2], k: f64[3, 3, 2, 3]) -> f64 {
     sum(y * y)
 }
 
+fn edges[N](x: f64[N, N, 4], k: f64[3, 3, 4, 8]) -> f64 {
+    let y = [r in 0..N, c in 0..N, o] => sum[i, j, q](
+        x[minimum(maximum(r + i - 1, 0), N - 1), minimum(maximum(c + j - 1, 0), N - 1), q]
+            * k[i, j, q, o])
+    sum(y * y * y)
+}
+
 fn heat[N](u: f64[N, N]) -> f64 {
     var v = u
     for s in 0..2 {

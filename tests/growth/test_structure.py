@@ -36,6 +36,7 @@ class Growth:
 
 PROGRAMS = {
     "conv": Growth(lambda n: [u(n, n, 2), u(3, 3, 2, 3)], 2, 2),
+    "edges": Growth(lambda n: [u(n, n, 4), u(3, 3, 4, 8)], 2, 2),
     "heat": Growth(lambda n: [u(n, n)], 2, 2),
     "attention": Growth(lambda n: [u(n, 4), u(n, 4), u(n, 4)], 2, 2, 128),
     "lagged": Growth(lambda n: [u(n)], 1, 1),
@@ -86,3 +87,7 @@ def test_a_band_is_linear(program: dmc.Module) -> None:
     sizes = (64, 128, 256)
     costs = measure(program.band, lambda n: [u(n, n), u(n)], sizes)
     assert slope(sizes, [cost.operations for cost in costs]) < 1.05
+
+
+def test_clamped_windows_have_the_derivatives_of_what_they_read(program: dmc.Module) -> None:
+    dmc.check_grads(program.edges, u(5, 5, 4), u(3, 3, 4, 8), wrt=("x", "k"))

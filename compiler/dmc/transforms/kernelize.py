@@ -42,6 +42,7 @@ from dmc.ir import (
     ArrayAttr,
     Attribute,
     Builder,
+    Clamp,
     DType,
     Module,
     Operation,
@@ -108,6 +109,9 @@ class Kernelize(Pass):
         for op in constants:
             _settle(op)
 
+
+_MOST_STRETCH = 4
+"""Clamped elements of an axis are at most about so many times as many as it has."""
 
 Rule = Callable[[Builder, Operation], Sequence[Value] | None]
 """The kernels that compute an operation's results, or None to leave it as it is."""
@@ -208,7 +212,31 @@ def _reshape(builder: Builder, op: Operation) -> Sequence[Value] | None:
 
 def _read(builder: Builder, op: Operation) -> Sequence[Value] | None:
     assert isinstance(op, TensorRead)
-    return [_guarded(builder, op.operand, op.sizes, op.map.results, 0)]
+    source, exprs = op.operand, list(op.map.results)
+    for axis, expr in enumerate(exprs):
+        window, shape = _clamped_window(expr), list(shape_of(source.type))
+        low, high = (0, 0) if window is None else window.inner.bounds(op.sizes)
+        if window is not None and 0 not in op.sizes and high - low < _MOST_STRETCH * shape[axis]:
+            shape[axis] = high - low + 1
+            ends = [AffineExpr.dim(len(shape), d) for d in range(len(shape))]
+            ends[axis] = ends[axis].plus(low).clamp(window.low, window.high, shape)
+            ends[axis] = ends[axis].plus(expr.constant)
+            source = _guarded(builder, source, shape, ends, 0)
+            exprs[axis] = window.inner.plus(-low)
+    return [_guarded(builder, source, op.sizes, exprs, 0)]
+
+
+def _clamped_window(expr: AffineExpr) -> Clamp | None:
+    """The clamp of several dimensions that a subscript is.
+
+    As a window over clamped elements it can be read by a contraction, for which these are copied;
+    other kernels read both at once.
+    """
+    match expr.terms:
+        case ((1, Clamp(inner) as clamp),) if not any(expr.coefficients):
+            return clamp if inner.is_affine and len(inner.dims()) > 1 else None
+        case _:
+            return None
 
 
 def _pad(builder: Builder, op: Operation) -> Sequence[Value] | None:
