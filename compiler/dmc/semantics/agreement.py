@@ -80,6 +80,19 @@ def mismatch(
             return context.fail("type.mismatch", subject, span, str(actual), also)
 
 
+def _without_stretch(context: Context, actual: TensorType, wanted: TensorType, span: Span) -> str:
+    """What to write instead of `x[:, _]` where nothing stretches: an axis of one element."""
+    text = context.quote(span)
+    pairs = list(zip(reversed(actual.shape), reversed(wanted.shape), strict=False))
+    is_one = all(
+        isinstance(b, Size) and b.constant == 1 for a, b in pairs if isinstance(a, Stretch)
+    )
+    if is_one and len(pairs) == len(actual.shape) and text.endswith("]"):
+        axes = ", ".join("1" if isinstance(a, Stretch) else str(a) for a in actual.shape)
+        return f"make an axis of one element: `reshape[{axes}]({text[: text.rindex('[')]})`"
+    return "combine it with an array that has the axis"
+
+
 def _tensor_mismatch(
     context: Context,
     actual: TensorType,
@@ -95,7 +108,7 @@ def _tensor_mismatch(
             span,
             str(actual),
             also,
-            ["combine it with an array that has the axis"],
+            [_without_stretch(context, actual, wanted, span)],
         )
     if len(actual.shape) == len(wanted.shape):
         for a, b in zip(actual.shape, wanted.shape, strict=True):

@@ -18,6 +18,8 @@ from dmc.semantics.context import Context
 from dmc.semantics.operators import apply, needs, needs_number
 from dmc.semantics.types import (
     Hole,
+    Number,
+    NumberKind,
     TensorType,
     pruned,
     resolved,
@@ -52,10 +54,42 @@ def binary(
     function = _BINARY[op]
     if function is POWER:
         return _power(context, left, right, span, left_span, right_span)
+    if function is DIVIDE:
+        _refuse_whole(context, (left, right), (left_span, right_span), span)
     for operand, place in ((left, left_span), (right, right_span)):
         if isinstance(pruned(operand.type), TensorType | Hole):
             needs(context, function, function.operands, operand, place)
     return apply(context, function, (left, right), span, (left_span, right_span))
+
+
+def _refuse_whole(
+    context: Context, operands: tuple[typed.Node, ...], places: tuple[Span, ...], span: Span
+) -> None:
+    """Report `a / b` of whole numbers, where both roundings may be meant."""
+    kept = [_is_whole(operand) for operand in operands]
+    adapts = [isinstance(o, typed.Literal | typed.SizeValue) for o in operands]
+    if not any(kept) or not all(k or a for k, a in zip(kept, adapts, strict=True)):
+        return
+    texts = [context.quote(place) for place in places]
+    floats = [f"f64({text})" if k else text for text, k in zip(texts, kept, strict=True)]
+    raise context.fail(
+        "type.operand",
+        "`/` needs floats, and these are whole numbers",
+        span,
+        help=[
+            f"divide whole numbers: `{' // '.join(texts)}`",
+            f"or convert them: `{' / '.join(floats)}`",
+        ],
+    )
+
+
+def _is_whole(node: typed.Node) -> bool:
+    """Whether an operand has an integer type, and not one that is still open."""
+    type_ = pruned(node.type)
+    element = resolved(type_.element) if isinstance(type_, TensorType) else None
+    if isinstance(element, Number):
+        return element.kind is NumberKind.INTEGER
+    return isinstance(element, DType) and element.is_integer
 
 
 def _power(

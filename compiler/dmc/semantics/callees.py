@@ -26,7 +26,7 @@ from dmc.semantics.handles import (
 )
 from dmc.semantics.members import no_fields
 from dmc.semantics.primitive import Constant, Fill, Primitive
-from dmc.semantics.program import FunctionDeclaration, SourceModule, body_of
+from dmc.semantics.program import FieldEntity, FunctionDeclaration, SourceModule, body_of
 from dmc.semantics.resolver import (
     DTYPES,
     resolve_type,
@@ -38,6 +38,7 @@ from dmc.semantics.types import (
     NumberKind,
     RecordType,
     TensorType,
+    TupleType,
     Type,
     children,
     pruned,
@@ -74,6 +75,8 @@ def resolve_function(
                 return UserHandle(entity, bracket, _own_receiver(context, entity, node), node.span)
             if isinstance(entity, Poison):
                 raise Stop
+            if isinstance(entity, FieldEntity | Symbol):
+                _refuse_hidden(context, text, entity, node)
             known = context.prelude.get(text) if entity is None else None
             if isinstance(known, Elementwise) and bracket is None:
                 return PreludeHandle(known, node.span)
@@ -107,6 +110,23 @@ def resolve_function(
         case _:
             pass
     return _handle_of_value(context, node)
+
+
+def _refuse_hidden(
+    context: Context, name: str, entity: FieldEntity | Symbol, node: ast.Expr
+) -> None:
+    """Report a call of a value whose name hides the function of the prelude that was meant."""
+    type_ = pruned(entity.declaration.type if isinstance(entity, FieldEntity) else entity.type)
+    if context.is_prelude_function(name) and isinstance(type_, TensorType | TupleType):
+        what = "field" if isinstance(entity, FieldEntity) else "value"
+        raise context.fail(
+            "type.call",
+            f"the {what} `{name}` hides the function `{name}`",
+            node.span,
+            f"{type_} cannot be called",
+            [(entity.span, "declared here")],
+            [f"give the {what} another name, such as `{name}_`"],
+        )
 
 
 def _not_a_function_value(context: Context, known: Primitive, node: ast.Expr) -> Stop:
@@ -314,6 +334,15 @@ def derived_handle(context: Context, operator: typed.Operator, node: ast.Call) -
                     argument.span,
                     help=[f"as in `{operator.value}(f, wrt = w)(…)`"],
                 )
+    if isinstance(function, ast.Call) and not _is_derivative(context, function):
+        rest = "".join(f", {context.quote(a)}" for a in node.arguments if a.name is not None)
+        inside = ", ".join(context.quote(argument) for argument in function.arguments)
+        raise context.fail(
+            "grad.uncalled",
+            f"`{operator.value}` takes a function, and this is its value",
+            function.span,
+            help=[f"`{operator.value}({context.quote(function.function)}{rest})({inside})`"],
+        )
     if function is None:
         raise context.fail("call.missing", f"`{operator.value}` needs a function", node.span)
     if along is None and operator in (typed.Operator.JVP, typed.Operator.HVP):
@@ -323,6 +352,13 @@ def derived_handle(context: Context, operator: typed.Operator, node: ast.Call) -
         )  # fmt: skip
     inner = resolve_function(context, function)
     return DerivedHandle(operator, inner, wrt, along, node.span)
+
+
+def _is_derivative(context: Context, node: ast.Call) -> bool:
+    """Whether a call gives a function, as those of derivative operators do."""
+    if not isinstance(node.function, ast.Name) or context.lookup(node.function.text) is not None:
+        return False
+    return isinstance(context.prelude.get(node.function.text), DerivativeOperator)
 
 
 def derived_value(context: Context, node: ast.Call, expected: Type | None) -> typed.Node:
@@ -335,6 +371,9 @@ def derived_value(context: Context, node: ast.Call, expected: Type | None) -> ty
         )  # fmt: skip
     wanted = pruned(expected) if expected is not None else None
     if not isinstance(wanted, FunctionType):
+        operator = context.prelude[node.function.text]
+        assert isinstance(operator, DerivativeOperator)
+        derived_handle(context, operator.operator, node)  # which says what is wrong with it
         raise context.fail(
             "grad.uncalled",
             f"`{node.function.text}` gives a function, which is called at once",

@@ -156,7 +156,7 @@ def call_handle(
     """A call of a resolved function."""
     match handle:
         case UserHandle():
-            return call_user(context, handle, arguments, span)
+            return call_user(context, handle, arguments, span, expected)
         case TypedHandle():
             return _call_typed(context, handle, arguments, span)
         case PreludeHandle(function=function):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from dmc.ir.location import Span
 from dmc.semantics.context import Context
 from dmc.semantics.handles import UserHandle
@@ -25,6 +27,7 @@ from dmc.semantics.types import (
     element_text,
     pruned,
 )
+from dmc.syntax import ast
 
 __all__ = [
     "default_elements", "explicit_generics", "free_sizes", "require_values",
@@ -83,9 +86,16 @@ def default_elements(context: Context, declaration: FunctionDeclaration, solver:
 
 
 def require_values(
-    context: Context, declaration: FunctionDeclaration, solver: Solver, span: Span
+    context: Context,
+    declaration: FunctionDeclaration,
+    solver: Solver,
+    span: Span,
+    call: tuple[Type | None, Sequence[ast.Argument]] = (None, ()),
 ) -> None:
-    """Report a generic parameter that neither brackets nor arguments fix, or fix wrongly."""
+    """Report a generic parameter that neither brackets nor arguments fix, or fix wrongly.
+
+    `call` is the type that is wanted and the arguments, for messages.
+    """
     for generic in declaration.generics:
         known = solver.values.get(generic.name)
         if isinstance(known, DType | ElementName | Number) and require_float(known) is None:
@@ -98,7 +108,6 @@ def require_values(
             )
         if known is not None:
             continue
-        names = ", ".join(g.name for g in declaration.generics)
         what = f"*{generic.name}" if generic.kind is GenericKind.PACK else generic.name
         raise context.fail(
             "call.generic",
@@ -106,5 +115,35 @@ def require_values(
             span,
             "",
             [(generic.span, "declared here")],
-            [f"give it in brackets: `{declaration.name}[{names}](…)`"],
+            [f"give it in brackets: `{_bracketed(context, declaration, solver, *call)}`"],
         )
+
+
+def _bracketed(
+    context: Context,
+    declaration: FunctionDeclaration,
+    solver: Solver,
+    wanted: Type | None,
+    arguments: Sequence[ast.Argument],
+) -> str:
+    """The call with brackets, as far as the wanted type and the arguments say what is in them."""
+    defaults = {g.name for g in declaration.generics if solver.values.get(g.name) == g.default}
+    guess = Solver(context.facts, {n: v for n, v in solver.values.items() if n not in defaults})
+    if wanted is not None and declaration.result is not None:
+        guess.match(declaration.result, wanted, declaration.span)
+        guess.solve()
+    needed = list(declaration.generics)
+    while needed and needed[-1].default == guess.values.get(needed[-1].name) is not None:
+        needed.pop()
+    while needed and needed[-1].default is not None and needed[-1].name not in guess.values:
+        needed.pop()
+    items = [_spelled(guess.values.get(g.name), g.name) for g in needed]
+    given = ", ".join(context.quote(argument) for argument in arguments) or "…"
+    return f"{declaration.name}[{', '.join(items)}]({given})"
+
+
+def _spelled(value: GenericValue | None, name: str) -> str:
+    """A generic argument as it is written; its name where it is not known."""
+    if isinstance(value, DType | ElementName | Number):
+        return element_text(value)
+    return name if value is None else str(value)

@@ -11,6 +11,8 @@ from dmc.semantics import typed
 from dmc.semantics.builtins.elementwise import ADD, MULTIPLY, NEGATE, SUBTRACT, Elementwise
 from dmc.semantics.callees import function_value
 from dmc.semantics.context import BoundsCheck, Context, Evidence
+from dmc.semantics.duties import duty
+from dmc.semantics.operators import whole_division
 from dmc.semantics.primitive import Fill
 from dmc.semantics.program import FunctionDeclaration, SourceModule
 from dmc.semantics.resolver import shape_items, try_size
@@ -167,11 +169,34 @@ def _item(
         raise context.fail("shape.unknown", "the shape of this index is not known", item.span)
     if not isinstance(type_, TensorType) or not _is_integer(type_):
         raise context.fail(
-            "index.type", f"an index is a whole number, not {type_}", item.span, str(type_)
+            "index.type",
+            f"an index is a whole number, not {type_}",
+            item.span,
+            str(type_),
+            help=_index_help(context, base, index, item),
         )
     if not type_.shape:
         _note_range(context, base, index, axis, item, span)
     return typed.AtIndex(index), type_.shape
+
+
+def _index_help(context: Context, base: typed.Node, index: typed.Node, item: ast.Expr) -> list[str]:
+    """What to write instead of a mask, or of a division that gives a float."""
+    type_, chosen = pruned(index.type), pruned(base.type)
+    divided = whole_division(context, index)
+    if divided is not None:
+        return [f"`/` divides into a float; of whole numbers, write `{divided}`"]
+    if not isinstance(type_, TensorType) or not isinstance(chosen, TensorType):
+        return []
+    element = resolved(type_.element)
+    if element is DType.BOOL and type_.shape:
+        other = resolved(chosen.element)
+        zero = "0" if isinstance(other, DType) and other.is_integer else "0.0"
+        text = f"where({context.quote(item)}, {context.quote(base.span)}, {zero})"
+        return [f"a mask keeps the shape: `{text}`; to sum what it selects, `sum({text})`"]
+    if isinstance(element, DType) and element.is_float:
+        return [f"convert: `i64({context.quote(item)})`"]
+    return []
 
 
 def _is_integer(type_: TensorType) -> bool:
@@ -330,5 +355,5 @@ def _check_ends(context: Context, item: ast.Slice, start: Size, stop: Size, axis
             f"cannot prove that {low} is at most {high}",
             item.span,
             f"past the end when {shown}" if shown else "",
-            help=[f"make it the caller's duty: `requires {low} <= {high}`"],
+            help=[duty(context, f"{low} <= {high}", low.names() | high.names())],
         )

@@ -80,7 +80,9 @@ def _of_array(
     axes = [str(axis) for axis in type_.shape]
     if name == "shape" and axes:
         return f"sizes have names: {', '.join(f'`{axis}`' for axis in axes)}"
-    if name in ("flatten", "ravel") and axes:
+    if name in ("reshape", "view") and given[1:] and "-1" not in given:
+        return f"it is a function: `reshape[{', '.join(given[1:]).strip('()')}]({quoted})`"
+    if name in ("flatten", "ravel", "reshape", "view") and axes:
         factors = [axis if axis.isalnum() else f"({axis})" for axis in axes]
         return f"it is a function: `reshape[{' * '.join(factors)}]({quoted})`"
     known = context.prelude.get(name)

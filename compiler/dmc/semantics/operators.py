@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dmc.ir.location import Span
 from dmc.ir.types import DType
 from dmc.semantics import typed
-from dmc.semantics.builtins.elementwise import Elementwise, Operands
+from dmc.semantics.builtins.elementwise import DIVIDE, Elementwise, Operands
 from dmc.semantics.context import Context
 from dmc.semantics.inference import (
     is_leaf_element,
@@ -24,6 +24,7 @@ from dmc.semantics.types import (
     Hole,
     KeyType,
     Number,
+    NumberKind,
     RecordName,
     RecordType,
     Shape,
@@ -42,7 +43,7 @@ from dmc.semantics.types import (
 
 __all__ = [
     "agreed_type", "apply", "broadcast_shapes", "is_record", "needs", "needs_bool", "needs_float",
-    "needs_number", "record_element",
+    "needs_number", "record_element", "whole_division",
 ]  # fmt: skip
 
 
@@ -108,7 +109,7 @@ def _combine(
         other = pruned(operand.type)
         element = join(_element(total), _element(other))
         if element is None:
-            raise _mixed(context, total, total_place, other, place)
+            raise _mixed(context, total, total_place, other, place, operands)
         total = _combine_shapes(context, total, other, element, total_place, place, span)
         total_place = _cover(total_place, place)
     return total
@@ -311,27 +312,69 @@ def _elements(type_: Type) -> list[Element]:
 # ---- messages ---------------------------------------------------------------------------------
 
 
-def _mixed(context: Context, left: Type, left_place: Span, right: Type, place: Span) -> Exception:
-    to, what = element_text(_element(left)), context.quote(place)
-    title = f"{to} and {element_text(_element(right))} do not mix"
-    if isinstance(resolved(_element(right)), Number):
-        text = f"{what} is a float literal" if "." in what or "e" in what else str(right)
-        convert = [f"convert the other: `f64({context.quote(left_place)})`"]
-        return context.fail("type.mixed", title, place, text, [(left_place, str(left))], convert)
-    if isinstance(resolved(_element(left)), Number):
-        convert = [f"convert the other: `f64({what})`"]
-        also = [(left_place, str(left))]
-        return context.fail("type.mixed", title, place, str(right), also, convert)
-    if _rank(left) < _rank(right):  # a number gives way to an array
-        to, what = element_text(_element(right)), context.quote(left_place)
+def _mixed(
+    context: Context,
+    left: Type,
+    left_place: Span,
+    right: Type,
+    place: Span,
+    operands: Sequence[typed.Node] = (),
+) -> Exception:
+    one, other, what = _element(left), _element(right), context.quote(place)
+    is_literal = isinstance(resolved(other), Number) and ("." in what or "e" in what)
+    divided = next(filter(None, (whole_division(context, operand) for operand in operands)), None)
+    if _is_whole(one) != _is_whole(other) and divided is not None:
+        help_ = f"`/` divides into a float; of whole numbers, write `{divided}`"
+    elif _is_whole(one) != _is_whole(other):  # the whole number becomes the float
+        whole, real = (left_place, other) if _is_whole(one) else (place, one)
+        help_ = f"convert one side: `{_float_name(real)}({context.quote(whole)})`"
+    elif _rank(left) < _rank(right):  # a number gives way to an array
+        help_ = f"convert one side: `{element_text(other)}({context.quote(left_place)})`"
+    else:
+        help_ = f"convert one side: `{element_text(one)}({what})`"
     return context.fail(
         "type.mixed",
-        title,
+        f"{element_text(one)} and {element_text(other)} do not mix",
         place,
-        str(right),
+        f"{what} is a float literal" if is_literal else str(right),
         [(left_place, str(left))] if left_place != place else (),
-        [f"convert one side: `{to}({what})` (literals adapt; values never do)"],
+        [help_ if divided is not None else f"{help_} (literals adapt; values never do)"],
     )
+
+
+def _is_whole(element: Element) -> bool:
+    element = resolved(element)
+    if isinstance(element, Number):
+        return element.kind is not NumberKind.FLOAT
+    return isinstance(element, DType) and element.is_integer
+
+
+def _float_name(element: Element) -> str:
+    """A conversion to a float type that is open or known."""
+    return "f64" if isinstance(resolved(element), Number) else element_text(element)
+
+
+def whole_division(context: Context, node: typed.Node) -> str | None:
+    """The `a // b` that was meant by an `a / b` of sizes and indexes, if the node is one."""
+    if not isinstance(node, typed.Apply) or node.function is not DIVIDE:
+        return None
+    if not all(_is_size(operand) for operand in node.operands):
+        return None
+    return " // ".join(context.quote(operand.span) for operand in node.operands)
+
+
+def _is_size(node: typed.Node) -> bool:
+    match node:
+        case typed.SizeValue():
+            return True
+        case typed.Literal(value=value):
+            return isinstance(value, int)
+        case typed.Local(symbol=symbol):
+            return symbol.kind is typed.SymbolKind.INDEX
+        case typed.Apply(operands=operands):
+            return all(map(_is_size, operands))
+        case _:
+            return False
 
 
 def _rank(type_: Type) -> int:

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from dmc.ir.location import Span
 from dmc.ir.types import DType
 from dmc.semantics.context import Context, Poison, Stop
+from dmc.semantics.duties import duty
 from dmc.semantics.program import ElementEntity, PackEntity, RecordEntity, SizeEntity, SourceModule
 from dmc.semantics.requirements import Relation, Requirement, assume, prove
 from dmc.semantics.sizes import Division, Size, divide
-from dmc.semantics.typed import Symbol
+from dmc.semantics.typed import Symbol, SymbolKind
 from dmc.semantics.types import (
     Axis,
     Element,
@@ -157,9 +158,19 @@ def _not_a_size(context: Context, node: ast.Expr) -> Exception:
                     part.span,
                     "sizes never come from values",
                     [(entity.span, "a value of the run")] if entity.span != part.span else (),
-                    ["make it a size parameter, given in brackets"],
+                    [_as_size(part.text, entity)],
                 )
     return context.fail("shape.value", f"`{context.quote(node)}` is not a size", node.span)
+
+
+def _as_size(name: str, symbol: Symbol) -> str:
+    """How to have a size of a name that is a value."""
+    known = symbol.affine
+    if known is not None and known.constant is not None:
+        return f"declare it outside of functions: `dim {name} = {known}`"
+    if known is not None and symbol.kind is not SymbolKind.INDEX:
+        return f"write the size itself: `{known}`"
+    return "make it a size parameter, given in brackets"
 
 
 def _prove_divisions(context: Context, node: ast.Expr) -> None:
@@ -191,7 +202,7 @@ def _prove_division(context: Context, node: ast.Binary, top: Size, bottom: Size)
         f"cannot prove that {right} divides {left}",
         node.span,
         text,
-        help=[f"make it the caller's duty: `requires {left} % {right} == 0`"],
+        help=[duty(context, f"{left} % {right} == 0", top.names() | bottom.names())],
     )
 
 
@@ -410,7 +421,7 @@ def _record(
                 span,
                 f"false when {shown}" if shown else "",
                 [(clause.span, "required here")],
-                [f"make it the caller's duty: `requires {asked.text}`"],
+                [duty(context, asked.text, asked.names())],
             )
     return record
 

@@ -8,6 +8,7 @@ from dmc.ir.location import Span
 from dmc.semantics import typed
 from dmc.semantics.agreement import expect
 from dmc.semantics.context import Context, Stop
+from dmc.semantics.duties import duty
 from dmc.semantics.generics import (
     default_elements,
     explicit_generics,
@@ -92,9 +93,13 @@ def _arrange(
 
 
 def call_user(
-    context: Context, handle: UserHandle, arguments: Sequence[ast.Argument], span: Span
+    context: Context,
+    handle: UserHandle,
+    arguments: Sequence[ast.Argument],
+    span: Span,
+    expected: Type | None = None,
 ) -> typed.Node:
-    """A call of a declared function or method."""
+    """A call of a declared function or method; `expected` tells only what a help may say."""
     declaration = handle.declaration
     if not declaration.is_sound or declaration.result is None:
         raise Stop
@@ -115,7 +120,7 @@ def call_user(
             solver.match(parameter.type, value.type, node.span)
             values[index] = value
     default_elements(context, declaration, solver)
-    require_values(context, declaration, solver, handle.span)
+    require_values(context, declaration, solver, handle.span, (expected, arguments))
     substitution = solver.substitution()
     for parameter, node, value in zip(declaration.parameters, given, values, strict=True):
         if node is not None and value is not None:
@@ -212,5 +217,5 @@ def _prove_requirements(
             span,
             f"false when {shown}" if shown else "",
             [(clause.span, "required here")],
-            [f"make it the caller's duty: `requires {asked.text}`"],
+            [duty(context, asked.text, asked.names())],
         )

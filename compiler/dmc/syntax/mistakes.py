@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Protocol, cast
 
 from lark import Token
@@ -12,11 +11,12 @@ from lark.exceptions import UnexpectedCharacters, UnexpectedInput, UnexpectedTok
 
 from dmc.diagnostics.diagnostic import Diagnostic, Label
 from dmc.ir.location import SourceFile, Span
-from dmc.syntax import foreign
+from dmc.syntax import habits
 from dmc.syntax.expected import describe
 from dmc.syntax.layout import NEWLINE
 from dmc.syntax.recovery import Chunk
-from dmc.syntax.scan import Brackets, Kind, Lexeme, closer_of, closes, match_brackets, scan
+from dmc.syntax.scan import Kind, Lexeme, closer_of, closes, scan
+from dmc.syntax.situation import Situation
 from dmc.syntax.tables import Steps
 
 RESERVED = frozenset(
@@ -32,67 +32,6 @@ class _HasToken(Protocol):
     """What Lark leaves without a type."""
 
     token: Token
-
-
-@dataclass(frozen=True, slots=True)
-class _Situation:
-    """Where the parser stopped.
-
-    `found` is the lexeme it could not use, None for a newline or the end; `before` are all
-    lexemes up to there, `after` those behind it, `accepts` the terminals it would have taken.
-    """
-
-    file: SourceFile
-    before: list[Lexeme]
-    found: Lexeme | None
-    after: list[Lexeme]
-    at_end: bool
-    accepts: frozenset[str]
-    is_split: bool = False  # the parser had taken the first part of `found` for something else
-
-    @property
-    def previous(self) -> Lexeme | None:
-        return self.before[-1] if self.before else None
-
-    @property
-    def expects_expression(self) -> bool:
-        return {"INT", "MINUS"} <= self.accepts
-
-    @property
-    def after_expression(self) -> bool:
-        return "AND" in self.accepts
-
-    @property
-    def first_words(self) -> list[str]:
-        """The words that lead the line of the previous lexeme."""
-        line = self.before[-1].line if self.before else 0
-        return [lexeme.text for lexeme in self.before if lexeme.line == line][:2]
-
-    def brackets(self) -> Brackets:
-        return match_brackets(self.before)
-
-    def span(self, lexeme: Lexeme) -> Span:
-        return lexeme.span(self.file)
-
-    def here(self) -> Span:
-        """The lexeme found, or the place behind the last one."""
-        if self.found is not None:
-            return self.span(self.found)
-        if not self.before:
-            return Span(self.file, 1, 1, 1, 2)
-        last = self.span(self.before[-1])
-        return Span(self.file, last.end_line, last.end_column, last.end_line, last.end_column + 1)
-
-    def spelled(self) -> str:
-        """What was found, for a sentence."""
-        if self.found is not None:
-            return f"`{self.found.text}`"
-        return "the end" if self.at_end else "a new line"
-
-    def report(
-        self, code: str, title: str, help: str, *, label: str = "", at: Span | None = None
-    ) -> Diagnostic:
-        return Diagnostic(code, title, Label(at or self.here(), label), help=(help,))
 
 
 def explain(failure: UnexpectedInput, file: SourceFile, chunk: Chunk, again: Steps) -> Diagnostic:
@@ -111,20 +50,18 @@ def explain(failure: UnexpectedInput, file: SourceFile, chunk: Chunk, again: Ste
     return Diagnostic("syntax.unexpected", title, Label(situation.here()))
 
 
-def _situation(
-    failure: UnexpectedInput, file: SourceFile, chunk: Chunk, again: Steps
-) -> _Situation:
+def _situation(failure: UnexpectedInput, file: SourceFile, chunk: Chunk, again: Steps) -> Situation:
     lexemes = scan(chunk.text, chunk.first_line)
     token_type = ""
     if isinstance(failure, UnexpectedToken):
         token_type = cast(_HasToken, failure).token.type
     accepts = _accepted(again, None if token_type == _END else (failure.line, failure.column))
     if token_type == _END:
-        return _Situation(file, lexemes, None, [], True, accepts)
+        return Situation(file, lexemes, None, [], True, accepts)
     place = (failure.line + chunk.first_line - 1, failure.column)
     index = sum((lexeme.line, lexeme.column) < place for lexeme in lexemes)
     if token_type == NEWLINE:
-        return _Situation(file, lexemes[:index], None, lexemes[index:], False, accepts)
+        return Situation(file, lexemes[:index], None, lexemes[index:], False, accepts)
     is_split = index > 0 and _covers(lexemes[index - 1], place)
     index -= is_split
     found = lexemes[index] if index < len(lexemes) else None
@@ -133,7 +70,7 @@ def _situation(
         text = found.text[0] * (2 if twice and lexemes[index + 1].text == found.text else 1)
         found = Lexeme(Kind.OTHER, text, *place, found.indent, found.leads)
     before, after = lexemes[:index], lexemes[index + 1 :]
-    return _Situation(file, before, found, after, found is None, accepts, is_split)
+    return Situation(file, before, found, after, found is None, accepts, is_split)
 
 
 def _accepted(again: Steps, place: tuple[int, int] | None) -> frozenset[str]:
@@ -151,57 +88,10 @@ def _covers(lexeme: Lexeme, place: tuple[int, int]) -> bool:
     return lexeme.line == line and lexeme.column < column < lexeme.column + len(lexeme.text)
 
 
-# ---- words and characters of other languages --------------------------------------------------
-
-
-def _foreign_word(s: _Situation) -> Diagnostic | None:
-    for lexeme in (s.previous, s.found):
-        if lexeme is None or lexeme.kind is not Kind.WORD:
-            continue
-        habit = foreign.WORDS.get(lexeme.text)
-        if habit is None and lexeme.leads and lexeme.column > 1:
-            habit = foreign.INNER_WORDS.get(lexeme.text)
-        if habit is not None:
-            code = "syntax.return" if lexeme.text == "return" else "syntax.word"
-            inner = lexeme.text in foreign.INNER_WORDS
-            title = f"`{lexeme.text}` stands inside a declaration" if inner else ""
-            return s.report(
-                code,
-                title or f"dm has no `{lexeme.text}`",
-                habit.help,
-                label=habit.fact,
-                at=s.span(lexeme),
-            )
-    return None
-
-
-def _foreign_character(s: _Situation) -> Diagnostic | None:
-    if s.found is None or s.found.kind is not Kind.OTHER:
-        return None
-    character = s.found.text[0]
-    if character in foreign.QUOTES:
-        transposes = character == "'" and s.after_expression
-        help_ = "the transpose is `.T`" if transposes else "names and options stay on Python's side"
-        return s.report("syntax.string", "dm has no strings", help_)
-    habit = foreign.CHARACTERS.get(character)
-    if habit is not None:
-        title = f"`{s.found.text}` is not part of dm"
-        return s.report("syntax.character", title, habit.help, label=habit.fact)
-    title = f"`{character}` cannot start anything in dm"
-    help_ = "names are made of ASCII letters, digits and `_`"
-    return s.report("syntax.character", title, help_)
-
-
-def _comment(s: _Situation) -> Diagnostic | None:
-    if s.found is None or not s.found.leads or s.found.text not in ("//", "/"):
-        return None
-    return s.report("syntax.comment", "a comment starts with `#`", "write `#`, or `##` for docs")
-
-
 # ---- brackets -----------------------------------------------------------------------------------
 
 
-def _wrong_closer(s: _Situation) -> Diagnostic | None:
+def _wrong_closer(s: Situation) -> Diagnostic | None:
     if s.found is None or not closes(s.found.text):
         return None
     open_ = s.brackets().open
@@ -222,7 +112,7 @@ def _wrong_closer(s: _Situation) -> Diagnostic | None:
     )
 
 
-def _missing_closer(s: _Situation) -> Diagnostic | None:
+def _missing_closer(s: Situation) -> Diagnostic | None:
     """An open bracket at the end, or before a line that is not indented into the bracket."""
     brackets = s.brackets()
     if not brackets.open or brackets.suspect is None:
@@ -238,7 +128,7 @@ def _missing_closer(s: _Situation) -> Diagnostic | None:
     return None
 
 
-def _unclosed(s: _Situation, opener: Lexeme, *labels: Label) -> Diagnostic:
+def _unclosed(s: Situation, opener: Lexeme, *labels: Label) -> Diagnostic:
     closer = closer_of(opener.text)
     return Diagnostic(
         "syntax.unclosed",
@@ -252,7 +142,7 @@ def _unclosed(s: _Situation, opener: Lexeme, *labels: Label) -> Diagnostic:
 # ---- numbers ------------------------------------------------------------------------------------
 
 
-def _number(s: _Situation) -> Diagnostic | None:
+def _number(s: Situation) -> Diagnostic | None:
     digits = "a float has digits on both sides of the point"
     dot = s.previous
     if dot is not None and dot.text == "." and len(s.before) > 1:
@@ -293,7 +183,7 @@ def _join(first: Span, last: Span) -> Span:
 # ---- operators ----------------------------------------------------------------------------------
 
 
-def _comparison(s: _Situation) -> Diagnostic | None:
+def _comparison(s: Situation) -> Diagnostic | None:
     if s.found is None:
         return None
     if s.found.text in _COMPARISONS and s.after_expression:
@@ -308,7 +198,7 @@ def _comparison(s: _Situation) -> Diagnostic | None:
     return None
 
 
-def _operator(s: _Situation) -> Diagnostic | None:
+def _operator(s: Situation) -> Diagnostic | None:
     if s.found is None:
         return None
     text = s.found.text
@@ -326,9 +216,17 @@ def _operator(s: _Situation) -> Diagnostic | None:
     return None
 
 
-def _expression_form(s: _Situation) -> Diagnostic | None:
+def _expression_form(s: Situation) -> Diagnostic | None:
     if s.found is None:
         return None
+    builds_record = len(s.after) > 1 and s.after[1].text == ":"
+    if s.found.text == "{" and s.previous and s.previous.text == "=" and not builds_record:
+        head = next((i for i, x in enumerate(s.before) if x.leads and x.line == s.found.line), 0)
+        if {x.text for x in s.before[head : head + 3]} & {"fn", "jvp", "vjp"}:
+            start = s.span(s.before[head])
+            text = s.between(start, s.span(s.previous)).rstrip()
+            title = "a body in braces follows without `=`"
+            return s.report("syntax.equals", title, f"write `{text} {{`", at=s.span(s.previous))
     if s.found.text == "{" and s.expects_expression and not _wants_condition(s):
         title = "no expression starts with `{`"
         return s.report("syntax.record", title, "build records by calls: `Camera(focal = 1.0)`")
@@ -338,14 +236,23 @@ def _expression_form(s: _Situation) -> Diagnostic | None:
     return None
 
 
-def _wants_condition(s: _Situation) -> bool:
+def _wants_condition(s: Situation) -> bool:
     return s.previous is not None and s.previous.text in ("if", "while", "in", "limit")
 
 
 # ---- declarations and statements ----------------------------------------------------------------
 
 
-def _signature(s: _Situation) -> Diagnostic | None:
+def _rule_result(s: Situation) -> Diagnostic | None:
+    """`derivative f(x) {` without a name for the result."""
+    if s.accepts != frozenset(("ARROW",)) or not s.before or s.before[0].text != "derivative":
+        return None
+    text = s.between(s.span(s.before[0]), s.here()).strip()
+    title = "a `derivative` names the result of the function"
+    return s.report("syntax.result", title, f"write `{text} -> y {{`")
+
+
+def _signature(s: Situation) -> Diagnostic | None:
     last = s.previous
     if last is None:
         return None
@@ -362,7 +269,7 @@ def _signature(s: _Situation) -> Diagnostic | None:
     return None
 
 
-def _value(s: _Situation) -> Diagnostic | None:
+def _value(s: Situation) -> Diagnostic | None:
     if s.found is not None and not closes(s.found.text):
         return None
     if "EQ" not in s.accepts or s.previous is None:
@@ -374,7 +281,7 @@ def _value(s: _Situation) -> Diagnostic | None:
     return s.report("syntax.value", f"this `{words[0]}` has no value", help_)
 
 
-def _reserved(s: _Situation) -> Diagnostic | None:
+def _reserved(s: Situation) -> Diagnostic | None:
     if s.found is None or s.found.text not in RESERVED or "NAME" not in s.accepts:
         return None
     if s.expects_expression:
@@ -385,7 +292,7 @@ def _reserved(s: _Situation) -> Diagnostic | None:
     return s.report("syntax.reserved", title, f"choose another name, such as `{s.found.text}_`")
 
 
-def _outside(s: _Situation) -> Diagnostic | None:
+def _outside(s: Situation) -> Diagnostic | None:
     if s.found is None or "STRUCT" not in s.accepts:
         return None
     if s.found.text == "dim":
@@ -395,7 +302,7 @@ def _outside(s: _Situation) -> Diagnostic | None:
     return s.report("syntax.declaration", title, help_)
 
 
-def _member(s: _Situation) -> Diagnostic | None:
+def _member(s: Situation) -> Diagnostic | None:
     if s.found is None:
         return None
     if s.found.text == "}" and s.previous is not None and s.previous.text == "{":
@@ -416,7 +323,7 @@ def _member(s: _Situation) -> Diagnostic | None:
     return None
 
 
-def _separator(s: _Situation) -> Diagnostic | None:
+def _separator(s: Situation) -> Diagnostic | None:
     if s.found is None or NEWLINE not in s.accepts:
         return None
     if s.found.text == ",":
@@ -428,16 +335,16 @@ def _separator(s: _Situation) -> Diagnostic | None:
     return None
 
 
-_RULES: tuple[Callable[[_Situation], Diagnostic | None], ...] = (
-    _foreign_word,
-    _foreign_character,
-    _comment,
+_RULES: tuple[Callable[[Situation], Diagnostic | None], ...] = (
+    *habits.WORDS,
     _wrong_closer,
     _missing_closer,
     _number,
     _comparison,
     _operator,
     _expression_form,
+    *habits.FORMS,
+    _rule_result,
     _signature,
     _value,
     _outside,

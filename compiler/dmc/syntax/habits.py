@@ -1,0 +1,138 @@
+"""Forms of other languages at the place where the parser stopped: what dm writes instead."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from dmc.diagnostics.diagnostic import Diagnostic
+from dmc.syntax import foreign
+from dmc.syntax.scan import Kind, Lexeme
+from dmc.syntax.situation import Situation
+
+__all__ = ["FORMS", "WORDS"]
+
+
+def _foreign_word(s: Situation) -> Diagnostic | None:
+    for lexeme in (s.previous, s.found):
+        if lexeme is None or lexeme.kind is not Kind.WORD:
+            continue
+        habit = foreign.WORDS.get(lexeme.text)
+        if habit is None and lexeme.leads and lexeme.column > 1:
+            habit = foreign.INNER_WORDS.get(lexeme.text)
+        if habit is not None:
+            code = "syntax.return" if lexeme.text == "return" else "syntax.word"
+            inner = lexeme.text in foreign.INNER_WORDS
+            title = f"`{lexeme.text}` stands inside a declaration" if inner else ""
+            return s.report(
+                code,
+                title or f"dm has no `{lexeme.text}`",
+                habit.help,
+                label=habit.fact,
+                at=s.span(lexeme),
+            )
+    return None
+
+
+def _foreign_character(s: Situation) -> Diagnostic | None:
+    if s.found is None or s.found.kind is not Kind.OTHER:
+        return None
+    character = s.found.text[0]
+    if character in foreign.QUOTES:
+        transposes = character == "'" and s.after_expression
+        help_ = "the transpose is `.T`" if transposes else "names and options stay on Python's side"
+        return s.report("syntax.string", "dm has no strings", help_)
+    habit = foreign.CHARACTERS.get(character)
+    if habit is not None:
+        title = f"`{s.found.text}` is not part of dm"
+        return s.report("syntax.character", title, habit.help, label=habit.fact)
+    title = f"`{character}` cannot start anything in dm"
+    help_ = "names are made of ASCII letters, digits and `_`"
+    return s.report("syntax.character", title, help_)
+
+
+def _comment(s: Situation) -> Diagnostic | None:
+    if s.found is None or not s.found.leads or s.found.text not in ("//", "/"):
+        return None
+    return s.report("syntax.comment", "a comment starts with `#`", "write `#`, or `##` for docs")
+
+
+def _several_names(s: Situation) -> Diagnostic | None:
+    """`let a, b = …` and `for a, b in …`: several names stand in parentheses."""
+    if s.found is None or s.found.text != "," or len(s.before) < 2:
+        return None
+    word, first = s.before[-2:]
+    if word.text not in ("let", "var", "for") or first.kind is not Kind.WORD:
+        return None
+    names, rest = [first.text], s.after
+    while len(rest) > 1 and rest[0].kind is Kind.WORD and rest[1].text == ",":
+        names.append(rest[0].text)
+        rest = rest[2:]
+    if len(rest) < 2 or rest[0].kind is not Kind.WORD or rest[1].text not in ("=", "in", ":"):
+        return None
+    names.append(rest[0].text)
+    title = "several names stand in parentheses"
+    if word.text == "for" and len(rest) > 3 and rest[3].text == "(":
+        over = rest[2].text
+        if over in ("enumerate", "zip"):
+            return _loop_over_index(s, over, names, rest[4:])
+    text = f"{word.text} ({', '.join(names)}) {s.rest(rest[1])}"
+    return s.report("syntax.separator", title, f"write `{text}`")
+
+
+def _loop_over_index(s: Situation, over: str, names: list[str], inside: list[Lexeme]) -> Diagnostic:
+    """`for i, v in enumerate(x)` and `for a, b in zip(x, y)`."""
+    arrays = [x.text for x in inside[: len(names) * 2] if x.kind is Kind.WORD]
+    index = names[0] if over == "enumerate" else "i"
+    values = names[1:] if over == "enumerate" else names
+    binds = "; ".join(f"let {v} = {x}[{index}]" for v, x in zip(values, arrays, strict=False))
+    help_ = f"loop over the index, with the size of the axis: `for {index} in 0..N {{ {binds} }}`"
+    return s.report("syntax.word", f"dm has no `{over}`", help_)
+
+
+def _comprehension(s: Situation) -> Diagnostic | None:
+    """`[f(i) for i in 0..N]`."""
+    open_ = s.brackets().open
+    if s.found is None or s.found.text != "for" or not open_ or open_[-1].text != "[":
+        return None
+    title = "dm has no list comprehension"
+    inside = s.between(s.span(open_[-1]), s.here())[1:].strip()
+    closing = next((x for x in s.after if x.text == "]"), None)
+    words = [x.text for x in s.after[:2]]
+    if closing is None or len(words) < 2 or words[1] != "in" or "if" in {x.text for x in s.after}:
+        return s.report("syntax.unexpected", title, "write a builder: `[i in 0..N] => 2.0 * i`")
+    over = s.between(s.span(s.after[2]), s.span(closing)).strip()
+    if over.startswith("range(") and over.endswith(")"):
+        ends = over[len("range(") : -1].split(",")
+        over = "..".join(end.strip() for end in (["0", *ends] if len(ends) == 1 else ends[:2]))
+    if ".." in over:
+        return s.report("syntax.unexpected", title, f"write `[{words[0]} in {over}] => {inside}`")
+    help_ = f"a loop gives the stack of its values: `for {words[0]} in {over} {{ {inside} }}`"
+    return s.report("syntax.unexpected", title, help_)
+
+
+def _nested_function(s: Situation) -> Diagnostic | None:
+    """A named function inside another."""
+    found, word = s.found, s.previous
+    if found is None or word is None or word.text != "fn" or found.kind is not Kind.WORD:
+        return None
+    if not word.leads or word.column == 1 or "LPAR" not in s.accepts:
+        return None
+    line = s.rest(found)
+    parameters = line[len(found.text) :].split(")")[0].strip()
+    body = next((x for x in s.after if x.line == found.line and x.text in ("=", "{")), None)
+    title = "functions do not stand inside functions"
+    if not parameters.startswith("(") or body is None:
+        return s.report("syntax.declaration", title, "move it to the left margin")
+    text = s.rest(body)
+    text = text[1:].strip() if body.text == "=" else text
+    help_ = f"write `let {found.text} = fn{parameters}) => {text}`, or move it to the left margin"
+    return s.report("syntax.declaration", title, help_)
+
+
+Rule = Callable[[Situation], Diagnostic | None]
+
+WORDS: tuple[Rule, ...] = (_foreign_word, _foreign_character, _comment)
+"""Words and characters, which no other rule explains better."""
+
+FORMS: tuple[Rule, ...] = (_several_names, _comprehension, _nested_function)
+"""Forms that are explained after slips in brackets, numbers and operators."""
