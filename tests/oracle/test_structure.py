@@ -67,6 +67,37 @@ def masked(p: Any) -> Any:
     return jnp.sum(lower * later) + jnp.sum(band * band)
 
 
+def history(p: Any) -> Any:
+    x = p["x"]
+    y: list[Any] = []
+    for i in range(x.shape[0]):
+        s = x[i]
+        for j in range(i):
+            s = jnp.where(x[j] > 0, s + jnp.sin(x[j] * x[i - j]), s * 0.9)
+        y.append(s)
+    return sum(s * s for s in y)
+
+
+def gated(p: Any) -> Any:
+    x = p["x"]
+    h = jnp.full(x.shape, 0.1)
+    for t in range(x.shape[0]):
+        s = x[t] + x @ jnp.sin(h)
+        one = h.at[t].set(jnp.tanh(s))
+        two = one.at[0].set(one[t] * one[0])
+        h = jnp.where(s > 0, jnp.where(x[t] > 0.5, two, one), h)
+    return jnp.sum(h * h)
+
+
+def chosen(p: Any) -> Any:
+    x = p["x"]
+    s = jnp.max(x) * x[2]
+    for t in range(3):
+        s = jnp.sin(s + x[t]) * jnp.min(x[2:6])
+        s = jnp.where(s > 0, s + x[1] * jnp.sum(x[3:5]), s)
+    return s + x[2] ** 2 + x[0] * x[2]
+
+
 def normal(*shape: int) -> Any:
     return RNG.standard_normal(shape)
 
@@ -82,6 +113,9 @@ CASES: dict[str, Case] = {
     "upsampled": ("Series", upsampled, {"x": normal(11)}),
     "pairs": ("Series", pairs, {"x": normal(17)}),
     "masked": ("Field", masked, {"u": normal(37, 37)}),
+    "history": ("Series", history, {"x": normal(19)}),
+    "gated": ("Series", gated, {"x": normal(12)}),
+    "chosen": ("Series", chosen, {"x": normal(7)}),
 }
 
 

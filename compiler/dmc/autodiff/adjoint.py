@@ -46,6 +46,8 @@ class AdjointDriver:
         self.entering: Entering = _nothing
         self.primal: dict[Value, Value] = {}
         self.cotangents: dict[Value, Value] = {}
+        self.entered: set[Value] = set()
+        """The values from around whose cotangents have come in."""
 
     def inside(self, block: Block) -> AdjointDriver:
         """A driver for a region, emitting into `block`; it starts with no cotangents."""
@@ -62,6 +64,7 @@ class AdjointDriver:
             found = self.entering(value)
             if found is not None:
                 self.cotangents[value] = found
+                self.entered.add(value)
         return found
 
     def cotangent_or_zero(self, value: Value) -> Value:
@@ -142,6 +145,9 @@ class AdjointDriver:
         source = op.operands[0]
         known = self.known(source)
         if known is None:
+            return False
+        grows = source in self.entered or isinstance(known.defining_op, tensor.Update)
+        if copy.knows_place and not grows:
             return False
         incoming = [self.cotangents.get(value) for value in op.results]
         total = copy.add_adjoint(self.builder, incoming, known)

@@ -1,7 +1,9 @@
 """Sums of padded parts are concatenations.
 
 The adjoint of a slice pads with zeros, so what is read part by part gets a sum of pads as its
-adjoint. Where the parts lie apart, they are written side by side instead.
+adjoint. Where the parts lie apart, they are written side by side instead, and those that lie in
+the same place are added before; so many elements and rows cost what they hold, not a whole tensor
+each.
 """
 
 from __future__ import annotations
@@ -17,41 +19,76 @@ from dmc.ir.rewriter import pattern
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """A value that stands from `start` on along `axis`, with zeros around."""
+    """What a pad places from `start` on along `axis`, with zeros around."""
 
-    value: Value
+    pad: tensor.Pad
     axis: int
-    start: int
+
+    @property
+    def start(self) -> int:
+        return self.pad.edge_padding_low[self.axis]
 
     @property
     def stop(self) -> int:
-        return self.start + shape_of(self.value.type)[self.axis]
+        return self.start + shape_of(self.pad.input.type)[self.axis]
+
+    def value(self, builder: Builder) -> Value:
+        """What is there: the input, padded along the other axes."""
+        low, high = list(self.pad.edge_padding_low), list(self.pad.edge_padding_high)
+        low[self.axis] = high[self.axis] = 0
+        if not any((*low, *high)):
+            return self.pad.input
+        interior = self.pad.interior_padding
+        return tensor.pad(builder, self.pad.input, self.pad.padding_value, low, high, interior)
+
+
+@dataclass
+class _Place:
+    """Parts that lie in the same place."""
+
+    parts: list[_Part]
+
+    @property
+    def start(self) -> int:
+        return self.parts[0].start
+
+    @property
+    def stop(self) -> int:
+        return self.parts[0].stop
+
+    def value(self, builder: Builder) -> Value:
+        """Their sum."""
+        total, *rest = (part.value(builder) for part in self.parts)
+        for value in rest:
+            total = arith.add(builder, total, value)
+        return total
 
 
 @pattern(arith.Add)
 def join_pads(op: Operation, builder: Builder) -> Sequence[Value] | None:
-    """A sum with at least two pads along one axis that do not overlap."""
+    """A sum with at least two pads along one axis that do not overlap, or are in one place."""
     assert isinstance(op, arith.Add)
     if _is_inner(op):
         return None
-    groups: dict[int, list[tuple[Value, _Part]]] = {}
+    groups: dict[int, list[_Part]] = {}
     others: list[Value] = []
     for value in _terms(op):
         part = _part_of(value)
         if part is None:
             others.append(value)
-            continue
-        group = groups.setdefault(part.axis, [])
-        apart = all(part.stop <= p.start or p.stop <= part.start for _, p in group)
-        if apart:
-            group.append((value, part))
         else:
-            others.append(value)
-    joined = [group for group in groups.values() if len(group) > 1]
+            groups.setdefault(part.axis, []).append(part)
+    joined: list[tuple[int, list[_Place]]] = []
+    for axis, parts in groups.items():
+        places, left = _apart(parts)
+        others += [part.pad.result for part in left]
+        if sum(len(place.parts) for place in places) > 1:
+            joined.append((axis, places))
+        else:
+            others += [part.pad.result for place in places for part in place.parts]
     if not joined:
         return None
-    others += [group[0][0] for group in groups.values() if len(group) == 1]
-    sums = [_concatenated(builder, [part for _, part in group], op.result) for group in joined]
+    sums = [_side_by_side(builder, axis, places, op.result) for axis, places in joined]
     total, *rest = (*others, *sums)
     for value in rest:
         total = arith.add(builder, total, value)
@@ -77,28 +114,47 @@ def _terms(op: arith.Add) -> Iterator[Value]:
 
 
 def _part_of(value: Value) -> _Part | None:
-    """What `value` pads with zeros at the edges of one axis."""
+    """What `value` pads with zeros at the edges of an axis.
+
+    Of several axes one is taken along which at least two such parts have room.
+    """
     op = value.defining_op
     if not isinstance(op, tensor.Pad) or splat_of(op.padding_value) != 0:
         return None
     edges = list(zip(op.edge_padding_low, op.edge_padding_high, strict=True))
     padded = [axis for axis, edge in enumerate(edges) if any(edge)]
-    if any(op.interior_padding) or len(padded) != 1 or min(edges[padded[0]]) < 0:
+    if any(op.interior_padding) or any(min(edges[axis]) < 0 for axis in padded):
         return None
-    axis = padded[0]
-    part = _Part(op.input, axis, edges[axis][0])
-    return part if part.stop > part.start else None
+    if len(padded) > 1:
+        sizes = zip(shape_of(op.input.type), shape_of(op.result.type), strict=True)
+        padded = [axis for axis, (part, n) in enumerate(sizes) if axis in padded and 2 * part <= n]
+    found = next((_Part(op, axis) for axis in padded), None)
+    return found if found is not None and found.stop > found.start else None
 
 
-def _concatenated(builder: Builder, parts: Sequence[_Part], like: Value) -> Value:
-    """The parts side by side, with zeros between and around them."""
-    axis, shape = parts[0].axis, shape_of(like.type)
+def _apart(parts: Sequence[_Part]) -> tuple[list[_Place], list[_Part]]:
+    """Places that do not overlap, in order, and the parts that are in none of them."""
+    places: list[_Place] = []
+    left: list[_Part] = []
+    for part in sorted(parts, key=lambda p: (p.start, p.stop)):
+        if not places or places[-1].stop <= part.start:
+            places.append(_Place([part]))
+        elif (places[-1].start, places[-1].stop) == (part.start, part.stop):
+            places[-1].parts.append(part)
+        else:
+            left.append(part)
+    return places, left
+
+
+def _side_by_side(builder: Builder, axis: int, places: Sequence[_Place], like: Value) -> Value:
+    """What is in the places, with zeros between and around them."""
+    shape = shape_of(like.type)
     pieces: list[Value] = []
     at = 0
-    for part in sorted(parts, key=lambda p: p.start):
-        _fill(builder, pieces, like, axis, part.start - at)
-        pieces.append(part.value)
-        at = part.stop
+    for place in places:
+        _fill(builder, pieces, like, axis, place.start - at)
+        pieces.append(place.value(builder))
+        at = place.stop
     _fill(builder, pieces, like, axis, shape[axis] - at)
     return tensor.concatenate(builder, pieces, axis)
 

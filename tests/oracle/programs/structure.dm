@@ -62,3 +62,37 @@ fn masked[N](p: Field[N]) -> f64 {
     let later = [e] => sum[t](if e < t { sin(p.u[t, e]) } else { 0.0 })
     sum(lower * later) + sum(band * band)
 }
+
+## Elements whose loops have lengths of their own.
+fn history[N](p: Series[N]) -> f64 {
+    let y = [i in 0..N] => {
+        var s = p.x[i]
+        for j in 0..i { if p.x[j] > 0.0 { s += sin(p.x[j] * p.x[i - j]) } else { s = s * 0.9 } }
+        s
+    }
+    sum(y * y)
+}
+
+## A table that is written where a condition holds, and read as a whole.
+fn gated[N](p: Series[N]) -> f64 {
+    var h = [i in 0..N] => 0.1
+    for t in 0..N {
+        var s = p.x[t]
+        for u in 0..N { s += p.x[u] * sin(h[u]) }
+        if s > 0.0 {
+            h[t] = tanh(s)
+            if p.x[t] > 0.5 { h[0] = h[t] * h[0] }
+        }
+    }
+    sum(h * h)
+}
+
+## Elements and parts that are read by constant subscripts, and the largest elements.
+fn chosen[N](p: Series[N]) -> f64 {
+    var s = max(p.x) * p.x[2]
+    for t in 0..3 {
+        s = sin(s + p.x[t]) * min(p.x[2:6])
+        if s > 0.0 { s += p.x[1] * sum(p.x[3:5]) }
+    }
+    s + p.x[2] ** 2 + p.x[0] * p.x[2]
+}

@@ -49,6 +49,12 @@ class TensorOp(Operation):
 class Reading(TensorOp):
     """Base of operations that read parts of their first operand, and have no other derivative."""
 
+    knows_place: ClassVar[bool] = False
+    """Where it reads is known beforehand: sums of its adjoints are simplified.
+
+    So they are not added in place, unless others are, as in loops.
+    """
+
     def add_adjoint(
         self, builder: Builder, cotangents: Sequence[Value | None], total: Value
     ) -> Value | None:

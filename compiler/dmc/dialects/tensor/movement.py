@@ -8,7 +8,7 @@ import numpy as np
 
 from dmc.dialects import arith
 from dmc.dialects.elementwise import splat_of
-from dmc.dialects.tensor.base import TensorOp, are_dimensions, sum_over, type_of, without
+from dmc.dialects.tensor.base import Reading, TensorOp, are_dimensions, sum_over, type_of, without
 from dmc.dialects.tensor.batching import align_all
 from dmc.dialects.tensor.shape import BroadcastInDim, broadcast_in_dim, reshape
 from dmc.ir import (
@@ -19,6 +19,7 @@ from dmc.ir import (
     DenseElements,
     DType,
     Interpreter,
+    Operation,
     TensorType,
     Type,
     Value,
@@ -31,7 +32,7 @@ from dmc.ir import (
 )
 
 
-class Slice(TensorOp):
+class Slice(Reading):
     """`tensor.slice`: elements `start`, `start + stride`, … below `limit` along each axis.
 
     C1: one start, limit and stride for each axis. C2: `0 <= start <= limit <= size`, along each.
@@ -40,6 +41,7 @@ class Slice(TensorOp):
 
     name = "tensor.slice"
     keeps_splats = True
+    knows_place = True
     operand = operand()
     start_indices = int_tuple()
     limit_indices = int_tuple()
@@ -149,6 +151,20 @@ class Slice(TensorOp):
         high = [n - e for n, e in zip(shape_of(self.operand.type), extents, strict=True)]
         zero = arith.scalar(builder, 0, type_of(y).dtype)
         return (pad(builder, y, zero, low, high, interior),)
+
+    def add_adjoint(
+        self, builder: Builder, cotangents: Sequence[Value | None], total: Value
+    ) -> Value | None:
+        (y,) = cotangents
+        if y is None:
+            return None
+        if any(s > 1 for s in self.strides):
+            (part,) = self.adjoint(builder, cotangents)
+            assert part is not None
+            return arith.add(builder, total, part)
+        update = Operation.registry["tensor.dynamic_update_slice"]
+        starts = [arith.index(builder, start) for start in self.start_indices]
+        return builder.insert(update([total, y, *starts], {"combiner": "add"})).results[0]
 
     def batch(self, builder: Builder, operands: Sequence[Batched]) -> Sequence[Batched]:
         (x,) = operands
