@@ -31,7 +31,9 @@ from dmc.process import lazy
 from dmc.transforms import pipeline
 from dmc.transforms.count_arguments import count_arguments
 from dmc.transforms.index_arguments import IndexArgument, index_arguments
+from dmc.transforms.index_uses import indexes_of
 from dmc.transforms.memory.shortage import needed_bytes, shortage
+from dmc.transforms.trap_indexes import IndexUse, TrapIndexes, unproved_indexes
 
 VERIFY_EACH = "DMC_VERIFY_EACH"
 """Environment variable: set, the IR is checked after every pass instead of after every stage."""
@@ -65,10 +67,15 @@ class Compilation:
         engine: Engine | None = None,
         print_after: frozenset[str] = frozenset(),
         on_print: Print | None = None,
+        checked: bool = False,
     ) -> None:
-        """`entry` names the public function of the tensor-level `module`."""
+        """`entry` names the public function of the tensor-level `module`.
+
+        If `checked`, a program with `index_uses` returns one more value: 0, or what `Fault` reads.
+        """
         self.tensor = module
         self.entry = entry
+        self.checked = checked
         self._engine = engine
         self._print_after = print_after
         self._on_print = on_print
@@ -92,6 +99,7 @@ class Compilation:
             engine=self._engine,
             print_after=self._print_after,
             on_print=self._on_print,
+            checked=self.checked,
         )
 
     @property
@@ -109,7 +117,21 @@ class Compilation:
     @lazy
     def expanded(self) -> Module:
         """Every derivative that was asked for is ordinary IR."""
-        return self._run(self.tensor, pipeline.derivatives())
+        if not self.index_uses:
+            return self._run(self.tensor, pipeline.derivatives())
+        return self._run(self.inlined, [TrapIndexes(), *pipeline.derivatives()])
+
+    @lazy
+    def inlined(self) -> Module:
+        """Functions stand on their own, but for those that are differentiated."""
+        return self._run(self.tensor, pipeline.inlined())
+
+    @lazy
+    def index_uses(self) -> list[IndexUse]:
+        """Where an index may turn out to be outside; faults tell them by their position."""
+        if not self.checked or not any(any(indexes_of(op)) for op in self.tensor.walk()):
+            return []
+        return unproved_indexes(self.inlined)
 
     @lazy
     def index_arguments(self) -> list[IndexArgument]:
@@ -155,7 +177,8 @@ class Compilation:
         planned = func.lookup(self.kernels, self.entry)
         if needed_bytes(planned) > memory():
             raise self.out_of_memory()
-        return load(self.llvm, self.argument_types, self.result_types, self.engine)
+        results = _tensors(func.lookup(self.expanded, self.entry).function_type.results)
+        return load(self.llvm, self.argument_types, results, self.engine)
 
     def out_of_memory(self) -> Error:
         """The error for a call whose memory cannot be had."""
@@ -198,7 +221,7 @@ class Compilation:
     ) -> Module:
         if any(isinstance(op, autodiff.Jvp | autodiff.Vjp) for op in self.tensor.walk()):
             return self.expanded
-        module = self._run(self.tensor, pipeline.derivatives())
+        module = self.expanded.copy()
         entry = func.lookup(module, self.entry)
         wrt = [i for i, arg in enumerate(entry.body.args) if is_differentiable(arg)]
         results = entry.body.terminator.operands

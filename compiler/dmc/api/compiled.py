@@ -10,8 +10,9 @@ from dmc.api.conversion import PythonValue, refuse
 from dmc.api.donation import GIVEN_UP, can_be_donated, successor
 from dmc.api.entry import Entry
 from dmc.api.marshal import Marshal
-from dmc.api.records import Classes
-from dmc.diagnostics.errors import DerivativeError, Error
+from dmc.api.program import LoadedProgram
+from dmc.diagnostics.diagnostic import Diagnostic, Label
+from dmc.diagnostics.errors import DerivativeError, Error, error
 from dmc.ir.types import Array
 from dmc.process import compiling, native
 from dmc.semantics.types import Role
@@ -20,17 +21,22 @@ if TYPE_CHECKING:
     from dmc.driver import Compilation
     from dmc.jit.entry import ArgumentMismatch, Executable
     from dmc.transforms.index_arguments import IndexArgument
+    from dmc.transforms.trap_indexes import IndexUse
 
 _COPY = "pass a copy: `x.copy()`"
 
 
 @dataclass(frozen=True, slots=True)
 class _Ready:
-    """What a call runs, and which arguments it checks first."""
+    """What a call runs, which arguments it checks first, and which indexes the program checks.
+
+    With those the program gives its fault, behind its results.
+    """
 
     compilation: Compilation
     executable: Executable
     indexes: Sequence[IndexArgument]
+    uses: Sequence[IndexUse]
 
 
 def _explained(failure: MemoryError, compilation: Compilation) -> Error:
@@ -42,7 +48,7 @@ class Compiled:
     """Machine code for one function and one set of sizes, and every stage on the way to it."""
 
     def __init__(
-        self, name: str, entry: Entry, classes: Classes, donated: Sequence[str] = ()
+        self, name: str, entry: Entry, program: LoadedProgram, donated: Sequence[str] = ()
     ) -> None:
         """`name` is that of the function, for messages; `donated` are paths of arguments.
 
@@ -52,20 +58,24 @@ class Compiled:
         with native:
             from dmc.driver import Compilation
             from dmc.jit.entry import ArgumentMismatch
+            from dmc.transforms.trap_indexes import Fault
 
         self.name = name
         self.entry = entry
         self._donated = self._find_donated(donated)
         if self._donated:
             entry.function.attributes["donated"] = self._donated
-        self.compilation: Compilation = Compilation(entry.module, entry.function.sym_name)
-        marshal = Marshal(classes)
+        self.compilation: Compilation = Compilation(
+            entry.module, entry.function.sym_name, checked=program.checks
+        )
+        marshal = Marshal(program.classes)
         self._takers = [
             marshal.taker(type_, f"{name}: {parameter}", entry.span)
             for parameter, type_ in entry.parameters
         ]
         self._make = marshal.maker(entry.result)
         self._mismatch: type[ArgumentMismatch] = ArgumentMismatch
+        self._read_fault = Fault.read
         self._deciding: Sequence[int] | None = None
         self._by_counts: dict[tuple[int, ...], Compilation] = {}
         self._ready: _Ready | None = None
@@ -108,7 +118,16 @@ class Compiled:
                 result if spec.overwrites is None else successor(result)
                 for result, spec in zip(results, ready.executable.results, strict=True)
             ]
+        if ready.uses and results[-1]:
+            raise self._outside(ready.uses, int(results[-1]))
         return self._make(iter(results))
+
+    def _outside(self, uses: Sequence[IndexUse], code: int) -> Error:
+        """The error for an index that the program found outside its axis."""
+        fault = self._read_fault(code)
+        use = uses[fault.use]
+        title = f"{self.name}: index {fault.index} is outside 0..{use.size}"
+        return error(Diagnostic("index.bounds", title, Label(use.location.span or self.entry.span)))
 
     def _find_donated(self, paths: Sequence[str]) -> tuple[int, ...]:
         """The leaves that are donated, by position."""
@@ -150,7 +169,8 @@ class Compiled:
                 executable = compilation.executable
             except MemoryError as failure:
                 raise _explained(failure, compilation) from None
-            ready = _Ready(compilation, executable, compilation.index_arguments)
+            indexes, uses = compilation.index_arguments, compilation.index_uses
+            ready = _Ready(compilation, executable, indexes, uses)
             if compilation is self.compilation:
                 self._ready = ready
             return ready

@@ -224,7 +224,7 @@ class Function:
                 entry = self._program.lower(binding)
                 for operator in self.operators:
                     entry = apply(operator, entry)
-                known = Compiled(self.__name__, entry, self._program.classes, given.donated)
+                known = Compiled(self.__name__, entry, self._program, given.donated)
                 self._compiled[key] = known
         return known, tuple(p.name for p in binding.parameters)
 

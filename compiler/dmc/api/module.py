@@ -83,9 +83,12 @@ class Module:
         return f"<dm module {self.__name__}: {', '.join(self.__dir__())}>"
 
 
-def open_program(program: Program) -> Module:
-    """The main module of a checked program, with Python classes for all of its records."""
-    loaded = LoadedProgram(program)
+def open_program(program: Program, checks: bool = True) -> Module:
+    """The main module of a checked program, with Python classes for all of its records.
+
+    `checks` as for `dmc.load`.
+    """
+    loaded = LoadedProgram(program, checks)
     for module in program.modules.values():
         for declaration in module.records.values():
             _make_class(loaded, declaration)

@@ -12,8 +12,10 @@ from dmc.semantics.signature import Binding
 class LoadedProgram:
     """A checked program with the Python classes of its records, which `open_program` makes."""
 
-    def __init__(self, program: Program) -> None:
+    def __init__(self, program: Program, checks: bool) -> None:
+        """`checks`: whether indexes that it computes are checked when it runs."""
         self.program = program
+        self.checks = checks
         self.classes = Classes()
 
     def lower(self, binding: Binding) -> Entry:

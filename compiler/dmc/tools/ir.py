@@ -91,6 +91,7 @@ def _compilation(function: Function, options: argparse.Namespace) -> Compilation
         engine=engine_for(named(options.target_cpu)) if options.target_cpu else default_engine(),
         print_after=frozenset({"*"} if options.print_after_all else passes),
         on_print=_show,
+        checked=True,
     )
 
 

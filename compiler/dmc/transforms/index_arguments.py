@@ -7,13 +7,14 @@ surely happen count: those in branches and in loops of unknown length do not.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from dmc.dialects import arith, func, tensor
 from dmc.dialects.flow import ControlFlow
-from dmc.ir import Block, Operation, Value, shape_of
+from dmc.ir import Block, Value, shape_of
 from dmc.ir.location import Location
+from dmc.transforms.index_uses import indexes_of
 
 Part = tuple[tuple[int, int, int], ...]
 """Start, stop and step for each axis; empty for the whole."""
@@ -60,7 +61,7 @@ class _Search:
 
     def block(self, block: Block) -> Iterator[IndexArgument]:
         for op in block:
-            for value, bound in _indexes(op):
+            for value, bound in indexes_of(op):
                 source = self.source(value)
                 if source is not None:
                     yield IndexArgument(source.argument, source.part, bound, op.location)
@@ -106,28 +107,3 @@ class _Search:
         shape = shape_of(op.operand.type)
         extents = [self.extents.get(index, -1) for index in op.indices]
         return tuple(extents) == tuple(shape) and len(set(op.indices)) == len(shape)
-
-
-def _indexes(op: Operation) -> Iterator[tuple[Value, int]]:
-    """The indexes that an operation uses, and the size that each must stay below."""
-    match op:
-        case tensor.Gather() | tensor.Scatter():
-            shape = shape_of(op.operands[0].type)
-            for index, axis in zip(op.index_operands, op.start_index_map, strict=True):
-                yield index, shape[axis]
-        case tensor.Extract():
-            yield from zip(op.indices, shape_of(op.operand.type), strict=True)
-        case tensor.DynamicSlice():
-            yield from _starts(op.start_indices, shape_of(op.operand.type), op.slice_sizes)
-        case tensor.DynamicUpdateSlice():
-            taken = shape_of(op.update.type)
-            yield from _starts(op.start_indices, shape_of(op.input.type), taken)
-        case _:
-            pass
-
-
-def _starts(
-    starts: Sequence[Value], shape: Sequence[int], taken: Sequence[int]
-) -> Iterator[tuple[Value, int]]:
-    for start, size, length in zip(starts, shape, taken, strict=True):
-        yield start, size - length + 1

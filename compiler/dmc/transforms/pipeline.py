@@ -23,6 +23,7 @@ from dmc.transforms.kernelize import Kernelize
 from dmc.transforms.orient import Orient
 from dmc.transforms.plan_memory import PlanMemory
 from dmc.transforms.prove_bounds import ProveBounds
+from dmc.transforms.propagate_integers import PropagateIntegers
 from dmc.transforms.recognize_contractions import RecognizeContractions
 from dmc.transforms.recognize_windows import RecognizeWindows
 from dmc.transforms.relax_guards import RelaxGuards
@@ -53,6 +54,11 @@ def clean() -> list[Pass]:
 def shown() -> list[Pass]:
     """Simplify a derivative that is to be read, as those of programs are."""
     return [RelaxGuards(), *clean()]
+
+
+def inlined() -> list[Pass]:
+    """Whole functions, of which it is asked what their indexes can be."""
+    return [Inline(), Dce(), PropagateIntegers(), *clean()]
 
 
 def derivatives(without: Iterable[str] = ()) -> list[Pass]:
