@@ -229,7 +229,10 @@ class IntegerRanges:
         if not step.terms:
             low = first.low if step.number >= 0 else -math.inf
             return Range(low, first.high if step.number <= 0 else math.inf)
-        return first.union(self.range(following))
+        upwards = IntegerRanges()
+        upwards._ranges[arg] = Range(first.low, math.inf)
+        after = upwards.range(following)
+        return first.union(after if after.low >= first.low else self.range(following))
 
 
 def _signs(direction: Direction, ahead: Linear, holds: bool) -> Iterator[Linear]:
