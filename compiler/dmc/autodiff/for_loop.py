@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from dmc.autodiff.adjoint import AdjointDriver, Pullback
-from dmc.autodiff.bounds import bounds_of
 from dmc.autodiff.errors import NotDifferentiable
 from dmc.autodiff.tangent import TangentDriver
 from dmc.dialects import control
+from dmc.dialects.integer_ranges import bounds_of
 from dmc.ir import Block, Operation, Value
 
 

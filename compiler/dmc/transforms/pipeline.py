@@ -22,8 +22,8 @@ from dmc.transforms.inline import Inline
 from dmc.transforms.kernelize import Kernelize
 from dmc.transforms.orient import Orient
 from dmc.transforms.plan_memory import PlanMemory
-from dmc.transforms.prove_bounds import ProveBounds
 from dmc.transforms.propagate_integers import PropagateIntegers
+from dmc.transforms.prove_bounds import ProveBounds
 from dmc.transforms.recognize_contractions import RecognizeContractions
 from dmc.transforms.recognize_windows import RecognizeWindows
 from dmc.transforms.relax_guards import RelaxGuards

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from dmc.autodiff.bounds import Bounds, bounds_of
 from dmc.dialects import kernel
+from dmc.dialects.integer_ranges import Bounds, bounds_of
 from dmc.ir import Module, Value, shape_of
 from dmc.ir.passes import Pass
 from dmc.transforms.scalar_subscripts import Subscripts, space_of

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dmc.autodiff.bounds import bounds_of
 from dmc.dialects import arith, tensor
+from dmc.dialects.integer_ranges import bounds_of
 from dmc.dialects.tensor.subscripts import movement_map, subscript_of
 from dmc.ir import AffineExpr, Builder, DType, Module, Operation, Value, shape_of
 from dmc.ir.passes import Pass

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from dmc.autodiff.bounds import bounds_of
 from dmc.dialects import arith, kernel
 from dmc.dialects.elementwise import constant_array
+from dmc.dialects.integer_ranges import bounds_of
 from dmc.ir import AffineExpr, DType, Operation, Value, dtype_of
 
 

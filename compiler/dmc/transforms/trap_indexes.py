@@ -14,6 +14,7 @@ from graphlib import TopologicalSorter
 
 from dmc.dialects import arith, autodiff, control, func, tensor
 from dmc.dialects.arith import Direction
+from dmc.dialects.integer_ranges import Facts, IntegerRanges
 from dmc.dialects.tensor import Kind
 from dmc.ir import (
     Block,
@@ -30,7 +31,6 @@ from dmc.ir import (
 from dmc.ir.passes import Pass
 from dmc.transforms.common import inline_block
 from dmc.transforms.index_uses import indexes_of
-from dmc.transforms.integer_ranges import Facts, IntegerRanges
 
 _FAULT = TensorType((), DType.I64)
 _INDEX_BITS = 44

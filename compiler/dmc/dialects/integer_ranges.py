@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from dmc.dialects import arith, control, tensor
 from dmc.dialects.arith import Direction
 from dmc.dialects.elementwise import constant_array, splat_of
+from dmc.dialects.flow import ControlFlow
 from dmc.ir import DType, TensorType, Value, dtype_of, shape_of
 
 
@@ -164,6 +165,8 @@ class IntegerRanges:
             case arith.Minimum():
                 a, b = self.range(op.lhs), self.range(op.rhs)
                 return Range(min(a.low, b.low), min(a.high, b.high))
+            case arith.Multiply():
+                return _product(self.range(op.lhs), self.range(op.rhs))
             case arith.Remainder():
                 by = self.range(op.rhs)
                 return Range(0, by.high - 1) if by.low > 0 else ANY
@@ -207,14 +210,13 @@ class IntegerRanges:
         block = value.parent_block
         op = block.parent_op if block is not None else None
         match op:
-            case control.Map() if value in op.indices:
-                return Range(0, op.sizes[value.index] - 1)
-            case control.For() if value is op.index:
-                return Range(0, op.extent - 1 if op.extent >= 0 else math.inf)
+            case ControlFlow() if value in op.indexes():
+                limit = op.indexes()[value]
+                return Range(0, math.inf if limit is None else max(limit - 1, 0))
             case control.For() if value in op.carried_args:
                 place = op.carried_args.index(value)
                 return self._carried(value, op.inits[place], op.next_values[place])
-            case control.For():
+            case control.For() if value in op.scanned_args:
                 return self.range(op.scanned[op.scanned_args.index(value)])
             case control.While() if block is op.body or block is op.condition:
                 place = value.index
@@ -235,6 +237,18 @@ class IntegerRanges:
         return first.union(after if after.low >= first.low else self.range(following))
 
 
+Bounds = tuple[int, int]
+"""The least and the greatest value, both included."""
+
+
+def bounds_of(value: Value) -> Bounds | None:
+    """The values that an integer can take; None where one end is not known."""
+    found = IntegerRanges().range(value)
+    if not (math.isfinite(found.low) and math.isfinite(found.high)):
+        return None
+    return int(found.low), int(found.high)
+
+
 def _signs(direction: Direction, ahead: Linear, holds: bool) -> Iterator[Linear]:
     """What is not negative when `ahead` compares so, or does not, with zero."""
     less, more = ahead.scaled(-1), ahead
@@ -252,6 +266,14 @@ def _signs(direction: Direction, ahead: Linear, holds: bool) -> Iterator[Linear]
             yield from (less, more)
         case _:
             pass
+
+
+def _product(a: Range, b: Range) -> Range:
+    ends = (a.low, a.high, b.low, b.high)
+    if not all(map(math.isfinite, ends)):
+        return ANY
+    corners = [x * y for x in (a.low, a.high) for y in (b.low, b.high)]
+    return Range(min(corners), max(corners))
 
 
 def _divided(of: Range, by: object) -> Range:
