@@ -247,6 +247,19 @@ def test_canonical_forms(shapes: list[tuple[int, ...]], code: Code, wanted: list
     assert sorted(ops(simplified(code, *shapes))) == sorted(wanted)
 
 
+def test_a_sum_that_others_use_is_summed_on() -> None:
+    """Not summed again from its own terms, nor in derivatives spread over them twice."""
+
+    def code(b: Builder, x: list[Value]) -> Value:
+        rows = tensor.reduce_sum(b, x[0], (1,))
+        total = tensor.reduce_sum(b, rows, (0,))
+        return arith.multiply(b, rows, tensor.broadcast(b, total, (3,)))
+
+    made = simplified(code, (3, 4))
+    sums = [op for op in made.walk() if isinstance(op, tensor.Reduce)]
+    assert [shape_of(op.operand.type) for op in sums] == [(3, 4), (3,)]
+
+
 def test_constants_fold_below_the_limit_only() -> None:
     def table(n: int) -> Module:
         def code(b: Builder, x: list[Value]) -> Value:

@@ -126,8 +126,9 @@ class Reduce(TensorOp):
         if all(shape[d] == 1 for d in self.dimensions):
             return (reshape(builder, self.operand, shape_of(self.result.type)),)
         match self.operand.defining_op:
-            case Reduce(kind=self.kind) as inner:
-                # Positions in the operand of the inner reduction.
+            case Reduce(kind=self.kind, result=partial) as inner if len(partial.uses) == 1:
+                # What others use too is there already: to reduce it takes less work, and sums of
+                # sums lose fewer digits than long ones. Positions are in the inner operand.
                 dims = {*inner.dimensions, *(inner.kept[d] for d in self.dimensions)}
                 return (reduce(builder, inner.operand, self.kind, sorted(dims)),)
             case Transpose() as inner:
