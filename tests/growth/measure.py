@@ -46,7 +46,8 @@ def compiled(function: Function, values: Sequence[Any]) -> Compilation:
 def operations(program: LoopProgram) -> int:
     """The operations that a call executes, one on a vector counted for each of its lanes.
 
-    Both branches of every `if` count, and one iteration of each `while`.
+    Both branches of every `if` count, but for one that is seldom taken, and one iteration of each
+    `while`.
     """
     entry = program.module.lookup(program.entry)
     return _Count(program).block(entry.regions[0].block)
@@ -71,6 +72,8 @@ class _Count:
                 return 1 + sum(self.task(op.body, number) for number in range(op.tasks))
             case loop.Call():
                 return 1 + self.function(op.callee.name)
+            case loop.If() if op.rare:
+                return 1 + self.block(op.otherwise)
             case _:
                 self.note(op)
                 inside = sum(self.block(inner.block) for inner in op.regions)

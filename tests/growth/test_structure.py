@@ -14,7 +14,7 @@ import dmc
 from dmc.dialects import arith
 from dmc.dialects.elementwise import splat_of
 from dmc.ir import DType, TensorType
-from tests.growth.measure import compiled, measure, slope
+from tests.growth.measure import compiled, measure, operations, slope
 
 RNG = np.random.default_rng(0)
 
@@ -91,3 +91,21 @@ def test_a_band_is_linear(program: dmc.Module) -> None:
 
 def test_clamped_windows_have_the_derivatives_of_what_they_read(program: dmc.Module) -> None:
     dmc.check_grads(program.edges, u(5, 5, 4), u(3, 3, 4, 8), wrt=("x", "k"))
+
+
+CAUSAL = """
+fn loss[T](q: f32[T, 64], k: f32[T, 64], v: f32[T, 64]) -> f32 {
+    let s = [t, u] => if u <= t { sum[e](q[t, e] * k[u, e]) } else { -inf }
+    let o = softmax[-1](s) @ v
+    sum(o * o)
+}
+"""
+
+
+def test_a_causal_mask_saves_work() -> None:
+    """Scores and their gradients are computed in the triangle only, to whole tiles."""
+    arrays = [u(256, 64).astype(np.float32) for _ in range(3)]
+    texts = (CAUSAL, CAUSAL.replace("u <= t", "u <= t + T"))
+    causal, full = (dmc.value_and_grad(dmc.loads(text).loss, wrt=("q", "k", "v")) for text in texts)
+    counts = [operations(compiled(function, arrays).loops) for function in (causal, full)]
+    assert counts[0] < 0.86 * counts[1], counts[0] / counts[1]
