@@ -6,19 +6,21 @@ operand is read in place, one element for each row of the tile. The structure is
 van de Geijn, "Anatomy of high-performance matrix multiplication" (2008), without packing of the
 left operand: a wide tile keeps its traffic low, and measured, packing it never paid.
 
-Each element of the result is summed in one order, whatever the tasks: `k` ascending.
+Each element of the result is summed in one order, whatever the tasks: the dimensions around `k` and
+`k` ascending, in parts that are summed by themselves, as are as many parts as `MOST_PARTS`, and so
+on.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
 from dmc.dialects import arith
 from dmc.ir.operation import Value
-from dmc.ir.types import DType, VectorType
+from dmc.ir.types import DType, MemRefType, VectorType
 from dmc.lowering.loop_builder import Linear, LoopBuilder, Subscript, register_type
 from dmc.lowering.machine import Machine
 from dmc.lowering.schedules.body import Body, Frame, Lanes, absorbed, address, load, spread, store
@@ -28,7 +30,9 @@ from dmc.lowering.schedules.contraction_plan import (
     PART,
     Contraction,
     Plan,
+    Step,
     as_contraction,
+    levels_of,
     make_plan,
     nanoseconds,
 )
@@ -36,6 +40,9 @@ from dmc.lowering.schedules.domain import Domain, Range, Spread, at
 from dmc.lowering.schedules.elementwise import part_before
 from dmc.lowering.schedules.nest import Nest
 from dmc.lowering.schedules.plan import MOST_TASKS, Split
+
+Within = Mapping[int, tuple[Subscript, Subscript]]
+"""Which part of the dimensions that are summed over."""
 
 HEAVY = 6
 """An epilogue of more operations is a loop over the rows of a tile."""
@@ -74,6 +81,7 @@ class _Emitter:
         self.vector = register_type(self.dtype, plan.lanes)
         self.in_parts = shape.length > LONGEST_PANEL or bool(shape.around)
         self.part = PART if shape.length > LONGEST_PANEL else shape.length
+        self.levels = levels_of(shape, self.part)
         self.epilogue = (
             None
             if nest.epilogue is None
@@ -132,9 +140,13 @@ class _Emitter:
         plan = self.plan
         panels = plan.panels * self.part * plan.width
         self.packed = self.b.alloca((panels,), self.dtype) if plan.pack else None
-        sums = plan.rows * plan.panels * plan.width if self.in_parts else 0
-        sums = sums or (plan.tile.rows * plan.width if self._is_heavy() else 0)
-        self.sums = self.b.alloca((sums,), self.dtype) if sums else None
+        if self.in_parts:
+            levels = len(self.levels)
+            size = plan.rows * plan.panels * plan.width
+        else:
+            levels = int(self._is_heavy())
+            size = plan.tile.rows * plan.width
+        self.sums = [self.b.alloca((size,), self.dtype) for _ in range(levels)]
         again = plan.tile.rows * plan.width if self.shape.is_guarded else 0
         self.again = self.b.alloca((again,), self.dtype) if again else None
         run()
@@ -172,30 +184,53 @@ class _Emitter:
         if not self.in_parts:
             self._part(group, b.index(0), shape.length)
             return
-        self._clear_sums()
-        self._parts(group, shape.around)
+        summed = {d: (0, shape.nest.sizes[d]) for d in (*shape.around, shape.k)}
+        self._sum_parts(group, len(self.levels) - 1, summed)
         self._panels(group, self._finish_panel_from_sums)
 
-    def _parts(self, group: _Group, around: Sequence[int]) -> None:
-        """Loops over the dimensions `around` k, then over parts of it."""
-        b, length = self.b, self.shape.length
-        if around:
-            d, *inner = around
+    def _sum_parts(self, group: _Group, level: int, within: Within) -> None:
+        """Sum the products `within` some part of what is summed into the memory of a level."""
+        b, shape, lanes = self.b, self.shape, self.plan.lanes
+        sums = self.sums[level]
+        assert isinstance(sums.type, MemRefType)
+        (size,) = sums.type.shape
+        zero = b.constant(0.0, self.vector)
+        self._loop(0, size, lanes, lambda i: b.vector_store(zero, sums, [i]))
 
-            def at(i: Value) -> None:
-                known = {**group.known, d: Linear.of(i)}
-                self._parts(replace(group, known=known), inner)
+        def add(i: Value) -> None:
+            part = b.vector_load(self.sums[level - 1], [i], lanes)
+            total = b.vector_load(sums, [i], lanes)
+            b.vector_store(arith.add(b.builder, total, part), sums, [i])
 
-            self._loop(0, self.shape.nest.sizes[d], 1, at)
+        def part(within: Within) -> None:
+            if level:
+                self._sum_parts(group, level - 1, within)
+                self._loop(0, size, lanes, add)
+                return
+            around = {d: Linear.of(within[d][0]) for d in shape.around}
+            start, end = within[shape.k]
+            self._part(replace(group, known=group.known | around), b.index(start), end)
+
+        self._walk(self.levels[level], within, part)
+
+    def _walk(self, steps: Sequence[Step], within: Within, body: Callable[[Within], None]) -> None:
+        """Loops over what is `within`, by some steps of its dimensions."""
+        if not steps:
+            body(within)
             return
+        (d, step), *inner = steps
+        lower, upper = within[d]
 
-        def part(k: Value) -> None:
-            self._part(group, k, b.minimum(b.index(Linear.of(k) + self.part), length))
+        def at(i: Value) -> None:
+            past: Subscript = Linear.of(i) + step
+            if step > 1:
+                past = arith.minimum(self.b.builder, self.b.index(past), self.b.index(upper))
+            self._walk(inner, {**within, d: (i, past)}, body)
 
-        self._loop(0, length, self.part, part)
+        self._loop(lower, upper, step, at)
 
     def _part(self, group: _Group, start: Value, end: Subscript) -> None:
-        """Add the products of `k` from `start` to `end`."""
+        """The products of `k` from `start` to `end`, added to the sums in memory if in parts."""
         if self.plan.pack:
             self._panels(group, lambda panel: self._pack(panel, start, (start, end)))
         tile_rows = self.plan.tile.rows
@@ -347,14 +382,7 @@ class _Emitter:
                 ]
             return out
 
-        if self.in_parts:
-            sums = [
-                b.vector_load(self._sums, [self._sum_at(panel, i, r, v)], plan.lanes)
-                for r in range(rows)
-                for v in range(panel.vectors)
-            ]
-        else:
-            sums = [b.constant(0.0, self.vector)] * (rows * panel.vectors)
+        sums = [b.constant(0.0, self.vector)] * (rows * panel.vectors)
         sums = b.for_(*counted, step, sums, name="k")
         if self.shape.is_guarded:
             again = partial(self._sum_again, panel, i, rows, start, counted)
@@ -362,13 +390,15 @@ class _Emitter:
         if self.in_parts:
             for r in range(rows):
                 for v in range(panel.vectors):
-                    value = sums[r * panel.vectors + v]
-                    b.vector_store(value, self._sums, [self._sum_at(panel, i, r, v)])
+                    at = [self._sum_at(panel, i, r, v)]
+                    total = b.vector_load(self.sums[0], at, plan.lanes)
+                    total = arith.add(b.builder, total, sums[r * panel.vectors + v])
+                    b.vector_store(total, self.sums[0], at)
         elif self._is_heavy():
             for r in range(rows):
                 for v in range(panel.vectors):
                     at = r * plan.width + v * plan.lanes
-                    b.vector_store(sums[r * panel.vectors + v], self._sums, [at])
+                    b.vector_store(sums[r * panel.vectors + v], self.sums[0], [at])
             self._finish_rows(panel, i, rows, Linear())
         else:
             frames = [self._column_frame(panel, v) for v in range(panel.vectors)]
@@ -400,10 +430,8 @@ class _Emitter:
                 row = Linear.of(i) + Linear.of(r)
                 return [b.fma(*self._guarded(wide, column, one, row, k), *sums)]
 
-            total = b.constant(0.0, self.vector)
-            if self.in_parts:
-                total = b.vector_load(self._sums, [self._sum_at(panel, i, r, v)], plan.lanes)
-            (total,) = b.for_(*counted, step, [total], name="k")
+            zero = b.constant(0.0, self.vector)
+            (total,) = b.for_(*counted, step, [zero], name="k")
             b.vector_store(total, again, place(r, v))
 
         self._loop(0, rows, 1, lambda r: self._loop(0, panel.vectors, 1, lambda v: vector(r, v)))
@@ -457,11 +485,6 @@ class _Emitter:
 
     # Results
 
-    @property
-    def _sums(self) -> Value:
-        assert self.sums is not None
-        return self.sums
-
     def _sum_at(self, panel: _Panel, i: Value, r: Subscript, v: Subscript) -> Linear:
         """Where the partial sums of a row of the task are."""
         plan = self.plan
@@ -470,12 +493,6 @@ class _Emitter:
             row * (plan.panels * plan.width) + panel.local * plan.width + Linear.of(v) * plan.lanes
         )
 
-    def _clear_sums(self) -> None:
-        plan = self.plan
-        size = plan.rows * plan.panels * plan.width
-        zero = self.b.constant(0.0, self.vector)
-        self._loop(0, size, plan.lanes, lambda i: self.b.vector_store(zero, self._sums, [i]))
-
     def _finish_panel_from_sums(self, panel: _Panel) -> None:
         """The epilogue of all rows of a task, from the sums in memory."""
         frames = [self._column_frame(panel, v) for v in range(panel.vectors)]
@@ -483,7 +500,7 @@ class _Emitter:
         def row(i: Value) -> None:
             for v, frame in enumerate(frames):
                 at = self._sum_at(panel, i, 0, v)
-                value = self.b.vector_load(self._sums, [at], self.plan.lanes)
+                value = self.b.vector_load(self.sums[-1], [at], self.plan.lanes)
                 self._finish(frame, Linear.of(i), value)
 
         self._loop(panel.group.lower, panel.group.upper, 1, row)
@@ -495,7 +512,7 @@ class _Emitter:
         def row(r: Value) -> None:
             for v, frame in enumerate(frames):
                 at = Linear.of(r) * self.plan.width + v * self.plan.lanes + base
-                value = self.b.vector_load(self._sums, [at], self.plan.lanes)
+                value = self.b.vector_load(self.sums[-1], [at], self.plan.lanes)
                 self._finish(frame, Linear.of(i) + r, value)
 
         self._loop(0, rows, 1, row)

@@ -15,6 +15,9 @@ LONGEST_PANEL = 2048
 """Sums over more elements go through memory in parts: a panel should stay in the second cache."""
 
 PART = 1024
+MOST_PARTS = 128
+"""Sums of so many parts are parts themselves: the error does not grow with the length."""
+
 FLOPS_PER_NANOSECOND = 100.0
 SHORTEST_SCATTERED = 16
 """Results whose columns are apart in memory are worth it for sums of at least so many terms."""
@@ -188,3 +191,29 @@ def _tile(machine: Machine, shape: Contraction, lanes: int) -> Tile:
 def nanoseconds(shape: Contraction) -> float:
     """About how long one core takes."""
     return 2.0 * shape.nest.points / FLOPS_PER_NANOSECOND
+
+
+Step = tuple[int, int]
+"""A loop over a dimension that is summed over, by so many elements at a time."""
+
+
+def levels_of(shape: Contraction, part: int) -> list[list[Step]]:
+    """The loops over parts of a sum, outermost first; the innermost level is the first.
+
+    A level adds at most `MOST_PARTS` parts, each of which is a sum of the level before it or of
+    `part` neighbours along `k`.
+    """
+    found: list[list[Step]] = [[]]
+    parts = 1
+    for d, size in ((shape.k, part), *((d, 1) for d in reversed(shape.around))):
+        left = -(-shape.nest.sizes[d] // size)
+        while left > 1:
+            count = min(left, MOST_PARTS)
+            if parts * count > MOST_PARTS:
+                found.append([])
+                parts = 1
+            found[-1].insert(0, (d, size))
+            parts *= count
+            size *= count
+            left = -(-left // count)
+    return found
