@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from math import prod
 
 from dmc.dialects import arith, tensor
+from dmc.dialects.tensor.batching import arrange
 from dmc.ir import (
     AffineExpr,
     AffineMap,
@@ -347,8 +348,16 @@ def _gathered(builder: Builder, op: tensor.Accumulate) -> Value | None:
         # A read is zero outside of an axis; so a condition is an axis.
         updates = _axis_in_front(builder, updates, size)
         exprs.insert(0, condition)
-    found = tensor.read(builder, updates, solution.space, exprs)
-    return tensor.reduce_sum(builder, found, range(len(op.shape), len(solution.space)))
+    kept, rank = len(op.shape), len(solution.space)
+    order = [*range(rank)]
+    if exprs and any(d < kept for d in exprs[-1].dims()):
+        # Neighbours among the updates are for different results, which may run along the lanes.
+        order = [*range(kept, rank), *range(kept)]
+    space = [solution.space[d] for d in order]
+    moved = [AffineExpr.dim(rank, order.index(d)) for d in range(rank)]
+    exprs = [expr.substitute(moved, rank, space) for expr in exprs]
+    found = tensor.read(builder, updates, space, exprs)
+    return tensor.reduce_sum(builder, found, [order.index(d) for d in range(kept, rank)])
 
 
 # Contractions
@@ -378,25 +387,70 @@ def _of_contraction(builder: Builder, op: tensor.Accumulate) -> Value | None:
     solution = _Gathering(whole, op.shape, op.map.substitute(by, len(whole), whole)).solve()
     if solution is None or solution.conditions:
         return None
-    x, lhs_padded = _padded(builder, dot.lhs, [solution.positions[d] for d in lhs], solution.space)
-    y, rhs_padded = _padded(builder, dot.rhs, [solution.positions[d] for d in rhs], solution.space)
-    absorbs = dot.lhs_absorbs or lhs_padded, dot.rhs_absorbs or rhs_padded
-    products = arith.product(builder, x, y, *absorbs)
-    return tensor.reduce_sum(builder, products, range(len(op.shape), len(solution.space)))
+
+    def side(x: Value, labels: Sequence[int], absorbs: bool) -> _Side:
+        exprs = [solution.positions[d] for d in labels]
+        return _side(builder, x, exprs, solution.space, len(op.shape), absorbs)
+
+    x = side(dot.lhs, lhs, dot.lhs_absorbs)
+    y = side(dot.rhs, rhs, dot.rhs_absorbs)
+    return _contracted(builder, x, y, op.shape)
 
 
-def _padded(
-    builder: Builder, x: Value, exprs: Sequence[AffineExpr], space: Sequence[int]
-) -> tuple[Value, bool]:
-    """`x` at `exprs`, zero outside of it, as a plain read of a copy; whether that is padded."""
+@dataclass(frozen=True, slots=True)
+class _Side:
+    """An operand of a contraction, whose axis i runs along dimension `dims[i]` of its space."""
+
+    value: Value
+    dims: tuple[int, ...]
+    absorbs: bool
+
+    def places(self, dims: Sequence[int]) -> list[int]:
+        return [self.dims.index(d) for d in dims]
+
+
+def _side(
+    builder: Builder,
+    x: Value,
+    exprs: Sequence[AffineExpr],
+    space: Sequence[int],
+    kept: int,
+    absorbs: bool,
+) -> _Side:
+    """`x` at `exprs`, zero outside of it, as a plain read of a copy: its padding absorbs.
+
+    It runs along the dimensions that are summed, those from `kept` on, and what else it reads by.
+    """
     shape = shape_of(x.type)
     bounds = [expr.bounds(space) for expr in exprs]
     low = [max(0, -least) for least, _ in bounds]
     high = [max(0, most + 1 - n) for (_, most), n in zip(bounds, shape, strict=True)]
     zero = arith.scalar(builder, 0, dtype_of(x.type))
     wide = tensor.pad(builder, x, zero, low, high, [0] * len(shape))
-    moved = [expr.plus(n) for expr, n in zip(exprs, low, strict=True)]
-    return tensor.read(builder, wide, space, moved), any(low) or any(high)
+    used = frozenset[int]().union(*(expr.dims() for expr in exprs), range(kept, len(space)))
+    dims = tuple(sorted(used))
+    sizes = [space[d] for d in dims]
+    names = [
+        AffineExpr.dim(len(dims), dims.index(d)) if d in used else AffineExpr.number(len(dims), 0)
+        for d in range(len(space))
+    ]
+    moved = [e.plus(n).substitute(names, len(dims), sizes) for e, n in zip(exprs, low, strict=True)]
+    read = tensor.read(builder, wide, sizes, moved)
+    return _Side(read, dims, absorbs or any(low) or any(high))
+
+
+def _contracted(builder: Builder, lhs: _Side, rhs: _Side, shape: Sequence[int]) -> Value:
+    """The contraction over what follows the dimensions of the result."""
+    kept = range(len(shape))
+    batch = [d for d in lhs.dims if d in kept and d in rhs.dims]
+    summed = [d for d in lhs.dims if d not in kept]
+    free = [d for side in (lhs, rhs) for d in side.dims if d in kept and d not in batch]
+    places = [(lhs.places(dims), rhs.places(dims)) for dims in (batch, summed)]
+    absorbs = lhs.absorbs, rhs.absorbs
+    value = tensor.dot_general(builder, lhs.value, rhs.value, places[0], places[1], absorbs)
+    dims = [*batch, *free]
+    value = arrange(builder, value, dims, sorted(dims))
+    return tensor.broadcast_in_dim(builder, value, shape, sorted(dims))
 
 
 # One by one
