@@ -262,6 +262,14 @@ def constant_array(value: Value) -> Array | None:
     return data.array if isinstance(data, DenseElements) else None
 
 
+def in_rows(x: Array, axes: Sequence[int]) -> Array:
+    """`x` with `axes` made one, the last, in memory: NumPy sums along that pairwise."""
+    kept = [axis for axis in range(x.ndim) if axis not in axes]
+    moved = np.transpose(x, (*kept, *axes))
+    size = int(np.prod([x.shape[axis] for axis in axes]))
+    return np.ascontiguousarray(moved.reshape(*(x.shape[axis] for axis in kept), size))
+
+
 def splat_of(value: Value) -> float | int | bool | None:
     """The common element of a constant value, or None."""
     op = value.defining_op

@@ -118,6 +118,7 @@ def _replace(old: kernel.Generic, body: Part, epilogue: Part) -> kernel.Generic:
         epilogue.reads,
         epilogue.block,
         [value.name for value in old.results],
+        old.order,
     )
     replace_op(old, new.results)
     return new
@@ -193,6 +194,7 @@ def into_producer(
         epilogue.reads,
         epilogue.block,
         [value.name for value in results],
+        producer.order,
     )
     _hand_over(results, new)
     consumer.erase()
@@ -234,6 +236,7 @@ def merged(first: kernel.Generic, second: kernel.Generic) -> kernel.Generic:
         epilogue.reads,
         epilogue.block,
         [value.name for value in results],
+        first.order,
     )
     _hand_over(results, new)
     second.erase()
@@ -291,6 +294,7 @@ def without_results(op: kernel.Generic, kept: Sequence[int]) -> kernel.Generic:
         epilogue.reads,
         epilogue.block,
         [op.results[i].name for i in kept],
+        op.order,
     )
     for i, value in zip(kept, new.results, strict=True):
         op.results[i].replace_all_uses_with(value)

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from math import prod
 
 from dmc.dialects import func, kernel
-from dmc.ir import Block, Module, Operation, Value, shape_of
+from dmc.ir import Block, Module, Operation, Value, dtype_of, shape_of
 from dmc.ir.passes import Pass
 from dmc.transforms.common import blocks
 from dmc.transforms.compose import (
@@ -225,7 +225,7 @@ class _Fusion:
         if not isinstance(user, kernel.Generic) or user.parent is not op.parent:
             return None
         same = user.maps.items[index] == read.map
-        if not same or (user.space, user.reduction) != (op.space, op.reduction):
+        if not same or not _reduces_alike(op, user):
             return None
         facts = self.facts[user]
         if not op.is_before(user) or not self.facts[op].fits_together(facts) or facts.is_product:
@@ -321,6 +321,13 @@ class _Fusion:
 
 Rule = Callable[[kernel.Generic], kernel.Generic | None]
 """Changes a kernel and returns the one to look at next, or None when there is nothing to do."""
+
+
+def _reduces_alike(op: kernel.Generic, other: kernel.Generic) -> bool:
+    """Whether two kernels run over one space and sum in one order."""
+    same = (op.space, op.reduction, op.order) == (other.space, other.reduction, other.order)
+    both = ([dtype_of(v.type) for v in each.body.terminator.operands] for each in (op, other))
+    return same and (not op.reduction or len({dtype for each in both for dtype in each}) == 1)
 
 
 def _erase_unused(ops: Sequence[Operation | None]) -> None:

@@ -64,6 +64,7 @@ def make_generic(
     epilogue_reads: Sequence[Read] = (),
     epilogue: Code = passing,
     names: Sequence[str] = (),
+    order: Sequence[int] = (),
 ) -> kernel.Generic:
     """A kernel over `sizes`, of which the last `reduced` are reduced by `combiners`."""
     location = builder.location
@@ -72,7 +73,7 @@ def make_generic(
     extra = [dtype_of(read.value.type) for read in epilogue_reads]
     after = block_of([*between, *extra], epilogue, location)
     return assemble(
-        builder, sizes, reads, body, writes, combiners, reduced, epilogue_reads, after, names
+        builder, sizes, reads, body, writes, combiners, reduced, epilogue_reads, after, names, order
     )
 
 
@@ -87,23 +88,23 @@ def assemble(
     epilogue_reads: Sequence[Read],
     epilogue: Block,
     names: Sequence[str] = (),
+    order: Sequence[int] = (),
 ) -> kernel.Generic:
     """A kernel of finished blocks, in which all but what ends them have locations."""
     inputs = [*reads, *epilogue_reads]
     body.terminator.location = epilogue.terminator.location = builder.location
-    op = kernel.Generic(
-        [read.value for read in inputs],
-        {
-            "sizes": tuple(sizes),
-            "reduction": tuple(range(len(sizes) - reduced, len(sizes))),
-            "maps": ArrayAttr((*(read.map for read in inputs), *writes)),
-            "combiners": ArrayAttr(tuple(combiners)),
-            "epilogue_operands": len(epilogue_reads),
-        },
-        [Region(body), Region(epilogue)],
-        location=builder.location,
-        names=names,
-    )
+    attributes: dict[str, Attribute] = {
+        "sizes": tuple(sizes),
+        "reduction": tuple(range(len(sizes) - reduced, len(sizes))),
+        "maps": ArrayAttr((*(read.map for read in inputs), *writes)),
+        "combiners": ArrayAttr(tuple(combiners)),
+        "epilogue_operands": len(epilogue_reads),
+    }
+    if order:
+        attributes["order"] = tuple(order)
+    values = [read.value for read in inputs]
+    regions = [Region(body), Region(epilogue)]
+    op = kernel.Generic(values, attributes, regions, location=builder.location, names=names)
     builder.block.insert(op, builder.before)
     return op
 

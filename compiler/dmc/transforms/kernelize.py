@@ -418,6 +418,7 @@ def _reduction(builder: Builder, x: Value, axes: Sequence[int], combiner: str) -
         (combiner,),
         len(axes),
         epilogue=lambda b, args: [arith.convert(b, args[0], dtype)],
+        order=[order.index(d) for d in range(rank)],
     ).results[0]
 
 
@@ -488,6 +489,9 @@ def _dot_general(builder: Builder, op: Operation) -> Sequence[Value] | None:
 
     of_lhs = AffineMap.select(rank, [lhs_dims[d] for d in range(len(left))])
     of_rhs = AffineMap.select(rank, [rhs_dims[d] for d in range(len(right))])
+    # A sum over one matrix is as ordered as any other.
+    one = inner and not (op.lhs_free and op.rhs_free)
+    whole = max(lhs_dims, rhs_dims, key=len) if one else {}
     return make_generic(
         builder,
         sizes,
@@ -497,6 +501,7 @@ def _dot_general(builder: Builder, op: Operation) -> Sequence[Value] | None:
         ("add",) if inner else (),
         inner,
         epilogue=lambda b, args: [arith.convert(b, args[0], dtype)] if inner else args,
+        order=[whole[d] for d in range(len(whole))],
     ).results
 
 

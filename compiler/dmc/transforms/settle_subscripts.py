@@ -51,6 +51,7 @@ def _settle(op: kernel.Generic) -> None:
         extra,
         epilogue,
         names,
+        op.order,
     )
     replace_op(op, new.results)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dmc.dialects import arith
+from dmc.dialects.elementwise import in_rows
 from dmc.dialects.kernel.scalar import (
     COMBINERS,
     Gate,
@@ -66,7 +67,10 @@ class Generic(Structured):
     is, without a reduction, one of the constants `outside`, one for each value. The operands may be
     further dimensions of the domain, behind those of the space: a 0-d integer is its number.
 
-    The order of combination is chosen by the lowering from sizes and target alone.
+    The order of combination is chosen by the lowering from sizes, `order` and target alone. `order`
+    lists the dimensions as the axes of the array that was reduced before anything was fused into
+    the kernel; it is empty where the order may be that of the operands as they lie, as in products
+    of matrices.
 
     C1: `reduction` lists the last dimensions, ascending.
     C2: one map for each operand and result.
@@ -82,6 +86,7 @@ class Generic(Structured):
     C11: the domain is a set of the iteration space, or of it and 0-d integer operands; `outside`
         has the types of the body's values when something is outside and there is no reduction,
         else it is empty.
+    C12: `order` is empty or a permutation of the dimensions.
     """
 
     name = "kernel.generic"
@@ -91,6 +96,7 @@ class Generic(Structured):
     epilogue_operands = attribute(int, 0)
     domain = attribute(AffineSet, AffineSet())
     outside = attribute(ArrayAttr, ArrayAttr(()))
+    order = int_tuple(())
     body = region()
     epilogue = region()
 
@@ -160,6 +166,8 @@ class Generic(Structured):
         for map_ in self.result_maps:
             picked = sorted(map_.picked() or ())
             self.require(4, picked == list(self.parallel), "{} is no permutation", map_)
+        ordered = not self.order or sorted(self.order) == list(range(len(self.space)))
+        self.require(12, ordered, "{} is no order of the dimensions", self.order)
         reduced = [value.type for value in self.body.terminator.operands]
         self.verify_args(5, self.body, [element_type(v.type) for v in self.body_inputs])
         extra = [element_type(v.type) for v in self.epilogue_inputs]
@@ -265,7 +273,8 @@ def _reduce(value: Array, combiner: str, axes: tuple[int, ...]) -> Array:
     initial = np.asarray(identity_of(combiner, DType.of(value.dtype)), value.dtype)
     ufunc = COMBINERS[combiner]
     # Booleans would be promoted by `add`; `dtype` keeps every other type as it is.
-    return np.asarray(ufunc.reduce(value, axis=axes, dtype=value.dtype, initial=initial.item()))
+    rows = in_rows(value, axes)
+    return np.asarray(ufunc.reduce(rows, axis=-1, dtype=value.dtype, initial=initial.item()))
 
 
 def _factors(body: Block) -> tuple[int, int, int | None] | None:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from dmc.dialects import arith
-from dmc.dialects.elementwise import splat_of
+from dmc.dialects.elementwise import in_rows, splat_of
 from dmc.dialects.tensor.base import (
     TensorOp,
     are_dimensions,
@@ -108,7 +108,7 @@ class Reduce(TensorOp):
     def evaluate(self, operands: Sequence[Array], interpreter: Interpreter) -> Sequence[Array]:
         (x,) = operands
         wide = x.astype(np.float32) if x.dtype == np.float16 else x
-        out = np.asarray(_NUMPY[self.kind](wide, axis=self.dimensions))
+        out = np.asarray(_NUMPY[self.kind](in_rows(wide, self.dimensions), axis=-1))
         return (out.astype(x.dtype),)
 
     def fold(self) -> Sequence[Value | Attribute] | None:

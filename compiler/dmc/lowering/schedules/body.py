@@ -48,16 +48,24 @@ class Body:
     """The scalar code of one block, with where its arguments come from.
 
     `given` are leading block arguments whose values the caller provides in the frame (the reduced
-    values of an epilogue); the others are read through `accesses`.
+    values of an epilogue); the others are read through `accesses`, but for those values `provided`
+    in the frame of every vector.
     """
 
     def __init__(
-        self, b: LoopBuilder, nest: Nest, block: Block, accesses: Sequence[Access], given: int = 0
+        self,
+        b: LoopBuilder,
+        nest: Nest,
+        block: Block,
+        accesses: Sequence[Access],
+        given: int = 0,
+        provided: frozenset[Value] = frozenset(),
     ) -> None:
         self.b = b
         self.nest = nest
         self.block = block
         self.given = block.args[:given]
+        self.provided = provided
         self.accesses = dict(zip(block.args[given:], accesses, strict=True))
         self.left_out: frozenset[Operation] = frozenset()
         self._dims: dict[Value, frozenset[int]] = {v: frozenset({-1}) for v in self.given}
@@ -66,7 +74,7 @@ class Body:
         for op in self._operations():
             dims: frozenset[int] = frozenset()
             if isinstance(op, kernel.Index):
-                dims = frozenset({nest.index_of[op.dim]})
+                dims = frozenset({d for d in (nest.index_of[op.dim],) if d is not None})
             for value in op.operands:
                 dims |= self._dims.get(value, frozenset())
             self._dims.update((v, dims) for v in op.results)
@@ -104,6 +112,13 @@ class Body:
                 self._operation(inner, op)
         return inner
 
+    def element(self, frame: Frame, value: Value) -> Value:
+        """An argument, or a subscript that is computed with, where `frame` says."""
+        if value in self.accesses:
+            return self._load(frame, self.accesses[value])
+        assert isinstance(value.defining_op, kernel.Index)
+        return self._index(frame, self.nest.index_of[value.defining_op.dim])
+
     def outputs(self, frame: Frame) -> list[Value]:
         """What the block yields; every dimension must be known."""
         return [frame.values[v] for v in self.yielded]
@@ -125,7 +140,9 @@ class Body:
         results = clone_elementwise(self.b, op, [spread(self.b, v, lanes) for v in operands])
         frame.values.update(zip(op.results, results, strict=True))
 
-    def _index(self, frame: Frame, dimension: int) -> Value:
+    def _index(self, frame: Frame, dimension: int | None) -> Value:
+        if dimension is None:
+            return self.b.index(0)
         position = self.b.index(frame.positions[dimension])
         lanes = frame.lanes
         if lanes is None or lanes.dimension != dimension or lanes.count == 1:
@@ -192,7 +209,8 @@ class Body:
         """The subscript in the first lane, of one whose step is known."""
         match value.defining_op:
             case kernel.Index(dim=dim):
-                return frame.positions[self.nest.index_of[dim]]
+                dimension = self.nest.index_of[dim]
+                return Linear() if dimension is None else frame.positions[dimension]
             case arith.Add(operands=(x, y)):
                 return self._first(frame, x) + self._first(frame, y)
             case arith.Subtract(operands=(x, y)):
@@ -210,7 +228,7 @@ class Body:
             return 0
         match value.defining_op:
             case kernel.Index():
-                return 1
+                return None if value in self.provided else 1
             case arith.Add(operands=(x, y)):
                 steps = self._step(x, dimension), self._step(y, dimension)
                 return None if steps[0] is None or steps[1] is None else steps[0] + steps[1]

@@ -111,7 +111,7 @@ class _Constraint:
         for access, c in zip((*nest.inputs, *nest.extras), expr.coefficients[own:], strict=False):
             if c:
                 rest = rest + Linear.of(_number(b, access)) * c
-        return _Constraint({d: c for d, c in pairs if c}, rest)
+        return _Constraint({d: c for d, c in pairs if c and d is not None}, rest)
 
 
 def _number(b: LoopBuilder, access: Access) -> Value:

@@ -45,9 +45,9 @@ class Nest:
     `body` yields one value for each of `outputs`, or, when there are reduction dimensions, for
     each of `combiners`; `epilogue` then turns the combined values, with `extras` read at the
     parallel point, into what is stored. `index_of` says which dimension a `kernel.index` means, and
-    a dimension of `domain`, the points that count, where the inputs and extras follow as further
-    dimensions; `outside` are the values elsewhere.
-    `captured` gives the buffers that bodies load from.
+    a dimension of `domain`, None where the subscript can only be 0. `domain` are the points that
+    count, where the inputs and extras follow as further dimensions; `outside` are the values
+    elsewhere. `captured` gives the buffers that bodies load from; `order` is the kernel's.
     """
 
     sizes: tuple[int, ...]
@@ -58,10 +58,11 @@ class Nest:
     combiners: tuple[str, ...] = ()
     extras: tuple[Access, ...] = ()
     epilogue: Block | None = None
-    index_of: tuple[int, ...] = ()
+    index_of: tuple[int | None, ...] = ()
     captured: Mapping[Value, Value] = field(default_factory=dict[Value, Value])
     domain: AffineSet = field(default_factory=AffineSet)
     outside: tuple[DenseElements, ...] = ()
+    order: tuple[int, ...] = ()
 
     @property
     def parallel_dims(self) -> range:
@@ -84,7 +85,7 @@ class Nest:
         blocks = [self.body] if self.epilogue is None else [self.body, self.epilogue]
         read = {op.dim for block in blocks for op in block if isinstance(op, kernel.Index)}
         bounded = {d for d in self.domain.dims() if d < len(self.index_of)}
-        return {self.index_of[d] for d in (*read, *bounded)}
+        return {own for d in (*read, *bounded) if (own := self.index_of[d]) is not None}
 
     def rearranged(self, order: Sequence[int]) -> Nest:
         """The dimensions in another order (parallel ones still first)."""
@@ -99,22 +100,56 @@ class Nest:
             inputs=tuple(map(move, self.inputs)),
             extras=tuple(map(move, self.extras)),
             outputs=tuple(map(move, self.outputs)),
-            index_of=tuple(position[d] for d in self.index_of),
+            index_of=tuple(None if d is None else position[d] for d in self.index_of),
+            order=tuple(position[d] for d in self.order),
         )
 
-    def fused(self) -> Nest:
-        """Without dimensions of size 1, and with neighbours fused that are one in every access."""
-        keep = [d for d, n in enumerate(self.sizes) if n != 1 or d in self.indexed()]
-        nest = self._without(keep)
+    def fused(self, reductions: bool = True) -> Nest:
+        """Without dimensions of size 1, and with neighbours fused that are one in every access.
+
+        Only parallel neighbours, unless `reductions`.
+        """
+        nest = self.shrunk()
         d = 0
-        while d + 1 < len(nest.sizes):
+        while d + 1 < (len(nest.sizes) if reductions else nest.parallel):
             if nest._can_fuse(d):
                 nest = nest._fuse(d)
             else:
                 d += 1
         return nest
 
-    def _without(self, keep: Sequence[int]) -> Nest:
+    def is_one(self, access: Access, dims: Sequence[int]) -> bool:
+        """Whether neighbouring dimensions are one in an access."""
+        strides = access.strides
+        return all(strides[d] == strides[d + 1] * self.sizes[d + 1] for d in dims[:-1])
+
+    def can_join(self, count: int) -> bool:
+        """Whether the last `count` dimensions are one in every access."""
+        dims = range(len(self.sizes))[-count:]
+        apart = self.indexed().intersection(dims) if count > 1 else ()
+        return not apart and all(self.is_one(access, dims) for access in self.accesses)
+
+    def flattened(self, count: int) -> Nest:
+        """The last `count` dimensions as one, by the last stride of every access."""
+        first = len(self.sizes) - count
+
+        def cut(access: Access) -> Access:
+            return replace(access, strides=(*access.strides[:first], access.strides[-1]))
+
+        return replace(
+            self,
+            sizes=(*self.sizes[:first], math.prod(self.sizes[first:])),
+            inputs=tuple(map(cut, self.inputs)),
+            extras=tuple(map(cut, self.extras)),
+            outputs=tuple(map(cut, self.outputs)),
+            index_of=tuple(None if d is None else min(d, first) for d in self.index_of),
+            order=(),
+        )
+
+    def shrunk(self) -> Nest:
+        """Without dimensions of size 1."""
+        keep = [d for d, n in enumerate(self.sizes) if n != 1]
+
         def cut(access: Access) -> Access:
             return replace(access, strides=tuple(access.strides[d] for d in keep))
 
@@ -126,8 +161,8 @@ class Nest:
             inputs=tuple(map(cut, self.inputs)),
             extras=tuple(map(cut, self.extras)),
             outputs=tuple(map(cut, self.outputs)),
-            # Dropped dimensions are never read.
-            index_of=tuple(position.get(d, 0) for d in self.index_of),
+            index_of=tuple(None if d is None else position.get(d) for d in self.index_of),
+            order=tuple(position[d] for d in self.order if d in position),
         )
 
     def _can_fuse(self, d: int) -> bool:
@@ -148,16 +183,20 @@ class Nest:
             inputs=tuple(map(join, self.inputs)),
             extras=tuple(map(join, self.extras)),
             outputs=tuple(map(join, self.outputs)),
-            index_of=tuple(i - (i > d) for i in self.index_of),
+            index_of=tuple(None if i is None else i - (i > d) for i in self.index_of),
+            order=(),
         )
 
-    def sorted(self) -> Nest:
-        """Parallel dimensions as the first output lies in memory, reductions as the first input."""
+    def sorted(self, reductions: bool = True) -> Nest:
+        """Parallel dimensions as the first output lies in memory, reductions as the first input.
+
+        Only parallel dimensions, unless `reductions`.
+        """
         leader = self.outputs[0].strides
         outer = sorted(self.parallel_dims, key=lambda d: -leader[d])
         by = next((a.strides for a in self.inputs if a.in_memory), (0,) * len(self.sizes))
         inner = sorted(self.reduction_dims, key=lambda d: -abs(by[d]))
-        return self.rearranged([*outer, *inner])
+        return self.rearranged([*outer, *(inner if reductions else self.reduction_dims)])
 
 
 def access_through(b: LoopBuilder, memref: Value, map_: AffineMap) -> Access:
@@ -194,4 +233,5 @@ def nest_of(
         captured=captured,
         domain=op.domain,
         outside=op.constants_outside,
+        order=op.order,
     )

@@ -2,14 +2,17 @@
 
 Either several outputs lie along the lanes (each accumulates in its own order, one after another),
 or the elements of one output do (lanes and accumulators are then combined pairwise). Few outputs
-over many elements are cut into fixed chunks whose results are combined in order.
+over many elements are cut into fixed pieces whose results are combined in order. No accumulator
+takes in more than `MOST_TERMS` terms: it then becomes a term of another, so that the error of a
+sum does not grow with its length.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
 
 from dmc.dialects import arith, kernel
 from dmc.ir.affine_set import AffineSet
@@ -18,23 +21,12 @@ from dmc.ir.types import dtype_of
 from dmc.lowering.loop_builder import Linear, LoopBuilder, Subscript, register_type
 from dmc.lowering.machine import Machine
 from dmc.lowering.schedules.body import Body, Frame, Lanes, absorbed, mask_of, spread, store
-from dmc.lowering.schedules.domain import Domain, Spread, at
-from dmc.lowering.schedules.elementwise import part_before, vector_blocks
+from dmc.lowering.schedules.domain import Domain, Known, Range, Spread, at
+from dmc.lowering.schedules.elementwise import part_before
 from dmc.lowering.schedules.nest import Access, Nest
-from dmc.lowering.schedules.plan import (
-    Split,
-    lanes_for,
-    nanoseconds,
-    scalar_cost,
-    split,
-    vector_cost,
-)
-
-ACCUMULATORS = 4
-"""Independent chains that hide the latency of an addition."""
-
-_FOLD_COST = 20.0
-"""Cost of combining lanes and accumulators of one output, in vector operations."""
+from dmc.lowering.schedules.plan import Split, nanoseconds, split
+from dmc.lowering.schedules.reduction_plan import MOST_TERMS, Plan, along_outputs, make_plan
+from dmc.lowering.schedules.staging import Staging
 
 COMBINE: dict[str, type[Operation]] = {
     "add": arith.Add,
@@ -43,68 +35,45 @@ COMBINE: dict[str, type[Operation]] = {
     "min": arith.Minimum,
 }
 
+Enter = Callable[[Subscript, Lanes], Frame]
+"""The frame of some neighbours along the vector dimension."""
+
+Step = Callable[[Value, list[Value]], list[Value]]
+"""An iteration: from its subscript and the sums so far to the next sums."""
+
 Bounds = dict[int, tuple[Subscript, Subscript]]
 """The part of some dimensions that a task takes; other dimensions are whole."""
 
 
 def emit_reduction(b: LoopBuilder, machine: Machine, nest: Nest, parallel: bool) -> None:
     """Emit a nest with reduction dimensions; `parallel` allows tasks."""
-    nest = nest.sorted().fused()
     if any(nest.sizes[d] == 0 for d in nest.parallel_dims):
         return
-    plan = _choose(machine, nest)
-    time = nanoseconds(nest, plan.lanes)
+    nest, plan = make_plan(machine, nest)
+    if plan.pieces is not None:
+        _emit_pieces(b, machine, nest, plan, plan.pieces, parallel)
+        return
     units = {plan.vector: plan.lanes * plan.blocks}
+    time = nanoseconds(nest, plan.lanes)
     outer = split(nest.sizes, nest.parallel_dims, time, units) if parallel else None
-    chunks = split(nest.sizes, nest.reduction_dims, time, units) if parallel else None
-    if chunks is not None and (outer is None or outer.tasks < min(4, chunks.tasks)):
-        _emit_chunks(b, machine, nest, chunks)
-    elif outer is not None:
-        division = outer
-
-        def run(task: Value) -> None:
-            _Reduction(b, machine, nest, plan).emit({division.dimension: division.bounds(b, task)})
-
-        b.parallel(division.tasks, run)
-    else:
+    if outer is None:
         _Reduction(b, machine, nest, plan).emit({})
+        return
+    division = outer
+
+    def run(task: Value) -> None:
+        _Reduction(b, machine, nest, plan).emit({division.dimension: division.bounds(b, task)})
+
+    b.parallel(division.tasks, run)
 
 
-@dataclass(frozen=True)
-class _Plan:
-    """Dimension `vector` runs along `lanes` lanes, in `blocks` accumulators side by side."""
-
-    vector: int
-    lanes: int
-    blocks: int
-
-
-def _choose(machine: Machine, nest: Nest) -> _Plan:
-    """The cheapest of scalar code, outputs along the lanes, and elements along the lanes."""
-    inputs = [a for a in nest.inputs if a.in_memory]
-    lanes = lanes_for(machine, nest)
-    best, plan = scalar_cost(nest, inputs), _Plan(-1, 1, 1)
-    if lanes == 1 or nest.points == 0:
-        return plan
-    outputs = math.prod(nest.sizes[: nest.parallel])
-    for d in reversed(range(len(nest.sizes))):
-        if not machine.has_masks and nest.sizes[d] < lanes:
-            continue
-        cost = vector_cost(nest, inputs, d, lanes)
-        if d in nest.reduction_dims:
-            cost += _FOLD_COST * outputs * len(nest.combiners)
-        if cost < best:
-            blocks = max(1, nest.sizes[d] // lanes)
-            most = max(1, ACCUMULATORS // len(nest.combiners))
-            best, plan = cost, _Plan(d, lanes, min(most, blocks))
-    return plan
-
-
-def _emit_chunks(b: LoopBuilder, machine: Machine, nest: Nest, division: Split) -> None:
-    """Reduce fixed parts of a dimension in tasks, then their results in order."""
+def _emit_pieces(
+    b: LoopBuilder, machine: Machine, nest: Nest, plan: Plan, pieces: Split, parallel: bool
+) -> None:
+    """Reduce pieces of a dimension, in tasks where allowed, then their results in order."""
     outputs = math.prod(nest.sizes[: nest.parallel])
     dtypes = [dtype_of(v.type) for v in nest.body.terminator.operands]
-    partial = [b.alloca((division.tasks * outputs,), dtype) for dtype in dtypes]
+    partials = [b.alloca((pieces.tasks * outputs,), dtype) for dtype in dtypes]
     within: list[int] = []
     step = 1
     for d in reversed(nest.parallel_dims):
@@ -114,12 +83,18 @@ def _emit_chunks(b: LoopBuilder, machine: Machine, nest: Nest, division: Split) 
 
     def run(task: Value) -> None:
         start = Linear.of(task) * outputs
-        parts = tuple(Access(buffer, strides, start) for buffer in partial)
+        parts = tuple(Access(buffer, strides, start) for buffer in partials)
         part = replace(nest, outputs=parts, extras=(), epilogue=None)
-        bounds: Bounds = {division.dimension: division.bounds(b, task)}
-        _Reduction(b, machine, part, _choose(machine, part)).emit(bounds)
+        _Reduction(b, machine, part, plan).emit({pieces.dimension: pieces.bounds(b, task)})
 
-    b.parallel(division.tasks, run)
+    def one_after_another(task: Value, _: list[Value]) -> list[Value]:
+        run(task)
+        return []
+
+    if parallel:
+        b.parallel(pieces.tasks, run)
+    else:
+        b.for_(0, pieces.tasks, one_after_another)
 
     def keep(access: Access) -> Access:
         return replace(access, strides=(*access.strides[: nest.parallel], 0))
@@ -129,26 +104,35 @@ def _emit_chunks(b: LoopBuilder, machine: Machine, nest: Nest, division: Split) 
     identity.insert(kernel.Yield(identity.args))
     rest = replace(
         nest,
-        sizes=(*nest.sizes[: nest.parallel], division.tasks),
-        inputs=tuple(Access(buffer, (*within, outputs)) for buffer in partial),
+        sizes=(*nest.sizes[: nest.parallel], pieces.tasks),
+        inputs=tuple(Access(buffer, (*within, outputs)) for buffer in partials),
         outputs=tuple(map(keep, nest.outputs)),
         extras=tuple(map(keep, nest.extras)),
         body=identity,
         domain=AffineSet(),
     )
-    _Reduction(b, machine, rest, _choose(machine, rest)).emit({})
+    _Reduction(b, machine, rest, along_outputs(machine, rest)).emit({})
 
 
 class _Reduction:
     """Emits one nest by a plan."""
 
-    def __init__(self, b: LoopBuilder, machine: Machine, nest: Nest, plan: _Plan) -> None:
+    def __init__(self, b: LoopBuilder, machine: Machine, nest: Nest, plan: Plan) -> None:
         self.b = b
         self.machine = machine
-        self.nest = nest
         self.plan = plan
+        self.staging = None
+        if plan.staged:
+            rows = plan.round * plan.rounds // nest.sizes[-1]
+            self.staging = Staging(b, machine, nest, plan.joined, plan.lanes, rows)
+            nest = self.staging.flat
+        self.nest = nest
         self.domain = Domain(b, nest)
-        self.body = Body(b, nest, nest.body, nest.inputs)
+        self.vectors = [Lanes(plan.vector, plan.lanes)] * plan.blocks
+        self.counts = list(nest.sizes)
+        if plan.pieces is not None:
+            self.counts[plan.pieces.dimension] = plan.pieces.chunk
+        self.body = self.staging.body if self.staging else Body(b, nest, nest.body, nest.inputs)
         self.types = [dtype_of(v.type) for v in self.body.yielded]
         self.products = [
             _product(nest.body, v) if name == "add" else None
@@ -163,6 +147,8 @@ class _Reduction:
 
     def emit(self, bounds: Bounds) -> None:
         """The whole nest, or the part of it that `bounds` leave."""
+        if self.staging is not None:
+            self.staging.begin()
         frame = self.body.enter(Frame(), {})
         after = Frame() if self.epilogue is None else self.epilogue.enter(Frame(), {})
         order = [d for d in self.nest.parallel_dims if d != self.plan.vector]
@@ -232,23 +218,26 @@ class _Reduction:
             for u, (place, each) in enumerate(zip(places, all_lanes, strict=True)):
                 self._finish(after, sums[u * count : (u + 1) * count], {d: place}, each)
 
-        def wide(i: Value, _: list[Value]) -> list[Value]:
-            columns(i, [Lanes(d, lanes)] * blocks)
-            return []
+        def groups(lower: Subscript, upper: Subscript, lanes: Sequence[Lanes]) -> None:
+            def group(i: Value, _: list[Value]) -> list[Value]:
+                columns(i, lanes)
+                return []
 
-        if blocks > 1:
-            middle = part_before(self.b, upper, size, lanes * blocks)
-            self.b.for_(lower, middle, wide, step=lanes * blocks)
-            lower = middle
-        vector_blocks(
-            self.b,
-            self.machine,
-            d,
-            size,
-            lanes,
-            (lower, upper),
-            lambda i, each: columns(i, [each]),
-        )
+            self.b.for_(lower, upper, group, step=sum(each.count for each in lanes))
+
+        b, vector = self.b, Lanes(d, lanes)
+        middle = part_before(b, upper, size, lanes * blocks)
+        groups(lower, middle, [vector] * blocks)
+        whole, left = divmod(size % (lanes * blocks), lanes)
+        if left and self.machine.has_masks:
+            groups(middle, upper, [*[vector] * whole, Lanes(d, lanes, b.tail_mask(left, lanes))])
+            return
+        if whole:
+            end = part_before(b, upper, size, lanes)
+            groups(middle, end, [vector] * whole)
+            middle = end
+        if left:
+            groups(middle, upper, [Lanes(d, 1)])
 
     def _accumulate(
         self,
@@ -279,19 +268,79 @@ class _Reduction:
         vector = frames[0].positions.get(self.plan.vector)
         if vector is not None:
             known[self.plan.vector] = Spread(vector, self.plan.lanes * len(frames))
-        return self.b.for_(*self.domain.within(d, self._bounds(d, bounds), known), step, sums)
+        terms = self._terms(dims[1:])
+        within = partial(self._within, d, known)
+        whole = self._bounds(d, bounds)
+        return self._repeat(within, whole, 1, self.counts[d], step, sums, terms)
+
+    def _within(self, dimension: int, known: Known, whole: Range, unit: int) -> Range:
+        """The part of a range of subscripts in which some point counts, in steps of `unit`."""
+        return self.domain.within(dimension, whole, known, unit)
+
+    def _terms(self, dims: Sequence[int]) -> int:
+        """How many terms loops over `dims` add to the sums they are given."""
+        terms = 1
+        for d in reversed(dims):
+            terms = _added(self.counts[d], terms)
+        return terms
+
+    def _repeat(
+        self,
+        within: Callable[[Range, int], Range],
+        whole: Range,
+        step: int,
+        count: int,
+        body: Step,
+        sums: list[Value],
+        terms: int = 1,
+        together: int = 1,
+    ) -> list[Value]:
+        """A loop of at most `count` iterations that each add `terms` terms to the sums.
+
+        When these are too many, blocks of them start from nothing and are terms themselves; blocks
+        of whole groups of iterations that belong `together`. Where they begin follows from the
+        range `whole`, of which iterations that are not `within` are left out.
+        """
+        b = self.b
+        most = _most(terms * together) * together
+        if count <= most:
+            return b.for_(*within(whole, step), body, sums, step=step)
+        span = most * step
+
+        def block(first: Value, carried: list[Value]) -> list[Value]:
+            past = b.index(Linear.of(first) + span)
+            stop = arith.minimum(b.builder, past, b.index(whole[1]))
+            bounds = within((first, stop), step)
+            return self._joined(carried, b.for_(*bounds, body, self._fresh(carried), step=step))
+
+        return self._repeat(within, whole, span, -(-count // most), block, sums)
+
+    def _fresh(self, sums: Sequence[Value]) -> list[Value]:
+        """The identity for each of the sums."""
+        names = self.nest.combiners
+        return [
+            self.b.constant(kernel.identity_of(names[i % len(names)], dtype_of(v.type)), v.type)
+            for i, v in enumerate(sums)
+        ]
+
+    def _joined(self, sums: Sequence[Value], more: Sequence[Value]) -> list[Value]:
+        count = len(self.types)
+        out: list[Value] = []
+        for i in range(0, len(sums), count):
+            out += self._combine(sums[i : i + count], more[i : i + count])
+        return out
 
     # Elements along the lanes
 
     def _along_lanes(self, frame: Frame, bounds: Bounds) -> list[Value]:
         """Reduce everything for one output; the results are scalars."""
-        vector, blocks = self.plan.vector, self.plan.blocks
+        blocks = self.plan.blocks
         count = len(self.types)
-        dims = [d for d in self.nest.reduction_dims if d != vector]
         sums = self._identities(self.plan.lanes) * blocks
         if self._has_single_tail():
             sums += self._identities(1)
-        sums = self._lane_loops(dims, frame, sums, bounds)
+        outer = [d for d in self.nest.reduction_dims if d != self.plan.vector]
+        sums = self._lane_loops(outer, frame, sums, bounds)
         single, sums = sums[count * blocks :], sums[: count * blocks]
         parts = [sums[u * count : (u + 1) * count] for u in range(blocks)]
         while len(parts) > 1:
@@ -316,52 +365,91 @@ class _Reduction:
         def step(i: Value, carried: list[Value]) -> list[Value]:
             return self._lane_loops(dims[1:], self.body.enter(frame, {d: i}), carried, bounds)
 
-        known = at(frame.positions)
-        return self.b.for_(*self.domain.within(d, self._bounds(d, bounds), known), step, sums)
+        terms = self._lane_terms()
+        for inner in reversed(dims[1:]):
+            terms = _added(self.counts[inner], terms)
+        within = partial(self._within, d, at(frame.positions))
+        whole = self._bounds(d, bounds)
+        return self._repeat(within, whole, 1, self.counts[d], step, sums, terms)
+
+    def _lane_terms(self) -> int:
+        """How many terms one run over the vector dimension adds to an accumulator."""
+        plan = self.plan
+        step = plan.round * plan.rounds
+        whole, rest = self.counts[plan.vector] // step, self.nest.sizes[plan.vector] % step
+        return (_added(whole, plan.rounds) if whole else 0) + (plan.rounds if rest else 0)
 
     def _lane_blocks(self, frame: Frame, sums: list[Value], bounds: Bounds) -> list[Value]:
-        """The vector dimension: several vectors at a time, then one, then the masked rest."""
-        d, lanes, blocks = self.plan.vector, self.plan.lanes, self.plan.blocks
-        known = at(frame.positions)
-        # Whole rounds of the accumulators, for each element to go to its own.
-        lower, upper = self.domain.within(d, self._bounds(d, bounds), known, lanes * blocks)
+        """The vector dimension: rounds of whole rows, and what is left over."""
+        b, d, plan = self.b, self.plan.vector, self.plan
+        lower, upper = self._bounds(d, bounds)
         size = self.nest.sizes[d]
+        step = plan.round * plan.rounds
+        whole = part_before(b, upper, size, step)
+        count = self.counts[d] // step
+        within = partial(self._within, d, at(frame.positions))
+
+        staging = self.staging
+        if staging is None:
+
+            def direct(at: Subscript, lanes: Lanes) -> Frame:
+                return self.body.enter(frame, {d: at}, lanes)
+
+            body = self._round(direct, self.vectors)
+            rounds = count * plan.rounds
+            sums = self._repeat(
+                within, (lower, whole), plan.round, rounds, body, sums, together=plan.rounds
+            )
+            return self._rest(direct, whole, upper, sums)
+
+        def rows(first: Value, carried: list[Value]) -> list[Value]:
+            past = b.index(Linear.of(first) + step)
+            staging.fill(frame, first, past)
+            body = self._round(partial(staging.enter, frame, first), self.vectors)
+            return b.for_(first, past, body, carried, step=plan.round)
+
+        sums = self._repeat(within, (lower, whole), step, count, rows, sums, plan.rounds)
+        if size % step == 0:
+            return sums
+        first = b.index(whole)
+        staging.fill(frame, first, b.index(upper))
+        return self._rest(partial(staging.enter, frame, first), first, upper, sums)
+
+    def _round(self, enter: Enter, vectors: Sequence[Lanes]) -> Step:
+        """Neighbouring vectors, one for each of the first accumulators."""
         count = len(self.types)
 
-        def wide(i: Value, carried: list[Value]) -> list[Value]:
+        def step(i: Value, carried: list[Value]) -> list[Value]:
             out: list[Value] = []
-            for u in range(blocks):
-                at = Linear.of(i) + u * lanes
-                inner = self.body.enter(frame, {d: at}, Lanes(d, lanes))
+            for u, lanes in enumerate(vectors):
+                inner = enter(Linear.of(i) + u * self.plan.lanes, lanes)
                 out += self._combine_point(inner, carried[u * count : (u + 1) * count])
-            return [*out, *carried[blocks * count :]]
+            return [*out, *carried[len(vectors) * count :]]
 
-        def narrow(i: Value, carried: list[Value]) -> list[Value]:
-            inner = self.body.enter(frame, {d: i}, Lanes(d, lanes))
-            return [*self._combine_point(inner, carried[:count]), *carried[count:]]
+        return step
 
-        def masked(i: Value, carried: list[Value]) -> list[Value]:
-            left = Linear.of(upper) + Linear.of(i) * -1
-            mask = self.b.tail_mask(left, lanes)
-            inner = self.body.enter(frame, {d: i}, Lanes(d, lanes, mask))
-            return [*self._combine_point(inner, carried[:count]), *carried[count:]]
+    def _rest(
+        self, enter: Enter, lower: Subscript, upper: Subscript, sums: list[Value]
+    ) -> list[Value]:
+        """What is left over: rounds, then vectors, of which the last is masked."""
+        b, d, plan = self.b, self.plan.vector, self.plan
+        size, count = self.nest.sizes[d], len(self.types)
 
         def single(i: Value, carried: list[Value]) -> list[Value]:
-            inner = self.body.enter(frame, {d: i}, Lanes(d, 1))
+            inner = enter(i, Lanes(d, 1))
             return [*carried[:-count], *self._combine_point(inner, carried[-count:])]
 
-        b = self.b
-        if blocks > 1:
-            middle = part_before(b, upper, size, lanes * blocks)
-            sums = b.for_(lower, middle, wide, sums, step=lanes * blocks)
+        if plan.rounds > 1:
+            middle = part_before(b, upper, size, plan.round)
+            sums = b.for_(lower, middle, self._round(enter, self.vectors), sums, step=plan.round)
             lower = middle
-        middle = part_before(b, upper, size, lanes)
-        sums = b.for_(lower, middle, narrow, sums, step=lanes)
-        if size % lanes == 0:
-            return sums
-        if self.machine.has_masks:
-            return b.for_(middle, upper, masked, sums, step=lanes)
-        return b.for_(middle, upper, single, sums)
+        whole, left = divmod(size % plan.round, plan.lanes)
+        vectors, end = self.vectors[:whole], part_before(b, upper, size, plan.lanes)
+        if left and self.machine.has_masks:
+            vectors, end = [*vectors, Lanes(d, plan.lanes, b.tail_mask(left, plan.lanes))], upper
+        if vectors:
+            sums = b.for_(lower, end, self._round(enter, vectors), sums, step=plan.round)
+        return b.for_(end, upper, single, sums) if self._has_single_tail() else sums
 
     # Combining
 
@@ -397,6 +485,17 @@ class _Reduction:
                 joined = arith.select(b.builder, mask, joined, total)
             out.append(joined)
         return out
+
+
+def _most(terms: int) -> int:
+    """How many iterations of so many terms each one accumulator takes in."""
+    return max(1, MOST_TERMS // terms)
+
+
+def _added(count: int, terms: int) -> int:
+    """How many terms `_Reduction._repeat` adds to the sums it is given."""
+    most = _most(terms)
+    return count * terms if count <= most else _added(-(-count // most), 1)
 
 
 def _merged(common: Frame, frame: Frame) -> Frame:

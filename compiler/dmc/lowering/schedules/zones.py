@@ -58,7 +58,7 @@ def zones(nest: Nest, dimension: int, lanes: int) -> list[Zone]:
 
 def _space(nest: Nest) -> list[int]:
     """The sizes of the dimensions that subscripts name."""
-    return [nest.sizes[d] if nest.sizes else 1 for d in nest.index_of]
+    return [1 if d is None else nest.sizes[d] for d in nest.index_of]
 
 
 # Where something is decided
