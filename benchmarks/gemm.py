@@ -24,7 +24,7 @@ from dmc.jit.engine import Engine, default_engine
 from dmc.jit.entry import ArgumentSpec, Executable, ResultSpec
 from dmc.jit.pool import get_num_threads, pool, set_num_threads
 from dmc.lowering.loop_builder import LoopBuilder, function, register_type
-from dmc.lowering.to_llvm import PARALLEL_FOR, lower_module
+from dmc.lowering.to_llvm import PARALLEL_FOR, entry_symbol, lower_module
 from dmc.lowering.to_loops import lower_to_loops
 from dmc.transforms.generics import Read, make_generic
 
@@ -113,9 +113,10 @@ def load(
     """Machine code of the loop-level function `main`."""
     lowered = lower_module(module, engine.target.machine)
     lowered.module.triple = engine.target.triple
-    code = engine.load([str(lowered.module)], ["main"], {PARALLEL_FOR: pool().parallel_for})
+    entry = entry_symbol("main")
+    code = engine.load([str(lowered.module)], [entry], {PARALLEL_FOR: pool().parallel_for})
     return Executable(
-        code["main"],
+        code[entry],
         tuple(ArgumentSpec(t.dtype, t.shape) for t in arguments),
         tuple(ResultSpec(t.dtype, t.shape) for t in results),
         lowered.arena_bytes,

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import gemm
 from benchmarks.chart import chart
 from benchmarks.floors import floor_ms
 from benchmarks.messages import Absent
@@ -21,6 +22,7 @@ from benchmarks.workload import (
     System,
     Workload,
 )
+from dmc.jit.engine import default_engine
 
 LIMITS = Roofline(2, fma_f32=2e11, fma_f64=1e11, bandwidth=3e10)
 UNUSED = Contestant(lambda: None, lambda _: {})
@@ -107,3 +109,10 @@ def test_roofline_is_plausible() -> None:
     assert 1e9 < limits.fma_f64 < 1e13
     assert 1e9 < limits.fma_f32 < 1e13
     assert 1e8 < limits.bandwidth < 1e13
+
+
+def test_contractions_are_measured() -> None:
+    """A small one, whose result is held against NumPy's."""
+    engine = default_engine()
+    for case in (gemm.Case(16, 24, 32), gemm.Case(16, 24, 32, a="km", epilogue=True)):
+        assert gemm.measure(engine, case, repeat=1) > 0
