@@ -312,6 +312,16 @@ def test_loops_are_fused_inside() -> None:
     assert counts(module)["kernel.generic"] == 1
 
 
+def test_siblings_of_siblings_share_a_pass() -> None:
+    def code(b: Builder, args: list[Value]) -> list[Value]:
+        x, y = args
+        parts = [arith.multiply(b, x, y), math.sin(b, x), math.cos(b, y)]
+        return [tensor.reduce_sum(b, part, (0,)) for part in parts]
+
+    (op,) = generics(fused(program([t(8), t(8)], code)))
+    assert len(op.results) == 3
+
+
 def test_locations_survive() -> None:
     module = program([t(3)], lambda b, a: [tensor.reduce_sum(b, arith.negate(b, a[0]), (0,))])
     fused(module)

@@ -35,9 +35,6 @@ from dmc.transforms.kernel_facts import MOST_OPERANDS, MOST_OPERATIONS, MOST_REP
 from dmc.transforms.order import Dependences
 from dmc.transforms.views import through_view
 
-MOST_REFUSALS = 16
-"""After so many siblings that depend on a kernel, the next ones most likely do so, too."""
-
 
 @dataclass(frozen=True)
 class Fuse(Pass):
@@ -191,7 +188,7 @@ class _Fusion:
             looked.add(read)
             least = self._least_reader(read.value)
             for user, index in _uses_behind(read.value, op):
-                if not self.facts[op].has_room(*least) or len(refused) > MOST_REFUSALS:
+                if not self.facts[op].has_room(*least):
                     break
                 other = self._sibling(op, user, index, read)
                 if other is None or other in refused:
@@ -365,10 +362,11 @@ def _is_only_for(
 
 
 def _uses_behind(value: Value, op: kernel.Generic) -> list[tuple[Operation, int]]:
-    """Uses of `value` that came about after that by `op`: those by earlier kernels come first."""
-    uses = list(value.uses)
-    index = next((i for i, each in enumerate(op.operands) if each is value), None)
-    return uses if index is None else uses[uses.index((op, index)) + 1 :]
+    """Uses of `value` by operations that come after `op` in its block."""
+    block = op.parent
+    assert block is not None
+    place = block.place(op)
+    return [use for use in value.uses if use[0].parent is block and use[0].ordinal > place]
 
 
 def _tensor_reads(op: kernel.Generic) -> list[Read]:
