@@ -19,6 +19,7 @@ from dmc.ir.attributes import Attribute, SymbolRef
 from dmc.ir.cost import Cost
 from dmc.ir.declarations import Trait, attribute, declared
 from dmc.ir.errors import InterpreterError, RuleMissing, VerifyError
+from dmc.ir.linked import Linked
 from dmc.ir.location import UNKNOWN, Location
 from dmc.ir.types import Array, Type, conforms
 
@@ -272,7 +273,7 @@ class Operation:
         """This operation and all inside it, outer before inner, in order."""
         yield self
         for inner in self.regions:
-            for op in inner.block.operations():
+            for op in inner.block.listed():
                 if op.regions:
                     yield from op.walk()
                 else:
@@ -368,63 +369,19 @@ class Operation:
         return f"<{self.name} at {self.location.span}>"
 
 
-GAP = 1 << 40
-"""Between the places of neighbours, so that forty insertions at one spot number nothing anew."""
-
-
-class Block:
-    """Arguments, then operations ending in a terminator: a doubly linked list."""
+class Block(Linked["Operation"]):
+    """Arguments, then operations ending in a terminator. `size` counts none in their regions."""
 
     def __init__(self, arg_types: Sequence[Type] = (), names: Sequence[str] = ()) -> None:
+        super().__init__()
         self.args: list[Value] = [Value(self, i, type_) for i, type_ in enumerate(arg_types)]
         for value, hint in zip(self.args, names, strict=False):
             value.name = hint
-        self.first: Operation | None = None
-        self.last: Operation | None = None
         self.parent: Region | None = None
-        self.size = 0
-        """How many operations there are, those in their regions not counted."""
-        self._is_ordered = True
 
     @property
     def parent_op(self) -> Operation | None:
         return self.parent.parent if self.parent is not None else None
-
-    def place(self, op: Operation) -> int:
-        """A number that grows along the block. Insertion of an operation may change those of all.
-
-        Like MLIR's: there are gaps between the numbers for what is inserted later, and once one
-        is used up, all are numbered anew when they are asked for next.
-        """
-        if not self._is_ordered:
-            for number, each in enumerate(self):
-                each.ordinal = number * GAP
-            self._is_ordered = True
-        return op.ordinal
-
-    def operations(self) -> list[Operation]:
-        """The operations in order, as they are now."""
-        found: list[Operation] = []
-        at = self.first
-        while at is not None:
-            found.append(at)
-            at = at.next
-        return found
-
-    def __iter__(self) -> Iterator[Operation]:
-        """The operations in order; the one just yielded may be erased."""
-        at = self.first
-        while at is not None:
-            following = at.next
-            yield at
-            at = following
-
-    def __reversed__(self) -> Iterator[Operation]:
-        at = self.last
-        while at is not None:
-            before = at.previous
-            yield at
-            at = before
 
     @property
     def terminator(self) -> Operation:
@@ -463,40 +420,12 @@ class Block:
             raise ValueError(f"{op.name} is already in a block")
         edit()
         op.parent = self
-        op.next = before
-        op.previous = self.last if before is None else before.previous
-        if op.previous is None:
-            self.first = op
-        else:
-            op.previous.next = op
-        if before is None:
-            self.last = op
-        else:
-            before.previous = op
-        self.size += 1
-        self._order(op)
+        self.link(op, before)
 
-    def _order(self, op: Operation) -> None:
-        """Number `op` between its neighbours, or leave it to `place` where there is no room."""
-        if op.next is None:
-            op.ordinal = op.previous.ordinal + GAP if op.previous is not None else 0
-            return
-        low = op.previous.ordinal if op.previous is not None else op.next.ordinal - 2 * GAP
-        op.ordinal = (low + op.next.ordinal) // 2
-        self._is_ordered &= op.ordinal > low
-
-    def unlink(self, op: Operation) -> None:
+    def unlink(self, node: Operation) -> None:
         edit()
-        if op.previous is None:
-            self.first = op.next
-        else:
-            op.previous.next = op.next
-        if op.next is None:
-            self.last = op.previous
-        else:
-            op.next.previous = op.previous
-        op.parent = op.previous = op.next = None
-        self.size -= 1
+        super().unlink(node)
+        node.parent = None
 
     def drop_all(self) -> None:
         """Erase every operation, last first."""

@@ -51,7 +51,7 @@ class EqualOperations:
 
     def _first_constant(self, op: Operation) -> Operation:
         if not self._constants:
-            for each in self._block.operations():
+            for each in self._block.listed():
                 if not each.operands and _may_merge(each):
                     self._constants.setdefault(key_of(each), each)
         return self._constants[key_of(op)]
