@@ -133,3 +133,27 @@ def test_sizes_that_no_array_shows_are_saved(tmp_path: Path) -> None:
     net = program.Wrapped.init(KEY, D=6, H=2)
     dmc.save(net, tmp_path / "net.safetensors")
     assert dmc.restore(tmp_path / "net.safetensors", program.Wrapped) == net
+
+
+def test_a_bool_of_a_model_in_a_stack() -> None:
+    mod = dmc.loads(
+        "model B[N](swap: bool = false) {\n"
+        "    param w: f64[N] = ones\n"
+        "    fn forward(x: f64[N]) -> f64[N] = if swap { x * w } else { 2.0 * w }\n"
+        "}\n"
+        "model S[N](swap: bool = true) {\n"
+        "    layers: 3 * B[N](swap = swap)\n"
+        "    fn forward(x: f64[N]) -> f64[N] {\n"
+        "        var h = x\n"
+        "        for b in layers { h = b(h) }\n"
+        "        h\n"
+        "    }\n"
+        "}\n"
+        "fn loss[N](s: S[N], x: f64[N]) -> f64 = sum(s(x))\n"
+    )
+    x = np.array([3.0, 4.0])
+    for swap, wanted in ((True, x), (False, 2.0 * np.ones(2))):
+        s = mod.S.init(dmc.key(0), N=2, swap=swap)
+        assert np.array_equal(s(x), wanted)
+        assert np.array_equal(dmc.stack([s.layers[0]] * 3).swap, s.layers.swap)
+        assert all(check.passed for check in dmc.check_grads(mod.loss, s, x))

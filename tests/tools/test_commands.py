@@ -296,3 +296,24 @@ def test_examples_in_the_help(
         outcome = dmc(capsys, *arguments)
         assert outcome.status == 0, outcome.err
         piped = outcome.out
+
+
+@pytest.mark.parametrize("command", ["run", "grad", "check-grad"])
+def test_options_and_arguments_stand_in_any_order(capsys: Capture, command: str) -> None:
+    given = ["line.slope=2.0", "line.offset=1.0", "x=[1.0, 2.0]", "y=[3.0, 5.0]"]
+    first = dmc(capsys, command, LINE, "loss", *given, "--seed", "3")
+    assert first.status == 0
+    orders = (
+        [LINE, "loss", "--seed", "3", *given],
+        [LINE, "--seed", "3", "loss", *given],
+        ["--seed", "3", LINE, "loss", *given],
+        [LINE, "loss", *given[:2], "--seed", "3", *given[2:]],
+    )
+    for order in orders:
+        again = dmc(capsys, command, *order)
+        assert (again.status, again.out) == (0, first.out)
+
+
+def test_sizes_before_arguments(capsys: Capture) -> None:
+    outcome = dmc(capsys, "check-grad", LINE, "loss", "--sizes", "N=3", "line.slope=2.0")
+    assert (outcome.status, "drawn" in outcome.err) == (0, True)

@@ -80,7 +80,7 @@ COMMANDS: dict[str, Command] = {
         "hold a gradient against finite differences",
         "dmc check-grad line.dm loss\n"
         "dmc check-grad line.dm loss --wrt line --sizes N=100 --seed 1\n"
-        "dmc check-grad digits.dm loss --sizes B=8,net.I=5,net.H=4,net.O=3",
+        "dmc check-grad digits.dm loss --sizes B=8,net.I=5,net.H=16,net.O=3",
     ),
     "train": Command(
         "train",
@@ -105,8 +105,8 @@ class Parser(argparse.ArgumentParser):
         self.exit(USAGE, f"{self.prog}: {message}\ntry `{self.prog} --help`\n")
 
 
-def build_parser(chosen: str | None) -> argparse.ArgumentParser:
-    """The parser with the options of the chosen subcommand only."""
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of what stands where no command does: the list of commands, `--version`."""
     parser = Parser(
         prog="dmc",
         description="The compiler of dm, a language for differentiable programs.",
@@ -118,27 +118,35 @@ def build_parser(chosen: str | None) -> argparse.ArgumentParser:
         title="commands", metavar="COMMAND", dest="command", required=True, parser_class=Parser
     )
     for name, command in COMMANDS.items():
-        examples = "\n".join(f"  {line}" for line in command.examples.splitlines())
-        subparser = commands.add_parser(
-            name,
-            help=command.summary,
-            description=f"{command.summary[0].upper()}{command.summary[1:]}.",
-            epilog=f"examples:\n{examples}",
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-            allow_abbrev=False,
-        )
-        if name == chosen:
-            command.load().configure(subparser)
+        commands.add_parser(name, help=command.summary, allow_abbrev=False)
+    return parser
+
+
+def command_parser(name: str) -> argparse.ArgumentParser:
+    """The parser of what follows a command; options and arguments stand in any order."""
+    command = COMMANDS[name]
+    examples = "\n".join(f"  {line}" for line in command.examples.splitlines())
+    parser = Parser(
+        prog=f"dmc {name}",
+        description=f"{command.summary[0].upper()}{command.summary[1:]}.",
+        epilog=f"examples:\n{examples}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    command.load().configure(parser)
     return parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run `dmc`; the exit status is returned, except where argparse exits itself."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    chosen = next((word for word in given if not word.startswith("-")), None)
     try:
-        options = build_parser(chosen).parse_args(given)
-        status = COMMANDS[options.command].load().run(options)
+        if not given or given[0] not in COMMANDS:
+            build_parser().parse_args(given)
+            build_parser().error("the command comes first")
+        name, *rest = given
+        options = command_parser(name).parse_intermixed_args(rest)
+        status = COMMANDS[name].load().run(options)
         sys.stdout.flush()
         return status
     except KeyboardInterrupt:
