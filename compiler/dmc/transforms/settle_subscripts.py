@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dmc.dialects import arith, kernel
-from dmc.ir import AffineExpr, Block, Builder, Clamp, Module, Value, shape_of
+from dmc.ir import AffineExpr, Block, Builder, Clamp, Location, Module, Value, shape_of
 from dmc.ir.passes import Pass
 from dmc.ir.rewriter import replace_op
 from dmc.transforms.generics import Read, affine_value, assemble
@@ -35,8 +35,8 @@ def _settle(op: kernel.Generic) -> None:
     mapped = [Read(v, m) for v, m in zip(op.operands, op.operand_maps, strict=True)]
     count = op.body_count
     leading = len(op.epilogue.args) - op.epilogue_operands
-    body, reads = _settled(op.body, 0, mapped[:count])
-    epilogue, extra = _settled(op.epilogue, leading, mapped[count:])
+    body, reads = _settled(op.body, 0, mapped[:count], op.location)
+    epilogue, extra = _settled(op.epilogue, leading, mapped[count:], op.location)
     builder = Builder.ahead_of(op)
     builder.location = op.location
     names = [value.name for value in op.results]
@@ -56,10 +56,12 @@ def _settle(op: kernel.Generic) -> None:
     replace_op(op, new.results)
 
 
-def _settled(block: Block, leading: int, reads: list[Read]) -> tuple[Block, list[Read]]:
+def _settled(
+    block: Block, leading: int, reads: list[Read], location: Location
+) -> tuple[Block, list[Read]]:
     """A copy of `block`, whose arguments after `leading` are `reads`, and the reads it keeps."""
     new = Block()
-    builder = Builder(new)
+    builder = Builder(new, location=location)
     mapping: dict[Value, Value] = {}
     kept: list[Read] = []
     loads: list[tuple[Value, Read]] = []
