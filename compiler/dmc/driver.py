@@ -71,7 +71,8 @@ class Compilation:
     ) -> None:
         """`entry` names the public function of the tensor-level `module`.
 
-        If `checked`, a program with `index_uses` returns one more value: 0, or what `Fault` reads.
+        If `checked`, a program with `index_uses` may return one more value (`returns_fault`): 0, or
+        what `Fault` reads.
         """
         self.tensor = module
         self.entry = entry
@@ -125,6 +126,12 @@ class Compilation:
     def inlined(self) -> Module:
         """Functions stand on their own, but for those that are differentiated."""
         return self._run(self.tensor, pipeline.inlined())
+
+    @property
+    def returns_fault(self) -> bool:
+        """Whether the last value that a call returns says which index was outside."""
+        expanded = func.lookup(self.expanded, self.entry)
+        return len(expanded.function_type.results) > len(self.result_types)
 
     @lazy
     def index_uses(self) -> list[IndexUse]:

@@ -33,7 +33,9 @@ class Program:
     """A program, arguments for it, and what it gives on this machine with one thread."""
 
     def __init__(self, compiled: dmc.Compiled) -> None:
-        self.compilation = compiled.compilation
+        # Without checks of indexes, as the others below.
+        checked = compiled.compilation
+        self.compilation = Compilation(checked.tensor, checked.entry)
         rng = np.random.default_rng(0)
         self.arguments: list[Array] = []
         for type_ in self.compilation.argument_types:

@@ -30,13 +30,14 @@ _COPY = "pass a copy: `x.copy()`"
 class _Ready:
     """What a call runs, which arguments it checks first, and which indexes the program checks.
 
-    With those the program gives its fault, behind its results.
+    A program that `returns_fault` gives it behind its results.
     """
 
     compilation: Compilation
     executable: Executable
     indexes: Sequence[IndexArgument]
     uses: Sequence[IndexUse]
+    returns_fault: bool
 
 
 def _explained(failure: MemoryError, compilation: Compilation) -> Error:
@@ -118,7 +119,7 @@ class Compiled:
                 result if spec.overwrites is None else successor(result)
                 for result, spec in zip(results, ready.executable.results, strict=True)
             ]
-        if ready.uses and results[-1]:
+        if ready.returns_fault and results[-1]:
             raise self._outside(ready.uses, int(results[-1]))
         return self._make(iter(results))
 
@@ -170,7 +171,8 @@ class Compiled:
             except MemoryError as failure:
                 raise _explained(failure, compilation) from None
             indexes, uses = compilation.index_arguments, compilation.index_uses
-            ready = _Ready(compilation, executable, indexes, uses)
+            returns_fault = compilation.returns_fault
+            ready = _Ready(compilation, executable, indexes, uses, returns_fault)
             if compilation is self.compilation:
                 self._ready = ready
             return ready

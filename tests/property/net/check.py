@@ -206,7 +206,7 @@ class Checker:
         with np.errstate(all="ignore"):
             made = Interpreter(module).call(compiled.compilation.entry, leaves)
         # Where indexes are checked, the fault stands behind the results.
-        results = made[:-1] if compiled.compilation.index_uses else made
+        results = made[:-1] if compiled.compilation.returns_fault else made
         return [np.asarray(x).astype(np.float64) for x in results]
 
     def is_ill_conditioned(
