@@ -35,15 +35,7 @@ def narrow(*shape: int, scale: float = 1.0) -> Any:
     return normal(*shape, scale=scale).astype(np.float32)
 
 
-LONG_SUM = pytest.mark.xfail(
-    strict=True,
-    reason="sums of thousands of terms are off by 1e-6, enough to turn a relu or two on or off",
-)
-
-
-@pytest.mark.parametrize(
-    "name", [pytest.param(n, marks=LONG_SUM) if n == "convnet" else n for n in NAMES]
-)
+@pytest.mark.parametrize("name", NAMES)
 def test_benchmarks_agree(name: str) -> None:
     """What is timed is held against JAX, and so is what runs fast in PyTorch."""
     workload = load(name)
