@@ -40,6 +40,9 @@ OUTSIDE = {
     "one too far": "[k in 0..N] => if k + 2 <= N { x[k + 2] } else { 0.0 }",
     "another index": "[k in 0..N] => if i[k] >= 0 and i[k] < N { x[i[0]] } else { 0.0 }",
     "an equal one apart": "[k in 0..N] => if not (k == 0) { x[k - 2] } else { 0.0 }",
+    "a number that may wrap": (
+        "[k in 0..N] => if 0 <= i32(i[k]) and i32(i[k]) < 5 { x[i[k]] } else { 0.0 }"
+    ),
     "a remainder by data": "[k in 0..N] => x[k % i[0]]",
 }
 
@@ -70,6 +73,16 @@ LOOPS = {
     "by data": ("var k = 0", "while k < 5 { s = s + x[k]\n k = k + i[0] }", 1),
     "in the condition": ("var k = 0", "while x[k] < 2.0 { k = k + 1 }\n s = f64(k)", 1),
     "a cursor": ("var k = 0", "for n in 0..9 { s = s + x[k]\n k = minimum(k + 1, 4) }", 0),
+    "by each other": (
+        "var k = 0\n var m = 1",
+        "while k < 5 { s = s + x[k]\n let n = k + m\n k = m\n m = n }",
+        0,
+    ),
+    "down by each other": (
+        "var k = 0\n var m = 1",
+        "while k < 5 { s = s + x[k]\n let n = k - 1\n k = m\n m = n }",
+        1,
+    ),
     "behind": ("var k = 0", "for n in 0..9 { k = k + 1 }\n s = x[k]", 1),
 }
 

@@ -131,7 +131,7 @@ class IntegerRanges:
                 if a.terms and b.terms:
                     return alone
                 return a.scaled(b.number) if a.terms else b.scaled(a.number)
-            case arith.Convert() if dtype_of(op.operand.type).is_integer:
+            case arith.Convert() if _holds_all(op):
                 return self.linear(op.operand)
             case tensor.Reshape() if shape_of(op.operand.type) == ():
                 return self.linear(op.operand)
@@ -176,6 +176,9 @@ class IntegerRanges:
                 return self.range(op.on_true).union(self.range(op.on_false))
             case arith.Convert() if dtype_of(op.operand.type) is DType.BOOL:
                 return Range(0, 1)
+            case arith.Convert() if dtype_of(op.operand.type).is_integer:
+                of, beyond = self.range(op.operand), 2 ** (8 * type_.dtype.numpy.itemsize - 1)
+                return of if -beyond <= of.low and of.high < beyond else ANY
             case tensor.ArgReduce():
                 return Range(0, shape_of(op.operand.type)[op.dimension] - 1)
             case tensor.ArgSort():
@@ -231,8 +234,9 @@ class IntegerRanges:
         if not step.terms:
             low = first.low if step.number >= 0 else -math.inf
             return Range(low, first.high if step.number <= 0 else math.inf)
+        # What is being found counts as known, so that values which follow from each other end.
         upwards = IntegerRanges()
-        upwards._ranges[arg] = Range(first.low, math.inf)
+        upwards._ranges = {**self._ranges, arg: Range(first.low, math.inf)}
         after = upwards.range(following)
         return first.union(after if after.low >= first.low else self.range(following))
 
@@ -266,6 +270,12 @@ def _signs(direction: Direction, ahead: Linear, holds: bool) -> Iterator[Linear]
             yield from (less, more)
         case _:
             pass
+
+
+def _holds_all(op: arith.Convert) -> bool:
+    """Whether the result is the same whole number, whatever the operand is."""
+    of, to = dtype_of(op.operand.type), dtype_of(op.result.type)
+    return of.is_integer and to.is_integer and of.numpy.itemsize <= to.numpy.itemsize
 
 
 def _product(a: Range, b: Range) -> Range:
