@@ -99,10 +99,10 @@ def test_numbers_that_fit(source: str, wanted: float) -> None:
 
 @pytest.mark.parametrize(("source", "message"), TOO_LARGE.items())
 def test_numbers_that_do_not_fit(source: str, message: str) -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(Error, match=message) as caught:
         value(source)
-    assert time.perf_counter() - start < 10
+    assert time.process_time() - start < 10
     (found,) = caught.value.diagnostics
     assert found.code == "value.range"
 

@@ -250,8 +250,8 @@ def test_a_call_is_cheap(code: Code) -> None:
     x, y = arrays()
     fastest = float("inf")
     for _ in range(20):
-        start = time.perf_counter()
+        start = time.process_time()
         for _ in range(100):
             add(x, y)
-        fastest = min(fastest, (time.perf_counter() - start) / 100)
+        fastest = min(fastest, (time.process_time() - start) / 100)
     assert fastest < 5e-6

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -135,20 +136,12 @@ def test_refusing_takes_work_in_proportion(tmp_path: Path, form: str) -> None:
     def work(levels: int) -> int:
         path = tmp_path / "m.dm"
         path.write_text(f"fn f() -> f64 = {DEEP[form](levels)}\n")
-        calls = 0
 
-        def seen(frame: object, event: str, argument: object) -> None:
-            nonlocal calls
-            calls += event in ("call", "c_call")
+        def parse() -> None:
+            with suppress(Error):
+                parsing.parse_file(path)
 
-        sys.setprofile(seen)
-        try:
-            parsing.parse_file(path)
-        except Error:
-            pass
-        finally:
-            sys.setprofile(None)
-        return calls
+        return parsing.work(parse)
 
     work(10)
     few, many = work(400), work(1_200)

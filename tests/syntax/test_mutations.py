@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -71,23 +69,26 @@ def mutants(draw: st.DrawFn) -> str:
     return text
 
 
-def accepts_or_refuses(text: str) -> None:
-    start = time.perf_counter()
-    lines = text.split("\n")
-    tree: ast.File | None = None
-    refusal: Error | None = None
+def parsed(text: str) -> ast.File | Error:
     try:
-        tree = parsing.parse_text(text, "mutant.dm")
+        return parsing.parse_text(text, "mutant.dm")
     except Error as error:
-        refusal = error
-    assert time.perf_counter() - start < 2
-    if tree is not None:
-        assert dump.dump(tree)
-        assert all(node.span.start_line <= node.span.end_line for node in ast.walk(tree))
-    if refusal is not None:
-        assert refusal.diagnostics
-        assert str(refusal)
-        for problem in refusal.diagnostics:
+        return error
+
+
+def accepts_or_refuses(text: str) -> None:
+    lines = text.split("\n")
+    found: list[ast.File | Error] = []
+    # About fifty calls a character are made at most.
+    parsing.work(lambda: found.append(parsed(text)), most=200 * (len(text) + 200))
+    (outcome,) = found
+    if isinstance(outcome, ast.File):
+        assert dump.dump(outcome)
+        assert all(node.span.start_line <= node.span.end_line for node in ast.walk(outcome))
+    else:
+        assert outcome.diagnostics
+        assert str(outcome)
+        for problem in outcome.diagnostics:
             assert problem.primary is not None
             span = problem.primary.span
             assert 1 <= span.start_line <= len(lines)
