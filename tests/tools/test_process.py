@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -54,9 +53,9 @@ def test_ctrl_c(tmp_path: Path) -> None:
     fifo = tmp_path / "program.dm"
     os.mkfifo(fifo)  # reading it waits for ever
     process = subprocess.Popen([*DMC, "check", str(fifo)], stderr=subprocess.PIPE, text=True)
-    time.sleep(1.0)
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=20)
+    with fifo.open("w"):  # waits until it reads
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=20)
     assert (process.returncode, err) == (130, "interrupted\n")
 
 
