@@ -40,6 +40,8 @@ CASES: list[Case] = [
     ("rows", (30, 4), (60000,), (60000, 4), True),
     ("points", (100,), (200000,), (200000,), True),
     ("points", (50000,), (20000,), (20000,), False),
+    ("points", (700001,), (300000,), (300000,), True),
+    ("points", (700001,), (20,), (20,), False),
     ("apart", (16, 300), (16, 5000), (16, 5000), True),
 ]
 """A program, the shapes of table, subscripts and updates; whether that is worth tasks."""

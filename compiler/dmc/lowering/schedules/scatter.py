@@ -6,8 +6,9 @@ it runs along the lanes: its points never meet.
 Tasks are made in one of three ways, the first that there is something to divide for:
 
 - A dimension that is a subscript as it stands is divided: points of different tasks never meet.
-- Where rows are long, the target is divided along an axis with a computed subscript: every task
-  walks all points and takes those that fall to it. That repeats the subscripts, not the rows.
+- Where rows are long, or the target outgrows the caches, it is divided along an axis with a
+  computed subscript: every task walks all points and takes those that fall to it. That repeats the
+  subscripts, not the rows, nor the waiting for memory.
 - Where many points are added to a few elements, the points are divided among private copies of
   the target, which are added to it in order.
 
@@ -41,6 +42,13 @@ ROW_ELEMENTS = 8
 
 MOST_RANGES = 8
 """Into as many ranges a target is divided at most."""
+
+FAR_BYTES = 4 << 20
+"""A target of more bytes is waited for at almost every point, if points are in no order."""
+
+FAR_RANGES = 4
+"""Into as many ranges such a target is divided: passing over another task's point takes about a
+quarter of the time that is spent waiting for one's own."""
 
 MOST_COPIES = 16
 """As many private copies of a target there are at most."""
@@ -160,14 +168,16 @@ class _Scatter:
             found = split(space, outer or apart, time, units)
             return None if found is None else (_By.POINTS, found)
         if ranges is not None:
-            worth = split([ranges.size], [0], time, {}) is not None
+            worth = split([prod(space)], [0], time, {}) is not None
             return (_By.TARGET, ranges) if worth else None
         private = self._private()
         return None if private is None else (_By.COPIES, private)
 
     def _ranges(self) -> Split | None:
-        """Parts of an axis, as many as rows are long enough for."""
+        """Parts of an axis, as many as rows are long enough or elements far enough for."""
         most = min(MOST_RANGES, prod(self.op.space[self.depth :]) // ROW_ELEMENTS)
+        if self.type.bytes > FAR_BYTES:
+            most = max(most, FAR_RANGES)
         axes = [axis for axis in range(len(self.subscripts)) if axis not in self.plain]
         if not axes:
             return None
