@@ -29,12 +29,12 @@ from dmc.semantics.handles import (
 from dmc.semantics.primitive import Planned, Primitive
 from dmc.semantics.program import SourceModule
 from dmc.semantics.resolver import (
-    DTYPES,
-    dtype_named,
+    element_named,
 )
 from dmc.semantics.typed import Symbol
 from dmc.semantics.types import (
     UNIT,
+    Element,
     FunctionType,
     Hole,
     RecordDeclaration,
@@ -67,9 +67,10 @@ def check_call(context: Context, node: ast.Call, expected: Type | None) -> typed
     entity: object = None
     if isinstance(base, ast.Name):
         entity = context.lookup(base.text)
+        element = element_named(context, base) if bracket is None else None
+        if element is not None:
+            return _conversion(context, base, element, node)
         if entity is None:
-            if base.text in DTYPES and bracket is None:
-                return _conversion(context, base, node)
             known = context.prelude.get(base.text)
             if known is not None and not (bracket is None and isinstance(known, Elementwise)):
                 called = _call_known(context, known, bracket, node, expected)
@@ -113,9 +114,7 @@ def _call_known(
             return None
 
 
-def _conversion(context: Context, name: ast.Name, node: ast.Call) -> typed.Node:
-    dtype = dtype_named(context, name.text, name.span)
-    assert dtype is not None
+def _conversion(context: Context, name: ast.Name, dtype: Element, node: ast.Call) -> typed.Node:
     if len(node.arguments) != 1 or node.arguments[0].name is not None:
         raise context.fail("call.count", f"`{name.text}` converts one value", node.span)
     operand = context.check(node.arguments[0].value)

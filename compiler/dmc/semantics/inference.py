@@ -71,9 +71,9 @@ def join(left: Element, right: Element) -> Element | None:
     if isinstance(left, Number):
         return _fix(left, right)
     if is_leaf_element(left) and is_float_like(right):
-        return right
-    if is_leaf_element(right) and is_float_like(left):
         return left
+    if is_leaf_element(right) and is_float_like(left):
+        return right
     return None
 
 

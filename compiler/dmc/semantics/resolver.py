@@ -41,6 +41,7 @@ from dmc_runtime.spelling import did_you_mean
 __all__ = [
     "DTYPES",
     "dtype_named",
+    "element_named",
     "resolve_clause",
     "resolve_size",
     "resolve_type",
@@ -67,6 +68,14 @@ def dtype_named(context: Context, name: str, span: Span) -> DType | None:
     if dtype in _UNSUPPORTED_DTYPES:
         raise context.unsupported(f"`{name}`", span)
     return dtype
+
+
+def element_named(context: Context, name: ast.Name) -> Element | None:
+    """The element type that a name means here: a parameter `F: float` or a dtype."""
+    entity = context.lookup(name.text)
+    if isinstance(entity, ElementEntity):
+        return ElementName(entity.name)
+    return None if entity is not None else dtype_named(context, name.text, name.span)
 
 
 # ---- sizes ------------------------------------------------------------------------------------

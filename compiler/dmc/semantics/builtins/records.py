@@ -12,6 +12,7 @@ from dmc.semantics.builtins.called import Called
 from dmc.semantics.callees import check_lambda
 from dmc.semantics.inference import unify
 from dmc.semantics.lower.body import Body, register
+from dmc.semantics.lower.elementwise import convert
 from dmc.semantics.lower.functions import nested
 from dmc.semantics.lower.values import Array, Lowered, Record, Static
 from dmc.semantics.operators import is_record, record_element
@@ -74,6 +75,8 @@ def _map(body: Body, function: typed.Lambda, trees: Sequence[Lowered]) -> Lowere
     if isinstance(result, Static):
         leaf = first.value.type
         return Array(body.constant(result.value, dtype_of(leaf), *shape_of(leaf)))
+    if isinstance(result, Array):
+        return convert(body, result, dtype_of(first.value.type))
     return result
 
 

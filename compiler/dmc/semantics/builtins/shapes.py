@@ -14,7 +14,7 @@ from dmc.semantics.inference import same_axis, unify
 from dmc.semantics.lower.body import Body
 from dmc.semantics.lower.elementwise import stop_gradient
 from dmc.semantics.lower.values import Array, Lowered, Static
-from dmc.semantics.resolver import DTYPES, dtype_named
+from dmc.semantics.resolver import element_named
 from dmc.semantics.sizes import Size
 from dmc.semantics.types import NumberKind, Pack, Shape, TensorType, pruned, scalar
 from dmc.syntax import ast
@@ -94,10 +94,9 @@ class _Cast(ValueFunction):
     def type_call(self, call: Call, values: Sequence[typed.Node]) -> typed.Node:
         items = call.bracket.items if call.bracket is not None else ()
         item = items[0] if len(items) == 1 else None
-        if not isinstance(item, ast.Name) or item.text not in DTYPES:
+        dtype = element_named(call.context, item) if isinstance(item, ast.Name) else None
+        if dtype is None:
             raise call.fail("shape.axis", "`cast` needs its type: `cast[f32](x)`")
-        dtype = dtype_named(call.context, item.text, item.span)
-        assert dtype is not None
         type_ = pruned(values[0].type)
         if not isinstance(type_, TensorType):
             raise call.context.unsupported("casting a record", call.span)

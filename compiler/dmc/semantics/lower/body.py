@@ -8,7 +8,17 @@ from typing import Protocol
 from dmc.diagnostics.diagnostic import Diagnostic, Label
 from dmc.diagnostics.errors import CompilerBug, Error, error
 from dmc.dialects import arith, func, tensor
-from dmc.ir import Block, Builder, DType, Location, Module, TensorType, Value, shape_of
+from dmc.ir import (
+    Block,
+    Builder,
+    DType,
+    Location,
+    Module,
+    TensorType,
+    Value,
+    dtype_of,
+    shape_of,
+)
 from dmc.ir.location import Span
 from dmc.semantics import typed
 from dmc.semantics.lower.values import (
@@ -142,7 +152,7 @@ class Body:
         return value.value
 
     def materialize(self, value: Lowered, type_: Type) -> Lowered:
-        """Turn compile-time numbers into constants of the type."""
+        """Turn compile-time numbers into constants of the type, and leaves of unknown elements."""
         match value:
             case Static(number, span):
                 target = pruned(type_)
@@ -165,6 +175,16 @@ class Body:
                 return Record(
                     inner, {name: self.materialize(v, parts[name]) for name, v in fields.items()}
                 )
+            case Array(inner, stretch) if isinstance(target := pruned(type_), Tensor):
+                element = self.substitution.element(resolved(target.element))
+                known = resolved(element)
+                if (
+                    isinstance(known, DType)
+                    and known.is_float
+                    and known is not dtype_of(inner.type)
+                ):
+                    return Array(arith.convert(self.builder, inner, known), stretch)
+                return value
             case _:
                 return value
 

@@ -12,7 +12,7 @@ from dmc.semantics.builtins.elementwise import Elementwise, Number, run
 from dmc.semantics.inference import is_leaf_element
 from dmc.semantics.lower.body import Body, register
 from dmc.semantics.lower.values import Array, Lowered, Record, Static, Tuple
-from dmc.semantics.types import RecordType, StackType, children, gradient_type
+from dmc.semantics.types import RecordType, StackType, Type, children, gradient_type
 from dmc.semantics.types import TensorType as Tensor
 
 __all__ = ["apply", "broadcast", "combine", "convert", "stop_gradient"]
@@ -43,9 +43,40 @@ def apply(
     if special is not None:
         stretches = (operand.stretch for operand in operands if isinstance(operand, Array))
         return Array(special, frozenset[int]().union(*stretches))
+    operands = _as_leaves(body, operands, node)
     wanted = _common_dtype(body, operands, node)
     arrays, stretch = broadcast(body, operands, wanted)
     return Array(function.build(body.builder, *arrays), stretch)
+
+
+def _as_leaves(
+    body: Body, operands: Sequence[Lowered], node: typed.Node | None
+) -> Sequence[Lowered]:
+    """Floats that meet a leaf of a record become what the leaf is.
+
+    Only in code over records whose elements it does not know is that another type.
+    """
+    if not isinstance(node, typed.Apply):
+        return operands
+    pairs = zip(operands, node.operands, strict=True)
+    return _matched(body, operands, [o for o, source in pairs if _is_leaf(body.type(source))])
+
+
+def _is_leaf(type_: Type) -> bool:
+    return isinstance(type_, Tensor) and is_leaf_element(type_.element)
+
+
+def _matched(
+    body: Body, operands: Sequence[Lowered], leaves: Sequence[Lowered]
+) -> Sequence[Lowered]:
+    """Float operands in the element type of `leaves`."""
+    dtype = next((dtype_of(leaf.value.type) for leaf in leaves if isinstance(leaf, Array)), None)
+    if dtype is None or not dtype.is_float:
+        return operands
+    return [
+        convert(body, o, dtype) if isinstance(o, Array) and dtype_of(o.value.type).is_float else o
+        for o in operands
+    ]
 
 
 def _common_dtype(body: Body, operands: Sequence[Lowered], node: typed.Node | None) -> DType:
@@ -121,7 +152,7 @@ def _lift(body: Body, function: Elementwise, operands: Sequence[Lowered]) -> Low
         case Tuple(items):
             return Tuple(
                 tuple(
-                    apply(body, function, [_item(o, index) for o in operands])
+                    _lift_part(body, function, operands, [_item(o, index) for o in operands])
                     for index in range(len(items))
                 )
             )
@@ -131,8 +162,16 @@ def _lift(body: Body, function: Elementwise, operands: Sequence[Lowered]) -> Low
             for name in fields:
                 if name in trained:
                     parts = [o.fields[name] if isinstance(o, Record) else o for o in operands]
-                    result[name] = apply(body, function, parts)
+                    result[name] = _lift_part(body, function, operands, parts)
             return Record(type_, result)
+
+
+def _lift_part(
+    body: Body, function: Elementwise, operands: Sequence[Lowered], parts: Sequence[Lowered]
+) -> Lowered:
+    pairs = zip(operands, parts, strict=True)
+    leaves = [part for whole, part in pairs if isinstance(whole, Record | Tuple)]
+    return apply(body, function, _matched(body, parts, leaves))
 
 
 def _item(operand: Lowered, index: int) -> Lowered:

@@ -34,12 +34,18 @@ def _reduce(body: Body, node: typed.Reduce) -> Lowered:
 
 
 def _total(body: Body, record: Lowered) -> Lowered:
-    """`sum` of all trained leaves of a record."""
-    total: Lowered = Static(0)
-    for leaf in flatten(trained_part(record)):
-        part = tensor.reduce_sum(body.builder, leaf, range(len(shape_of(leaf.type))))
-        total = Array(part) if isinstance(total, Static) else apply(body, ADD, [total, Array(part)])
-    return total
+    """`sum` of all trained leaves of a record, in the widest of their element types."""
+    parts = [
+        tensor.reduce_sum(body.builder, leaf, range(len(shape_of(leaf.type))))
+        for leaf in flatten(trained_part(record))
+    ]
+    if not parts:
+        return Static(0)
+    widest = max((dtype_of(part.type) for part in parts), key=lambda dtype: dtype.bytes)
+    total = arith.convert(body.builder, parts[0], widest)
+    for part in parts[1:]:
+        total = combine(body, ADD, total, arith.convert(body.builder, part, widest))
+    return Array(total)
 
 
 def _positions(
