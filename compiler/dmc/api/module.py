@@ -56,7 +56,9 @@ class Module:
     def __getattr__(self, name: str) -> Any:
         if name in self._functions:
             return self._functions[name]
-        match self._module.names.get(name):
+        entity = self._module.names.get(name)
+        _make_classes(self._loaded)  # the name may be the first asked of its module
+        match entity:
             case FunctionDeclaration() as entity:
                 function = self._functions[name] = Function(self._loaded, entity.signature)
                 return function
@@ -89,10 +91,15 @@ def open_program(program: Program, checks: bool = True) -> Module:
     `checks` as for `dmc.load`.
     """
     loaded = LoadedProgram(program, checks)
-    for module in program.modules.values():
+    _make_classes(loaded)
+    return Module(loaded, program.main)
+
+
+def _make_classes(loaded: LoadedProgram) -> None:
+    """Classes for the records of every module that is loaded."""
+    for module in loaded.program.modules.values():
         for declaration in module.records.values():
             _make_class(loaded, declaration)
-    return Module(loaded, program.main)
 
 
 def _make_class(loaded: LoadedProgram, declaration: RecordDeclaration) -> None:

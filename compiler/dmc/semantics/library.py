@@ -15,10 +15,13 @@ _DECLARATION = re.compile(r"^(?:checkpoint )?(?:fn|model|struct|let) (\w+)", re.
 
 
 def module_with(name: str) -> str | None:
-    """The module of the library that declares `name`, for the help of an error."""
-    for path in sorted(STD_FOLDER.glob("*.dm")):
+    """The module of the library that has `name`, for the help of an error.
+
+    `nn` passes on what the files of its folder declare.
+    """
+    for path in sorted(STD_FOLDER.rglob("*.dm")):
         if name in _DECLARATION.findall(path.read_text(encoding="utf-8")):
-            return path.stem
+            return path.relative_to(STD_FOLDER).with_suffix("").parts[0]
     return None
 
 

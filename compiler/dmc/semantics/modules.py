@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from dmc.diagnostics.diagnostic import Diagnostic, Label
@@ -13,7 +15,7 @@ from dmc.semantics.builtins.prelude import PRELUDE
 from dmc.semantics.checker import check_module
 from dmc.semantics.context import Poison
 from dmc.semantics.library import member_help
-from dmc.semantics.program import Program, SourceModule
+from dmc.semantics.program import Entity, Program, SourceModule
 from dmc.syntax import ast
 from dmc.syntax.files import read_source
 from dmc.syntax.parser import parse
@@ -61,18 +63,16 @@ class _Loader:
         for node in file.declarations:
             match node:
                 case ast.ImportDecl(module=name, alias=alias):
-                    imported = self._import(module, name, path)
-                    bound = alias or name.parts[-1]
-                    if imported is not None:
-                        self._bind(module, bound, imported)
-                    else:
-                        self._bind(module, bound, Poison(bound.span))
+                    self._bind(module, alias or name.parts[-1], partial(self._module, name, path))
                 case ast.FromDecl(module=name, names=names):
-                    self._import_names(module, name, names, path)
+                    for wanted in names:
+                        self._bind(module, wanted, partial(self._member, name, wanted, path))
                 case _:
                     pass
-        self.loading.pop()
+        if len(self.loading) == 1:  # in the main module, what is not used is looked up too
+            dict(module.names)
         check_module(module, self.diagnostics)
+        self.loading.pop()
         return module
 
     def _name(self, path: Path) -> str:
@@ -84,9 +84,18 @@ class _Loader:
 
     # -- imports
 
-    def _import(
-        self, module: SourceModule, name: ast.QualifiedName, importer: Path
-    ) -> SourceModule | None:
+    def _module(self, name: ast.QualifiedName, importer: Path) -> Entity:
+        imported = self._import(name, importer)
+        return imported if imported is not None else _poison(name.parts[-1].span)
+
+    def _member(self, name: ast.QualifiedName, wanted: ast.Identifier, importer: Path) -> Entity:
+        imported = self._import(name, importer)
+        entity = imported.names.get(wanted.text) if imported is not None else None
+        if entity is None and imported is not None:
+            self._unknown(imported, wanted)
+        return entity if entity is not None else _poison(wanted.span)
+
+    def _import(self, name: ast.QualifiedName, importer: Path) -> SourceModule | None:
         relative = Path(*[part.text for part in name.parts]).with_suffix(".dm")
         places = [importer.parent / relative, STD_FOLDER / relative]
         found = next((place for place in places if place.is_file()), None)
@@ -105,24 +114,10 @@ class _Loader:
             return None
         if key in self.by_path:
             return self.by_path[key]
-        return self.load(found, read_source(found))
-
-    def _import_names(
-        self,
-        module: SourceModule,
-        name: ast.QualifiedName,
-        names: tuple[ast.Identifier, ...],
-        importer: Path,
-    ) -> None:
-        imported = self._import(module, name, importer)
-        for wanted in names:
-            entity = imported.names.get(wanted.text) if imported is not None else None
-            if entity is None:
-                if imported is not None:
-                    self._unknown(imported, wanted)
-                self._bind(module, wanted, Poison(wanted.span))
-            else:
-                self._bind(module, wanted, entity)
+        loaded = self.load(found, read_source(found))
+        if not self.loading:  # asked for when the program is loaded already
+            raise_all(self.diagnostics.found)
+        return loaded
 
     def _unknown(self, imported: SourceModule, wanted: ast.Identifier) -> None:
         self._report(
@@ -132,11 +127,18 @@ class _Loader:
             help_=tuple(member_help(imported, wanted.text, wanted.text in PRELUDE)),
         )
 
-    def _bind(self, module: SourceModule, name: ast.Identifier, entity: object) -> None:
+    def _bind(self, module: SourceModule, name: ast.Identifier, find: Callable[[], Entity]) -> None:
         if name.text in module.names:
             self._report("name.duplicate", f"`{name.text}` is declared twice", name.span)
             return
-        module.names[name.text] = entity  # pyright: ignore[reportArgumentType]
+        module.names.await_import(name.text, find)
 
     def _report(self, code: str, title: str, span: Span, help_: tuple[str, ...] = ()) -> None:
-        self.diagnostics.found.append(Diagnostic(code, title, Label(span), help=help_))
+        found = self.diagnostics.found
+        if not any(known.code == code and known.primary == Label(span) for known in found):
+            found.append(Diagnostic(code, title, Label(span), help=help_))
+
+
+def _poison(span: Span) -> Entity:
+    """What stands for a name that could not be imported."""
+    return Poison(span)  # pyright: ignore[reportReturnType]  # an entity wherever names are read

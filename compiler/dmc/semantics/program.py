@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, MutableMapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,7 +24,7 @@ from dmc.syntax import ast
 
 __all__ = [
     "Constant", "ElementEntity", "Entity", "FieldEntity", "FunctionDeclaration",
-    "Initializer", "ModelBody", "PackEntity", "Program", "RecordEntity", "SizeEntity",
+    "Initializer", "ModelBody", "Names", "PackEntity", "Program", "RecordEntity", "SizeEntity",
     "SourceModule", "body_of", "default_of",
 ]  # fmt: skip
 
@@ -192,6 +192,43 @@ class ModelBody(Declared):
         )
 
 
+class Names(MutableMapping[str, "Entity"]):
+    """The top-level scope of a module; a name that it imports is looked up when it is asked for.
+
+    So `from nn import relu` loads what declares `relu`, not all that `nn` passes on.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[str, Entity] = {}
+        self._awaited: dict[str, Callable[[], Entity]] = {}
+
+    def await_import(self, name: str, find: Callable[[], Entity]) -> None:
+        """Let `name` mean what `find` gives, once it is asked for."""
+        self._awaited[name] = find
+
+    def __getitem__(self, name: str) -> Entity:
+        find = self._awaited.pop(name, None)
+        if find is not None:
+            self._known[name] = find()
+        return self._known[name]
+
+    def __setitem__(self, name: str, entity: Entity) -> None:
+        self._awaited.pop(name, None)
+        self._known[name] = entity
+
+    def __delitem__(self, name: str) -> None:
+        del self._known[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._known or name in self._awaited
+
+    def __iter__(self) -> Iterator[str]:
+        return iter([*self._known, *self._awaited])
+
+    def __len__(self) -> int:
+        return len(self._known) + len(self._awaited)
+
+
 @dataclass(eq=False, slots=True)
 class SourceModule:
     """One checked file. `names` is its top-level scope, imports included."""
@@ -200,7 +237,7 @@ class SourceModule:
     path: Path | None
     source: SourceFile
     file: ast.File
-    names: dict[str, Entity] = field(default_factory=lambda: {})
+    names: Names = field(default_factory=Names)
     functions: dict[str, FunctionDeclaration] = field(
         default_factory=dict[str, FunctionDeclaration]
     )
