@@ -8,6 +8,8 @@ from __future__ import annotations
 import enum
 import importlib
 import inspect
+import itertools
+import textwrap
 from dataclasses import replace
 from pathlib import Path
 
@@ -66,8 +68,7 @@ def generated() -> dict[Path, str]:
             pages[DOCS / "errors" / f"{family}.md"] = _error_page(family, codes)
     pages[DOCS / "ir" / "operations.md"] = _operations()
     pages[DOCS / "language" / "prelude.md"] = _prelude()
-    pages[DOCS / "language" / "library.md"] = _library()
-    return pages
+    return pages | _library()
 
 
 # Error codes
@@ -228,28 +229,61 @@ def _prelude() -> str:
 # The standard library
 
 
-def _library() -> str:
-    parts = [
-        "# The library\n",
-        _NOTE,
-        "Modules written in dm itself; the compiler knows nothing of any layer or optimizer.",
-        "`import optim` makes `optim.adamw_init` available; `from nn import Linear`, one name.\n",
-    ]
+_LIBRARY = DOCS / "library" / "reference"
+
+
+def _library() -> dict[Path, str]:
+    """A page for each module, with the files of its folder, and an index of all."""
+    index = ["# Reference of the library\n", _NOTE]
+    pages: dict[Path, str] = {}
     for path in sorted(STD_FOLDER.glob("*.dm")):
-        source = read_source(path)
-        intro: list[str] = []
-        for line in source.lines:
-            if not line.startswith("#"):
-                break
-            intro.append(line.lstrip("# "))
-        about = intro[0].removeprefix(f"{path.stem}: ")
-        parts.append(f"## {path.stem}\n\n{about[0].upper()}{about[1:]}\n")
-        parts += [_entry(source, item) for item in parse(source).declarations]
-    return "\n".join(filter(None, parts))
+        files = [path, *sorted(path.with_suffix("").glob("*.dm"))]
+        parts = [f"# {path.stem}\n", _NOTE]
+        listed: list[str] = []
+        for file in files:
+            source = read_source(file)
+            if file is not path:
+                parts.append(f"## {path.stem}.{file.stem}\n")
+            parts.append(f"{_introduction(source)}\n")
+            declarations = parse(source).declarations
+            parts += [_entry(source, item) for item in declarations]
+            listed += filter(None, map(_public_name, declarations))
+        pages[_LIBRARY / f"{path.stem}.md"] = "\n".join(filter(None, parts))
+        names = " ".join(f"`{name}`" for name in listed)
+        index.append(f"## [{path.stem}]({path.stem}.md)\n\n{names}\n")
+    pages[_LIBRARY / "index.md"] = "\n".join(index)
+    return pages
+
+
+def _introduction(source: SourceFile) -> str:
+    """The comment at the top of a module, without its name; further paragraphs as they are."""
+    intro = [line.removeprefix("#").removeprefix(" ") for line in _leading_comment(source)]
+    intro[0] = intro[0].partition(": ")[2]
+    intro[0] = f"{intro[0][0].upper()}{intro[0][1:]}"
+    # What is indented in the comment is dm code.
+    paragraphs = "\n".join(intro).split("\n\n")
+    return "\n\n".join(
+        f"```dm shown\n{textwrap.dedent(part)}\n```" if part.startswith("    ") else part
+        for part in paragraphs
+    )
+
+
+def _leading_comment(source: SourceFile) -> list[str]:
+    return list(itertools.takewhile(lambda line: line.startswith("#"), source.lines))
+
+
+def _public_name(item: ast.Decl) -> str | None:
+    match item:
+        case ast.FnDecl() | ast.ModelDecl() | ast.StructDecl():
+            return None if item.name.text.startswith("_") else item.name.text
+        case _:
+            return None
 
 
 def _entry(source: SourceFile, item: ast.Decl) -> str:
-    """The header of a declaration and what it says; nothing for imports and constants."""
+    """The header of a declaration and what it says; nothing for what is private or no entry."""
+    if _public_name(item) is None:
+        return ""
     match item:
         case ast.FnDecl():
             header = _header(source, item)
@@ -261,7 +295,7 @@ def _entry(source: SourceFile, item: ast.Decl) -> str:
         case _:
             return ""
     said = f"\n{item.doc}\n" if item.doc else ""
-    return f"```dm shown\n{header}\n```\n{said}"
+    return f"### {_public_name(item)}\n\n```dm shown\n{header}\n```\n{said}"
 
 
 def _header(source: SourceFile, function: ast.FnDecl) -> str:
