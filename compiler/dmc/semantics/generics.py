@@ -133,7 +133,10 @@ def _bracketed(
         guess.match(declaration.result, wanted, declaration.span)
         guess.solve()
     needed = list(declaration.generics)
-    while needed and needed[-1].name in solver.values:  # brackets may end before what is known
+    # Brackets may end before what is known without them.
+    while needed and (known := solver.values.get(needed[-1].name)) is not None:
+        if guess.values.get(needed[-1].name, known) != known:
+            break
         needed.pop()
     while needed and needed[-1].default is not None and needed[-1].name not in guess.values:
         needed.pop()
