@@ -15,6 +15,7 @@ from typing import Any, Generic, TypeVar, cast
 import numpy as np
 from numpy.typing import DTypeLike
 
+from dmc_runtime.errors import ArgumentError
 from dmc_runtime.trees import Array, Tree, TreeDef, tree_flatten, tree_paths, tree_unflatten
 
 ALIGNMENT = 64
@@ -97,7 +98,7 @@ class Packed(Generic[T]):
         """Copies values in; `ValueError` when structure, shapes or dtypes differ."""
         leaves, treedef = tree_flatten(tree)
         if treedef != self.layout.treedef:
-            raise ValueError("trees differ in structure")
+            raise ArgumentError("trees differ in structure")
         for slot, leaf in zip(self.layout.slots, leaves, strict=True):
             array = np.asarray(leaf)
             if array.shape != slot.shape or array.dtype != slot.dtype:

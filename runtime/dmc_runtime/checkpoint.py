@@ -26,7 +26,13 @@ from typing import Any, BinaryIO, TypeAlias, TypeVar, cast, overload
 
 import numpy as np
 
-from dmc_runtime.errors import CheckpointCode, CheckpointError, MissingExtraError
+from dmc_runtime import arguments
+from dmc_runtime.errors import (
+    ArgumentError,
+    CheckpointCode,
+    CheckpointError,
+    MissingExtraError,
+)
 from dmc_runtime.leafwise import brief
 from dmc_runtime.records import Record
 from dmc_runtime.trees import (
@@ -101,18 +107,20 @@ def save(tree: Tree, path: str | Path, metadata: Mapping[str, Json] | None = Non
     Raises:
         CheckpointError: `full` or `unwritable`; the file at `path` is then what it was before.
         MissingExtraError: without the package safetensors.
-        ValueError, TypeError: for metadata that is not JSON, or leaves that are not numeric.
+        ArgumentError: for metadata that is not JSON, or leaves that are not numeric.
     """
-    target = Path(path)
-    arrays = {name or BARE: _storable(name, leaf) for name, leaf in _named(tree)}
-    text = json.dumps(
-        {
-            "version": VERSION,
-            "records": {path: asdict(note) for path, note in _records(tree, "").items()},
-            "metadata": dict(metadata or {}),
-        },
-        allow_nan=False,
-    )
+    target = arguments.path(path, "`dmc.save`: the path")
+    with arguments.shallow("`dmc.save`: the tree"):
+        arrays = {name or BARE: _storable(name, leaf) for name, leaf in _named(tree)}
+    content = {
+        "version": VERSION,
+        "records": {path: asdict(note) for path, note in _records(tree, "").items()},
+        "metadata": {} if metadata is None else metadata,
+    }
+    try:
+        text = json.dumps(content, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ArgumentError(f"`dmc.save`: the metadata is not JSON: {error}") from None
     header = {"dmc": text, "dmc.sha256": _digest(text, arrays)}
     data: bytes = _safetensors().save(arrays, metadata=header)
     try:
@@ -130,7 +138,7 @@ def read(path: str | Path) -> Checkpoint:
         CheckpointError: `missing`, `unreadable`, `foreign`, `truncated`, `damaged` or `version`.
         MissingExtraError: without the package safetensors.
     """
-    target = Path(path)
+    target = arguments.path(path, "`dmc.restore`: the path")
     try:
         data = target.read_bytes()
     except FileNotFoundError as error:
@@ -179,7 +187,9 @@ def restore(path: str | Path, like: type[R] | T, part: str = "") -> R | T:
             shapes or dtypes than `like`.
     """
     checkpoint = read(path)
-    return assemble(checkpoint, like, part, str(path))
+    part = arguments.text(part, "`dmc.restore`: `part`")
+    with arguments.shallow("`dmc.restore`: `like`"):
+        return assemble(checkpoint, like, part, str(path))
 
 
 @overload
@@ -190,6 +200,8 @@ def assemble(checkpoint: Checkpoint, like: type[R] | T, part: str = "", source: 
     """As `restore`, from a file already read; `source` names it in messages."""
     reader = _Assembler(checkpoint, source or "the checkpoint")
     if isinstance(like, type):
+        if not issubclass(cast("type[object]", like), Node):
+            raise ArgumentError(f"`dmc.restore`: {like.__name__} is no class of records")
         return cast("R", reader.record(like, part))
     return reader.like(like, part)
 
@@ -288,8 +300,9 @@ def _named(tree: Tree) -> list[tuple[str, Leaf]]:
 
 def _storable(path: str, leaf: Leaf) -> Array:
     array = np.asarray(leaf, order="C")
-    if array.dtype.kind not in "biuf":
-        raise TypeError(f"`{path}` is {array.dtype}, which is no numeric array")
+    if array.dtype.kind not in "biuf" or array.itemsize > 8:
+        name = f"the leaf `{path}`" if path else "the value"
+        raise ArgumentError(f"`dmc.save`: {name} is {array.dtype}, which is no array of numbers")
     return array.astype(array.dtype.newbyteorder("="), copy=False)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Any
 
 
 class CheckpointCode(StrEnum):
@@ -51,12 +52,28 @@ class RunError(Error):
         super().__init__(message)
         self.code = code
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.code, str(self))
 
-class ArgumentError(RunError, TypeError):
-    """An argument of another kind than a function of this package takes."""
+
+class ArgumentError(RunError, TypeError, ValueError):
+    """An argument of another kind, or another value, than a function takes."""
 
     def __init__(self, message: str) -> None:
         super().__init__("call.value", message)
+
+    def __reduce__(self) -> tuple[type[ArgumentError], tuple[str]]:
+        return type(self), (str(self),)
+
+
+class StackIndexError(RunError, IndexError):
+    """An index that a stack of records does not have."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("index.bounds", message)
+
+    def __reduce__(self) -> tuple[type[StackIndexError], tuple[str]]:
+        return type(self), (str(self),)
 
 
 class CheckpointError(RunError, ValueError):
@@ -77,7 +94,11 @@ class MissingExtraError(RunError, ImportError):
     """An optional package that is needed now; the message says how to install it."""
 
     def __init__(self, package: str, extra: str, purpose: str) -> None:
+        self._given = package, extra, purpose
         super().__init__(
             TrainCode.EXTRA,
             f'{purpose} needs the package `{package}`: pip install "dmc[{extra}]"',
         )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), self._given

@@ -43,13 +43,12 @@ and an element takes `z_even` or `z_odd` as its own word (or number) is the even
 
 from __future__ import annotations
 
-import operator
 from typing import Any, SupportsIndex, TypeAlias
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from dmc_runtime.errors import ArgumentError
+from dmc_runtime.arguments import integer
 
 U32: TypeAlias = NDArray[np.uint32]
 U64: TypeAlias = NDArray[np.uint64]
@@ -61,6 +60,8 @@ WEYL = (0x9E3779B9, 0xBB67AE85)
 ROUNDS = 10
 
 DRAW, SPLIT, FOLD = 0, 1, 2
+
+_KEY = "the key (`dmc.key(0)` makes one)"
 
 _LANES = 16
 _LOW = np.uint64(0xFFFF_FFFF)
@@ -93,18 +94,19 @@ def blocks(key: Key, numbers: NDArray[Any], tag: int = DRAW) -> U32:
 
 def key(seed: SupportsIndex) -> np.int64:
     """The key of a seed: any integer, taken modulo 2**64."""
-    return _signed(_integer(seed, "a key is made from an integer: `dmc.key(0)`") % 2**64)
+    return _signed(integer(seed, "`dmc.key`: the seed") % 2**64)
 
 
 def split(key: Key, n: int = 2) -> tuple[np.int64, ...]:
     """`n` keys independent of each other and of every draw from `key`."""
-    key, n = _integer(key, _TAKES_KEY), _integer(n, "the number of keys is an integer")
+    key = integer(key, _KEY)
+    n = integer(n, "`dmc.split`: the number of keys", 0, 2**31 - 1)
     return tuple(map(_signed, _pairs(blocks(key, np.arange(n), SPLIT))[:, 0]))
 
 
 def fold(key: Key, i: int) -> np.int64:
     """The key that number `i` derives from `key`."""
-    key, i = _integer(key, _TAKES_KEY), _integer(i, "a key is folded with an integer")
+    key, i = integer(key, _KEY), integer(i, "`dmc.fold`: the number")
     return _signed(_pairs(blocks(key, np.array([i % 2**64], np.uint64), FOLD))[0, 0])
 
 
@@ -154,17 +156,6 @@ def normal(key: Key, shape: Shape = (), dtype: DTypeLike = np.float64) -> NDArra
 def permutation(key: Key, n: int) -> NDArray[np.int64]:
     """A uniformly random order of `0 … n - 1`: the stable order of `n` 64-bit draws."""
     return np.argsort(bits(key, n, 64), kind="stable")
-
-
-_TAKES_KEY = "keys come from keys: `dmc.split(dmc.key(0))`"
-
-
-def _integer(value: SupportsIndex, what: str) -> int:
-    """Raises ArgumentError for anything but an integer; `what` says what was asked for."""
-    try:
-        return operator.index(value)
-    except TypeError:
-        raise ArgumentError(f"{what}, and a {type(value).__name__} was given") from None
 
 
 def _drawn(key: Key, count: int, width: int) -> tuple[U32 | U64, NDArray[np.int64]]:

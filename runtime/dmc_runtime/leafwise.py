@@ -9,6 +9,7 @@ from typing import Any, TypeAlias, cast
 
 import numpy as np
 
+from dmc_runtime.errors import ArgumentError
 from dmc_runtime.trees import (
     Array,
     Kind,
@@ -97,8 +98,7 @@ def arithmetic(operation: Operation, left: Tree, right: Tree) -> Tree:
     Leaves must agree in shape and dtype; a scalar takes each leaf's dtype. Adding or subtracting a
     missing leaf changes nothing.
     """
-    records = [part for part in (left, right) if isinstance(part, Node)]
-    if not all(part in records or _is_scalar(part) for part in (left, right)):
+    if not all(isinstance(part, Node) or _is_scalar(part) for part in (left, right)):
         return cast("Tree", NotImplemented)
     return lift(operation, left, right)
 
@@ -142,7 +142,7 @@ def _lift(function: Callable[..., Any], point: Tree, operands: Sequence[_Part], 
         return None
     for other in operands:
         if not isinstance(other, _Scalar) and not _alike(point, other):
-            raise TypeError(_difference(point, other, path))
+            raise ArgumentError(_difference(point, other, path))
     fields = spec_of(point).fields if isinstance(point, Node) else None
     children: list[Tree] = []
     for index, (step, child) in enumerate(children_of(point)):
@@ -173,12 +173,12 @@ def _on_leaves(
         if other is None and _changes_nothing(function, position):
             return point
         if not isinstance(other, _Scalar) and kind_of(other) is not Kind.LEAF:
-            raise TypeError(_difference(point, other, path))
+            raise ArgumentError(_difference(point, other, path))
         leaf = other.like(point) if isinstance(other, _Scalar) else cast("Leaf", other)
         fits = isinstance(other, _Scalar) or np.shape(leaf) == np.shape(point)
         if not fits or dtype_of(leaf) != dtype_of(point):
             where = path.removeprefix(".")
-            raise ValueError(f"leaf `{where}`: {brief(point)} does not meet {brief(leaf)}")
+            raise ArgumentError(f"leaf `{where}`: {brief(point)} does not meet {brief(leaf)}")
         leaves.append(leaf)
     result = function(*leaves)
     return np.asarray(result) if isinstance(point, np.ndarray) else result

@@ -19,6 +19,8 @@ from typing import Any, ClassVar, NoReturn, TypeAlias, TypeVar, cast
 
 import numpy as np
 
+from dmc_runtime.arguments import integer, shallow, shown
+from dmc_runtime.errors import ArgumentError, StackIndexError
 from dmc_runtime.leafwise import (
     Operation,
     arithmetic,
@@ -126,13 +128,14 @@ def _complete(record: Record, given: Mapping[str, Any], foreign: Container[str])
     values: dict[str, Tree] = {n: value for n, value in given.items() if n not in constants}
     unknown = [name for name in values if name not in spec.names]
     if unknown:
-        raise TypeError(f"{spec.name} has no field `{unknown[0]}`; it has {_listed(spec)}")
+        raise ArgumentError(f"{spec.name} has no field `{unknown[0]}`; it has {_listed(spec)}")
     check = type(record).__check__
     if check is not None:
-        values, constants = check(values, constants)
+        with shallow(f"{spec.name}: a field"):
+            values, constants = check(values, constants)
     missing = [name for name in spec.names if name not in values]
     if missing:
-        raise TypeError(f"{spec.name} needs a value for field `{missing[0]}`")
+        raise ArgumentError(f"{spec.name} needs a value for field `{missing[0]}`")
     fields = [_owned(values[n]) if n in foreign else values[n] for n in spec.names]
     fill(record, tuple(fields), constants, ())
 
@@ -184,11 +187,11 @@ class Record(Node):
         return sorted({*super().__dir__(), *spec_of(self).names, *self._constants})
 
     def replace(self: R, /, **changes: Any) -> R:
-        """A record with fields or constants changed; `TypeError` for a name that is neither."""
+        """A record with fields or constants changed; `ArgumentError` for a name that is neither."""
         spec = spec_of(self)
         unknown = [n for n in changes if n not in spec.names and n not in spec.constants]
         if unknown:
-            raise TypeError(f"{spec.name} has no field `{unknown[0]}`; it has {_listed(spec)}")
+            raise ArgumentError(f"{spec.name} has no field `{unknown[0]}`; it has {_listed(spec)}")
         given = dict(zip(spec.names, values_of(self), strict=True)) | self._constants | changes
         if self._stack or any(value is None for value in given.values()):
             values = tuple(_owned(given[n]) if n in changes else given[n] for n in spec.names)
@@ -213,10 +216,12 @@ class Record(Node):
     def __getitem__(self: R, index: int | slice) -> R:
         """Element (or part) of a stack: indexes the leading axis of every leaf."""
         if not self._stack:
-            raise TypeError(f"this {spec_of(self).name} is not a stack; name a field instead")
+            raise ArgumentError(f"this {spec_of(self).name} is not a stack; name a field instead")
         length = self._stack[0]
-        if isinstance(index, int) and not -length <= index < length:
-            raise IndexError(f"index {index} of a stack of {length}")
+        if not isinstance(index, slice):
+            index = integer(index, f"the index of a stack of {length}")
+            if not -length <= index < length:
+                raise StackIndexError(f"index {shown(index)} of a stack of {length}")
         kept = (len(range(length)[index]),) if isinstance(index, slice) else ()
         indexed = restack(self, lambda leaf: leaf[index], lambda stack: (*kept, *stack[1:]))
         return cast("R", indexed)
@@ -238,7 +243,7 @@ class Record(Node):
         return tree_map(copy.deepcopy, self)
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError("records are not pickled; save them with `dmc.save`")
+        raise ArgumentError("records of no program are not pickled; save them with `dmc.save`")
 
     def __add__(self: R, other: Any) -> R:
         return cast("R", arithmetic(Operation.ADD, self, other))

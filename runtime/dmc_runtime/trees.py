@@ -14,6 +14,8 @@ from typing import Any, ClassVar, TypeAlias, TypeVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from dmc_runtime.errors import ArgumentError
+
 Array: TypeAlias = NDArray[Any]
 Leaf: TypeAlias = "Array | np.generic[Any] | float"
 Tree: TypeAlias = "Leaf | Node | Sequence[Tree] | Mapping[str, Tree] | None"
@@ -182,7 +184,7 @@ def _flatten(tree: Tree, leaves: list[Leaf]) -> TreeDef:
     if isinstance(tree, Node):
         label = (spec_of(tree), tuple(sorted(constants_of(tree).items())), stack_of(tree))
         return TreeDef(kind, children, label, count, type(tree))
-    keys = tuple(sorted(cast("Mapping[str, Tree]", tree))) if kind is Kind.DICT else ()
+    keys = tuple(_keys(cast("Mapping[str, Tree]", tree))) if kind is Kind.DICT else ()
     return TreeDef(kind, children, keys, count)
 
 
@@ -216,13 +218,13 @@ def _unflatten(treedef: TreeDef, leaves: Iterator[Leaf | None]) -> Tree:
 
 
 def tree_map(function: Callable[..., Any], tree: T, *others: Tree) -> T:
-    """Applies `function` to matching leaves; `ValueError` when the trees differ in structure."""
+    """Applies `function` to matching leaves; `ArgumentError` when the trees differ in structure."""
     leaves, treedef = tree_flatten(tree)
     columns = [leaves]
     for other in others:
         more, other_def = tree_flatten(other)
         if other_def != treedef:
-            raise ValueError("trees differ in structure")
+            raise ArgumentError("trees differ in structure")
         columns.append(more)
     results = [function(*row) for row in zip(*columns, strict=True)]
     return cast("T", tree_unflatten(treedef, results))
@@ -240,8 +242,12 @@ def tree_paths(tree: Tree) -> list[str]:
 
 def stack(trees: Sequence[N]) -> N:
     """Stacks records of one structure along a new leading axis; `record[i]` takes one out again."""
+    if not isinstance(trees, list | tuple) or not all(
+        isinstance(tree, Node) for tree in cast("Sequence[object]", trees)
+    ):
+        raise ArgumentError("`dmc.stack` takes a list of records")
     if not trees:
-        raise ValueError("cannot stack no records")
+        raise ArgumentError("cannot stack no records")
     stacked = tree_map(lambda *leaves: np.stack(leaves), *trees)
     return cast("N", restack(stacked, lambda leaf: leaf, lambda axes: (len(trees), *axes)))
 
@@ -268,9 +274,15 @@ def children_of(tree: Tree) -> list[tuple[str, Tree]]:
     if isinstance(tree, Node):
         return [(f".{n}", v) for n, v in zip(spec_of(tree).names, values_of(tree), strict=True)]
     if isinstance(tree, dict):
-        items = sorted(tree.items())
-        return [(f".{k}" if k.isidentifier() else f"[{k!r}]", child) for k, child in items]
+        steps = [f".{key}" if key.isidentifier() else f"[{key!r}]" for key in _keys(tree)]
+        return list(zip(steps, (tree[key] for key in _keys(tree)), strict=True))
     return [(f"[{i}]", child) for i, child in enumerate(cast("Sequence[Tree]", tree))]
+
+
+def _keys(tree: Mapping[str, Tree]) -> list[str]:
+    if not all(isinstance(key, str) for key in cast("Mapping[object, Tree]", tree)):
+        raise ArgumentError("the keys of a dict of arrays are strings")
+    return sorted(tree)
 
 
 def walk(tree: Tree, path: str) -> Iterator[tuple[str, Leaf]]:
@@ -288,7 +300,7 @@ def with_children(tree: Tree, children: list[Tree]) -> Tree:
     if isinstance(tree, Node):
         return build(type(tree), children, constants_of(tree), stack_of(tree))
     if isinstance(tree, dict):
-        return dict(zip(sorted(tree), children, strict=True))
+        return dict(zip(_keys(tree), children, strict=True))
     return tuple(children) if isinstance(tree, tuple) else children
 
 

@@ -371,7 +371,7 @@ BAD_CALLS: dict[str, tuple[str, str, Callable[[], Any]]] = {
     ),
     "a stage that is not there": (
         "call.stage",
-        "total: there is no stage `tensors`",
+        "total: there is no stage 'tensors'",
         lambda: program.total.ir("tensors", N=3),
     ),
     "compiling without a size": (
@@ -467,7 +467,7 @@ def test_sizes_by_name_do_not_collide() -> None:
 )
 @pytest.mark.parametrize("value", ["a", 1.5, None, [1], x3, (1, 2)])
 def test_keys_come_from_integers(call: Callable[[Any], Any], value: object) -> None:
-    with pytest.raises(dmc.Error, match=r"and a .* was given"):
+    with pytest.raises(dmc.Error, match="not an integer"):
         call(value)
 
 

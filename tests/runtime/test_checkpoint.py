@@ -87,7 +87,7 @@ def test_a_bare_array_and_awkward_layouts(tmp_path):
     for odd in (array.T, array[:, ::2], array.astype(">f8"), array[1:, 1:]):
         save(odd, path)
         assert np.array_equal(restore(path, np.zeros(odd.shape)), odd)
-    with pytest.raises(TypeError, match="no numeric array"):
+    with pytest.raises(TypeError, match="no array of numbers"):
         save({"a": np.array(["x"])}, path)
     with pytest.raises(ValueError, match="JSON"):
         save(array, path, {"loss": float("nan")})

@@ -10,11 +10,12 @@ from typing import Any, cast
 import numpy as np
 
 from dmc.api.conversion import PythonValue, refuse
-from dmc.api.differentiate import jvp, require_wrt, value_and_grad
+from dmc.api.differentiate import function_of, jvp, value_and_grad
 from dmc.api.function import Function
 from dmc.api.operators import Wrt
 from dmc.diagnostics.diagnostic import Diagnostic, Label
 from dmc.diagnostics.errors import error
+from dmc_runtime.arguments import integer, number
 from dmc_runtime.records import Leaf, Tree, TreeDef, tree_flatten, tree_paths, tree_unflatten
 
 
@@ -52,12 +53,18 @@ class Tolerances:
     """Step of the differences and largest errors; None takes what suits the element type."""
 
     step: float | None = None
-    error: float | None = None
+    tolerance: float | None = None
+
+    def __post_init__(self) -> None:
+        """Raises dmc.Error for what is no positive number."""
+        for name, value in (("step", self.step), ("tolerance", self.tolerance)):
+            if value is not None:
+                number(value, f"`dmc.check_grads`: `{name}`")
 
     def of(self, dtype: np.dtype[Any]) -> tuple[float, float]:
         """Step and largest error for leaves of `dtype`."""
         step, largest = (2e-2, 1e-2) if dtype.itemsize < 8 else (1e-3, 1e-6)
-        return self.step or step, self.error or largest
+        return self.step or step, self.tolerance or largest
 
 
 def check_grads(
@@ -98,9 +105,10 @@ def compare_gradients(
     seed: int = 0,
 ) -> list[GradientCheck]:
     """What `check_grads` finds, leaf by leaf and then mode against mode, passed or not."""
-    require_wrt(f, wrt)
+    f = function_of(f, "check_grads", wrt)
     tolerances = tolerances or Tolerances()
-    rng = np.random.default_rng(seed)
+    samples = integer(samples, "`dmc.check_grads`: `samples`", 0)
+    rng = np.random.default_rng(integer(seed, "`dmc.check_grads`: `seed`", 0))
     paths = (
         (f.checked.parameters[0].name,) if wrt is None else (wrt,) if isinstance(wrt, str) else wrt
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from dmc.api.conversion import PythonValue, refuse
 from dmc.api.donation import GIVEN_UP, can_be_donated, successor
@@ -13,9 +13,11 @@ from dmc.api.marshal import Marshal
 from dmc.api.program import LoadedProgram
 from dmc.diagnostics.diagnostic import Diagnostic, Label
 from dmc.diagnostics.errors import DerivativeError, Error, error
-from dmc.ir.types import Array
+from dmc.ir.types import Array, TensorType
 from dmc.process import compiling, native
 from dmc.semantics.types import Role
+from dmc_runtime.arguments import shown, text
+from dmc_runtime.errors import ArgumentError
 
 if TYPE_CHECKING:
     from dmc.driver import Compilation
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from dmc.transforms.index_arguments import IndexArgument
     from dmc.transforms.trap_indexes import IndexUse
 
+_ADDRESSES = 1 << 63
 _COPY = "pass a copy: `x.copy()`"
 
 
@@ -63,6 +66,7 @@ class Compiled:
 
         self.name = name
         self.entry = entry
+        self._require_addressable()
         self._donated = self._find_donated(donated)
         if self._donated:
             entry.function.attributes["donated"] = self._donated
@@ -80,6 +84,17 @@ class Compiled:
         self._deciding: Sequence[int] | None = None
         self._by_counts: dict[tuple[int, ...], Compilation] = {}
         self._ready: _Ready | None = None
+
+    def __reduce__(self) -> NoReturn:
+        raise ArgumentError(f"{self.name} is compiled for this process; pickle the function")
+
+    def _require_addressable(self) -> None:
+        """Refuse sizes that no array has; compiling ahead of time gives any."""
+        inputs = self.entry.function.function_type.inputs
+        for leaf, type_ in zip(self.entry.arguments, inputs, strict=True):
+            if isinstance(type_, TensorType) and type_.bytes >= _ADDRESSES:
+                message = f"{self.name}: there is no array as large as {leaf.name}: {leaf.type}"
+                raise refuse("call.size", message, self.entry.span)
 
     @property
     def parameters(self) -> tuple[str, ...]:
@@ -253,8 +268,9 @@ class Compiled:
         from dmc.driver import Stage
 
         stages = [known.value for known in Stage]
-        if stage not in stages:
-            message = f"{self.name}: there is no stage `{stage}`; there are {', '.join(stages)}"
+        if text(stage, f"{self.name}: the stage") not in stages:
+            there = ", ".join(stages)
+            message = f"{self.name}: there is no stage {shown(stage)}; there are {there}"
             raise refuse("call.stage", message, self.entry.span)
         with compiling:
             return self.compilation.ir(Stage(stage), generic=generic, locations=locations)

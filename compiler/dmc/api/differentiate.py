@@ -18,12 +18,12 @@ def grad(f: Function, wrt: Wrt = None) -> Function:
 
     With a tuple the result is `(gradient, rest)`.
     """
-    return _function(f, "grad", wrt).derived(Gradient(wrt))
+    return function_of(f, "grad", wrt).derived(Gradient(wrt))
 
 
 def value_and_grad(f: Function, wrt: Wrt = None) -> Function:
     """The result of `f` and its gradient: `(value, gradient)`."""
-    return _function(f, "value_and_grad", wrt).derived(Gradient(wrt, with_value=True))
+    return function_of(f, "value_and_grad", wrt).derived(Gradient(wrt, with_value=True))
 
 
 def jvp(f: Function, along: Any, wrt: Wrt = None) -> Function:
@@ -31,23 +31,23 @@ def jvp(f: Function, along: Any, wrt: Wrt = None) -> Function:
 
     `along` has the structure and shapes of the gradient.
     """
-    return _function(f, "jvp", wrt).derived(Pushforward(wrt), kept(along))
+    return function_of(f, "jvp", wrt).derived(Pushforward(wrt), kept(along))
 
 
 def hvp(f: Function, along: Any, wrt: Wrt = None) -> Function:
     """The Hessian of `f` times a vector, forward over reverse."""
-    gradient = _function(f, "hvp", wrt).derived(Gradient(wrt))
+    gradient = function_of(f, "hvp", wrt).derived(Gradient(wrt))
     return gradient.derived(Pushforward(wrt, with_value=False), kept(along))
 
 
 def jacobian(f: Function, wrt: Wrt = None) -> Function:
     """The Jacobian of an array-valued `f`: a gradient with the axes of the result in front."""
-    return _function(f, "jacobian", wrt).derived(Jacobian(wrt))
+    return function_of(f, "jacobian", wrt).derived(Jacobian(wrt))
 
 
 def hessian(f: Function, wrt: Wrt = None) -> Function:
     """The Hessian of `f` in one array parameter."""
-    return _function(f, "hessian", wrt).derived(Gradient(wrt)).derived(Jacobian(wrt))
+    return function_of(f, "hessian", wrt).derived(Gradient(wrt)).derived(Jacobian(wrt))
 
 
 class Vjp:
@@ -84,10 +84,10 @@ class Pulled:
 
 def vjp(f: Function, wrt: Wrt = None) -> Vjp:
     """A function that gives `(y, pull)`; `pull(dy)` is a gradient."""
-    return Vjp(_function(f, "vjp", wrt), wrt)
+    return Vjp(function_of(f, "vjp", wrt), wrt)
 
 
-def _function(f: object, operator: str, wrt: Wrt) -> Function:
+def function_of(f: object, operator: str, wrt: Wrt) -> Function:
     """What is differentiated. Raises dmc.Error unless `f` and `wrt` are what they may be."""
     # The compiler itself is loaded with the first program.
     from dmc.api.function import Function

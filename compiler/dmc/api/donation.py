@@ -12,6 +12,7 @@ import numpy as np
 from numpy.lib.array_utils import byte_bounds
 
 from dmc.ir.types import Array
+from dmc_runtime.arguments import shallow
 from dmc_runtime.records import Record, tree_map
 
 
@@ -107,10 +108,15 @@ def kept(value: Any, *, is_donated: bool = False) -> Any:
 
     A record that may be donated is copied, too.
     """
+    with shallow("an argument"):
+        return _kept(value, is_donated)
+
+
+def _kept(value: Any, is_donated: bool = False) -> Any:
     if isinstance(value, Donated):
-        return kept(value.value, is_donated=True)
+        return _kept(value.value, is_donated=True)
     if isinstance(value, Record) and is_donated:
-        return tree_map(kept, value)
+        return tree_map(_kept, value)
     if isinstance(value, np.ndarray):
         return cast("Array", value).copy()
-    return tuple(map(kept, cast("tuple[Any, ...]", value))) if isinstance(value, tuple) else value
+    return tuple(map(_kept, cast("tuple[Any, ...]", value))) if isinstance(value, tuple) else value

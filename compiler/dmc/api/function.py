@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from operator import index
 from typing import Any, SupportsIndex, cast
@@ -17,12 +16,17 @@ from dmc.api.entry import apply
 from dmc.api.operators import Operator
 from dmc.api.placeholders import describe, placeholders, size_names
 from dmc.api.program import LoadedProgram
+from dmc.diagnostics.errors import Error
 from dmc.ir.types import DType
 from dmc.process import compiling
 from dmc.semantics.binding import bind
+from dmc.semantics.program import place_of, signature_at
 from dmc.semantics.signature import Given, GivenFunction, Parameter, Signature
 from dmc.semantics.types import FunctionType, GenericKind, pruned
+from dmc_runtime.arguments import shown
 from dmc_runtime.spelling import did_you_mean
+
+_LARGEST = 1 << 63
 
 Values = dict[str, PythonValue]
 Bracket = SupportsIndex | type[np.generic] | np.dtype[Any]
@@ -83,12 +87,19 @@ class Function:
         self.__name__ = signature.name
         self.__doc__ = f"{signature}\n\n{signature.doc or ''}".rstrip()
 
+    __iter__ = None
+    """Brackets take any integer, and so would iterate without end."""
+
     def __copy__(self) -> Function:
         """The function itself, which never changes."""
         return self
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Function:
         return self
+
+    def __reduce__(self) -> tuple[Callable[..., Function], tuple[object, ...]]:
+        place = place_of(self.checked.declaration)
+        return function_at, (self._program, place, self.operators, self._extras, self._brackets)
 
     @property
     def signature(self) -> str:
@@ -125,11 +136,12 @@ class Function:
         """A size, or an element type given as a NumPy type: `f[np.float32]`."""
         try:
             if hasattr(value, "__index__") and not isinstance(value, bool):
-                return int(value)
+                return self._size("in brackets", index(cast("SupportsIndex", value)))
             kind = cast("type[np.generic]", value) if isinstance(value, type | np.dtype) else object
             return DType.of(np.dtype(kind))
         except (TypeError, KeyError):
-            message = f"{self.__name__}: {value!r} in brackets is neither a size nor a dtype"
+            given = shown(cast("object", value))
+            message = f"{self.__name__}: {given} in brackets is neither a size nor a dtype"
             raise refuse("call.argument", message, self.checked.span) from None
 
     def derived(self, operator: Operator, *extras: PythonValue) -> Function:
@@ -172,8 +184,13 @@ class Function:
         return self._specialize(self._named(arguments, named))
 
     def _specialize(self, given: _Given) -> Compiled:
-        described = self._given(given.values)
-        described = placeholders(self.checked, described, given.values, given.sizes, self._brackets)
+        try:
+            given_values = self._given(given.values)
+            described = placeholders(
+                self.checked, given_values, given.values, given.sizes, self._brackets
+            )
+        except RecursionError:
+            raise self._too_deep() from None
         generics = {g.name for g in self.checked.generics if g.kind is GenericKind.SIZE}
         sizes = {name: size for name, size in given.sizes.items() if name in generics}
         return self._compile(described, _Given(given.values, sizes, given.donated))[0]
@@ -183,10 +200,17 @@ class Function:
         return self.specialize(*arguments, **named).ir(stage)
 
     def _call_key(self, arguments: tuple[PythonValue, ...], named: Mapping[str, Any]) -> object:
-        key = tuple(map(fingerprint, arguments))
-        if not named:
-            return key
-        return key, *[(n, self._keyword(n, v)) for n, v in named.items()]
+        try:
+            key = tuple(map(fingerprint, arguments))
+            if not named:
+                return key
+            return key, *[(n, self._keyword(n, v)) for n, v in named.items()]
+        except RecursionError:
+            raise self._too_deep() from None
+
+    def _too_deep(self) -> Error:
+        message = f"{self.__name__}: an argument is nested too deep"
+        return refuse("call.value", message, self.checked.span)
 
     def _keyword(self, name: str, value: PythonValue) -> object:
         """Something hashable for a named argument; sizes and what is donated count by value."""
@@ -283,10 +307,14 @@ class Function:
         return size_names(self.checked)
 
     def _size(self, name: str, value: PythonValue) -> int:
-        with suppress(TypeError):
-            if not isinstance(value, bool):
-                return index(value)
-        message = f"{self.__name__}: the size {name} is {value!r}, not an integer"
+        try:
+            size = index(value) if not isinstance(value, bool) else None
+        except TypeError:
+            size = None
+        if size is not None and abs(size) < _LARGEST:
+            return size
+        problem = "not an integer" if size is None else "longer than any axis"
+        message = f"{self.__name__}: the size {name} is {shown(value)}, {problem}"
         raise refuse("call.size", message, self.checked.span)
 
     def _given(self, values: Mapping[str, PythonValue]) -> dict[str, Given]:
@@ -302,6 +330,17 @@ class Function:
         return f"<{chain}{self.signature}>"
 
 
+def function_at(
+    program: LoadedProgram,
+    place: tuple[str, str, str],
+    operators: tuple[Operator, ...],
+    extras: tuple[PythonValue, ...],
+    brackets: tuple[int | DType, ...],
+) -> Function:
+    """A function of a program, by the place that `place_of` gives."""
+    return Function(program, signature_at(program.program, place), operators, extras, brackets)
+
+
 class Method:
     """Makes a function whose first parameter is the record available as a method of the record."""
 
@@ -314,6 +353,8 @@ class Method:
 
 class BoundMethod:
     """`net.forward`: a function with its receiver."""
+
+    __iter__ = None
 
     def __init__(self, function: Function, receiver: PythonValue) -> None:
         self.function = function

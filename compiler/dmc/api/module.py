@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from dmc.api.conversion import Describer, PythonValue, refuse
@@ -28,7 +29,16 @@ from dmc.semantics.types import (
     resolved,
 )
 from dmc_runtime import keys
-from dmc_runtime.records import Check, Constant, Record, Tree, constants_of
+from dmc_runtime.records import (
+    Check,
+    Constant,
+    Record,
+    Tree,
+    build,
+    constants_of,
+    stack_of,
+    values_of,
+)
 from dmc_runtime.spelling import did_you_mean
 
 
@@ -52,6 +62,9 @@ class Module:
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Module:
         return self
+
+    def __reduce__(self) -> tuple[Callable[[LoadedProgram, str], Module], tuple[object, ...]]:
+        return module_named, (self._loaded, self._module.name)
 
     def __getattr__(self, name: str) -> Any:
         if name in self._functions:
@@ -85,14 +98,18 @@ class Module:
         return f"<dm module {self.__name__}: {', '.join(self.__dir__())}>"
 
 
-def open_program(program: Program, checks: bool = True) -> Module:
-    """The main module of a checked program, with Python classes for all of its records.
+def module_named(loaded: LoadedProgram, name: str) -> Module:
+    """One of the modules of a program, by the name that it has there."""
+    return Module(loaded, loaded.program.module(name))
 
-    `checks` as for `dmc.load`.
-    """
-    loaded = LoadedProgram(program, checks)
+
+def open_program(
+    program: Program, origin: Callable[[], LoadedProgram], checks: bool
+) -> LoadedProgram:
+    """A checked program with Python classes for all of its records; see `LoadedProgram`."""
+    loaded = LoadedProgram(program, origin, checks)
     _make_classes(loaded)
-    return Module(loaded, program.main)
+    return loaded
 
 
 def _make_classes(loaded: LoadedProgram) -> None:
@@ -109,7 +126,7 @@ def _make_class(loaded: LoadedProgram, declaration: RecordDeclaration) -> None:
         held = record_in(entry.type)
         if held is not None:
             _make_class(loaded, held)
-    members: dict[str, Any] = {}
+    members: dict[str, Any] = {"__reduce__": _reducer(loaded, declaration)}
     body = body_of(declaration)
     if body is not None:
         members["init"] = Function(loaded, body.init_signature)
@@ -119,6 +136,28 @@ def _make_class(loaded: LoadedProgram, declaration: RecordDeclaration) -> None:
             members["__call__"] = _call_forward
     check = _checker(declaration, loaded.classes, members.get("init"))
     loaded.classes.make(declaration, check, members)
+
+
+def _reducer(loaded: LoadedProgram, declaration: RecordDeclaration) -> Callable[[Record], Any]:
+    def reduce(record: Record) -> tuple[Callable[..., Record], tuple[object, ...]]:
+        parts = values_of(record), constants_of(record), stack_of(record)
+        return record_named, (loaded, declaration.module, declaration.name, *parts)
+
+    return reduce
+
+
+def record_named(
+    loaded: LoadedProgram,
+    module: str,
+    name: str,
+    values: tuple[Tree, ...],
+    constants: dict[str, Constant],
+    stack: tuple[int, ...],
+) -> Record:
+    """A record of a program, by the names that module and class have there."""
+    declaration = loaded.program.module(module).records[name]
+    _make_classes(loaded)
+    return build(loaded.classes[declaration], values, constants, stack)
 
 
 def _call_forward(record: Any, *arguments: PythonValue, **named: PythonValue) -> PythonValue:

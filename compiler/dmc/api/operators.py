@@ -51,6 +51,9 @@ def wrt_problem(wrt: object, names: Sequence[str]) -> tuple[str, str] | None:
     match wrt:
         case None | str():
             return None
+        case ():
+            first = next(iter(names), "x")
+            return "`wrt` names nothing", f'name a parameter: `wrt="{first}"`'
         case tuple() | list():
             parts = cast("Sequence[object]", wrt)
             are_names = all(isinstance(part, str) for part in parts)

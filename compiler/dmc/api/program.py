@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from dmc.api.entry import Entry, is_several
 from dmc.api.records import Classes
 from dmc.process import native
@@ -12,11 +14,18 @@ from dmc.semantics.signature import Binding
 class LoadedProgram:
     """A checked program with the Python classes of its records, which `open_program` makes."""
 
-    def __init__(self, program: Program, checks: bool) -> None:
-        """`checks`: whether indexes that it computes are checked when it runs."""
+    def __init__(self, program: Program, origin: Callable[[], LoadedProgram], checks: bool) -> None:
+        """`origin` gives it again, in this process or, pickled, in another one.
+
+        `checks`: whether indexes that it computes are checked when it runs.
+        """
         self.program = program
+        self.origin = origin
         self.checks = checks
         self.classes = Classes()
+
+    def __reduce__(self) -> tuple[Callable[[], LoadedProgram], tuple[()]]:
+        return self.origin, ()
 
     def lower(self, binding: Binding) -> Entry:
         """The tensor-level IR of one instance of a function."""

@@ -16,6 +16,7 @@ from dmc.jit.engine import Code, engine_for
 from dmc.jit.processors import available
 from dmc.jit.target import Target, host
 from dmc.process import Lock, once
+from dmc_runtime.arguments import integer, shown
 
 THREADS_VARIABLE = "DMC_NUM_THREADS"
 PARALLEL_FOR = "dmc_parallel_for"
@@ -90,6 +91,7 @@ class ThreadPool:
 
         Raises `CallError` (`call.threads`) unless 1 ≤ threads ≤ MAX_THREADS.
         """
+        threads = integer(threads, "the number of threads")
         _check(threads, "the number of threads")
         # Spinning helps only while every thread has a processor of its own.
         spins = self._pauses_per_spin if threads <= available() else 0
@@ -125,7 +127,7 @@ def _check(threads: int, what: str) -> None:
         raise error(
             Diagnostic(
                 "call.threads",
-                f"{what} is {threads}; it must be from 1 to {MAX_THREADS}",
+                f"{what} is {shown(threads)}; it must be from 1 to {MAX_THREADS}",
                 at_call=True,
             )
         )

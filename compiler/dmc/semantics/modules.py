@@ -45,6 +45,13 @@ def check_text(text: str, name: str = "m.dm", folder: Path | None = None) -> Pro
     return Program(main, loader.by_name)
 
 
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name too long, a folder that may not be read
+        return False
+
+
 class _Loader:
     def __init__(self) -> None:
         self.diagnostics = Diagnostics()
@@ -98,7 +105,7 @@ class _Loader:
     def _import(self, name: ast.QualifiedName, importer: Path) -> SourceModule | None:
         relative = Path(*[part.text for part in name.parts]).with_suffix(".dm")
         places = [importer.parent / relative, STD_FOLDER / relative]
-        found = next((place for place in places if place.is_file()), None)
+        found = next((place for place in places if _is_file(place)), None)
         if found is None:
             self._report(
                 "name.module",

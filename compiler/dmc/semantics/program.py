@@ -25,8 +25,11 @@ from dmc.syntax import ast
 __all__ = [
     "Constant", "ElementEntity", "Entity", "FieldEntity", "FunctionDeclaration",
     "Initializer", "ModelBody", "Names", "PackEntity", "Program", "RecordEntity", "SizeEntity",
-    "SourceModule", "body_of", "default_of",
+    "SourceModule", "body_of", "default_of", "place_of", "signature_at",
 ]  # fmt: skip
+
+
+_INIT = "init"
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,6 +271,18 @@ class Program:
     main: SourceModule
     modules: dict[str, SourceModule]
 
+    def module(self, name: str) -> SourceModule:
+        """A module by its name, also one whose import nobody has asked for yet.
+
+        Raises KeyError when there is none.
+        """
+        known = 0
+        while name not in self.modules and known < len(self.modules):
+            known = len(self.modules)
+            for module in list(self.modules.values()):
+                dict(module.names)
+        return self.modules[name]
+
     def functions(self) -> Iterator[FunctionDeclaration]:
         """Every function and method of every module."""
         for module in self.modules.values():
@@ -280,6 +295,28 @@ def body_of(declaration: RecordDeclaration) -> ModelBody | None:
     """What a model does; None for a struct."""
     assert declaration.body is None or isinstance(declaration.body, ModelBody)
     return declaration.body
+
+
+def place_of(declared: Declared) -> tuple[str, str, str]:
+    """The names of the module, of the record (or none) and of the function that is declared."""
+    match declared:
+        case FunctionDeclaration():
+            owner = declared.owner.name if declared.owner is not None else ""
+            return declared.module.name, owner, declared.name
+        case ModelBody():
+            return declared.module.name, declared.declaration.name, _INIT
+        case _:
+            raise TypeError(f"{declared.full_name} is not declared in a program")
+
+
+def signature_at(program: Program, place: tuple[str, str, str]) -> Signature:
+    """The signature of the function at a place."""
+    module, owner, name = place
+    if not owner:
+        return program.module(module).functions[name].signature
+    body = body_of(program.module(module).records[owner])
+    assert body is not None
+    return body.init_signature if name == _INIT else body.methods[name].signature
 
 
 def default_of(module: SourceModule, node: ast.Param) -> Default | None:
