@@ -12,17 +12,13 @@ beside its target, synced and renamed: whatever fails, the old checkpoint stays 
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any, BinaryIO, TypeAlias, TypeVar, cast, overload
+from typing import Any, TypeAlias, TypeVar, cast, overload
 
 import numpy as np
 
@@ -33,6 +29,7 @@ from dmc_runtime.errors import (
     CheckpointError,
     MissingExtraError,
 )
+from dmc_runtime.files import is_full, reason, replace
 from dmc_runtime.leafwise import brief
 from dmc_runtime.records import Record
 from dmc_runtime.trees import (
@@ -61,7 +58,6 @@ Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | Non
 R = TypeVar("R", bound=Record)
 T = TypeVar("T", bound=Tree)
 
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _MAX_HEADER = 100_000_000
 
 
@@ -124,11 +120,10 @@ def save(tree: Tree, path: str | Path, metadata: Mapping[str, Json] | None = Non
     header = {"dmc": text, "dmc.sha256": _digest(text, arrays)}
     data: bytes = _safetensors().save(arrays, metadata=header)
     try:
-        _replace(target, data)
+        replace(target, data)
     except OSError as error:
-        code = CheckpointCode.FULL if error.errno in _FULL else CheckpointCode.UNWRITABLE
-        reason = "the disk is full" if code is CheckpointCode.FULL else _reason(error)
-        raise CheckpointError(code, f"cannot write `{target}`: {reason}") from error
+        code = CheckpointCode.FULL if is_full(error) else CheckpointCode.UNWRITABLE
+        raise CheckpointError(code, f"cannot write `{target}`: {reason(error)}") from error
 
 
 def read(path: str | Path) -> Checkpoint:
@@ -145,7 +140,7 @@ def read(path: str | Path) -> Checkpoint:
         raise CheckpointError(CheckpointCode.MISSING, f"there is no file `{target}`") from error
     except OSError as error:
         raise CheckpointError(
-            CheckpointCode.UNREADABLE, f"cannot read `{target}`: {_reason(error)}"
+            CheckpointCode.UNREADABLE, f"cannot read `{target}`: {reason(error)}"
         ) from error
     texts = _header_texts(target, data)
     text, digest = texts["dmc"], texts.get("dmc.sha256", "")
@@ -350,50 +345,6 @@ def _truncated(path: Path, wanted: int, found: int) -> CheckpointError:
     return CheckpointError(
         CheckpointCode.TRUNCATED, f"`{path}` is cut short: {found} of {wanted} bytes"
     )
-
-
-def _replace(target: Path, data: bytes) -> None:
-    """Writes a file beside its target, syncs it, and renames it over the target."""
-    handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-    temporary = Path(name)
-    try:
-        with open(handle, "wb") as file:
-            _write(file, data)
-        os.chmod(temporary, _mode(target))
-        os.replace(temporary, target)
-    except BaseException:
-        with suppress(OSError):
-            temporary.unlink()
-        raise
-    _sync_directory(target.parent)
-
-
-def _write(file: BinaryIO, data: bytes) -> None:
-    file.write(data)
-    file.flush()
-    os.fsync(file.fileno())
-
-
-def _mode(target: Path) -> int:
-    """The permissions that the file has, or that a new file would get."""
-    with suppress(FileNotFoundError):
-        return target.stat().st_mode & 0o777
-    mask = os.umask(0)
-    os.umask(mask)
-    return 0o666 & ~mask
-
-
-def _sync_directory(directory: Path) -> None:
-    with suppress(OSError):  # some file systems cannot; the rename itself has happened
-        descriptor = os.open(directory, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-
-def _reason(error: OSError) -> str:
-    return (error.strerror or str(error)).lower()
 
 
 def _safetensors() -> ModuleType:

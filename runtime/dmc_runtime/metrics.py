@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TypeAlias, cast
+
+from dmc_runtime.files import writing
 
 Row: TypeAlias = dict[str, int | float]
 
@@ -28,27 +30,44 @@ class MetricsLog:
         self._paths = (folder / "metrics.csv", folder / "metrics.jsonl")
         kept = [row for row in read(folder) if row["step"] <= resume_at]
         table, lines = self._paths
-        self._table = table.open("w", newline="", encoding="utf-8")
-        self._lines = lines.open("w", encoding="utf-8")
-        self._writer = csv.DictWriter(self._table, self.columns, lineterminator="\n")
-        self._writer.writeheader()
+        with writing(table):
+            self._table = table.open("w", newline="", encoding="utf-8")
+        with writing(lines):
+            self._lines = lines.open("w", encoding="utf-8")
+        # Rows that were there before may have columns that this run does not have.
+        self._writer = csv.DictWriter(
+            self._table, self.columns, lineterminator="\n", extrasaction="ignore"
+        )
+        with writing(table):
+            self._writer.writeheader()
         for row in kept:
             self.write(row)
 
     def write(self, row: Row) -> None:
-        """Adds a row; `ValueError` for a name that is no column."""
-        self._writer.writerow(row)
-        self._lines.write(json.dumps(row) + "\n")
+        """Adds a row; raises TrainError (`train.output`) on a full disk, as do the others."""
+        table, lines = self._paths
+        with writing(table):
+            self._writer.writerow(row)
+        with writing(lines):
+            self._lines.write(json.dumps(row) + "\n")
 
     def flush(self) -> None:
         """Makes all rows visible to readers."""
-        self._table.flush()
-        self._lines.flush()
+        table, lines = self._paths
+        with writing(table):
+            self._table.flush()
+        with writing(lines):
+            self._lines.flush()
 
     def close(self) -> None:
         """Closes both files."""
-        self._table.close()
-        self._lines.close()
+        table, lines = self._paths
+        try:
+            with writing(table):
+                self._table.close()
+        finally:
+            with writing(lines):
+                self._lines.close()
 
     def __enter__(self) -> MetricsLog:
         return self
@@ -63,13 +82,30 @@ class MetricsLog:
 
 
 def read(folder: Path) -> list[Row]:
-    """The rows written so far; a last line that was cut short is left out."""
+    """The rows written so far, up to a line that is none: the last may be cut short, or damaged."""
     path = folder / "metrics.jsonl"
+    if not path.exists():
+        return []
+    with writing(path):
+        text = path.read_text(encoding="utf-8", errors="replace")
     rows: list[Row] = []
-    if path.exists():
-        for line in path.read_text(encoding="utf-8").splitlines():
-            try:
-                rows.append(cast("Row", json.loads(line)))
-            except ValueError:
-                break
+    for line in text.splitlines():
+        row = _row(line)
+        if row is None:
+            break
+        rows.append(row)
     return rows
+
+
+def _row(line: str) -> Row | None:
+    try:
+        found: object = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(found, dict):
+        return None
+    row = cast("Row", found)
+    numbers = all(
+        isinstance(value, int | float) for value in cast("Mapping[str, object]", row).values()
+    )
+    return row if numbers and isinstance(row.get("step"), int) else None

@@ -34,6 +34,7 @@ Paths are relative to the recipe. Every key is checked: an unknown one is an err
 
 from __future__ import annotations
 
+import math
 import tomllib
 import types
 from collections.abc import Mapping
@@ -222,6 +223,8 @@ def _value(wanted: Any, value: object, source: str, path: str) -> object:
             if _fits(option, value):
                 return _value(option, value, source, path)
     elif isinstance(wanted, type) and _fits(wanted, value):
+        if isinstance(value, float) and not math.isfinite(value):
+            raise _bad(f"{source}: `{path}` is {value}; numbers of a recipe are finite")
         return cast("Any", wanted)(value)
     raise _bad(f"{source}: `{path}` is {value!r}; expected {_words(wanted)}")
 

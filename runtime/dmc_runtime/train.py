@@ -19,6 +19,7 @@ from dmc_runtime import checkpoint, data, keys, plot
 from dmc_runtime.buffers import pack
 from dmc_runtime.checkpoint import Json
 from dmc_runtime.errors import TrainCode, TrainError
+from dmc_runtime.files import discard_unfinished, writing
 from dmc_runtime.interrupt import interruptible
 from dmc_runtime.metrics import MetricsLog, Row, read
 from dmc_runtime.progress import Progress
@@ -165,7 +166,10 @@ class _Run:
         self.total = recipe.epochs * self.batches.per_epoch
 
     def run(self, resume: bool | str | Path, progress: bool, max_steps: int | None) -> Report:
-        self.folder.mkdir(parents=True, exist_ok=True)
+        with writing(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+        for name in (LAST, BEST):
+            discard_unfinished(self.folder / name)
         source = self.folder / LAST if isinstance(resume, bool) else Path(resume)
         state = self.fresh() if resume is False else self.resumed(source)
         first = state.step
@@ -173,7 +177,7 @@ class _Run:
         training: Scores = {}
         with Progress(self.total, state.step, progress) as bar, interruptible() as interrupt:
             log: MetricsLog | None = None
-            validation = self.validate(state.net)
+            validation = self.validate(state)
             batches = self.batches.stream(state.step)
             began = time.perf_counter() - state.seconds
             try:
@@ -181,7 +185,7 @@ class _Run:
                     state, training = self.step(state, next(batches))
                     row: Row = {"step": state.step, "epoch": self.epoch(state.step), **training}
                     if self.due(state.step, self.recipe.outputs.evaluate_every):
-                        validation = self.validate(state.net)
+                        validation = self.validate(state)
                         row |= {plot.HELD_OUT + name: v for name, v in validation.items()}
                     state = replace(state, seconds=time.perf_counter() - began)
                     row["seconds"] = round(state.seconds, 6)
@@ -201,7 +205,8 @@ class _Run:
 
     def fresh(self) -> State:
         """The state before the first step, saved so that a checkpoint always exists."""
-        (self.folder / BEST).unlink(missing_ok=True)
+        with writing(self.folder / BEST):
+            (self.folder / BEST).unlink(missing_ok=True)
         net = self.functions.init()
         state = _in_flat_buffers(net, self.functions.start(net))
         self.save(state, LAST)
@@ -210,9 +215,8 @@ class _Run:
     def resumed(self, path: Path) -> State:
         """The state in a checkpoint; `TrainError` when another recipe made it."""
         saved = checkpoint.read(path)
-        told = cast("dict[str, Any]", saved.metadata)
-        ours, theirs = self.identity(), cast("dict[str, Any]", told.get("recipe", {}))
-        differs = difference(theirs, ours)
+        told = _told(saved, path)
+        differs = difference(told.recipe, self.identity())
         if differs:
             raise TrainError(
                 TrainCode.RESUME, f"`{path}` was made with another recipe: `{differs}` differs"
@@ -220,9 +224,8 @@ class _Run:
         net = self.functions.init()
         like = {"net": net, "opt": self.functions.start(net)}
         tree = checkpoint.assemble(saved, like, source=str(path))
-        best = Best(**told["best"]) if told["best"] else None
         state = _in_flat_buffers(cast("Record", tree["net"]), tree["opt"])
-        return replace(state, step=int(told["step"]), seconds=float(told["seconds"]), best=best)
+        return replace(state, step=told.step, seconds=told.seconds, best=told.best)
 
     def identity(self) -> dict[str, Any]:
         """The parts of the recipe that decide the numbers, for `resume` to compare."""
@@ -281,16 +284,24 @@ class _Run:
         """Whether a finished step ends one of every `every` epochs, or the run."""
         return step % (every * self.batches.per_epoch) == 0 or step == self.total
 
-    def validate(self, net: Record) -> Scores:
-        """Scores on the validation data; none without such data or function."""
+    def validate(self, state: State) -> Scores:
+        """Scores on the validation data; none without such data or function.
+
+        Refuses scores that are not finite: nothing could be said to be better or worse than they.
+        """
         if self.tables.validation is None or self.functions.evaluate is None:
             return {}
         size = self.recipe.data.evaluation_batch_size
-        scores = _scores(self.functions.evaluate, net, self.tables.validation, size)
+        scores = _scores(self.functions.evaluate, state.net, self.tables.validation, size)
         if self.recipe.outputs.best not in scores:
             raise TrainError(
                 TrainCode.STEP, f"`evaluate` gives no score `{self.recipe.outputs.best}`"
             )
+        for name, value in scores.items():
+            if not math.isfinite(value):
+                self.require_finite(state)
+                message = f"`{name}` of the validation data is {value} after {state.step} steps"
+                raise TrainError(TrainCode.NONFINITE, message)
         return scores
 
     def open_log(self, row: Row, validation: Scores, resume_at: int) -> MetricsLog:
@@ -314,9 +325,7 @@ class _Run:
 
     def save(self, state: State, name: str) -> None:
         """Writes a checkpoint, which must be usable: all its parameters are finite."""
-        for path, leaf in state.net.params:
-            if not np.isfinite(leaf).all():
-                raise self.not_finite(state.step - 1, f"`{path}` is not finite")
+        self.require_finite(state)
         metadata: dict[str, Json] = {
             "recipe": self.identity(),
             "step": state.step,
@@ -324,6 +333,12 @@ class _Run:
             "best": asdict(state.best) if state.best else None,
         }
         checkpoint.save({"net": state.net, "opt": state.opt}, self.folder / name, metadata)
+
+    def require_finite(self, state: State) -> None:
+        """Refuses parameters that are not finite."""
+        for path, leaf in state.net.params:
+            if not np.isfinite(leaf).all():
+                raise self.not_finite(state.step - 1, f"`{path}` is not finite")
 
     def report(
         self, state: State, training: Scores, validation: Scores, interrupted: bool
@@ -337,10 +352,37 @@ class _Run:
         picture = None
         if self.recipe.outputs.plot and state.step:
             picture = self.folder / PLOT
-            plot.plot(read(self.folder), picture, self.recipe.model.name)
+            with writing(picture):
+                plot.plot(read(self.folder), picture, self.recipe.model.name)
         return Report(
             state.step, state.seconds, training, validation, test, path, picture, interrupted
         )
+
+
+@dataclass(frozen=True)
+class _Told:
+    """What a checkpoint tells of the run that wrote it."""
+
+    recipe: dict[str, Any]
+    step: int
+    seconds: float
+    best: Best | None
+
+
+def _told(saved: checkpoint.Checkpoint, path: Path) -> _Told:
+    """Raises TrainError (`train.resume`) for a checkpoint that no run wrote."""
+    told = cast("dict[str, Any]", saved.metadata)
+    try:
+        best = (
+            Best(float(told["best"]["score"]), int(told["best"]["step"])) if told["best"] else None
+        )
+        found = _Told(dict(told["recipe"]), int(told["step"]), float(told["seconds"]), best)
+    except (KeyError, TypeError, ValueError, OverflowError):
+        found = None
+    if found is None or found.step < 0 or not math.isfinite(found.seconds):
+        message = f"`{path}` holds no run that could go on: `dmc train` did not write it"
+        raise TrainError(TrainCode.RESUME, message)
+    return found
 
 
 def _in_flat_buffers(net: Record, opt: Tree) -> State:

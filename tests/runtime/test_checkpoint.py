@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from dmc_runtime import checkpoint
+from dmc_runtime import checkpoint, files
 from dmc_runtime.checkpoint import read, restore, save
 from dmc_runtime.errors import CheckpointCode, CheckpointError, MissingExtraError
 from dmc_runtime.records import Field, Record, Role, make_record, stack, stack_of
@@ -191,10 +191,7 @@ def test_a_full_disk_leaves_the_old_checkpoint(tmp_path, monkeypatch, failing):
     def refuse(*_args, **_kwargs):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    if failing == "write":
-        monkeypatch.setattr(checkpoint, "_write", refuse)
-    else:
-        monkeypatch.setattr(os, failing, refuse)
+    monkeypatch.setattr(os, failing, refuse)
     with pytest.raises(CheckpointError, match="disk is full") as caught:
         save(linear(2), path)
     assert caught.value.code is CheckpointCode.FULL
@@ -223,6 +220,44 @@ def test_a_file_size_limit_leaves_the_old_checkpoint(tmp_path):
     )
     assert out.stdout == "checkpoint.full\n"
     assert not restore(path, np.ones(10)).any()
+    assert os.listdir(tmp_path) == [path.name]
+
+
+def test_what_a_killed_process_left_is_written_over(tmp_path):
+    path = tmp_path / "a.safetensors"
+    left = tmp_path / ".a.safetensors.unfinished"
+    left.write_bytes(b"half" * 10_000)
+    save(np.ones(3), path)
+    assert restore(path, np.zeros(3)).all()
+    assert os.listdir(tmp_path) == [path.name]
+    left.write_bytes(b"half")
+    files.discard_unfinished(path)
+    assert os.listdir(tmp_path) == [path.name]
+
+
+def test_no_link_is_followed(tmp_path):
+    precious = tmp_path / "precious"
+    precious.write_text("mine")
+    (tmp_path / ".a.unfinished").symlink_to(precious)
+    assert code_of(lambda: save(np.ones(3), tmp_path / "a")) is CheckpointCode.UNWRITABLE
+    assert precious.read_text() == "mine"
+
+
+def test_several_processes_save_to_one_file(tmp_path):
+    program = textwrap.dedent(
+        """
+        import sys
+        import numpy as np
+        from dmc_runtime.checkpoint import save
+        for _ in range(20):
+            save(np.full(20_000, float(sys.argv[2])), sys.argv[1])
+        """
+    )
+    path = tmp_path / "a.safetensors"
+    command = [sys.executable, "-c", program, str(path)]
+    processes = [subprocess.Popen([*command, str(n)]) for n in range(4)]
+    assert [process.wait(120) for process in processes] == [0] * 4
+    assert len(set(restore(path, np.zeros(20_000)))) == 1
     assert os.listdir(tmp_path) == [path.name]
 
 

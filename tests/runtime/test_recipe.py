@@ -98,6 +98,8 @@ def test_a_full_recipe(tmp_path):
             "`arguments.total` is 'step'; expected a number or "
             '"steps" or "epochs" or "steps_per_epoch" or "key"',
         ),
+        ({"arguments__peak": float("nan")}, "`arguments.peak` is nan; numbers of a recipe are"),
+        ({"model__hyper": {"rate": float("inf")}}, "`model.hyper.rate` is inf; numbers"),
         ({"arguments__y": 1.0}, "`y` is both an input and an argument"),
     ],
 )

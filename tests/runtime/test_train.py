@@ -3,6 +3,8 @@
 import csv
 import json
 import os
+import resource
+import shutil
 import signal
 import sys
 from dataclasses import replace
@@ -12,8 +14,8 @@ import numpy as np
 import pytest
 
 from dmc_runtime import keys, metrics, plot, train
-from dmc_runtime.checkpoint import read, restore
-from dmc_runtime.errors import MissingExtraError, TrainCode, TrainError
+from dmc_runtime.checkpoint import assemble, read, restore, save
+from dmc_runtime.errors import CheckpointError, MissingExtraError, TrainCode, TrainError
 from dmc_runtime.recipe import Recipe, parse
 from dmc_runtime.records import Record, make_record
 from dmc_runtime.train import Functions, Report, evaluate, run
@@ -214,6 +216,107 @@ def test_parameters_that_are_not_finite_are_never_saved(recipe, tmp_path):
     with pytest.raises(TrainError, match="`b` is not finite at step 14"):
         quiet(recipe, replace(FUNCTIONS, step=spoilt))
     assert read(tmp_path / "run" / "last.safetensors").metadata["step"] == 7
+
+
+@pytest.mark.parametrize("when", [0, 7])
+def test_scores_that_are_not_finite_stop_the_run(recipe, tmp_path, when):
+    steps = 0
+
+    def counted(net, opt, /, **arguments):
+        nonlocal steps
+        steps += 1
+        return step(net, opt, **arguments)
+
+    def spoilt(net, /, x, y):
+        return score(net, x, y).replace(accuracy=np.nan if steps >= when else 0.5)
+
+    with pytest.raises(TrainError, match=f"`accuracy` .* is nan after {when} steps") as caught:
+        quiet(recipe, replace(FUNCTIONS, step=counted, evaluate=spoilt))
+    assert caught.value.code == TrainCode.NONFINITE
+    assert read(tmp_path / "run" / "last.safetensors").metadata["step"] == 0
+
+
+@pytest.mark.parametrize("name", ["metrics.csv", "metrics.jsonl", "run"])
+def test_what_cannot_be_written_is_named(recipe, tmp_path, name):
+    quiet(recipe)
+    if name == "run":
+        shutil.rmtree(tmp_path / "run")
+        (tmp_path / "run").write_text("")
+    else:
+        (tmp_path / "run" / name).unlink()
+        (tmp_path / "run" / name).mkdir()
+    with pytest.raises(TrainError, match=f"cannot write .*{name}") as caught:
+        quiet(recipe)
+    assert caught.value.code == TrainCode.OUTPUT
+
+
+@pytest.mark.parametrize("room", [2048, 4096])
+def test_a_full_disk_stops_the_run_which_resumes(recipe, tmp_path, room):
+    def limited(net, opt, /, **arguments):
+        if opt.t == 7:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (room, before[1]))
+        return step(net, opt, **arguments)
+
+    quiet(recipe)
+    whole = restore(tmp_path / "run" / "last.safetensors", Line, part="net")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        with pytest.raises((TrainError, CheckpointError), match="the disk is full"):
+            quiet(recipe, replace(FUNCTIONS, step=limited))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    quiet(recipe, resume=True)
+    assert restore(tmp_path / "run" / "last.safetensors", Line, part="net") == whole
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        b"[]",
+        b"null",
+        b'{"step": "a"}',
+        b'{"loss": 1}',
+        b"\xff\xfe",
+        b'{"step": 1, "loss": {"a": 1}}',
+        b"[" * 100_000,
+        b'{"step": 1, "other": 3}',
+    ],
+    ids=lambda damage: str(damage[:20]),
+)
+def test_a_damaged_log_ends_where_it_is_damaged(recipe, tmp_path, damage):
+    quiet(recipe, max_steps=14)
+    log = tmp_path / "run" / "metrics.jsonl"
+    first, second, _, *rest = log.read_bytes().splitlines()
+    log.write_bytes(b"\n".join([first, second, damage, *rest]) + b"\n")
+    assert quiet(recipe, resume=True).steps == 42
+    steps = [row["step"] for row in metrics.read(tmp_path / "run")]
+    assert steps[:2] == [1, 2]
+    assert steps[-1] == 42
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda told: told.pop("recipe"),
+        lambda told: told.update(recipe=3),
+        lambda told: told.update(step=-1),
+        lambda told: told.update(step="many"),
+        lambda told: told.update(seconds=[]),
+        lambda told: told.update(best={"score": 1.0}),
+        lambda told: told.update(best=3),
+    ],
+)
+def test_a_checkpoint_that_no_run_wrote_is_refused(recipe, tmp_path, change):
+    quiet(recipe, max_steps=3)
+    last = tmp_path / "run" / "last.safetensors"
+    saved = read(last)
+    told = dict(saved.metadata)
+    change(told)
+    net = init()
+    save(assemble(saved, {"net": net, "opt": start(net)}), last, told)
+    with pytest.raises(TrainError) as caught:
+        quiet(recipe, resume=True)
+    assert caught.value.code == TrainCode.RESUME
 
 
 def test_resuming_another_recipe_is_refused(recipe):

@@ -50,6 +50,15 @@ CODES: tuple[Code, ...] = (
         Language.SHELL,
     ),
     Code(
+        "train.output",
+        "what a run gives cannot be written",
+        "Metrics, plots and checkpoints go into the folder that the recipe names. When the disk is "
+        "full the run stops; make room, then resume it from its last checkpoint.",
+        "dmc train recipe.toml    # on a full disk\n",
+        "dmc train recipe.toml --resume\n",
+        Language.SHELL,
+    ),
+    Code(
         "train.extra",
         "a package that this needs is not installed",
         "Progress bars, plots and checkpoints use optional packages.",
