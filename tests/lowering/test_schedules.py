@@ -15,6 +15,7 @@ from dmc.ir import (
     Attribute,
     Builder,
     DType,
+    MemRefType,
     Module,
     Operation,
     Region,
@@ -23,6 +24,9 @@ from dmc.ir import (
     tensor,
 )
 from dmc.jit.target import Target, host, named
+from dmc.lowering.loop_builder import LoopBuilder, function
+from dmc.lowering.schedules import contraction_plan, packing
+from dmc.lowering.schedules.nest import nest_of
 from dmc.transforms.generics import Read, block_of, make_generic
 from tests.lowering.native import check, program, random
 
@@ -411,6 +415,78 @@ def test_a_long_sum_goes_through_memory_in_parts() -> None:
         return make_generic(b, (2, 5, 2500), reads, product, [picks(3, 0, 1)], ["add"], 1).results
 
     run([tensor(F32, 2, 2500), tensor(F32, 2500, 5)], write, rtol=1e-4)
+
+
+@pytest.fixture
+def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Parts, blocks and groups of a few elements, and everything packed."""
+    monkeypatch.setattr(contraction_plan, "LONGEST_PART", 16)
+    monkeypatch.setattr(contraction_plan, "BLOCK_BYTES", 768)
+    monkeypatch.setattr(contraction_plan, "GROUP_BYTES", 2048)
+    monkeypatch.setattr(contraction_plan, "FIRST_CACHE", 0)
+    monkeypatch.setattr(contraction_plan, "PAGE", 1)
+    monkeypatch.setattr(packing, "STRIP_BYTES", 64)
+
+
+@pytest.mark.usefixtures("small_blocks")
+@on_targets
+@pytest.mark.parametrize("dtype", [F32, F64], ids=str)
+@pytest.mark.parametrize("left", [(0, 2), (2, 0)], ids=["mk", "km"])
+@pytest.mark.parametrize("right", [(2, 1), (1, 2)], ids=["kn", "nk"])
+def test_packed_contractions(
+    left: tuple[int, ...], right: tuple[int, ...], dtype: DType, target: Target
+) -> None:
+    """Tiles, blocks, groups and parts that all end with a piece of their own."""
+    space = (13, 37, 35)
+
+    def write(b: Builder, args: list[Value]) -> Sequence[Value]:
+        reads = [Read(args[0], picks(3, *left)), Read(args[1], picks(3, *right))]
+        return make_generic(b, space, reads, product, [picks(3, 0, 1)], ["add"], 1).results
+
+    types = [tensor(dtype, *(space[d] for d in dims)) for dims in (left, right)]
+    run(types, write, target, rtol=1e-4 if dtype is F32 else 1e-10)
+
+
+@pytest.mark.usefixtures("small_blocks")
+@pytest.mark.parametrize("apart", [(5, 9), (3, 17), (20, 2)])
+def test_sums_over_two_dimensions_are_packed_as_one(apart: tuple[int, int]) -> None:
+    """A weight gradient over steps and examples: neither operand has them side by side."""
+    steps, batch = apart
+    space = (13, 35, steps, batch)
+
+    def write(b: Builder, args: list[Value]) -> Sequence[Value]:
+        reads = [Read(args[0], picks(4, 2, 0, 3)), Read(args[1], picks(4, 2, 3, 1))]
+        return make_generic(b, space, reads, product, [picks(4, 0, 1)], ["add"], 2).results
+
+    run([tensor(F64, steps, 13, batch), tensor(F64, steps, batch, 35)], write, rtol=1e-10)
+
+
+def test_the_left_operand_is_packed_where_it_lies_across() -> None:
+    """Otherwise each step of the micro-kernel reads another line of a cache."""
+    machine = host().machine
+    for left, packed in (((2, 0), True), ((0, 2), False)):
+        types = [tensor(F32, *((200, 300, 250)[d] for d in dims)) for dims in (left, (2, 1))]
+
+        def write(b: Builder, args: list[Value], left: tuple[int, ...] = left) -> Sequence[Value]:
+            reads = [Read(args[0], picks(3, *left)), Read(args[1], picks(3, 2, 1))]
+            space = (200, 300, 250)
+            return make_generic(b, space, reads, product, [picks(3, 0, 1)], ["add"], 1).results
+
+        kernels = [op for op in program(types, write).walk() if isinstance(op, kernel.Generic)]
+        entry = function(
+            "main",
+            [MemRefType(t.shape, F32) for t in (*types, tensor(F32, 200, 300))],
+            ["a", "b", "c"],
+            private=False,
+        )
+        b = LoopBuilder(entry)
+        shape = contraction_plan.as_contraction(
+            nest_of(b, kernels[0], list(entry.body.args), {}), machine
+        )
+        assert shape is not None
+        plan = contraction_plan.make_plan(machine, shape, machine.lanes(F32))
+        assert plan.pack_left == packed
+        assert plan.pack_right
 
 
 # Other kernels

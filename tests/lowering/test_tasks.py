@@ -40,7 +40,7 @@ def many_tasks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(scatter, "ROW_ELEMENTS", 2)
     monkeypatch.setattr(scatter, "MOST_COPIES", request.param)
     monkeypatch.setattr(scatter, "MOST_RANGES", request.param)
-    monkeypatch.setattr(contraction_plan, "_wanted_tasks", lambda time: request.param)
+    monkeypatch.setattr(contraction_plan, "PROCESSORS", 4 * request.param)
 
 
 def picks(count: int, *dims: int) -> AffineMap:

@@ -66,6 +66,12 @@ def known_index(value: Value) -> int | None:
     return number if isinstance(number, int) else None
 
 
+def _fixed(subscript: Subscript) -> Subscript:
+    """A subscript that is a known number as that number."""
+    linear = Linear.of(subscript)
+    return subscript if linear.terms else linear.constant
+
+
 class LoopBuilder:
     """Appends loop-level operations to the block of the innermost open loop or branch.
 
@@ -314,6 +320,7 @@ class LoopBuilder:
 
         A loop known to run once is not emitted: the body is, in its place.
         """
+        lower, upper = _fixed(lower), _fixed(upper)
         trips = None
         if isinstance(lower, int) and isinstance(upper, int):
             trips = max(0, -(-(upper - lower) // step))
@@ -327,6 +334,17 @@ class LoopBuilder:
             self.yield_(body(block.args[0], block.args[1:]))
         op = loop.For([*bounds, *inits], {"step": step}, [Region(block)])
         return list(self.insert(op).results)
+
+    def each(
+        self, lower: Subscript, upper: Subscript, step: int, body: Callable[[Value], None]
+    ) -> None:
+        """A loop that carries nothing."""
+
+        def run(i: Value, _: list[Value]) -> list[Value]:
+            body(i)
+            return []
+
+        self.for_(lower, upper, run, step=step)
 
     def parallel(self, tasks: int, body: Callable[[Value], None], name: str = "task") -> None:
         """Independent tasks; one task is just its body."""

@@ -1,33 +1,32 @@
-"""Contractions: a register tile of the result, fed by columns packed into panels.
+"""Contractions: a register tile of the result, fed by panels.
 
-A task takes some rows and some panels of columns of the result and packs the right operand's part
-of those panels once, so that each step of the micro-kernel reads neighbouring vectors; the left
-operand is read in place, one element for each row of the tile. The structure is that of Goto and
-van de Geijn, "Anatomy of high-performance matrix multiplication" (2008), without packing of the
-left operand: a wide tile keeps its traffic low, and measured, packing it never paid.
+A task takes some rows and some panels of columns of the result. For each part of the sum it packs
+the right operand's part of those panels once, so that each step of the micro-kernel reads
+neighbouring vectors, then block after block of rows of the left operand, where they do not lie well
+in place. The structure is that of Goto and van de Geijn, "Anatomy of high-performance matrix
+multiplication" (2008): a panel of the right operand stays in the first cache, a block of the left
+one in the second.
 
-Each element of the result is summed in one order, whatever the tasks: the dimensions around `k` and
-`k` ascending, in parts that are summed by themselves, as are as many parts as `MOST_PARTS`, and so
-on.
+Each element of the result is summed in one order, whatever the tasks: the dimensions that are
+summed over, ascending, in parts that are summed by themselves, as are as many parts as
+`MOST_PARTS`, and so on.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 from dmc.dialects import arith
 from dmc.ir.operation import Value
-from dmc.ir.types import DType, MemRefType, VectorType
+from dmc.ir.types import MemRefType
 from dmc.lowering.loop_builder import Linear, LoopBuilder, Subscript, register_type
 from dmc.lowering.machine import Machine
 from dmc.lowering.schedules.body import Body, Frame, Lanes, absorbed, address, load, spread, store
 from dmc.lowering.schedules.contraction_plan import (
-    LONGEST_PANEL,
     PARALLEL_NANOSECONDS,
-    PART,
     Contraction,
     Plan,
     Step,
@@ -37,11 +36,11 @@ from dmc.lowering.schedules.contraction_plan import (
     nanoseconds,
 )
 from dmc.lowering.schedules.domain import Domain, Range, Spread, at
-from dmc.lowering.schedules.elementwise import part_before
 from dmc.lowering.schedules.nest import Nest
+from dmc.lowering.schedules.packing import Box, Cut, Panels, Piece, Places, read_vector
 from dmc.lowering.schedules.plan import MOST_TASKS, Split
 
-Within = Mapping[int, tuple[Subscript, Subscript]]
+Within = Mapping[int, tuple[Value, Subscript]]
 """Which part of the dimensions that are summed over."""
 
 HEAVY = 6
@@ -50,17 +49,16 @@ HEAVY = 6
 
 def emit_contraction(b: LoopBuilder, machine: Machine, nest: Nest, parallel: bool) -> bool:
     """Emit the nest if it is a contraction for which this schedule is the better one."""
-    shape = as_contraction(nest)
+    shape = as_contraction(nest, machine)
     if shape is None:
         return False
     dtype = shape.a.dtype
     lanes = machine.lanes(dtype)
     if shape.columns * 4 < lanes or (not machine.has_masks and shape.columns < lanes):
         return False
-    contiguous = shape.b.strides[shape.n] == 1
-    if not contiguous and shape.rows < 6:
+    if shape.b.strides[shape.n] != 1 and shape.rows < 6:
         return False
-    _Emitter(b, machine, shape, make_plan(machine, shape, lanes, contiguous), parallel).emit()
+    _Emitter(b, machine, shape, make_plan(machine, shape, lanes), parallel).emit()
     return True
 
 
@@ -79,9 +77,10 @@ class _Emitter:
         self.domain = Domain(b, nest)
         self.dtype = shape.a.dtype
         self.vector = register_type(self.dtype, plan.lanes)
-        self.in_parts = shape.length > LONGEST_PANEL or bool(shape.around)
-        self.part = PART if shape.length > LONGEST_PANEL else shape.length
-        self.levels = levels_of(shape, self.part)
+        self.rows = Cut(shape.m, shape.rows, plan.tile.rows)
+        self.columns = Cut(shape.n, shape.columns, plan.width)
+        self.levels = levels_of(shape, plan.part)
+        self.in_parts = bool(self.levels[0])
         self.epilogue = (
             None
             if nest.epilogue is None
@@ -91,9 +90,8 @@ class _Emitter:
     def emit(self) -> None:
         """All tasks, or the same as loops where tasks are not worth it or not allowed."""
         shape, plan = self.shape, self.plan
-        row_groups = -(-shape.rows // plan.rows)
-        self.panel_count = -(-shape.columns // plan.width)
-        column_groups = -(-self.panel_count // plan.panels)
+        row_groups = -(-self.rows.pieces // plan.tiles)
+        column_groups = -(-self.columns.pieces // plan.panels)
         counts = [*(shape.nest.sizes[d] for d in shape.outer), column_groups, row_groups]
         total = math.prod(counts)
         if not self.parallel or total == 1 or nanoseconds(shape) < PARALLEL_NANOSECONDS:
@@ -127,7 +125,7 @@ class _Emitter:
             self._unit(chosen)
             return
         low, high = bounds.get(depth, (0, counts[depth]))
-        self._loop(low, high, 1, lambda i: self._units(counts, bounds, [*chosen, i]))
+        self.b.each(low, high, 1, lambda i: self._units(counts, bounds, [*chosen, i]))
 
     def _unit(self, place: Sequence[Value]) -> None:
         """One group of columns and rows, of one matrix where there are many."""
@@ -137,9 +135,13 @@ class _Emitter:
 
     def _with_memory(self, run: Callable[[], object]) -> None:
         """Reserve the packed panels and partial sums of one task, then run it."""
-        plan = self.plan
-        panels = plan.panels * self.part * plan.width
-        self.packed = self.b.alloca((panels,), self.dtype) if plan.pack else None
+        plan, shape = self.plan, self.shape
+        points, lanes = plan.part.points, plan.lanes
+        self.left = self.right = None
+        if plan.pack_left:
+            self.left = Panels(self.b, shape.a, self.rows, lanes, plan.block, points)
+        if plan.pack_right:
+            self.right = Panels(self.b, shape.b, self.columns, lanes, plan.panels, points)
         if self.in_parts:
             levels = len(self.levels)
             size = plan.rows * plan.panels * plan.width
@@ -175,27 +177,26 @@ class _Emitter:
     def _task(self, known: dict[int, Linear], column_group: Value, row_group: Value) -> None:
         """Some rows of some panels."""
         b, shape, plan = self.b, self.shape, self.plan
-        rows = Linear.of(row_group) * plan.rows
-        lower, upper = b.index(rows), b.index(shape.rows)
-        if plan.rows < shape.rows:
-            upper = b.minimum(b.index(rows + plan.rows), shape.rows)
-        first = b.index(Linear.of(column_group) * plan.panels)
-        group = _Group(known, lower, upper, first)
+        tile = b.index(Linear.of(row_group) * plan.tiles)
+        panel = b.index(Linear.of(column_group) * plan.panels)
+        tiles = self.rows.past(b, tile, plan.tiles)
+        panels = self.columns.past(b, panel, plan.panels)
+        group = _Group(known, tile, tiles, panel, panels)
+        summed = {d: (b.index(0), shape.nest.sizes[d]) for d in shape.summed}
         if not self.in_parts:
-            self._part(group, b.index(0), shape.length)
+            self._part(group, summed)
             return
-        summed = {d: (0, shape.nest.sizes[d]) for d in (*shape.around, shape.k)}
         self._sum_parts(group, len(self.levels) - 1, summed)
-        self._panels(group, self._finish_panel_from_sums)
+        self.columns.each(b, panel, group.past_panel, partial(self._finish_panel_from_sums, group))
 
     def _sum_parts(self, group: _Group, level: int, within: Within) -> None:
         """Sum the products `within` some part of what is summed into the memory of a level."""
-        b, shape, lanes = self.b, self.shape, self.plan.lanes
+        b, lanes = self.b, self.plan.lanes
         sums = self.sums[level]
         assert isinstance(sums.type, MemRefType)
         (size,) = sums.type.shape
         zero = b.constant(0.0, self.vector)
-        self._loop(0, size, lanes, lambda i: b.vector_store(zero, sums, [i]))
+        b.each(0, size, lanes, lambda i: b.vector_store(zero, sums, [i]))
 
         def add(i: Value) -> None:
             part = b.vector_load(self.sums[level - 1], [i], lanes)
@@ -205,11 +206,9 @@ class _Emitter:
         def part(within: Within) -> None:
             if level:
                 self._sum_parts(group, level - 1, within)
-                self._loop(0, size, lanes, add)
-                return
-            around = {d: Linear.of(within[d][0]) for d in shape.around}
-            start, end = within[shape.k]
-            self._part(replace(group, known=group.known | around), b.index(start), end)
+                b.each(0, size, lanes, add)
+            else:
+                self._part(group, within)
 
         self._walk(self.levels[level], within, part)
 
@@ -227,241 +226,209 @@ class _Emitter:
                 past = arith.minimum(self.b.builder, self.b.index(past), self.b.index(upper))
             self._walk(inner, {**within, d: (i, past)}, body)
 
-        self._loop(lower, upper, step, at)
+        self.b.each(lower, upper, step, at)
 
-    def _part(self, group: _Group, start: Value, end: Subscript) -> None:
-        """The products of `k` from `start` to `end`, added to the sums in memory if in parts."""
-        if self.plan.pack:
-            self._panels(group, lambda panel: self._pack(panel, start, (start, end)))
-        tile_rows = self.plan.tile.rows
+    def _part(self, group: _Group, within: Within) -> None:
+        """One part of the sum, added to the sums in memory if there are several."""
+        b, plan, sizes = self.b, self.plan, self.shape.nest.sizes
+        part = plan.part
+        around = {d: Linear.of(within[d][0]) for d in part.around}
+        start, end = within[part.moving]
+        inner = [(d, sizes[d]) for d in part.inner]
+        box = Box(around, part.moving, sizes[part.moving], start, end, inner)
+        columns = Spread(Linear.of(group.panel) * plan.width, plan.panels * plan.width)
+        unit = 1 if box.inner else plan.lanes
+        if self.right:
+            rows = Spread(Linear.of(group.tile) * plan.tile.rows, plan.rows)
+            counted = self._counted(group, rows, columns, box, unit)
+            self.right.pack(group.known, group.panel, group.past_panel, box, counted)
+        if not self.left:
+            self._in_place(group, box)
+            return
+        left = self.left
 
-        def tile(i: Value, rows: int) -> None:
-            self._panels(group, lambda panel: self._tile(panel, i, rows, start, end))
+        def block(first: Value) -> None:
+            rows = Spread(Linear.of(first) * plan.tile.rows, plan.block * plan.tile.rows)
+            past = self.rows.past(b, first, plan.block)
+            counted = self._counted(group, rows, columns, box, unit)
+            left.pack(group.known, first, past, box, counted)
+            self._packed(group, box, first, past)
 
-        middle = part_before(self.b, group.upper, self.shape.rows, tile_rows)
-        self._loop(group.lower, middle, tile_rows, lambda i: tile(i, tile_rows))
-        rest = self.shape.rows % tile_rows
-        if rest:
-            self._loop(middle, group.upper, tile_rows, lambda i: tile(i, rest))
+        b.each(group.tile, group.past_tile, plan.block, block)
 
-    def _loop(
-        self, lower: Subscript, upper: Subscript, step: int, body: Callable[[Value], None]
-    ) -> None:
-        def run(i: Value, _: list[Value]) -> list[Value]:
-            body(i)
-            return []
+    def _in_place(self, group: _Group, box: Box) -> None:
+        """All tiles, whose rows stay in the first cache while panels pass by."""
+        b = self.b
 
-        low, high = (_static(bound) for bound in (lower, upper))
-        self.b.for_(low, high, run, step=step)
+        def tile(tile: Piece) -> None:
+            def panel(panel: Piece) -> None:
+                self._tile(group, panel, tile, box, None)
 
-    def _panels(self, group: _Group, body: Callable[[_Panel], None]) -> None:
-        """Run `body` for the panels of a task; the last of all panels may be narrower."""
-        b, plan, columns = self.b, self.plan, self.shape.columns
-        whole = columns // plan.width
-        many = self.panel_count > plan.panels
-        past = b.index(Linear.of(group.first) + plan.panels)
-        middle = b.minimum(past, whole) if many else b.index(whole)
+            self.columns.each(b, group.panel, group.past_panel, panel)
 
-        def panel(p: Value, count: int, mask: Value | None) -> None:
-            local = Linear.of(p) + Linear.of(group.first) * -1
-            vectors = -(-count // plan.lanes)
-            body(_Panel(group, Linear.of(p) * plan.width, local, vectors, count, mask))
+        self.rows.each(b, group.tile, group.past_tile, tile)
 
-        self._loop(group.first, middle, 1, lambda p: panel(p, plan.width, None))
-        rest = columns % plan.width
-        if rest:
-            end = b.minimum(past, self.panel_count) if many else b.index(self.panel_count)
-            left = rest % plan.lanes
-            mask = b.tail_mask(left, plan.lanes) if left else None
-            self._loop(middle, end, 1, lambda p: panel(p, rest, mask))
+    def _packed(self, group: _Group, box: Box, first: Value, past: Value) -> None:
+        """The tiles of a block; each panel stays in the first cache while they pass by."""
+        b = self.b
 
-    # The right operand
+        def panel(panel: Piece) -> None:
+            self.rows.each(b, first, past, lambda tile: self._tile(group, panel, tile, box, first))
 
-    def _counted(self, panel: _Panel, rows: Spread, whole: Range, unit: int = 1) -> Range:
-        """The part of the range `whole` of k in which some product of rows and columns counts."""
+        self.columns.each(b, group.panel, group.past_panel, panel)
+
+    def _counted(
+        self, group: _Group, rows: Spread, columns: Spread, box: Box, unit: int = 1
+    ) -> Range:
+        """The part of a box, along its moving dimension, in which some product counts."""
         shape = self.shape
-        known = {**at(panel.group.known), shape.n: Spread(panel.column, panel.columns)}
+        known = {**at(group.known), **at(box.around), shape.n: columns}
         if shape.m is not None:
             known[shape.m] = rows
-        return self.domain.within(shape.k, whole, known, unit)
-
-    def _pack(self, panel: _Panel, start: Value, whole: Range) -> None:
-        """Copy the panel's part of B; where its columns are rows in memory, transpose blocks."""
-        b, lanes = self.b, self.plan.lanes
-        rows = Spread(Linear.of(panel.group.lower), self.plan.rows)
-        first, end = self._counted(panel, rows, whole, lanes)
-        strides = self.shape.b.strides
-        turned = strides[self.shape.n] != 1 and strides[self.shape.k] == 1
-        if turned:
-            # Every part but the last is a whole number of blocks.
-            middle = part_before(b, end, self.shape.length, lanes)
-            self._loop(first, middle, lanes, lambda k: self._pack_block(panel, k, start))
-            first = middle
-
-        def row(k: Value) -> None:
-            for v in range(panel.vectors):
-                value = self._read_b(panel, k, v)
-                self._store_packed(value, panel, k, start, v)
-
-        if not turned or self.shape.length % lanes:
-            self._loop(first, end, 1, row)
-
-    def _pack_block(self, panel: _Panel, k: Value, start: Value) -> None:
-        """Transpose blocks of as many columns and `k` as there are lanes."""
-        whole = panel.columns // self.plan.lanes
-
-        def block(v: Subscript, columns: int) -> None:
-            b, shape, lanes = self.b, self.shape, self.plan.lanes
-            rows = [b.constant(0.0, self.vector)] * lanes
-            first = panel.column + Linear.of(v) * lanes
-            for column in range(columns):
-                places = {**panel.group.known, shape.k: Linear.of(k)}
-                places[shape.n] = first + column
-                rows[column] = b.vector_load(shape.b.buffer, [address(shape.b, places)], lanes)
-            for t, row in enumerate(b.transpose(rows)):
-                self._store_packed(row, panel, Linear.of(k) + t, start, v)
-
-        self._loop(0, whole, 1, lambda v: block(v, self.plan.lanes))
-        rest = panel.columns % self.plan.lanes
-        if rest:
-            block(whole, rest)
-
-    def _store_packed(
-        self, value: Value, panel: _Panel, k: Subscript, start: Value, v: Subscript
-    ) -> None:
-        assert self.packed is not None
-        self.b.vector_store(value, self.packed, [self._packed_at(panel, k, start, v)])
-
-    def _packed_at(self, panel: _Panel, k: Subscript, start: Value, v: Subscript) -> Linear:
-        plan = self.plan
-        row = panel.local * self.part + Linear.of(k) + Linear.of(start) * -1
-        return row * plan.width + Linear.of(v) * plan.lanes
-
-    def _read_b(self, panel: _Panel, k: Subscript, v: int) -> Value:
-        """A vector of B where it lies."""
-        b, shape, plan = self.b, self.shape, self.plan
-        places = {**panel.group.known, shape.k: Linear.of(k)}
-        places[shape.n] = panel.column + v * plan.lanes
-        at = address(shape.b, places)
-        mask = panel.mask_of(v)
-        stride = shape.b.strides[shape.n]
-        if stride == 1:
-            return b.vector_load(shape.b.buffer, [at], plan.lanes, mask=mask)
-        every = b.constant(True, VectorType((plan.lanes,), DType.BOOL))
-        return b.gather(shape.b.buffer, [at], b.iota(plan.lanes, stride), mask or every)
-
-    def _read_a(self, group: _Group, i: Value, r: Subscript, k: Subscript) -> Value:
-        """An element of A where it lies."""
-        places = {**group.known, self.shape.k: Linear.of(k)}
-        if self.shape.m is not None:
-            places[self.shape.m] = Linear.of(i) + r
-        return self.b.load(self.shape.a.buffer, [address(self.shape.a, places)])
+        return self.domain.within(box.moving, box.whole, known, unit)
 
     # The micro-kernel
 
-    def _tile(self, panel: _Panel, i: Value, rows: int, start: Value, end: Subscript) -> None:
-        """Sum one tile in registers."""
+    def _tile(
+        self, group: _Group, panel: Piece, tile: Piece, box: Box, block: Value | None
+    ) -> None:
+        """Sum one tile in registers; `block` is the first tile of those that are packed."""
         b, plan = self.b, self.plan
-        counted = self._counted(panel, Spread(Linear.of(i), rows), (start, end))
+        rows, columns = Spread(tile.first, tile.count), Spread(panel.first, panel.count)
+        counted = self._counted(group, rows, columns, box)
+        vectors = -(-panel.count // plan.lanes)
 
-        def step(k: Value, sums: list[Value]) -> list[Value]:
-            columns: list[Value] = []
-            for v in range(panel.vectors):
-                if self.packed is None:
-                    columns.append(self._read_b(panel, k, v))
-                else:
-                    at = self._packed_at(panel, k, start, v)
-                    columns.append(b.vector_load(self.packed, [at], plan.lanes))
+        def step(places: Places, point: Linear, sums: list[Value]) -> list[Value]:
+            right = [self._columns(group, panel, v, places, point) for v in range(vectors)]
             out: list[Value] = []
-            for r in range(rows):
-                a = self._read_a(panel.group, i, r, k)
-                wide = b.broadcast(a, plan.lanes)
-                out += [
-                    b.fma(wide, column, sums[r * panel.vectors + v])
-                    for v, column in enumerate(columns)
-                ]
+            for r in range(tile.count):
+                wide = b.broadcast(self._row(group, tile, r, places, point, block), plan.lanes)
+                sums_of_row = sums[r * vectors : (r + 1) * vectors]
+                out += [b.fma(wide, *pair) for pair in zip(right, sums_of_row, strict=True)]
             return out
 
-        sums = [b.constant(0.0, self.vector)] * (rows * panel.vectors)
-        sums = b.for_(*counted, step, sums, name="k")
+        zeros = [b.constant(0.0, self.vector)] * (tile.count * vectors)
+        sums = self._sum(box, counted, step, zeros, flat=block is not None)
         if self.shape.is_guarded:
-            again = partial(self._sum_again, panel, i, rows, start, counted)
+            again = partial(self._sum_again, group, panel, tile, box, counted)
             sums = b.if_(self._any_nan(sums), again, lambda sums=sums: sums, rare=True)
+        by_row = [sums[r * vectors : (r + 1) * vectors] for r in range(tile.count)]
         if self.in_parts:
-            for r in range(rows):
-                for v in range(panel.vectors):
-                    at = [self._sum_at(panel, i, r, v)]
+            for r, row in enumerate(by_row):
+                for v, part in enumerate(row):
+                    at = [self._sum_at(group, panel, tile.first + r, v)]
                     total = b.vector_load(self.sums[0], at, plan.lanes)
-                    total = arith.add(b.builder, total, sums[r * panel.vectors + v])
-                    b.vector_store(total, self.sums[0], at)
+                    b.vector_store(arith.add(b.builder, total, part), self.sums[0], at)
         elif self._is_heavy():
-            for r in range(rows):
-                for v in range(panel.vectors):
-                    at = r * plan.width + v * plan.lanes
-                    b.vector_store(sums[r * panel.vectors + v], self.sums[0], [at])
-            self._finish_rows(panel, i, rows, Linear())
+            for r, row in enumerate(by_row):
+                for v, total in enumerate(row):
+                    b.vector_store(total, self.sums[0], [r * plan.width + v * plan.lanes])
+            self._finish_rows(group, panel, tile)
         else:
-            frames = [self._column_frame(panel, v) for v in range(panel.vectors)]
-            for r in range(rows):
-                for v, frame in enumerate(frames):
-                    self._finish(frame, Linear.of(i) + r, sums[r * panel.vectors + v])
+            frames = [self._column_frame(group, panel, v) for v in range(vectors)]
+            for r, row in enumerate(by_row):
+                for frame, total in zip(frames, row, strict=True):
+                    self._finish(frame, tile.first + r, total)
+
+    def _sum(
+        self,
+        box: Box,
+        counted: Range,
+        step: Callable[[Places, Linear, list[Value]], list[Value]],
+        zeros: Sequence[Value],
+        flat: bool,
+    ) -> list[Value]:
+        """Sums over a part of a box: where everything is packed, in one loop."""
+        b = self.b
+        if not (flat and self.right):
+            return box.points(b, counted, lambda at, sums: step(at, box.flat(at), sums), zeros)
+        before = Linear.of(box.start) * -1
+        first, end = (b.index((Linear.of(c) + before) * box.unit) for c in counted)
+        return b.for_(first, end, lambda i, sums: step({}, Linear.of(i), sums), zeros, name="k")
+
+    def _columns(self, group: _Group, panel: Piece, v: int, places: Places, point: Linear) -> Value:
+        """A vector of B."""
+        b, lanes = self.b, self.plan.lanes
+        if self.right is None:
+            places = {**group.known, **places}
+            first, mask = panel.first + v * lanes, self._mask(panel, v)
+            return read_vector(b, self.shape.b, self.columns, lanes, places, first, mask)
+        local = panel.number + Linear.of(group.panel) * -1
+        return b.vector_load(self.right.memory, [self.right.at(local, point, v * lanes)], lanes)
+
+    def _row(
+        self,
+        group: _Group,
+        tile: Piece,
+        r: Subscript,
+        places: Places,
+        point: Linear,
+        block: Value | None,
+    ) -> Value:
+        """An element of A."""
+        b, shape = self.b, self.shape
+        if self.left is not None and block is not None:
+            local = tile.number + Linear.of(block) * -1
+            return b.load(self.left.memory, [self.left.at(local, point, r)])
+        places = {**group.known, **places}
+        if shape.m is not None:
+            places[shape.m] = tile.first + r
+        return b.load(shape.a.buffer, [address(shape.a, places)])
+
+    def _mask(self, panel: Piece, v: int) -> Value | None:
+        """The mask of a vector of a panel: only the last of all has one."""
+        left = panel.count - v * self.plan.lanes
+        return self.b.tail_mask(left, self.plan.lanes) if left < self.plan.lanes else None
 
     def _sum_again(
-        self, panel: _Panel, i: Value, rows: int, start: Value, counted: Range
+        self, group: _Group, panel: Piece, tile: Piece, box: Box, counted: Range
     ) -> list[Value]:
         """Sum one tile with guards, one vector after the other: little code, seldom run."""
-        b, plan = self.b, self.plan
+        b, plan, shape = self.b, self.plan, self.shape
         assert self.again is not None
         again = self.again
+        vectors = -(-panel.count // plan.lanes)
 
         def place(r: Subscript, v: Subscript) -> list[Linear]:
             return [Linear.of(r) * plan.width + Linear.of(v) * plan.lanes]
 
         def vector(r: Value, v: Value) -> None:
-            one = self._vector_of(panel, v)
+            before = Linear.of(v) * plan.lanes
+            mask = None
+            if panel.count % plan.lanes:
+                mask = b.tail_mask(before * -1 + panel.count, plan.lanes)
+            first = panel.first + before
 
-            def step(k: Value, sums: list[Value]) -> list[Value]:
-                wide = b.broadcast(self._read_a(panel.group, i, r, k), plan.lanes)
-                if self.packed is None:
-                    column = self._read_b(one, k, 0)
-                else:
-                    at = self._packed_at(panel, k, start, v)
-                    column = b.vector_load(self.packed, [at], plan.lanes)
-                row = Linear.of(i) + Linear.of(r)
-                return [b.fma(*self._guarded(wide, column, one, row, k), *sums)]
+            def step(places: Places, sums: list[Value]) -> list[Value]:
+                places = {**group.known, **places}
+                element = self._row(group, tile, r, places, Linear(), None)
+                wide = b.broadcast(element, plan.lanes)
+                column = read_vector(b, shape.b, self.columns, plan.lanes, places, first, mask)
+                places[shape.n] = first
+                if shape.m is not None:
+                    places[shape.m] = tile.first + r
+                return [b.fma(*self._guarded(wide, column, places, mask), *sums)]
 
-            zero = b.constant(0.0, self.vector)
-            (total,) = b.for_(*counted, step, [zero], name="k")
+            (total,) = box.points(b, counted, step, [b.constant(0.0, self.vector)])
             b.vector_store(total, again, place(r, v))
 
-        self._loop(0, rows, 1, lambda r: self._loop(0, panel.vectors, 1, lambda v: vector(r, v)))
+        b.each(0, tile.count, 1, lambda r: b.each(0, vectors, 1, lambda v: vector(r, v)))
         return [
             b.vector_load(again, place(r, v), plan.lanes)
-            for r in range(rows)
-            for v in range(panel.vectors)
+            for r in range(tile.count)
+            for v in range(vectors)
         ]
 
-    def _vector_of(self, panel: _Panel, v: Value) -> _Panel:
-        """One vector of a panel, which may be the last."""
-        before = Linear.of(v) * self.plan.lanes
-        mask = panel.mask
-        if mask is not None:
-            mask = self.b.tail_mask(before * -1 + panel.columns, self.plan.lanes)
-        return replace(panel, column=panel.column + before, vectors=1, mask=mask)
-
     def _guarded(
-        self, x: Value, y: Value, one: _Panel, row: Linear, k: Value
+        self, x: Value, y: Value, places: Places, mask: Value | None
     ) -> tuple[Value, Value]:
         """Two factors such that nothing is NaN that should count as 0."""
         b, shape, plan = self.b, self.shape, self.plan
         x, y = absorbed(b, x, y, shape.a_absorbs, shape.b_absorbs)
         if shape.gate is None:
             return x, y
-        places = {**one.group.known, shape.k: Linear.of(k), shape.n: one.column}
-        if shape.m is not None:
-            places[shape.m] = row
-        lanes = Lanes(shape.n, plan.lanes, one.mask)
-        selected = spread(b, load(b, shape.gate, Frame(places, {}, lanes)), plan.lanes)
+        frame = Frame({**places}, {}, Lanes(shape.n, plan.lanes, mask))
+        selected = spread(b, load(b, shape.gate, frame), plan.lanes)
         zero = b.constant(0.0, self.vector)
         x = arith.select(b.builder, selected, x, zero)
         return x, arith.select(b.builder, selected, y, zero)
@@ -485,44 +452,50 @@ class _Emitter:
 
     # Results
 
-    def _sum_at(self, panel: _Panel, i: Value, r: Subscript, v: Subscript) -> Linear:
+    def _sum_at(self, group: _Group, panel: Piece, row: Subscript, v: Subscript) -> Linear:
         """Where the partial sums of a row of the task are."""
         plan = self.plan
-        row = Linear.of(i) + r + Linear.of(panel.group.lower) * -1
-        return (
-            row * (plan.panels * plan.width) + panel.local * plan.width + Linear.of(v) * plan.lanes
-        )
+        local = panel.number + Linear.of(group.panel) * -1
+        before = Linear.of(group.tile) * -plan.tile.rows
+        at = local * plan.rows + Linear.of(row) + before
+        return at * plan.width + Linear.of(v) * plan.lanes
 
-    def _finish_panel_from_sums(self, panel: _Panel) -> None:
+    def _finish_panel_from_sums(self, group: _Group, panel: Piece) -> None:
         """The epilogue of all rows of a task, from the sums in memory."""
-        frames = [self._column_frame(panel, v) for v in range(panel.vectors)]
+        b, plan = self.b, self.plan
+        vectors = range(-(-panel.count // plan.lanes))
+        frames = [self._column_frame(group, panel, v) for v in vectors]
 
         def row(i: Value) -> None:
             for v, frame in enumerate(frames):
-                at = self._sum_at(panel, i, 0, v)
-                value = self.b.vector_load(self.sums[-1], [at], self.plan.lanes)
-                self._finish(frame, Linear.of(i), value)
+                at = self._sum_at(group, panel, i, v)
+                self._finish(frame, Linear.of(i), b.vector_load(self.sums[-1], [at], plan.lanes))
 
-        self._loop(panel.group.lower, panel.group.upper, 1, row)
+        lower = b.index(Linear.of(group.tile) * plan.tile.rows)
+        upper = b.index(self.shape.rows)
+        if plan.rows < self.shape.rows:
+            upper = b.minimum(b.index(Linear.of(lower) + plan.rows), self.shape.rows)
+        b.each(lower, upper, 1, row)
 
-    def _finish_rows(self, panel: _Panel, i: Value, rows: int, base: Linear) -> None:
+    def _finish_rows(self, group: _Group, panel: Piece, tile: Piece) -> None:
         """The epilogue of a tile as a loop over its rows."""
-        frames = [self._column_frame(panel, v) for v in range(panel.vectors)]
+        vectors = range(-(-panel.count // self.plan.lanes))
+        frames = [self._column_frame(group, panel, v) for v in vectors]
 
         def row(r: Value) -> None:
             for v, frame in enumerate(frames):
-                at = Linear.of(r) * self.plan.width + v * self.plan.lanes + base
+                at = Linear.of(r) * self.plan.width + v * self.plan.lanes
                 value = self.b.vector_load(self.sums[-1], [at], self.plan.lanes)
-                self._finish(frame, Linear.of(i) + r, value)
+                self._finish(frame, tile.first + r, value)
 
-        self._loop(0, rows, 1, row)
+        self.b.each(0, tile.count, 1, row)
 
-    def _column_frame(self, panel: _Panel, v: int) -> Frame:
+    def _column_frame(self, group: _Group, panel: Piece, v: int) -> Frame:
         """What the epilogue computes from the columns alone."""
         shape, plan = self.shape, self.plan
-        lanes = Lanes(shape.n, plan.lanes, panel.mask_of(v))
-        places: dict[int, Subscript] = {**panel.group.known}
-        places[shape.n] = panel.column + v * plan.lanes
+        lanes = Lanes(shape.n, plan.lanes, self._mask(panel, v))
+        places: dict[int, Subscript] = {**group.known}
+        places[shape.n] = panel.first + v * plan.lanes
         if self.epilogue is None:
             return Frame({d: Linear.of(s) for d, s in places.items()}, {}, lanes)
         return self.epilogue.enter(Frame(), places, lanes)
@@ -546,31 +519,10 @@ class _Emitter:
 
 @dataclass(frozen=True)
 class _Group:
-    """A task's part: rows from `lower` to `upper`, and panels from `first` on."""
+    """A task's part of the result: its tiles of rows and its panels."""
 
     known: dict[int, Linear]
-    lower: Value
-    upper: Value
-    first: Value
-
-
-@dataclass(frozen=True)
-class _Panel:
-    """`columns` columns from `column` on, in `vectors` vectors; number `local` of its task."""
-
-    group: _Group
-    column: Linear
-    local: Linear
-    vectors: int
-    columns: int
-    mask: Value | None
-
-    def mask_of(self, v: int) -> Value | None:
-        """The mask of a vector: only the last has one."""
-        return self.mask if v == self.vectors - 1 else None
-
-
-def _static(bound: Subscript) -> Subscript:
-    """A bound that is a known number as that number."""
-    linear = Linear.of(bound)
-    return bound if linear.terms else linear.constant
+    tile: Value
+    past_tile: Value
+    panel: Value
+    past_panel: Value

@@ -11,19 +11,35 @@ from dmc.ir.types import DType, dtype_of
 from dmc.lowering.machine import Machine
 from dmc.lowering.schedules.nest import Access, Nest
 
-LONGEST_PANEL = 2048
-"""Sums over more elements go through memory in parts: a panel should stay in the second cache."""
+LONGEST_PART = 512
+"""Longer sums go through memory in parts: a panel of the right operand should stay in the first
+cache, a block of the left one in the second."""
 
-PART = 1024
+LINE, PAGE, FIRST_CACHE = 64, 4096, 32 * 1024
+"""Bytes of a line of a cache, of a page of memory, and of a first cache."""
+
 MOST_PARTS = 128
 """Sums of so many parts are parts themselves: the error does not grow with the length."""
 
-FLOPS_PER_NANOSECOND = 100.0
-SHORTEST_SCATTERED = 16
-"""Results whose columns are apart in memory are worth it for sums of at least so many terms."""
+BLOCK_BYTES = 192 * 1024
+"""Of the left operand so much is packed at a time, in the half of a second cache of 512 KiB."""
 
+GROUP_BYTES = 4 * 1024 * 1024
+"""The most that a task packs of the right operand, and that its partial sums may take."""
+
+FLOPS_PER_NANOSECOND = 100.0
 PARALLEL_NANOSECONDS = 30_000
 """A shorter contraction runs on one thread."""
+
+PROCESSORS = 4
+"""The division into tasks weighs the time on one processor and on so many alike."""
+
+TURN, MOVE = 3.0, 3.0
+"""What it costs to pack an element that is transposed, and one that is not, in vectors of
+fused multiply-adds: mostly the time that memory takes."""
+
+APART = 3.0
+"""What it costs to write or read an element of the result whose neighbours are not columns."""
 
 
 @dataclass(frozen=True)
@@ -38,10 +54,10 @@ class Tile:
 class Contraction:
     """`C[outer, m, n] = Σ_k A[outer, m, k] · B[outer, k, n]` as dimensions of `nest`.
 
-    `m` may be None (one row). `n` runs along the lanes. Windows leave further dimensions to sum
-    over, `around` k. `a` and `b` are the accesses; zeros of `a` absorb infinities and NaN of `b`
-    if `a_absorbs`, and the other way round. Products that `gate` does not select count as 0, which
-    they are unless they are NaN.
+    `m` may be None (one row). `n` runs along the lanes. k may be several dimensions, `summed`, in
+    the order of the sum. `a` and `b` are the accesses; zeros of `a` absorb infinities and NaN of
+    `b` if `a_absorbs`, and the other way round. Products that `gate` does not select count as 0,
+    which they are unless they are NaN.
     """
 
     nest: Nest
@@ -51,9 +67,8 @@ class Contraction:
     b_absorbs: bool
     m: int | None
     n: int
-    k: int
     outer: tuple[int, ...]
-    around: tuple[int, ...] = ()
+    summed: tuple[int, ...]
     gate: Access | None = None
 
     @property
@@ -71,11 +86,12 @@ class Contraction:
 
     @property
     def length(self) -> int:
-        return self.nest.sizes[self.k]
+        """How many products an element is the sum of."""
+        return math.prod(self.nest.sizes[d] for d in self.summed)
 
 
-def as_contraction(nest: Nest) -> Contraction | None:
-    """The roles of dimensions, or None for what is left to the general reduction."""
+def as_contraction(nest: Nest, machine: Machine) -> Contraction | None:
+    """The cheapest roles of dimensions, or None for what is left to the general reduction."""
     product = _product(nest)
     if product is None or nest.order or nest.combiners != ("add",):
         return None
@@ -85,29 +101,35 @@ def as_contraction(nest: Nest) -> Contraction | None:
     nest = nest.sorted().fused()
     if not nest.reduction_dims or not nest.outputs:
         return None
-    *around, inner = nest.reduction_dims
     reads = dict(zip(nest.body.args, nest.inputs, strict=True))
     left, right = reads.pop(product.lhs), reads.pop(product.rhs)
     gate = next(iter(reads.values()), None)
-    out = nest.outputs[0].strides
     best: tuple[float, Contraction] | None = None
     for a, b, turned in ((left, right, False), (right, left, True)):
         m = [d for d in nest.parallel_dims if a.strides[d] and not b.strides[d]]
         row = max(m, key=lambda d: nest.sizes[d], default=None)
         for n in nest.parallel_dims:
             if b.strides[n] and not a.strides[n]:
-                # Writing neighbours matters most where sums are short.
-                scattered = out[n] != 1
-                if scattered and nest.sizes[-1] < SHORTEST_SCATTERED:
-                    continue
-                score = 4.0 * (not scattered) + 2.0 * (b.strides[n] == 1) + (nest.sizes[n] >= 16)
                 outer = tuple(d for d in nest.parallel_dims if d not in (row, n))
                 of_a, of_b = absorbs[::-1] if turned else absorbs
-                roles = (row, n, inner, outer, tuple(around))
+                roles = (row, n, outer, tuple(nest.reduction_dims))
                 found = Contraction(nest, a, b, of_a, of_b, *roles, gate)
-                if best is None or score > best[0]:
-                    best = score, found
+                cost = _cost(found, machine.lanes(a.dtype))
+                if best is None or cost < best[0]:
+                    best = cost, found
     return None if best is None else best[1]
+
+
+def _cost(shape: Contraction, lanes: int) -> float:
+    """What one matrix of the batch costs, in vectors of fused multiply-adds."""
+    products = shape.rows * -(-shape.columns // lanes) * shape.length
+    turned = TURN * shape.columns * shape.length * (shape.b.strides[shape.n] != 1)
+    apart = sum(
+        access.strides[shape.n] not in (0, 1)
+        for access in (*shape.nest.outputs, *shape.nest.extras)
+        if access.in_memory
+    )
+    return products + turned + APART * apart * shape.rows * shape.columns
 
 
 def _product(nest: Nest) -> arith.Product | None:
@@ -127,48 +149,119 @@ def _product(nest: Nest) -> arith.Product | None:
 
 
 @dataclass(frozen=True)
-class Plan:
-    """Tile, whether the right operand is packed, and how the result is divided among tasks.
+class Part:
+    """What is summed at a time: some subscripts of one dimension, and all of those within it."""
 
-    A task takes `panels` panels of `tile.vectors` vectors and `rows` rows.
+    moving: int
+    step: int
+    around: tuple[int, ...]
+    inner: tuple[int, ...]
+    points: int
+
+
+def part_of(shape: Contraction) -> Part:
+    """The parts of a sum: about equal, and at most `LONGEST_PART` long."""
+    sizes = shape.nest.sizes
+    inside, position = 1, len(shape.summed) - 1
+    while position > 0 and inside * sizes[shape.summed[position]] <= LONGEST_PART:
+        inside *= sizes[shape.summed[position]]
+        position -= 1
+    moving = shape.summed[position]
+    count = -(-sizes[moving] // max(1, LONGEST_PART // inside))
+    step = -(-sizes[moving] // count)
+    if inside == 1 and count > 1:
+        step = -(-step // UNIT) * UNIT
+    around, inner = shape.summed[:position], shape.summed[position + 1 :]
+    return Part(moving, step, around, inner, step * inside)
+
+
+UNIT = 16
+"""Parts along one dimension are whole numbers of so many."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Tile, which operands are packed, and how the result is divided among tasks.
+
+    A task takes `panels` panels of `tile.vectors` vectors and `tiles` tiles of rows, of which
+    `block` are packed at a time.
     """
 
     lanes: int
     tile: Tile
-    pack: bool
+    part: Part
+    pack_left: bool
+    pack_right: bool
     panels: int
-    rows: int
+    tiles: int
+    block: int
 
     @property
     def width(self) -> int:
         """Columns of a panel."""
         return self.tile.vectors * self.lanes
 
-
-def make_plan(machine: Machine, shape: Contraction, lanes: int, contiguous: bool) -> Plan:
-    """How to compute a contraction; `contiguous`: columns of B are neighbours in memory."""
-    tile = _tile(machine, shape, lanes)
-    size = shape.a.dtype.bytes
-    worth = shape.rows >= 3 * tile.rows and shape.length * shape.columns * size > 16 * 1024
-    columns = -(-shape.columns // (tile.vectors * lanes))
-    outer = math.prod(shape.nest.sizes[d] for d in shape.outer)
-    wanted = _wanted_tasks(nanoseconds(shape))
-    part = PART if shape.length > LONGEST_PANEL else shape.length
-    room = machine.l2_bytes // 2 // (part * tile.vectors * lanes * size)
-    panels = min(4, columns, max(1, room))
-    while panels > 1 and outer * -(-columns // panels) < min(wanted, 8):
-        panels //= 2
-    # Dividing rows repeats the packing, which is dearer when it transposes.
-    tiles = -(-shape.rows // tile.rows)
-    fewest = 4 if contiguous else 16
-    parts = max(1, min(wanted // (outer * -(-columns // panels)), tiles // fewest))
-    rows = -(-tiles // parts) * tile.rows
-    return Plan(lanes, tile, worth or not contiguous, panels, rows)
+    @property
+    def rows(self) -> int:
+        """Rows of a task."""
+        return self.tiles * self.tile.rows
 
 
-def _wanted_tasks(time: float) -> int:
-    """Enough to keep some cores busy when there is little work, many when there is much."""
-    return max(1, min(16, int(time // 40_000)), min(64, int(time // 300_000)))
+def make_plan(machine: Machine, shape: Contraction, lanes: int) -> Plan:
+    """How to compute a contraction."""
+    tile, part = _tile(machine, shape, lanes), part_of(shape)
+    size, width = shape.a.dtype.bytes, tile.vectors * lanes
+    pieces = -(-shape.rows // tile.rows), -(-shape.columns // width)
+    right = _is_right_packed(shape, tile, size)
+    left = _is_left_packed(shape, part, size, pieces[1])
+    block = max(1, BLOCK_BYTES // (part.points * tile.rows * size))
+    row = shape.a.strides[shape.summed[-1]] == 1
+    column = shape.b.strides[shape.n] == 1
+    packing = left * (TURN if row else MOVE), right * (MOVE if column else TURN)
+    batch = math.prod(shape.nest.sizes[d] for d in shape.outer)
+
+    def cost(tiles: int, panels: int) -> float:
+        groups = batch * -(-pieces[0] // tiles) * -(-pieces[1] // panels)
+        rows, columns = tiles * tile.rows, panels * width
+        once = rows * columns / lanes + rows * packing[0] * lanes + columns * packing[1]
+        return once * (groups + PROCESSORS * -(-groups // PROCESSORS))
+
+    # Of a left operand in place, every tile passes all panels: they stay in the second cache.
+    most = GROUP_BYTES if left else machine.l2_bytes // 2
+
+    def fits(tiles: int, panels: int) -> bool:
+        columns = panels * width * size
+        sums = tiles * tile.rows * columns
+        return tiles == panels == 1 or (part.points * columns <= most and sums <= GROUP_BYTES)
+
+    divided = _shares(pieces[0]), _shares(pieces[1])
+    choices = [(t, p) for t in divided[0] for p in divided[1] if fits(t, p)] or [(1, 1)]
+    tiles, panels = min(choices, key=lambda choice: (cost(*choice), choice))
+    # Groups are whole numbers of blocks, which are about equal.
+    blocks = -(-tiles // block)
+    block = -(-tiles // blocks)
+    return Plan(lanes, tile, part, left, right, panels, blocks * block, block)
+
+
+def _shares(pieces: int) -> list[int]:
+    """The sizes of groups in which pieces can be divided evenly."""
+    return sorted({-(-pieces // groups) for groups in range(1, pieces + 1)})
+
+
+def _is_right_packed(shape: Contraction, tile: Tile, size: int) -> bool:
+    """Whether it is worth it to pack the right operand."""
+    if shape.b.strides[shape.n] != 1:
+        return True
+    return shape.rows >= 3 * tile.rows and shape.length * shape.columns * size > 16 * 1024
+
+
+def _is_left_packed(shape: Contraction, part: Part, size: int, panels: int) -> bool:
+    """Whether rows of the left operand would come from many lines of a cache, or the same ones."""
+    if shape.m is None or panels < 4:
+        return False
+    if shape.a.strides[shape.summed[-1]] != 1:
+        return part.points * LINE > FIRST_CACHE // 4
+    return shape.a.strides[shape.m] * size % PAGE == 0
 
 
 def _tile(machine: Machine, shape: Contraction, lanes: int) -> Tile:
@@ -197,15 +290,14 @@ Step = tuple[int, int]
 """A loop over a dimension that is summed over, by so many elements at a time."""
 
 
-def levels_of(shape: Contraction, part: int) -> list[list[Step]]:
+def levels_of(shape: Contraction, part: Part) -> list[list[Step]]:
     """The loops over parts of a sum, outermost first; the innermost level is the first.
 
-    A level adds at most `MOST_PARTS` parts, each of which is a sum of the level before it or of
-    `part` neighbours along `k`.
+    A level adds at most `MOST_PARTS` parts, each of which is a sum of the level before it.
     """
     found: list[list[Step]] = [[]]
     parts = 1
-    for d, size in ((shape.k, part), *((d, 1) for d in reversed(shape.around))):
+    for d, size in ((part.moving, part.step), *((d, 1) for d in reversed(part.around))):
         left = -(-shape.nest.sizes[d] // size)
         while left > 1:
             count = min(left, MOST_PARTS)
