@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 from dmc.ir import Block, Module, Operation, Trait, Value
@@ -21,7 +21,7 @@ class Cse(Pass):
     name = "cse"
 
     def run(self, module: Module) -> None:
-        _merge(module.body, _Scope(None))
+        _merge(module.body, {})
 
 
 class EqualOperations:
@@ -68,36 +68,66 @@ def merge_into(earlier: Operation, op: Operation) -> None:
     replace_op(op, earlier.results)
 
 
-class _Scope:
-    """Operations available in a block, and in those around it."""
+class _Regions:
+    """The regions of an operation as a part of its key: quick to hash, compared when they must be.
 
-    def __init__(self, outer: _Scope | None) -> None:
-        self.outer = outer
-        self.known: dict[Hashable, Operation] = {}
+    The hash is that of the operations inside without their operands, so that nested regions are
+    hashed once, and not again for all that is around them.
+    """
 
-    def find(self, key: Hashable) -> Operation | None:
-        scope: _Scope | None = self
-        while scope is not None:
-            if key in scope.known:
-                return scope.known[key]
-            scope = scope.outer
-        return None
+    def __init__(self, op: Operation, hashes: tuple[int, ...]) -> None:
+        self._op = op
+        self._hashes = hashes
+        self._hash = hash(hashes)
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, _Regions) or self._hashes != other._hashes:
+            return False
+        return _keys_of_regions(self._op, {}) == _keys_of_regions(other._op, {})
 
 
-def _merge(block: Block, scope: _Scope) -> None:
+def _merge(block: Block, known: dict[Hashable, Operation]) -> int:
+    """Merge what is equal in `block` or to what is `known` around it.
+
+    Returns a hash of the operations that are left.
+    """
+    own: list[Hashable] = []
+    hashes: list[int] = []
     for op in block:
-        if op.regions:
-            outer = None if is_isolated(op) else scope
-            for inner in op.regions:
-                _merge(inner.block, _Scope(outer))
+        isolated = is_isolated(op)
+        regions = tuple(
+            [_merge(inner.block, {} if isolated else known) for inner in op.regions]
+        )
+        hashes.append(hash((type(op), len(op.operands), op.result_types, regions)))
         if not _may_merge(op):
             continue
-        key = key_of(op)
-        earlier = scope.find(key)
+        key = _head(op, op.operands), _Regions(op, regions) if regions else None
+        earlier = known.get(key)
         if earlier is None:
-            scope.known[key] = op
+            known[key] = op
+            own.append(key)
         else:
+            hashes.pop()
             merge_into(earlier, op)
+    for key in own:
+        del known[key]
+    return hash((tuple([value.type for value in block.args]), tuple(hashes)))
+
+
+def _head(op: Operation, operands: Sequence[Value | int]) -> Hashable:
+    """Equal for operations that are equal but perhaps for their regions."""
+    ordered = tuple(operands)
+    if Trait.COMMUTATIVE in op.traits:
+        ordered = tuple(sorted(operands, key=_rank))
+    attributes = frozenset([(name, type(v), v) for name, v in op.attributes.items()])
+    return type(op), ordered, attributes, op.result_types
+
+
+def _rank(operand: Value | int) -> tuple[int, int]:
+    return (1, id(operand)) if isinstance(operand, Value) else (0, operand)
 
 
 def key_of(op: Operation, numbers: dict[Value, int] | None = None) -> Hashable:
@@ -107,11 +137,11 @@ def key_of(op: Operation, numbers: dict[Value, int] | None = None) -> Hashable:
     """
     numbers = {} if numbers is None else numbers
     operands = [numbers.get(value, value) for value in op.operands]
-    if Trait.COMMUTATIVE in op.traits:
-        operands.sort(key=lambda v: (1, id(v)) if isinstance(v, Value) else (0, v))
-    regions = [_key_of_block(inner.block, numbers) for inner in op.regions]
-    attributes = frozenset([(name, type(v), v) for name, v in op.attributes.items()])
-    return (type(op), tuple(operands), attributes, op.result_types, tuple(regions))
+    return _head(op, operands), _keys_of_regions(op, numbers)
+
+
+def _keys_of_regions(op: Operation, numbers: dict[Value, int]) -> Hashable:
+    return tuple([_key_of_block(inner.block, numbers) for inner in op.regions])
 
 
 def _key_of_block(block: Block, numbers: dict[Value, int]) -> Hashable:
