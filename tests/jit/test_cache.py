@@ -43,6 +43,15 @@ def test_a_damaged_entry_is_forgotten(tmp_path: Path, damage: Callable[[bytes], 
     assert not path.exists()
 
 
+def test_an_entry_in_the_place_of_another_is_forgotten(tmp_path: Path) -> None:
+    cache, other = ObjectCache(tmp_path), digest("another", "text")
+    cache.put(NAME, b"content")
+    cache.put(other, b"other content")
+    os.replace(cache._path(other), cache._path(NAME))
+    assert cache.get(NAME) is None
+    assert cache.get(other) is None
+
+
 def test_the_least_recently_used_go_first(tmp_path: Path) -> None:
     cache = ObjectCache(tmp_path, limit=4000)
     names = [digest(str(i)) for i in range(5)]

@@ -1,7 +1,7 @@
 """Object code on disk, so that a program is compiled once and not in every process.
 
-An entry is named by a hash of all that its content depends on and begins with a checksum of the
-rest. Entries are written beside their place and moved there, so readers in other processes see a
+An entry is named by a hash of all that its content depends on and begins with a checksum of its
+name and of the rest, so that an entry in another's place is found out like a damaged one. Entries are written beside their place and moved there, so readers in other processes see a
 whole entry or none. Whatever goes wrong (no permission, full disk, damage) costs time, never an
 error: the caller compiles.
 """
@@ -17,7 +17,7 @@ from pathlib import Path
 
 DIRECTORY_VARIABLE = "DMC_CACHE_DIR"
 DEFAULT_LIMIT = 1 << 30
-_MAGIC = b"dmc object 1\n"
+_MAGIC = b"dmc object 2\n"
 _DIGEST_BYTES = hashlib.sha256().digest_size
 _WRITES_BETWEEN_SWEEPS = 64
 
@@ -44,6 +44,10 @@ def digest(*parts: str) -> str:
     return hasher.hexdigest()
 
 
+def _checksum(name: str, content: bytes) -> bytes:
+    return hashlib.sha256(name.encode() + b"\n" + content).digest()
+
+
 @dataclass
 class ObjectCache:
     """Entries in `directory`, the least recently used removed beyond `limit` bytes in all."""
@@ -66,7 +70,7 @@ class ObjectCache:
             return None
         header = len(_MAGIC) + _DIGEST_BYTES
         checksum, content = stored[len(_MAGIC) : header], stored[header:]
-        if not stored.startswith(_MAGIC) or hashlib.sha256(content).digest() != checksum:
+        if not stored.startswith(_MAGIC) or _checksum(name, content) != checksum:
             with contextlib.suppress(OSError):
                 path.unlink()
             return None
@@ -85,7 +89,7 @@ class ObjectCache:
             path.parent.mkdir(exist_ok=True)
             handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".partial")
             with os.fdopen(handle, "wb") as file:
-                file.write(_MAGIC + hashlib.sha256(content).digest() + content)
+                file.write(_MAGIC + _checksum(name, content) + content)
             os.replace(temporary, path)
         except OSError:
             if temporary is not None:
