@@ -16,7 +16,16 @@ from dmc.autodiff.errors import NotDifferentiable
 from dmc.diagnostics.diagnostic import Diagnostic, Label
 from dmc.diagnostics.errors import CompilerBug, Error, error
 from dmc.dialects import arith, autodiff, func
-from dmc.ir import Builder, Module, PassFailure, RuleMissing, TensorType, VerifyError
+from dmc.ir import (
+    Array,
+    Builder,
+    Interpreter,
+    Module,
+    PassFailure,
+    RuleMissing,
+    TensorType,
+    VerifyError,
+)
 from dmc.ir.collection import seldom_collecting
 from dmc.ir.parser import IRSyntaxError, parse
 from dmc.ir.passes import Pass, PassManager, parse_pipeline
@@ -280,6 +289,20 @@ class _Refusals:
 
 def _tensors(types: Sequence[object]) -> list[TensorType]:
     return [type_ for type_ in types if isinstance(type_, TensorType)]
+
+
+def interpreted(
+    module: Module, entry: str, results: Sequence[int], arguments: Sequence[Array]
+) -> list[Array]:
+    """Only some of the results of a function, without making machine code for that."""
+    reduced = module.copy()
+    function = func.lookup(reduced, entry)
+    returned = function.body.terminator
+    returned.set_operands([returned.operands[index] for index in results])
+    function.update_type()
+    with _Refusals():
+        PassManager(pipeline.inlined()).run(reduced)
+    return Interpreter(reduced).call(entry, arguments)
 
 
 def run_textual(

@@ -13,17 +13,19 @@ from dmc.api.compiled import Compiled
 from dmc.api.conversion import Describer, PythonValue, fingerprint, refuse
 from dmc.api.donation import Donated
 from dmc.api.entry import apply
+from dmc.api.marshal import Marshal
 from dmc.api.operators import Operator
 from dmc.api.placeholders import describe, placeholders, size_names
 from dmc.api.program import LoadedProgram
 from dmc.diagnostics.errors import Error
-from dmc.ir.types import DType
+from dmc.ir.types import Array, DType
 from dmc.process import compiling
 from dmc.semantics.binding import bind
 from dmc.semantics.program import place_of, signature_at
 from dmc.semantics.signature import Given, GivenFunction, Parameter, Signature
 from dmc.semantics.types import FunctionType, GenericKind, pruned
 from dmc_runtime.arguments import shown
+from dmc_runtime.records import Constant
 from dmc_runtime.spelling import did_you_mean
 
 _LARGEST = 1 << 63
@@ -194,6 +196,18 @@ class Function:
         generics = {g.name for g in self.checked.generics if g.kind is GenericKind.SIZE}
         sizes = {name: size for name, size in given.sizes.items() if name in generics}
         return self._compile(described, _Given(given.values, sizes, given.donated))[0]
+
+    def hyperparameters(self, **named: PythonValue) -> dict[str, Constant]:
+        """Those of the model that the function makes, without making the rest of it."""
+        given = self._named((), named)
+        binding = bind(self.checked, self._given(given.values), self._brackets, given.sizes)
+        marshal = Marshal(self._program.classes)
+        arrays: list[Array] = []
+        for parameter in binding.parameters:
+            take = marshal.taker(parameter.type, f"{self.__name__}: {parameter}", parameter.span)
+            take(given.values[parameter.name], arrays)
+        with compiling:
+            return self._program.hyperparameters(binding, arrays)
 
     def ir(self, stage: str = "tensor", *arguments: PythonValue, **named: PythonValue) -> str:
         """The IR at a stage (see `Compiled.ir`); arguments and sizes as for `compile`."""

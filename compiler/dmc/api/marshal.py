@@ -122,7 +122,7 @@ class Marshal:
             for index, name, part in parts:
                 value = part(arrays)
                 if index is None:
-                    constants[name] = _number(np.asarray(value))
+                    constants[name] = as_python(np.asarray(value))
                 else:
                     values[index] = value
             return build(cls, values, constants, stack)
@@ -188,7 +188,7 @@ def _spread(take: Take, type_: Type) -> Take:
     return spread
 
 
-def _number(value: Array) -> Constant:
+def as_python(value: Array) -> Constant:
     """As Python writes it: 0.1 for the f32 next to 0.1, which that becomes again."""
     number = value.reshape(-1)[0]
     return float(str(number)) if value.dtype.kind == "f" else number.item()

@@ -172,6 +172,8 @@ def _checker(declaration: RecordDeclaration, classes: Classes, init: Function | 
     known = [entry.name for entry in declaration.fields]
     describer = Describer(declaration.name)
     marshal = Marshal(classes)
+    defaults: dict[frozenset[tuple[str, Constant]], dict[str, Constant]] = {}
+    """The hyperparameters of models with these sizes and chosen ones."""
 
     def convert(value: PythonValue, type_: Type, where: str) -> Tree:
         """An array of the declared dtype for a number; everything else as it is."""
@@ -214,8 +216,10 @@ def _checker(declaration: RecordDeclaration, classes: Classes, init: Function | 
             hypers = {entry.name for entry in declaration.fields if entry.role is Role.HYPER}
             chosen = {name: constants[name] for name in hypers & constants.keys()}
             own = {name: sizes[name] for name in generics}
-            template = constants_of(init(keys.key(0), **own, **chosen))
-            constants = constants | {entry.name: template[entry.name] for entry in missing}
+            key = frozenset({**own, **chosen}.items())
+            if key not in defaults:
+                defaults[key] = init.hyperparameters(key=keys.key(0), **own, **chosen)
+            constants = constants | {entry.name: defaults[key][entry.name] for entry in missing}
         return converted, {**constants, **sizes}
 
     return check

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from dmc.api.entry import Entry, is_several
+from dmc.api.marshal import as_python
 from dmc.api.records import Classes
+from dmc.ir.types import Array
 from dmc.process import native
 from dmc.semantics.program import Program
 from dmc.semantics.signature import Binding
+from dmc.semantics.types import Role, leaves
+from dmc_runtime.records import Constant
 
 
 class LoadedProgram:
@@ -41,3 +45,19 @@ class LoadedProgram:
         return Entry(
             module, entry, parameters, result, is_several(result), signature.name, signature.span
         )
+
+    def hyperparameters(
+        self, binding: Binding, arguments: Sequence[Array]
+    ) -> dict[str, Constant]:
+        """Those of the model that a function makes; nothing else of it is computed."""
+        with native:
+            from dmc.driver import interpreted
+
+        entry = self.lower(binding)
+        own = {
+            leaf.path[0]: position
+            for position, leaf in enumerate(leaves(entry.result))
+            if leaf.role is Role.HYPER and len(leaf.path) == 1
+        }
+        values = interpreted(entry.module, entry.function.sym_name, [*own.values()], arguments)
+        return dict(zip(own, map(as_python, values), strict=True))
