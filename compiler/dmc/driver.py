@@ -31,21 +31,19 @@ from dmc.ir.parser import IRSyntaxError, parse
 from dmc.ir.passes import Pass, PassManager, parse_pipeline
 from dmc.ir.printer import print_module
 from dmc.ir.verifier import verify
+from dmc.jit.artifact import Artifact, CheckedIndex
 from dmc.jit.engine import Engine, default_engine
-from dmc.jit.entry import Executable
+from dmc.jit.entry import ArgumentSpec, Executable, ResultSpec
 from dmc.jit.processors import memory
-from dmc.jit.program import LLVMProgram, load, to_llvm
+from dmc.jit.program import LLVMProgram, to_llvm
 from dmc.lowering.to_loops import LoopProgram, lower_to_loops
-from dmc.process import lazy
+from dmc.process import VERIFY_EACH, lazy
 from dmc.transforms import pipeline
 from dmc.transforms.count_arguments import count_arguments
 from dmc.transforms.index_arguments import IndexArgument, index_arguments
 from dmc.transforms.index_uses import indexes_of
 from dmc.transforms.memory.shortage import needed_bytes, shortage
 from dmc.transforms.trap_indexes import IndexUse, TrapIndexes, unproved_indexes
-
-VERIFY_EACH = "DMC_VERIFY_EACH"
-"""Environment variable: set, the IR is checked after every pass instead of after every stage."""
 
 
 class Stage(enum.Enum):
@@ -188,13 +186,35 @@ class Compilation:
             return to_llvm(loops, self.engine)
 
     @lazy
+    def artifact(self) -> Artifact:
+        """The program as data, but for its machine code."""
+        program, engine = self.llvm, self.engine
+        results = _tensors(func.lookup(self.expanded, self.entry).function_type.results)
+        return Artifact(
+            (engine.name_of(program.text),),
+            program.entry,
+            tuple(
+                ArgumentSpec(type_.dtype, type_.shape, donated=index in program.donated)
+                for index, type_ in enumerate(self.argument_types)
+            ),
+            tuple(
+                ResultSpec(type_.dtype, type_.shape, overwrites)
+                for type_, overwrites in zip(results, program.overwrites, strict=True)
+            ),
+            program.arena_bytes,
+            program.scratch_bytes,
+            needed_bytes(func.lookup(self.kernels, self.entry)),
+            tuple(self.index_arguments),
+            tuple(CheckedIndex(use.size, use.location.span) for use in self.index_uses),
+            self.returns_fault,
+        )
+
+    @lazy
     def executable(self) -> Executable:
         """Machine code, loaded. Raises OutOfMemory when it needs more than the machine has."""
-        planned = func.lookup(self.kernels, self.entry)
-        if needed_bytes(planned) > memory():
+        if needed_bytes(func.lookup(self.kernels, self.entry)) > memory():
             raise self.out_of_memory()
-        results = _tensors(func.lookup(self.expanded, self.entry).function_type.results)
-        return load(self.llvm, self.argument_types, results, self.engine)
+        return self.artifact.load(self.engine, self.engine.compile_all([self.llvm.text]))
 
     def out_of_memory(self) -> Error:
         """The error for a call whose memory cannot be had."""

@@ -17,6 +17,12 @@ from typing import Generic, TypeVar, overload
 
 R = TypeVar("R")
 
+VERIFY_EACH = "DMC_VERIFY_EACH"
+"""Environment variable: set, the IR is checked after every pass instead of after every stage.
+
+For that, passes run even where what they made before could be found in the cache.
+"""
+
 
 class Lock:
     """A reentrant lock that is free in a forked child.

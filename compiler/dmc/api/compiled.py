@@ -8,22 +8,23 @@ from typing import TYPE_CHECKING, NoReturn
 
 from dmc.api.conversion import PythonValue, refuse
 from dmc.api.donation import GIVEN_UP, can_be_donated, successor
-from dmc.api.entry import Entry
+from dmc.api.entry import Entry, tensor_type
 from dmc.api.marshal import Marshal
 from dmc.api.program import LoadedProgram
 from dmc.diagnostics.diagnostic import Diagnostic, Label
 from dmc.diagnostics.errors import DerivativeError, Error, error
-from dmc.ir.types import Array, TensorType
-from dmc.process import compiling, native
-from dmc.semantics.types import Role
+from dmc.ir.types import Array
+from dmc.process import compiling, lazy, native
+from dmc.semantics.types import Role, TensorType
 from dmc_runtime.arguments import shown, text
 from dmc_runtime.errors import ArgumentError
 
 if TYPE_CHECKING:
+    from dmc.api.recall import Recall
     from dmc.driver import Compilation
-    from dmc.jit.entry import ArgumentMismatch, Executable
+    from dmc.jit.artifact import Artifact, CheckedIndex
+    from dmc.jit.entry import ArgumentMismatch, ArgumentSpec, Executable
     from dmc.transforms.index_arguments import IndexArgument
-    from dmc.transforms.trap_indexes import IndexUse
 
 _ADDRESSES = 1 << 63
 _COPY = "pass a copy: `x.copy()`"
@@ -31,48 +32,39 @@ _COPY = "pass a copy: `x.copy()`"
 
 @dataclass(frozen=True, slots=True)
 class _Ready:
-    """What a call runs, which arguments it checks first, and which indexes the program checks.
+    """What a call runs, and for which values of the arguments that decide counts."""
 
-    A program that `returns_fault` gives it behind its results.
-    """
-
-    compilation: Compilation
     executable: Executable
-    indexes: Sequence[IndexArgument]
-    uses: Sequence[IndexUse]
-    returns_fault: bool
-
-
-def _explained(failure: MemoryError, compilation: Compilation) -> Error:
-    """The error that says what takes the memory."""
-    return failure if isinstance(failure, Error) else compilation.out_of_memory()
+    artifact: Artifact
+    counts: Sequence[int]
 
 
 class Compiled:
     """Machine code for one function and one set of sizes, and every stage on the way to it."""
 
     def __init__(
-        self, name: str, entry: Entry, program: LoadedProgram, donated: Sequence[str] = ()
+        self,
+        name: str,
+        entry: Entry,
+        program: LoadedProgram,
+        donated: Sequence[str] = (),
+        recall: Recall | None = None,
     ) -> None:
         """`name` is that of the function, for messages; `donated` are paths of arguments.
 
-        Raises dmc.Error for a path that does not exist.
+        Machine code may be found at `recall`. Raises dmc.Error for a path that does not exist, and
+        for a program that is wrong for its sizes.
         """
         # LLVM is loaded with the first function that is compiled.
         with native:
-            from dmc.driver import Compilation
             from dmc.jit.entry import ArgumentMismatch
-            from dmc.transforms.trap_indexes import Fault
 
         self.name = name
         self.entry = entry
         self._require_addressable()
+        self._checks = program.checks
+        self._recall = recall
         self._donated = self._find_donated(donated)
-        if self._donated:
-            entry.function.attributes["donated"] = self._donated
-        self.compilation: Compilation = Compilation(
-            entry.module, entry.function.sym_name, checked=program.checks
-        )
         marshal = Marshal(program.classes)
         self._takers = [
             marshal.taker(type_, f"{name}: {parameter}", entry.span)
@@ -80,9 +72,11 @@ class Compiled:
         ]
         self._make = marshal.maker(entry.result)
         self._mismatch: type[ArgumentMismatch] = ArgumentMismatch
-        self._read_fault = Fault.read
-        self._deciding: Sequence[int] | None = None
-        self._by_counts: dict[tuple[int, ...], Compilation] = {}
+        self._deciding = None if recall is None else recall.deciding()
+        if self._deciding is None:
+            _ = self.compilation  # never compiled, and perhaps wrong
+        self._by_counts: dict[tuple[int, ...], _Ready] = {}
+        self._specialized: dict[tuple[int, ...], Compilation] = {}
         self._ready: _Ready | None = None
 
     def __reduce__(self) -> NoReturn:
@@ -90,11 +84,21 @@ class Compiled:
 
     def _require_addressable(self) -> None:
         """Refuse sizes that no array has; compiling ahead of time gives any."""
-        inputs = self.entry.function.function_type.inputs
-        for leaf, type_ in zip(self.entry.arguments, inputs, strict=True):
-            if isinstance(type_, TensorType) and type_.bytes >= _ADDRESSES:
+        for leaf in self.entry.arguments:
+            if isinstance(leaf.type, TensorType) and tensor_type(leaf).bytes >= _ADDRESSES:
                 message = f"{self.name}: there is no array as large as {leaf.name}: {leaf.type}"
                 raise refuse("call.size", message, self.entry.span)
+
+    @lazy
+    def compilation(self) -> Compilation:
+        """Every stage on the way to the machine code."""
+        with native:
+            from dmc.driver import Compilation
+
+        lowered = self.entry.lowered
+        if self._donated:
+            lowered.function.attributes["donated"] = self._donated
+        return Compilation(lowered.module, lowered.function.sym_name, checked=self._checks)
 
     @property
     def parameters(self) -> tuple[str, ...]:
@@ -120,30 +124,40 @@ class Compiled:
         if GIVEN_UP or self._donated:
             self._check_ownership(arrays)
         ready = self._ready or self._prepare(arrays)
-        for use in ready.indexes:
+        for use in ready.artifact.index_arguments:
             self._check_index(use, arrays[use.argument])
         try:
             results = ready.executable(*arrays)
         except self._mismatch as failure:
-            raise self._refusal(failure, arrays) from None
+            raise self._refusal(failure, arrays, ready.executable.arguments) from None
         except MemoryError as failure:
-            raise _explained(failure, ready.compilation) from None
+            raise self._explained(failure, ready.counts) from None
         if self._donated:
             GIVEN_UP.add(arrays[index] for index in self._donated)
             results = [
                 result if spec.overwrites is None else successor(result)
                 for result, spec in zip(results, ready.executable.results, strict=True)
             ]
-        if ready.returns_fault and results[-1]:
-            raise self._outside(ready.uses, int(results[-1]))
+        if ready.artifact.returns_fault and results[-1]:
+            raise self._outside(ready.artifact.checked_indexes, int(results[-1]))
         return self._make(iter(results))
 
-    def _outside(self, uses: Sequence[IndexUse], code: int) -> Error:
+    def _explained(self, failure: MemoryError, counts: Sequence[int]) -> Error:
+        """The error that says what takes the memory."""
+        if isinstance(failure, Error):
+            return failure
+        with compiling:
+            return self._compilation(counts).out_of_memory()
+
+    def _outside(self, uses: Sequence[CheckedIndex], code: int) -> Error:
         """The error for an index that the program found outside its axis."""
-        fault = self._read_fault(code)
+        with native:
+            from dmc.transforms.trap_indexes import Fault
+
+        fault = Fault.read(code)
         use = uses[fault.use]
         title = f"{self.name}: index {fault.index} is outside 0..{use.size}"
-        return error(Diagnostic("index.bounds", title, Label(use.location.span or self.entry.span)))
+        return error(Diagnostic("index.bounds", title, Label(use.span or self.entry.span)))
 
     def _find_donated(self, paths: Sequence[str]) -> tuple[int, ...]:
         """The leaves that are donated, by position."""
@@ -179,18 +193,31 @@ class Compiled:
 
     def _prepare(self, arrays: Sequence[Array]) -> _Ready:
         with compiling:
-            counts = self._counts() and [int(arrays[index]) for index in self._counts()]
-            compilation = self._specialized(counts) if counts else self.compilation
+            counts = [int(arrays[index]) for index in self._counts()]
+            ready = self._make_ready(counts)
+            if not counts:
+                self._ready = ready
+            return ready
+
+    def _make_ready(self, counts: Sequence[int]) -> _Ready:
+        """The program for these values of the arguments that decide counts."""
+        known = self._by_counts.get(tuple(counts))
+        if known is not None:
+            return known
+        recalled = None if self._recall is None else self._recall.program(counts)
+        if recalled is not None:
+            ready = _Ready(recalled.executable, recalled.artifact, counts)
+        else:
+            compilation = self._compilation(counts)
             try:
                 executable = compilation.executable
             except MemoryError as failure:
-                raise _explained(failure, compilation) from None
-            indexes, uses = compilation.index_arguments, compilation.index_uses
-            returns_fault = compilation.returns_fault
-            ready = _Ready(compilation, executable, indexes, uses, returns_fault)
-            if compilation is self.compilation:
-                self._ready = ready
-            return ready
+                raise self._explained(failure, counts) from None
+            ready = _Ready(executable, compilation.artifact, counts)
+            if self._recall is not None:
+                self._recall.keep_program(counts, compilation.artifact)
+        self._by_counts[tuple(counts)] = ready
+        return ready
 
     def _counts(self) -> Sequence[int]:
         """The positions of integer arguments for whose values the program is compiled.
@@ -206,15 +233,19 @@ class Compiled:
                 self._deciding = self.compilation.count_arguments
                 if failure.diagnostics[0].code != "grad.dynamic_loop" or not self._deciding:
                     raise
+            if self._recall is not None:
+                self._recall.keep_deciding(self._deciding)
         return self._deciding
 
-    def _specialized(self, counts: Sequence[int]) -> Compilation:
-        """The program for these values of the arguments that decide counts."""
+    def _compilation(self, counts: Sequence[int]) -> Compilation:
+        """The compilation for these values of the arguments that decide counts."""
+        if not counts:
+            return self.compilation
         values = tuple(counts)
-        known = self._by_counts.get(values)
+        known = self._specialized.get(values)
         if known is None:
             positions = zip(self._counts(), values, strict=True)
-            known = self._by_counts[values] = self.compilation.specialized(dict(positions))
+            known = self._specialized[values] = self.compilation.specialized(dict(positions))
         return known
 
     def _check_index(self, use: IndexArgument, array: Array) -> None:
@@ -231,7 +262,12 @@ class Compiled:
         message = f"{self.name}: {leaf.name} {holds} {worst}, which is outside 0..{use.bound}"
         raise refuse("index.bounds", message, use.location.span or self.entry.span)
 
-    def _refusal(self, failure: ArgumentMismatch, arrays: Sequence[Array]) -> Error:
+    def _refusal(
+        self,
+        failure: ArgumentMismatch,
+        arrays: Sequence[Array],
+        specs: Sequence[ArgumentSpec],
+    ) -> Error:
         index = failure.index
         assert index is not None
         if failure.is_shared:
@@ -240,8 +276,8 @@ class Compiled:
         leaf, given = self.entry.arguments[index], arrays[index]
         found = f"{given.dtype.name}{list(given.shape)}" if given.ndim else given.dtype.name
         message = f"{self.name}: {leaf.name} must be {leaf.type}, and {found} was given"
-        wanted = self.compilation.argument_types[index]
-        code = "type.argument" if given.dtype != wanted.dtype.numpy else "shape.argument"
+        wanted = specs[index].dtype
+        code = "type.argument" if given.dtype != wanted.numpy else "shape.argument"
         return refuse(code, message, self.entry.span)
 
     def load(self, values: Mapping[str, PythonValue] | None = None) -> None:
@@ -254,9 +290,7 @@ class Compiled:
             arguments = [self.entry.arguments[index] for index in self._counts()]
             given = values or {}
             if all(leaf.name in given for leaf in arguments):
-                counts = [int(given[leaf.name]) for leaf in arguments]
-                compilation = self._specialized(counts) if counts else self.compilation
-                _ = compilation.executable
+                self._make_ready([int(given[leaf.name]) for leaf in arguments])
 
     def ir(self, stage: str = "tensor", *, generic: bool = False, locations: bool = False) -> str:
         """The program at a stage: tensor, tangent, adjoint, optimized, kernel, loop, llvm or asm.

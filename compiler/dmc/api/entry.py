@@ -1,8 +1,12 @@
-"""A lowered function with the types that Python needs, and derivatives of it as wrappers in IR."""
+"""A function with the types that Python needs, and derivatives of it as wrappers in IR.
+
+Types are known at once; IR is made when it is asked for, which it is not when the machine code of
+an earlier process can be used.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from dmc.api.conversion import refuse
@@ -12,6 +16,7 @@ from dmc.dialects import func
 from dmc.dialects.derivatives import Problem
 from dmc.ir import DType, Module, TensorType, Value
 from dmc.ir.location import Span
+from dmc.process import lazy
 from dmc.semantics.sizes import Size
 from dmc.semantics.types import (
     Leaf,
@@ -26,20 +31,33 @@ from dmc.semantics.types import TensorType as DmTensorType
 
 
 @dataclass(frozen=True)
-class Entry:
-    """A public function of `module`; all types are concrete.
-
-    Its arguments are the leaves of `parameters`, its results those of `result`. Operators
-    differentiate `primary`: the first component of the result when it `has_auxiliary` ones.
-    """
+class Lowered:
+    """A public function of a module."""
 
     module: Module
     function: func.Func
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What is called; all types are concrete.
+
+    The arguments of the function are the leaves of `parameters`, its results those of `result`.
+    Operators differentiate `primary`: the first component of the result when it `has_auxiliary`
+    ones. `lower` makes the IR.
+    """
+
+    lower: Callable[[], Lowered]
     parameters: tuple[tuple[str, Type], ...]
     result: Type
     has_auxiliary: bool
     name: str
     span: Span
+
+    @lazy
+    def lowered(self) -> Lowered:
+        """The IR, made once."""
+        return self.lower()
 
     @property
     def arguments(self) -> tuple[Leaf, ...]:
@@ -143,50 +161,58 @@ def apply(operator: Operator, entry: Entry) -> Entry:
 def _gradient(operator: Gradient, entry: Entry) -> Entry:
     target = find_target(entry, operator.wrt)
     _require_scalar(entry)
-    wrapper = _Wrapper(entry, "value_and_grad" if operator.with_value else "grad")
-    values, bars = wrapper.problem(target).gradient(wrapper.builder)
+
+    def build(wrapper: _Wrapper) -> Sequence[Value]:
+        values, bars = wrapper.problem(target).gradient(wrapper.builder)
+        return [*values, *bars] if operator.with_value else [*bars, *values[1:]]
+
     if operator.with_value:
-        return wrapper.finish([*values, *bars], entry.result, target.type)
-    return wrapper.finish([*bars, *values[1:]], target.type, entry.auxiliary)
+        return _derived(entry, "value_and_grad", build, entry.result, target.type)
+    return _derived(entry, "grad", build, target.type, entry.auxiliary)
 
 
 def _pushforward(operator: Pushforward, entry: Entry) -> Entry:
-    target = find_target(entry, operator.wrt)
-    name = fresh("along", [name for name, _ in entry.parameters])
-    wrapper = _Wrapper(entry, "jvp", (name, target.type))
-    problem, of = wrapper.problem(target), _float_results(entry)
-    values, dots = problem.push(wrapper.builder, wrapper.extra, of)
+    target, of = find_target(entry, operator.wrt), _float_results(entry)
+    extra = fresh("along", [name for name, _ in entry.parameters]), target.type
+
+    def build(wrapper: _Wrapper) -> Sequence[Value]:
+        values, dots = wrapper.problem(target).push(wrapper.builder, wrapper.extra, of)
+        return [*values, *dots] if operator.with_value else dots
+
     tangent = gradient_type(entry.primary)
-    if not operator.with_value:
-        return wrapper.finish(dots, tangent, None)
-    return wrapper.finish([*values, *dots], entry.result, tangent)
+    if operator.with_value:
+        return _derived(entry, "jvp", build, entry.result, tangent, extra)
+    return _derived(entry, "jvp", build, tangent, None, extra)
 
 
 def _pullback(operator: Pullback, entry: Entry) -> Entry:
-    target = find_target(entry, operator.wrt)
+    target, of = find_target(entry, operator.wrt), _float_results(entry)
     name = fresh("cotangent", [name for name, _ in entry.parameters])
-    wrapper = _Wrapper(entry, "vjp", (name, gradient_type(entry.primary)))
-    problem, of = wrapper.problem(target), _float_results(entry)
-    _, bars = problem.pull(wrapper.builder, wrapper.extra, of)
-    return wrapper.finish(bars, target.type, None)
+
+    def build(wrapper: _Wrapper) -> Sequence[Value]:
+        return wrapper.problem(target).pull(wrapper.builder, wrapper.extra, of)[1]
+
+    extra = name, gradient_type(entry.primary)
+    return _derived(entry, "vjp", build, target.type, None, extra)
 
 
 def _jacobian(operator: Jacobian, entry: Entry) -> Entry:
-    target = find_target(entry, operator.wrt)
-    output = entry.function.function_type.results[0]
-    if not isinstance(entry.primary, DmTensorType) or not isinstance(output, TensorType):
-        message = f"the result is {entry.primary}, not an array"
-        raise entry.refuse("grad.jacobian", message)
+    target, primary = find_target(entry, operator.wrt), entry.primary
+    if not isinstance(primary, DmTensorType):
+        raise entry.refuse("grad.jacobian", f"the result is {primary}, not an array")
     _require_float(entry)
-    wrapper = _Wrapper(entry, "jacobian")
-    rows = wrapper.problem(target).jacobian(wrapper.builder)
+
+    def build(wrapper: _Wrapper) -> Sequence[Value]:
+        rows = wrapper.problem(target).jacobian(wrapper.builder)
+        if entry.auxiliary is None:
+            return rows
+        values = func.call(wrapper.builder, entry.lowered.function, wrapper.arguments)
+        return [*rows, *values[1:]]
+
     type_ = target.type
-    for extent in reversed(output.shape):
+    for extent in reversed([*_constants(primary)]):
         type_ = stack(Size.of(extent), type_)
-    if entry.auxiliary is None:
-        return wrapper.finish(rows, type_, None)
-    values = func.call(wrapper.builder, entry.function, wrapper.arguments)
-    return wrapper.finish([*rows, *values[1:]], type_, entry.auxiliary)
+    return _derived(entry, "jacobian", build, type_, entry.auxiliary)
 
 
 def _float_results(entry: Entry) -> list[int]:
@@ -195,24 +221,48 @@ def _float_results(entry: Entry) -> list[int]:
     return [i for i, leaf in enumerate(leaves(entry.primary)) if leaf.is_trained]
 
 
+def _derived(
+    entry: Entry,
+    prefix: str,
+    build: Callable[[_Wrapper], Sequence[Value]],
+    primary: Type,
+    auxiliary: Type | None,
+    extra: tuple[str, Type] | None = None,
+) -> Entry:
+    """The entry with the results that `build` gives; its parameters and perhaps one more."""
+    parameters = entry.parameters if extra is None else (*entry.parameters, extra)
+
+    def lower() -> Lowered:
+        wrapper = _Wrapper(entry, prefix, parameters)
+        func.finish(wrapper.function, wrapper.builder, build(wrapper))
+        return Lowered(entry.lowered.module, wrapper.function)
+
+    return replace(
+        entry,
+        lower=lower,
+        parameters=parameters,
+        result=primary if auxiliary is None else TupleType((primary, auxiliary)),
+        has_auxiliary=auxiliary is not None,
+    )
+
+
 class _Wrapper:
     """A function with the parameters of `entry` (and perhaps one more) that is being built."""
 
-    def __init__(self, entry: Entry, prefix: str, extra: tuple[str, Type] | None = None) -> None:
+    def __init__(self, entry: Entry, prefix: str, parameters: tuple[tuple[str, Type], ...]) -> None:
         self.entry = entry
-        self.parameters = entry.parameters if extra is None else (*entry.parameters, extra)
-        listed = [leaf for name, type_ in self.parameters for leaf in leaves(type_, (name,))]
-        types = [*entry.function.function_type.inputs]
-        types += [_tensor_type(leaf) for leaf in listed[len(types) :]]
-        location = entry.function.location
+        inner = entry.lowered.function
+        listed = [leaf for name, type_ in parameters for leaf in leaves(type_, (name,))]
+        types = [*inner.function_type.inputs]
+        types += [tensor_type(leaf) for leaf in listed[len(types) :]]
         self.function, self.builder = func.function(
-            entry.module,
-            f"{prefix}_{entry.function.sym_name}",
+            entry.lowered.module,
+            f"{prefix}_{inner.sym_name}",
             types,
             [".".join(leaf.path) for leaf in listed],
-            location,
+            inner.location,
         )
-        entry.function.attributes["visibility"] = "private"
+        inner.attributes["visibility"] = "private"
 
     @property
     def arguments(self) -> tuple[Value, ...]:
@@ -225,20 +275,11 @@ class _Wrapper:
         return tuple(self.function.body.args[len(self.entry.arguments) :])
 
     def problem(self, target: Target) -> Problem:
-        return Problem(self.entry.function, self.arguments, target.indexes)
-
-    def finish(self, values: Sequence[Value], primary: Type, auxiliary: Type | None) -> Entry:
-        func.finish(self.function, self.builder, values)
-        return replace(
-            self.entry,
-            function=self.function,
-            parameters=self.parameters,
-            result=primary if auxiliary is None else TupleType((primary, auxiliary)),
-            has_auxiliary=auxiliary is not None,
-        )
+        return Problem(self.entry.lowered.function, self.arguments, target.indexes)
 
 
-def _tensor_type(leaf: Leaf) -> TensorType:
+def tensor_type(leaf: Leaf) -> TensorType:
+    """The type in IR of a leaf that is an array."""
     assert isinstance(leaf.type, DmTensorType)
     element = leaf.type.element
     assert isinstance(element, DType)

@@ -259,10 +259,16 @@ class Function:
         with compiling:
             known = self._compiled.get(key)
             if known is None:
-                entry = self._program.lower(binding)
+                entry = self._program.entry(binding)
                 for operator in self.operators:
                     entry = apply(operator, entry)
-                known = Compiled(self.__name__, entry, self._program, given.donated)
+                known = Compiled(
+                    self.__name__,
+                    entry,
+                    self._program,
+                    given.donated,
+                    self._program.recall(binding, self.operators, given.donated),
+                )
                 self._compiled[key] = known
         return known, tuple(p.name for p in binding.parameters)
 

@@ -1,9 +1,10 @@
 """Object code on disk, so that a program is compiled once and not in every process.
 
 An entry is named by a hash of all that its content depends on and begins with a checksum of its
-name and of the rest, so that an entry in another's place is found out like a damaged one. Entries are written beside their place and moved there, so readers in other processes see a
-whole entry or none. Whatever goes wrong (no permission, full disk, damage) costs time, never an
-error: the caller compiles.
+name and of the rest, so that an entry in another's place is found out like a damaged one. Entries
+are written beside their place and moved there, so readers in other processes see a whole entry or
+none. Whatever goes wrong (no permission, full disk, damage) costs time, never an error: the caller
+compiles.
 """
 
 from __future__ import annotations

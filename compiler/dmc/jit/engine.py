@@ -94,16 +94,18 @@ class Engine:
         CodegenError when a module does not parse or verify, or a symbol is missing;
         `UnsupportedError` (`feature.target`) when this processor cannot run the target's code.
         """
-        if not self.target.is_host:
-            raise error(
-                Diagnostic(
-                    "feature.target",
-                    f"code for `{self.target.cpu}` ({self.target.architecture}) cannot run here",
-                    help=(f"print it as assembly, or unset {ENVIRONMENT_VARIABLE}",),
-                )
-            )
+        self._require_host()
+        return self.link(self.compile_all(modules), exports, symbols)
+
+    def link(
+        self,
+        objects: Sequence[bytes],
+        exports: Sequence[str],
+        symbols: Mapping[str, int] | None = None,
+    ) -> Code:
+        """As `load`, from object code."""
+        self._require_host()
         with native:
-            objects = tuple(self.compile_all(modules))
             library = llvm.JITLibraryBuilder()
             for content in objects:
                 library.add_object_img(content)
@@ -119,7 +121,18 @@ class Engine:
                 tracker = library.link(self._jit, f"dmc{next(self._names)}")
             except RuntimeError as failure:
                 raise CodegenError(str(failure)) from failure
-            return Code({name: tracker[name] for name in exports}, objects, (tracker, self._jit))
+            addresses = {name: tracker[name] for name in exports}
+            return Code(addresses, tuple(objects), (tracker, self._jit))
+
+    def _require_host(self) -> None:
+        if not self.target.is_host:
+            raise error(
+                Diagnostic(
+                    "feature.target",
+                    f"code for `{self.target.cpu}` ({self.target.architecture}) cannot run here",
+                    help=(f"print it as assembly, or unset {ENVIRONMENT_VARIABLE}",),
+                )
+            )
 
     def compile_all(self, modules: Sequence[str]) -> list[bytes]:
         """Object code of each module, in parallel where that helps."""
@@ -138,12 +151,28 @@ class Engine:
         """Whoever waits for this has `native`."""
         if self.cache is None:
             return self._generate(text, _emit_object)
-        name = digest(_versions(), self.target.key(), f"{self.level} {self.passes}", text)
+        name = self.name_of(text)
         stored = self.cache.get(name)
         if stored is None:
             stored = self._generate(text, _emit_object)
             self.cache.put(name, stored)
         return stored
+
+    def key(self) -> str:
+        """All of this engine that the code it makes depends on, as text."""
+        return f"{_versions()} {self.target.key()} {self.level} {self.passes}"
+
+    def name_of(self, text: str) -> str:
+        """What the cache calls the object code of one module."""
+        return digest(self.key(), text)
+
+    def stored(self, names: Sequence[str]) -> list[bytes] | None:
+        """The object code that the cache has under these names; None unless it has all."""
+        if self.cache is None:
+            return None
+        found = [self.cache.get(name) for name in names]
+        objects = [content for content in found if content is not None]
+        return objects if len(objects) == len(names) else None
 
     def assembly(self, text: str) -> str:
         """What one module compiles to, as assembly; any target that LLVM knows."""

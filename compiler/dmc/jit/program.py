@@ -1,16 +1,12 @@
-"""A loop-level program as machine code that takes NumPy arrays."""
+"""A loop-level program as LLVM IR."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dmc.ir.types import TensorType
 from dmc.jit.engine import Engine
-from dmc.jit.entry import ArgumentSpec, Executable, ResultSpec
-from dmc.jit.pool import pool
 from dmc.lowering.to_llvm.lower import lower_module
-from dmc.lowering.to_llvm.module import PARALLEL_FOR, entry_symbol
+from dmc.lowering.to_llvm.module import entry_symbol
 from dmc.lowering.to_loops import LoopProgram
 
 
@@ -42,29 +38,4 @@ def to_llvm(program: LoopProgram, engine: Engine) -> LLVMProgram:
         lowered.scratch_bytes,
         program.overwrites,
         program.donated,
-    )
-
-
-def load(
-    program: LLVMProgram,
-    arguments: Sequence[TensorType],
-    results: Sequence[TensorType],
-    engine: Engine,
-) -> Executable:
-    """Compile and load. Raises CodegenError."""
-    symbols = {PARALLEL_FOR: pool().parallel_for}
-    code = engine.load([program.text], [program.entry], symbols)
-    return Executable(
-        code[program.entry],
-        tuple(
-            ArgumentSpec(type_.dtype, type_.shape, donated=index in program.donated)
-            for index, type_ in enumerate(arguments)
-        ),
-        tuple(
-            ResultSpec(type_.dtype, type_.shape, overwrites)
-            for type_, overwrites in zip(results, program.overwrites, strict=True)
-        ),
-        program.arena_bytes,
-        program.scratch_bytes,
-        keep=code,
     )

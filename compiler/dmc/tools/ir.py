@@ -86,8 +86,8 @@ def _compilation(function: Function, options: argparse.Namespace) -> Compilation
     sizes = complete_sizes(function.checked, options.sizes, {})
     entry: Entry = function.specialize(**sizes).entry
     return Compilation(
-        entry.module,
-        entry.function.sym_name,
+        entry.lowered.module,
+        entry.lowered.function.sym_name,
         engine=engine_for(named(options.target_cpu)) if options.target_cpu else default_engine(),
         print_after=frozenset({"*"} if options.print_after_all else passes),
         on_print=_show,

@@ -98,9 +98,7 @@ def _merge(block: Block, known: dict[Hashable, Operation]) -> int:
     hashes: list[int] = []
     for op in block:
         isolated = is_isolated(op)
-        regions = tuple(
-            [_merge(inner.block, {} if isolated else known) for inner in op.regions]
-        )
+        regions = tuple([_merge(inner.block, {} if isolated else known) for inner in op.regions])
         hashes.append(hash((type(op), len(op.operands), op.result_types, regions)))
         if not _may_merge(op):
             continue

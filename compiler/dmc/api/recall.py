@@ -1,0 +1,227 @@
+"""Programs compiled by earlier processes, found again by what they were compiled from.
+
+The name of an entry is a hash of everything that decides what is compiled: the compiler, the
+target, all source texts, the function, its sizes and types, operators and options. So parsing and
+checking are all that is done of a program that was compiled before.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+import dmc_grammar
+from dmc.api.operators import Operator
+from dmc.ir.location import SourceFile, Span
+from dmc.ir.types import Array, DType
+from dmc.jit.artifact import Artifact
+from dmc.jit.cache import digest
+from dmc.jit.engine import Engine, default_engine
+from dmc.jit.entry import Executable
+from dmc.jit.processors import memory
+from dmc.process import VERIFY_EACH
+from dmc.semantics.program import ModelBody, Program
+from dmc.semantics.signature import Binding
+from dmc.semantics.sizes import Size
+from dmc.semantics.typed import DeclaredFunction
+from dmc.semantics.types import (
+    Axis,
+    Declared,
+    FunctionType,
+    GenericValue,
+    KeyType,
+    PackValue,
+    RecordDeclaration,
+    RecordType,
+    StackType,
+    TensorType,
+    TupleType,
+)
+from dmc_runtime.records import Constant
+
+
+@dataclass(frozen=True)
+class Recalled:
+    """A program from the cache, loaded."""
+
+    artifact: Artifact
+    executable: Executable
+
+
+@dataclass(frozen=True)
+class Recall:
+    """The place of one instance of a function in the cache of the process's engine.
+
+    `files` are the sources that spans may be in.
+    """
+
+    name: str
+    engine: Engine
+    files: tuple[SourceFile, ...]
+
+    def deciding(self) -> tuple[int, ...] | None:
+        """The positions of arguments for whose values the function is compiled, if known."""
+        content = self._get(self._deciding_name)
+        return None if content is None else tuple(json.loads(content))
+
+    def keep_deciding(self, positions: Sequence[int]) -> None:
+        self._put(self._deciding_name, json.dumps(list(positions)).encode())
+
+    def program(self, counts: Sequence[int]) -> Recalled | None:
+        """The program for these values of the arguments that decide counts."""
+        content = self._get(self._program_name(counts))
+        if content is None:
+            return None
+        artifact = Artifact.of_bytes(content, self.files)
+        objects = self.engine.stored(artifact.code)
+        if objects is None or artifact.needed_bytes > memory():
+            return None
+        return Recalled(artifact, artifact.load(self.engine, objects))
+
+    def keep_program(self, counts: Sequence[int], artifact: Artifact) -> None:
+        content = artifact.to_bytes(self.files)
+        if content is not None:
+            self._put(self._program_name(counts), content)
+
+    def constants(self, arguments: Sequence[Array]) -> dict[str, Constant] | None:
+        """The numbers that the function makes of these arguments."""
+        content = self._get(self._constants_name(arguments))
+        return None if content is None else json.loads(content)
+
+    def keep_constants(self, arguments: Sequence[Array], constants: Mapping[str, Constant]) -> None:
+        self._put(self._constants_name(arguments), json.dumps(constants).encode())
+
+    @property
+    def _deciding_name(self) -> str:
+        return digest("deciding", self.name)
+
+    def _program_name(self, counts: Sequence[int]) -> str:
+        return digest("program", self.name, " ".join(map(str, counts)))
+
+    def _constants_name(self, arguments: Sequence[Array]) -> str:
+        return digest("constants", self.name, *[f"{a.dtype} {a.tolist()}" for a in arguments])
+
+    def _get(self, name: str) -> bytes | None:
+        return None if self.engine.cache is None else self.engine.cache.get(name)
+
+    def _put(self, name: str, content: bytes) -> None:
+        if self.engine.cache is not None:
+            self.engine.cache.put(name, content)
+
+
+def recall(
+    program: Program,
+    binding: Binding,
+    operators: Sequence[Operator],
+    donated: Sequence[str],
+    checks: bool,
+) -> Recall | None:
+    """Where an instance of a function of `program` is kept.
+
+    None where nothing is: without a cache, where passes are to be verified, and of a function that
+    is given functions of another program.
+    """
+    engine = default_engine()
+    if engine.cache is None or VERIFY_EACH in os.environ:
+        return None
+    modules = list(program.modules.values())
+    spelling = _Spelling(tuple(module.source for module in modules))
+    try:
+        what = list(spelling.binding(binding))
+    except ValueError:
+        return None
+    sources = [
+        text
+        for module in modules
+        for text in (str(module.path and module.path.resolve()), module.source.text)
+    ]
+    options = f"{operators} {donated} {checks}"
+    name = digest("instance", _compiler(), engine.key(), *sources, *what, options)
+    return Recall(name, engine, spelling.files)
+
+
+@cache
+def _compiler() -> str:
+    """The compiler as it is installed here: its files, and what computes constants for it."""
+    found: list[str] = [sys.version, np.__version__]
+    for folder in (Path(__file__).parent.parent, Path(dmc_grammar.__file__).parent):
+        found += sorted(_files(folder))
+    return digest(*found)
+
+
+def _files(folder: Path | str) -> Iterator[str]:
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir():
+                yield from _files(entry.path)
+            elif not entry.name.endswith(".pyc"):
+                status = entry.stat()
+                yield f"{entry.path} {status.st_size} {status.st_mtime_ns}"
+
+
+@dataclass(frozen=True)
+class _Spelling:
+    """Texts that tell instances of the functions of one program apart, in any process.
+
+    Declarations are told apart by where they stand in `files`. Raises ValueError for others.
+    """
+
+    files: tuple[SourceFile, ...]
+
+    def binding(self, binding: Binding) -> Iterator[str]:
+        instance = binding.instance
+        yield self._declared(instance.declaration)
+        for name, value in instance.generics:
+            yield f"{name} = {self._value(value)}"
+        for name, function in instance.functions:
+            yield f"{name} is {self._declared(function)}"
+        yield f"defaults {sorted(instance.defaults)}"
+
+    def _declared(self, declared: Declared) -> str:
+        match declared:
+            case ModelBody(declaration=declaration):
+                return f"init {self._place(declaration.span)}"
+            case DeclaredFunction(span=span):
+                return self._place(span)
+            case _:
+                raise ValueError(declared)
+
+    def _place(self, span: Span) -> str:
+        number = next((i for i, file in enumerate(self.files) if file is span.file), None)
+        if number is None:
+            raise ValueError(span)
+        return f"{number}:{span.start_line}:{span.start_column}"
+
+    def _value(self, value: GenericValue | Axis) -> str:
+        match value:
+            case Size() | KeyType():
+                return str(value)
+            case DType():
+                return value.value
+            case PackValue(axes):
+                return self._all(axes)
+            case TensorType(element, shape):
+                return f"{self._value(element)}{self._all(shape)}"
+            case TupleType(items):
+                return f"tuple {self._all(items)}"
+            case FunctionType(parameters, result):
+                return f"{self._all(parameters)} -> {self._value(result)}"
+            case StackType(count, item):
+                return f"{count} * {self._value(item)}"
+            case RecordType(declaration, arguments, is_grad):
+                return f"{self._record(declaration)}{self._all(arguments)} {is_grad}"
+            case _:
+                raise ValueError(value)
+
+    def _record(self, declaration: RecordDeclaration) -> str:
+        return f"record {self._place(declaration.span)}"
+
+    def _all(self, values: Sequence[GenericValue | Axis]) -> str:
+        return f"[{', '.join(map(self._value, values))}]"
