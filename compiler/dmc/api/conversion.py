@@ -155,14 +155,10 @@ class Describer:
             item = values.get(entry.name)
             if item is not None and (entry.role.is_trained or not is_grad):
                 entries.append((entry, item))
-        count = stack_of(value)
         listed: list[tuple[str, Given]] = []
         for entry, item in entries:
             inner = _as_gradient(entry.type) if is_grad else entry.type
             given = self.give(item, inner, f"{where}.{entry.name}", span)
-            if count and entry.role is Role.HYPER and isinstance(given, GivenNumber):
-                # Hyperparameters of a stack are those of each of its records.
-                given = GivenArray(_hyper_dtype(entry, given.number), count)
             listed.append((entry.name, given))
         return GivenRecord(declaration, tuple(listed), is_grad, hidden_sizes(value))
 
@@ -176,14 +172,6 @@ class Describer:
         message = f"{self.caller}: {where} is a {other} of another program"
         hint = "it was loaded apart; make the record with the classes of this module"
         raise refuse("call.value", message, span, hint)
-
-
-def _hyper_dtype(entry: FieldDeclaration, number: NumberClass) -> DType:
-    """The declared element type of a hyperparameter, else that which its number suggests."""
-    element = resolved(entry.type.element) if isinstance(entry.type, TensorType) else None
-    if isinstance(element, DType):
-        return element
-    return DType.F32 if number is NumberClass.FLOAT else DType.I64
 
 
 def _as_gradient(type_: Type) -> Type:

@@ -186,8 +186,9 @@ class CallSolver(Solver):
         self, declared: RecordType | StackType, given: GivenRecord, where: str
     ) -> None:
         item: Type = declared
+        stacked = 0
         while isinstance(item, StackType):
-            item = item.item
+            item, stacked = item.item, stacked + 1
         if not isinstance(item, RecordType):
             if isinstance(item, RecordName):
                 raise self._mismatch(declared, "a stack of an unknown record", where)
@@ -205,6 +206,9 @@ class CallSolver(Solver):
             raise self.fail("call.argument", message)
         for name in values:
             part = parts[name]
+            if isinstance(part, TensorType) and isinstance(values[name], GivenNumber):
+                # Hyperparameters of a stack are those of each of its records.
+                part = TensorType(part.element, part.shape[stacked:])
             self.match_given(part, values[name], f"{where}.{name}" if where else name)
         known = dict(given.sizes)
         for generic, value in zip(item.declaration.generics, item.arguments, strict=True):

@@ -78,9 +78,17 @@ class _Loader:
                     pass
         if len(self.loading) == 1:  # in the main module, what is not used is looked up too
             dict(module.names)
+        self._refuse_cycles(file, path)
         check_module(module, self.diagnostics)
         self.loading.pop()
         return module
+
+    def _refuse_cycles(self, file: ast.File, path: Path) -> None:
+        for node in file.declarations:
+            if isinstance(node, ast.ImportDecl | ast.FromDecl):
+                found = _place(node.module, path)
+                if found is not None and found.resolve() in self.loading:
+                    self._import(node.module, path)
 
     def _name(self, path: Path) -> str:
         name, count = path.stem, 1
@@ -103,15 +111,13 @@ class _Loader:
         return entity if entity is not None else _poison(wanted.span)
 
     def _import(self, name: ast.QualifiedName, importer: Path) -> SourceModule | None:
-        relative = Path(*[part.text for part in name.parts]).with_suffix(".dm")
-        places = [importer.parent / relative, STD_FOLDER / relative]
-        found = next((place for place in places if _is_file(place)), None)
+        found = _place(name, importer)
         if found is None:
             self._report(
                 "name.module",
                 f"there is no module `{name.text}`",
                 name.span,
-                help_=(f"looked for `{relative}` beside this file and in the library",),
+                help_=(f"looked for `{_relative(name)}` beside this file and in the library",),
             )
             return None
         key = found.resolve()
@@ -144,6 +150,16 @@ class _Loader:
         found = self.diagnostics.found
         if not any(known.code == code and known.primary == Label(span) for known in found):
             found.append(Diagnostic(code, title, Label(span), help=help_))
+
+
+def _relative(name: ast.QualifiedName) -> Path:
+    return Path(*[part.text for part in name.parts]).with_suffix(".dm")
+
+
+def _place(name: ast.QualifiedName, importer: Path) -> Path | None:
+    """The file that an import means: beside the importing one, else in the library."""
+    places = (folder / _relative(name) for folder in (importer.parent, STD_FOLDER))
+    return next((place for place in places if _is_file(place)), None)
 
 
 def _poison(span: Span) -> Entity:

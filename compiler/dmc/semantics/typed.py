@@ -25,6 +25,7 @@ from dmc.semantics.types import (
     GenericValue,
     RecordDeclaration,
     Shape,
+    TensorType,
     Type,
 )
 
@@ -468,6 +469,16 @@ class MapLeaves(Node):
 
     function: Lambda
     trees: tuple[Node, ...]
+    leaf: TensorType
+
+
+@dataclass(eq=False, slots=True)
+class MarkLeaves(Node):
+    """`leaves[bias](tree)`: 1 or 0 on every trained leaf, by the names on the way to it."""
+
+    operand: Node
+    paths: tuple[tuple[str, ...], ...]
+    path_spans: tuple[Span, ...]
 
 
 # ---- randomness -------------------------------------------------------------------------------

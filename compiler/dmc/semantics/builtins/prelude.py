@@ -10,7 +10,7 @@ from dmc.semantics.builtins.called import Called
 from dmc.semantics.builtins.derivatives import OPERATORS
 from dmc.semantics.builtins.elementwise import FUNCTIONS
 from dmc.semantics.builtins.randomness import RANDOM
-from dmc.semantics.builtins.records import MAP
+from dmc.semantics.builtins.records import LEAVES, MAP
 from dmc.semantics.builtins.reduction import REDUCTIONS
 from dmc.semantics.primitive import Constant, Fill, Planned, Primitive
 
@@ -29,6 +29,7 @@ OTHERS: tuple[Called, ...] = (
     selection.WHERE,
     selection.PICK,
     MAP,
+    LEAVES,
     shapes.CAST,
     shapes.RANK,
     shapes.RESHAPE,

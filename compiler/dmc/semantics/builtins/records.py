@@ -1,33 +1,49 @@
-"""`map`: a function on corresponding leaves of records."""
+"""Functions of records leaf by leaf: `map`, and `leaves`, which marks leaves by their paths."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-from dmc.ir import dtype_of, shape_of
+from dmc.dialects import control
+from dmc.ir import Block, Value, dtype_of, shape_of
+from dmc.ir.location import Span
 from dmc.semantics import typed
 from dmc.semantics.agreement import expect
 from dmc.semantics.builtins.call import Call
-from dmc.semantics.builtins.called import Called
+from dmc.semantics.builtins.called import Called, ValueFunction
 from dmc.semantics.callees import check_lambda
-from dmc.semantics.inference import unify
-from dmc.semantics.lower.body import Body, register
+from dmc.semantics.context import Context
+from dmc.semantics.inference import is_leaf_element, unify
+from dmc.semantics.lower.access import element
+from dmc.semantics.lower.body import Body, register, trained_part
 from dmc.semantics.lower.elementwise import convert
 from dmc.semantics.lower.functions import nested
-from dmc.semantics.lower.values import Array, Lowered, Record, Static
+from dmc.semantics.lower.values import Array, Lowered, Record, Static, Tuple, flatten, rebuild
 from dmc.semantics.operators import is_record, record_element
+from dmc.semantics.program import SizeEntity
+from dmc.semantics.sizes import Size
 from dmc.semantics.types import (
+    ElementName,
     FunctionType,
     Pack,
+    PackValue,
+    Shape,
+    StackType,
     TensorType,
     children,
     gradient_type,
     pruned,
 )
 from dmc.syntax import ast
+from dmc_runtime.spelling import did_you_mean
+
+_ANY = "leaf"
+"""The axes of a leaf in a `map` that says nothing of them."""
 
 
 class _Map(Called):
+    """`map(fn(p) => …, tree, …)`, `map[R, C](fn(p) => …, tree, …)`."""
+
     def check(self, call: Call) -> typed.Node:
         leading = call.arguments[0] if len(call.arguments) > 1 else None
         if not isinstance(leading, ast.Lambda):
@@ -43,43 +59,183 @@ class _Map(Called):
             if not unify(call.context.facts, gradient_type(tree.type), gradient_type(first)):
                 title = f"{first} and {pruned(tree.type)} have different parts"
                 raise call.context.fail("type.record", title, tree.span)
-        leaf = TensorType(record_element(first), (Pack("leaf"),))
-        wanted = FunctionType((leaf,) * len(trees), leaf)
-        function = check_lambda(call.context, leading, wanted)
+        with call.context.nested():
+            leaf = TensorType(record_element(first), _leaf_shape(call))
+            wanted = FunctionType((leaf,) * len(trees), leaf)
+            function = check_lambda(call.context, leading, wanted)
         assert isinstance(function, typed.FunctionValue)
         assert isinstance(function.callee, typed.Lambda)
         value = function.callee.body
         expect(call.context, value, leaf, leading.body.span, "the value for a leaf")
-        return typed.MapLeaves(first, call.span, function.callee, tuple(trees))
+        return typed.MapLeaves(first, call.span, function.callee, tuple(trees), leaf)
+
+
+def _leaf_shape(call: Call) -> Shape:
+    """The sizes that brackets name: only leaves of so many axes are mapped."""
+    if call.bracket is None:
+        return (Pack(_ANY),)
+    sizes: list[Size] = []
+    for item in call.bracket.items:
+        if not isinstance(item, ast.Name):
+            title = "`map` names the axes of the leaves that it takes: `map[R, C](fn(w) => …, net)`"
+            raise call.context.fail("shape.axis", title, item.span)
+        size = Size.named(item.text)
+        call.context.declare(ast.Identifier(item.span, item.text), SizeEntity(size, item.span))
+        sizes.append(size)
+    return tuple(sizes)
 
 
 def _lower(body: Body, node: typed.MapLeaves) -> Lowered:
-    return _map(body, node.function, [body.value(tree) for tree in node.trees])
+    return _map(body, node, [body.value(tree) for tree in node.trees])
 
 
-def _map(body: Body, function: typed.Lambda, trees: Sequence[Lowered]) -> Lowered:
+def _map(body: Body, node: typed.MapLeaves, trees: Sequence[Lowered]) -> Lowered:
     first = trees[0]
-    if isinstance(first, Record):
-        trained = {name for name, _, _ in children(gradient_type(first.type))}
-        fields = dict(first.fields)
-        for name in fields:
-            if name in trained:
-                parts = [t.fields[name] for t in trees if isinstance(t, Record)]
-                fields[name] = _map(body, function, parts)
-        return Record(first.type, fields)
-    scope = nested(body, dict(body.environment), body.substitution)
-    for parameter, tree in zip(function.parameters, trees, strict=True):
-        scope.environment[parameter] = tree
-    result = scope.lower(function.body)
+    if not isinstance(first, Record):
+        return _leaf(body, node, trees)
+    if isinstance(first.type, StackType):
+        return _map_layers(body, node, [t for t in trees if isinstance(t, Record)])
+    trained = {name for name, _, _ in children(gradient_type(first.type))}
+    fields = dict(first.fields)
+    for name in fields:
+        if name in trained:
+            parts = [t.fields[name] for t in trees if isinstance(t, Record)]
+            fields[name] = _map(body, node, parts)
+    return Record(first.type, fields)
+
+
+def _map_layers(body: Body, node: typed.MapLeaves, stacks: Sequence[Record]) -> Lowered:
+    """Each layer of a stack by itself; what is not trained stays as it is."""
+    first = stacks[0]
+    assert isinstance(first.type, StackType)
+    block = Block([control.INDEX], ["layer"])
+    inner = body.inside(block)
+    layers = [_layer(inner, stack, block.args[0], node.span) for stack in stacks]
+    mapped = trained_part(_map(inner, node, layers))
+    control.make_yield(inner.builder, flatten(mapped))
+    count = body.size(first.type.count, node.span)
+    results = control.make_map(body.builder, [count], block).results
+    return _with_trained(first, iter(map(Array, results)))
+
+
+def _layer(inner: Body, stack: Record, place: Value, span: Span) -> Lowered:
+    assert isinstance(stack.type, StackType)
+    leaves = (element(inner, leaf, place, span) for leaf in flatten(stack))
+    return rebuild(stack.type.item, leaves)
+
+
+def _with_trained(whole: Record, leaves: Iterator[Array]) -> Record:
+    """A record with the leaves of its trained part replaced."""
+    trained = {name for name, _, _ in children(gradient_type(whole.type))}
+    fields = dict(whole.fields)
+    for name, value in fields.items():
+        if name in trained:
+            fields[name] = (
+                _with_trained(value, leaves) if isinstance(value, Record) else next(leaves)
+            )
+    return Record(whole.type, fields)
+
+
+def _leaf(body: Body, node: typed.MapLeaves, leaves: Sequence[Lowered]) -> Lowered:
+    """The function on one leaf; a leaf of another number of axes than it takes stays as it is."""
+    first = leaves[0]
     assert isinstance(first, Array)
+    shape, dtype = shape_of(first.value.type), dtype_of(first.value.type)
+    axes = tuple(map(Size.of, shape))
+    declared = node.leaf.shape
+    substitution = body.substitution
+    if isinstance(node.leaf.element, ElementName) and is_leaf_element(node.leaf.element):
+        substitution = substitution.extended(node.leaf.element.name, dtype)
+    if any(isinstance(axis, Pack) for axis in declared):
+        substitution = substitution.extended(_ANY, PackValue(axes))
+    elif len(declared) != len(shape):
+        return first
+    for name, size in zip(declared, axes, strict=False):
+        if isinstance(name, Size):
+            substitution = substitution.extended(str(name), size)
+    scope = nested(body, dict(body.environment), substitution)
+    for parameter, value in zip(node.function.parameters, leaves, strict=True):
+        scope.environment[parameter] = value
+    result = scope.lower(node.function.body)
     if isinstance(result, Static):
-        leaf = first.value.type
-        return Array(body.constant(result.value, dtype_of(leaf), *shape_of(leaf)))
-    if isinstance(result, Array):
-        return convert(body, result, dtype_of(first.value.type))
-    return result
+        return Array(body.constant(result.value, dtype, *shape))
+    return convert(body, result, dtype) if isinstance(result, Array) else result
+
+
+class _Leaves(ValueFunction):
+    """`leaves[bias, head.w](net)`: 1 on the leaves whose paths contain one of these, else 0."""
+
+    def type_call(self, call: Call, values: Sequence[typed.Node]) -> typed.Node:
+        type_ = pruned(values[0].type)
+        if not is_record(type_):
+            raise call.context.fail(
+                "type.operand", f"`leaves` marks parts of records, not of {type_}", values[0].span
+            )
+        if call.bracket is None:
+            title = "`leaves` needs the paths to mark: `leaves[bias](net)`"
+            raise call.fail("shape.axis", title)
+        paths = tuple(_path(call.context, item) for item in call.bracket.items)
+        spans = tuple(item.span for item in call.bracket.items)
+        return typed.MarkLeaves(gradient_type(type_), call.span, values[0], paths, spans)
+
+
+def _path(context: Context, item: ast.Item) -> tuple[str, ...]:
+    match item:
+        case ast.Name(text=text):
+            return (text,)
+        case ast.Member(base=base, name=name):
+            return (*_path(context, base), name.text)
+        case _:
+            title = "a path is names joined by dots, as in `leaves[bias, head.w](net)`"
+            raise context.fail("shape.axis", title, item.span)
+
+
+def _lower_leaves(body: Body, node: typed.MarkLeaves) -> Lowered:
+    found: set[tuple[str, ...]] = set()
+    known: set[str] = set()
+
+    def mark(value: Lowered, path: tuple[str, ...]) -> Lowered:
+        match value:
+            case Record(type_, fields):
+                marked = {name: mark(part, (*path, name)) for name, part in fields.items()}
+                return Record(type_, marked)
+            case Tuple(items):
+                return Tuple(tuple(mark(part, path) for part in items))
+            case Array(inner):
+                known.update(path)
+                hits = [wanted for wanted in node.paths if _contains(path, wanted)]
+                found.update(hits)
+                shape, dtype = shape_of(inner.type), dtype_of(inner.type)
+                return Array(body.constant(1 if hits else 0, dtype, *shape))
+            case other:
+                return other
+
+    marked = mark(trained_part(body.value(node.operand)), ())
+    for path, span in zip(node.paths, node.path_spans, strict=True):
+        if path not in found:
+            title = (
+                f"no trained leaf of {body.type(node.operand)} has `{'.'.join(path)}` in its path"
+            )
+            raise body.fail("name.field", title, span, help=did_you_mean(path[-1], sorted(known)))
+    return marked
+
+
+def _contains(path: Sequence[str], part: Sequence[str]) -> bool:
+    """Whether the names of `part` stand somewhere in `path`, one after another."""
+    places = range(len(path) - len(part) + 1)
+    return any(tuple(path[i : i + len(part)]) == tuple(part) for i in places)
 
 
 register(typed.MapLeaves, _lower)
+register(typed.MarkLeaves, _lower_leaves)
 
-MAP = _Map("map", "`map(fn(p) => …, record)`: a function applied to every leaf")
+MAP = _Map(
+    "map",
+    "`map(fn(p) => …, record)`: a function applied to every leaf, of a stack layer by layer;"
+    " `map[R, C](fn(w) => …, record)`: to every matrix",
+)
+LEAVES = _Leaves(
+    "leaves",
+    "`leaves[bias, head.w](net)`: 1 on the leaves that have one of these in their paths, else 0",
+    is_step=True,
+)

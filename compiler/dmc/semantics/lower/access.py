@@ -14,7 +14,7 @@ from dmc.semantics import typed
 from dmc.semantics.lower.body import Body, register
 from dmc.semantics.lower.values import Array, Lowered, Record, Static, flatten, rebuild
 
-__all__ = ["never_empty", "update"]
+__all__ = ["element", "never_empty", "update"]
 
 
 def _access(body: Body, node: typed.Access) -> Lowered:
@@ -29,6 +29,11 @@ def _access(body: Body, node: typed.Access) -> Lowered:
             return rebuild(body.type(node), iter(leaves))
         case _:
             raise CompilerBug("only arrays and stacks are indexed")
+
+
+def element(body: Body, x: Value, index: Value, span: Span) -> Value:
+    """The part of `x` at one place of its first axis."""
+    return _Plan((_Element(index),)).select(body, x, span)[0]
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 from dmc.diagnostics.diagnostic import Diagnostic, Label
@@ -125,9 +125,11 @@ class Body:
             found += [self.size(part, node.span) for part in axes if isinstance(part, Size)]
         return tuple(found)
 
-    def fail(self, code: str, title: str, span: Span, text: str = "") -> Error:
-        """An error that only concrete sizes reveal."""
-        return error(Diagnostic(code, title, Label(span, text)))
+    def fail(
+        self, code: str, title: str, span: Span, text: str = "", help: Sequence[str] = ()
+    ) -> Error:
+        """An error that only concrete sizes and types reveal."""
+        return error(Diagnostic(code, title, Label(span, text), help=tuple(help)))
 
     # -- dispatch
 

@@ -12,7 +12,7 @@ from dmc.semantics.builtins.elementwise import Elementwise, Number, run
 from dmc.semantics.inference import is_leaf_element
 from dmc.semantics.lower.body import Body, register
 from dmc.semantics.lower.values import Array, Lowered, Record, Static, Tuple
-from dmc.semantics.types import RecordType, StackType, Type, children, gradient_type
+from dmc.semantics.types import RecordType, StackType, Type, children, gradient_type, pruned
 from dmc.semantics.types import TensorType as Tensor
 
 __all__ = ["apply", "broadcast", "combine", "convert", "stop_gradient"]
@@ -59,7 +59,7 @@ def _as_leaves(
     if not isinstance(node, typed.Apply):
         return operands
     pairs = zip(operands, node.operands, strict=True)
-    return _matched(body, operands, [o for o, source in pairs if _is_leaf(body.type(source))])
+    return _matched(body, operands, [o for o, source in pairs if _is_leaf(pruned(source.type))])
 
 
 def _is_leaf(type_: Type) -> bool:
@@ -98,7 +98,9 @@ def _static_dtype(body: Body, numbers: Sequence[Number], node: typed.Node | None
     """The element type that numbers have where the program computes with them."""
     operands = node.operands if isinstance(node, typed.Apply) else ()
     types = [body.type(operand) for operand in operands]
-    dtypes = [body.dtype(type_.element) for type_ in types if isinstance(type_, Tensor)]
+    # That of a leaf which differs from leaf to leaf is not known here.
+    elements = [t.element for t in types if isinstance(t, Tensor)]
+    dtypes = [body.dtype(element) for element in elements if not is_leaf_element(element)]
     dtype = next((d for d in dtypes if d.is_float), next(iter(dtypes), None))
     if any(isinstance(number, float) for number in numbers):
         return dtype if dtype is not None and dtype.is_float else DType.F64
