@@ -194,6 +194,8 @@ struct Pair {
 fn positive(x: f64[3]) -> f64[3] = where(x > 0.0, x, 0.0)
 fn chosen[B, K](x: f64[B, K], ids: i32[B]) -> f64[B] = pick[-1](x, ids)
 fn matrices(p: Pair) -> Pair = map(fn(x) => if rank(x) > 1 { x } else { 0.0 * x }, p)
+fn scaled(p: Pair) -> Pair = map[R, C](fn(x) => x / R, p)
+fn only_b(p: Pair) -> Pair = p * leaves[b](p)
 fn narrow[N](x: f64[N]) -> f32[N] = cast[f32](x)
 fn flat[N, M](x: f64[N, M]) -> f64[N * M] = reshape[N * M](x)
 fn twice[N](x: f64[N]) -> f64[2 * N] = concat[0](x, x)
