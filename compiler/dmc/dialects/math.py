@@ -136,12 +136,21 @@ class Acos(_Unary):
     terms = (Scale(-call("math.rsqrt", (1.0 - X) * (X + 1.0))),)
 
 
+# 1 / (1 + x²), by the reciprocal where x² may overflow.
+_WITCH = call(
+    "arith.select",
+    compare("LE", call("arith.abs", X), 1.0),
+    1.0 / (X * X + 1.0),
+    (1.0 / X) * (1.0 / X) / ((1.0 / X) * (1.0 / X) + 1.0),
+)
+
+
 class Atan(_Unary):
     """`math.atan`."""
 
     name = "math.atan"
     numpy = np.arctan
-    terms = (Scale(1.0 / (X * X + 1.0)),)
+    terms = (Scale(_WITCH),)
 
 
 class Sinh(_Unary):
@@ -180,12 +189,16 @@ class Logistic(_Unary):
         return np.where(x >= 0, 1 / (1 + e), e / (1 + e))
 
 
+# From 30 on exp(-x²) is 0, also where x² overflows.
+_NEAR = call("arith.minimum", call("arith.maximum", X, -30.0), 30.0)
+
+
 class Erf(_Unary):
     """`math.erf`: the error function; its derivative is `2/sqrt(pi) exp(-x^2)`."""
 
     name = "math.erf"
     numpy = _scalar_function(math.erf)
-    terms = (Scale(2.0 / math.sqrt(math.pi) * call("math.exp", -(X * X))),)
+    terms = (Scale(2.0 / math.sqrt(math.pi) * call("math.exp", -(_NEAR * _NEAR))),)
 
 
 def _lgamma(x: float) -> float:
@@ -450,7 +463,13 @@ _LENGTH = call("math.hypot", X, Y)
 
 def _share(side: Expr) -> Expr:
     """`side / OUT`, 0 where both are 0."""
-    return call("arith.select", compare("EQ", OUT, 0.0), 0.0, side / OUT)
+    return call("arith.select", compare("EQ", OUT, 0.0), 0.0, _ratio(side, OUT))
+
+
+def _ratio(side: Expr, length: Expr) -> Expr:
+    """`side / length`, the length of a vector with this side; also of an infinite one."""
+    is_infinite = compare("EQ", call("arith.abs", side), math.inf)
+    return call("arith.select", is_infinite, call("arith.sign", side), side / length)
 
 
 class Hypot(_Binary):
@@ -466,7 +485,7 @@ class Atan2(_Binary):
 
     name = "math.atan2"
     numpy = np.arctan2
-    terms = (Scale(Y / _LENGTH / _LENGTH), Scale(-(X / _LENGTH / _LENGTH)))
+    terms = (Scale(_ratio(Y, _LENGTH) / _LENGTH), Scale(-(_ratio(X, _LENGTH) / _LENGTH)))
 
 
 def unary(builder: Builder, name: str, x: Value) -> Value:

@@ -194,20 +194,28 @@ def _softplus(builder: Builder, x: Value) -> Value:
 
 
 def _gelu(builder: Builder, x: Value) -> Value:
-    """The tanh form of Hendrycks and Gimpel, arXiv:1606.08415."""
+    """The tanh form of Hendrycks and Gimpel, arXiv:1606.08415.
+
+    The gate is 0 or 1 for |x| from 8 on, in every element type: there nothing may overflow.
+    """
 
     def number(value: float) -> Value:
         return arith.constant(builder, value, x.type)
 
-    cube = arith.multiply(builder, arith.multiply(builder, x, x), x)
-    inner = arith.add(builder, x, arith.multiply(builder, number(0.044715), cube))
+    above = arith.maximum(builder, x, number(-8.0))
+    near = arith.minimum(builder, above, number(8.0))
+    cube = arith.multiply(builder, arith.multiply(builder, near, near), near)
+    inner = arith.add(builder, near, arith.multiply(builder, number(0.044715), cube))
     scaled = arith.multiply(builder, number(pymath.sqrt(2.0 / pymath.pi)), inner)
     gate = arith.add(builder, number(1.0), math.tanh(builder, scaled))
-    return arith.multiply(builder, arith.multiply(builder, number(0.5), x), gate)
+    return arith.multiply(builder, arith.multiply(builder, number(0.5), above), gate)
 
 
 def _silu(builder: Builder, x: Value) -> Value:
-    return arith.multiply(builder, x, math.unary(builder, "logistic", x))
+    """The gate is 0 or 1 for |x| from 1000 on: there it is that of infinities, too."""
+    above = arith.maximum(builder, x, arith.constant(builder, -1000.0, x.type))
+    below = arith.minimum(builder, x, arith.constant(builder, 1000.0, x.type))
+    return arith.multiply(builder, above, math.unary(builder, "logistic", below))
 
 
 OF_ONE = (

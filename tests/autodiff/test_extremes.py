@@ -1,0 +1,90 @@
+"""Derivatives at the ends of the range: what overflows inside must not show outside."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+import dmc
+
+DTYPES = {"f32": np.float32, "f64": np.float64}
+
+LIMITS: dict[str, tuple[tuple[float, float], tuple[float, float]]] = {
+    # the slopes towards -inf and inf, the curvatures there
+    "tanh": ((0, 0), (0, 0)),
+    "atan": ((0, 0), (0, 0)),
+    "erf": ((0, 0), (0, 0)),
+    "sigmoid": ((0, 0), (0, 0)),
+    "softplus": ((0, 1), (0, 0)),
+    "gelu": ((0, 1), (0, 0)),
+    "silu": ((0, 1), (0, 0)),
+    "abs": ((-1, 1), (0, 0)),
+    "sign": ((0, 0), (0, 0)),
+}
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", LIMITS)
+def test_slopes_and_curvatures_far_out(name: str, dtype: str) -> None:
+    kind = DTYPES[dtype]
+    f = dmc.loads(f"fn f[N](x: {dtype}[N]) -> {dtype} = sum({name}(x))").f
+    largest = float(np.finfo(kind).max)
+    x = np.array([1e19, math.sqrt(largest), 1e37, largest / 2, largest, math.inf], kind)
+    for side, points in enumerate((-x, x)):
+        slopes = dmc.grad(f)(points)
+        curvatures = dmc.hvp(f, np.ones_like(points))(points)
+        np.testing.assert_allclose(slopes, np.full_like(x, LIMITS[name][0][side]), atol=1e-37)
+        np.testing.assert_allclose(curvatures, np.full_like(x, LIMITS[name][1][side]), atol=1e-37)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", LIMITS)
+def test_nan_stays_nan(name: str, dtype: str) -> None:
+    f = dmc.loads(f"fn f(x: {dtype}) -> {dtype} = {name}(x)").f
+    nan = DTYPES[dtype](math.nan)
+    assert math.isnan(f(nan)) or name == "sign"
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_values_at_the_ends(dtype: str) -> None:
+    program = dmc.loads(
+        f"fn gated(x: {dtype}) -> {dtype} = gelu(x)\nfn silent(x: {dtype}) -> {dtype} = silu(x)"
+    )
+    kind = DTYPES[dtype]
+    for f in (program.gated, program.silent):
+        assert f(kind(-math.inf)) == 0
+        assert f(kind(math.inf)) == math.inf
+        assert f(np.finfo(kind).max) == np.finfo(kind).max
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_slopes_of_arctangents_where_squares_overflow(dtype: str) -> None:
+    kind = DTYPES[dtype]
+    f = dmc.loads(f"fn f[N](x: {dtype}[N]) -> {dtype} = sum(atan(x))").f
+    x = np.array([0.0, 1e-30, 0.5, 1.0, 2.0, 1e5, 1e18], kind)
+    wide = x.astype(np.longdouble)
+    rtol = 4 * np.finfo(kind).eps
+    np.testing.assert_allclose(dmc.grad(f)(x), (1 / (1 + wide**2)).astype(kind), rtol=rtol)
+    curvature = (-2 * wide / (1 + wide**2) ** 2).astype(kind)
+    found = dmc.hvp(f, np.ones_like(x))(x)
+    np.testing.assert_allclose(found, curvature, rtol=4 * rtol, atol=np.finfo(kind).tiny)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_one_infinite_side(dtype: str) -> None:
+    kind = DTYPES[dtype]
+    program = dmc.loads(
+        f"fn length(x: {dtype}, y: {dtype}) -> {dtype} = hypot(x, y)\n"
+        f"fn angle(x: {dtype}, y: {dtype}) -> {dtype} = atan2(x, y)"
+    )
+    length = dmc.grad(program.length, wrt=("x", "y"))
+    angle = dmc.grad(program.angle, wrt=("x", "y"))
+    for other in (0.0, 1.0, float(np.finfo(kind).max)):
+        for infinite in (math.inf, -math.inf):
+            sign = math.copysign(1, infinite)
+            assert length(kind(infinite), kind(other)) == (sign, 0)
+            assert length(kind(other), kind(infinite)) == (0, sign)
+            assert angle(kind(infinite), kind(other)) == (0, 0)
+            assert angle(kind(other), kind(infinite)) == (0, 0)
