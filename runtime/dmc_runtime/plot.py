@@ -40,6 +40,17 @@ def plot(rows: Sequence[Row], path: Path, title: str = "") -> None:
     figure.savefig(path, dpi=120)
 
 
+def plot_rates(rates: Sequence[float], path: Path, title: str = "") -> None:
+    """Draws the learning rate of every step into a PNG."""
+    figure = _figure_class()(figsize=(7.0, 3.2), layout="constrained")
+    axes = figure.add_subplot(1, 1, 1)
+    axes.plot(range(len(rates)), rates, color=_MEAN_COLOUR, linewidth=1.5)
+    axes.set_title(title, loc="left")
+    axes.set_xlabel("step")
+    axes.grid(alpha=0.25)
+    figure.savefig(path, dpi=120)
+
+
 def _panel(axes: Axes, rows: Sequence[Row], name: str) -> None:
     steps = [row["step"] for row in rows if name in row]
     values = [row[name] for row in rows if name in row]

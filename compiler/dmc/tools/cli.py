@@ -89,6 +89,12 @@ COMMANDS: dict[str, Command] = {
         "dmc train recipe.toml --resume             # go on where it stopped\n"
         "dmc train recipe.toml --evaluate           # score the best checkpoint again",
     ),
+    "schedule": Command(
+        "schedule",
+        "plot a learning-rate schedule",
+        "dmc schedule schedule cosine peak=0.1 total=100     # one of the library\n"
+        "dmc schedule schedule one_cycle peak=0.1 total=500 --steps 500 --output rate.png",
+    ),
     "explain": Command(
         "explain",
         "say what an error code means",
