@@ -92,7 +92,7 @@ def test_contraction_with_epilogue() -> None:
         (3, {"maps": picks(3, (0, 2), (2, 1), (2,), (1, 0)), "sizes": (3, 5, 4)}),
         (4, {"maps": picks(3, (0, 2), (2, 1), (1,), (1,))}),
         (5, {"epilogue_operands": 0}),
-        (6, {"combiners": ArrayAttr(())}),
+        (6, {"combiners": ArrayAttr(("add", "add"))}),
     ],
 )
 def test_constraints(number: int, attributes: dict[str, Attribute]) -> None:

@@ -19,6 +19,7 @@ from dmc.transforms.fuse import Fuse
 from dmc.transforms.gather_accumulations import GatherAccumulations
 from dmc.transforms.hoist import Hoist
 from dmc.transforms.inline import Inline
+from dmc.transforms.join_reductions import JoinReductions
 from dmc.transforms.kernelize import Kernelize
 from dmc.transforms.orient import Orient
 from dmc.transforms.plan_memory import PlanMemory
@@ -79,7 +80,7 @@ def to_kernels(without: Iterable[str] = ()) -> list[Pass]:
     gathered = [GatherAccumulations(), Cse(), Dce(), ExpandDraws()]
     grouped = [Kernelize(), Fuse(), Orient()]
     settled = [SettleSubscripts(), ExpandPhilox(), *clean(), ProveBounds(), BoundSpaces()]
-    return _chosen([*gathered, *grouped, *settled, PlanMemory()], without)
+    return _chosen([*gathered, *grouped, *settled, JoinReductions(), PlanMemory()], without)
 
 
 def _chosen(passes: list[Pass], without: Iterable[str]) -> list[Pass]:

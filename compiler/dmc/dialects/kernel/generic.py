@@ -60,7 +60,8 @@ class Generic(Structured):
     the reduction by `combiners` (one for each value), starting from the identity. The epilogue
     runs once at each parallel point on the reduced values and on one element of each of the last
     `epilogue_operands` operands; its values are the elements of the results. Without a reduction
-    the epilogue only passes the body's values on.
+    the epilogue only passes the body's values on. With one, the body may yield further values:
+    these are stored at every point, as the last results.
 
     Points that are not in `domain` do not count, and the body need not run there: what it would
     yield changes nothing (it is the identity of the combiner, or the epilogue does not use it), or
@@ -75,17 +76,17 @@ class Generic(Structured):
     C1: `reduction` lists the last dimensions, ascending.
     C2: one map for each operand and result.
     C3: operand maps stay inside the operands; epilogue operands use parallel dimensions only.
-    C4: a result map picks every parallel dimension exactly once.
+    C4: a result map picks every parallel dimension exactly once; every dimension if it is stored.
     C5: the body takes one 0-d value for each body operand; the epilogue takes the reduced values,
         then one for each epilogue operand.
-    C6: one combiner for each value of the body with a reduction, none without.
+    C6: one combiner for each of the first values of the body with a reduction, none without.
     C7: bodies are scalar code (see `dmc.dialects.kernel`); an epilogue indexes parallel dimensions.
     C8: without a reduction there are no epilogue operands and the epilogue yields its arguments.
     C9: f16 and bf16 are not accumulated in: the body converts.
     C10: results are what the epilogue yields, over the shape the result maps pick.
     C11: the domain is a set of the iteration space, or of it and 0-d integer operands; `outside`
         has the types of the body's values when something is outside and there is no reduction,
-        else it is empty.
+        else it is empty. Nothing is outside of what is stored.
     C12: `order` is empty or a permutation of the dimensions.
     """
 
@@ -135,12 +136,24 @@ class Generic(Structured):
         return tuple(item for item in self.combiners.items if isinstance(item, str))
 
     @property
+    def reduced(self) -> tuple[Value, ...]:
+        """What the body yields for the epilogue."""
+        yielded = self.body.terminator.operands
+        return yielded[: len(self.combiners.items)] if self.reduction else yielded
+
+    @property
+    def stored(self) -> tuple[Value, ...]:
+        """What the body of a reduction yields to be stored at every point."""
+        return self.body.terminator.operands[len(self.reduced) :]
+
+    @property
     def constants_outside(self) -> tuple[DenseElements, ...]:
         """What the body yields outside of the domain, without a reduction."""
         return tuple(item for item in self.outside.items if isinstance(item, DenseElements))
 
     def infer(self) -> Sequence[Type]:
-        yielded, maps, space = self.epilogue.terminator.operands, self.result_maps, self.space
+        yielded = (*self.epilogue.terminator.operands, *self.stored)
+        maps, space = self.result_maps, self.space
         self.require(2, len(maps) == len(yielded), "needs a map for each result")
         types: list[Type] = []
         for value, map_ in zip(yielded, maps, strict=True):
@@ -163,12 +176,14 @@ class Generic(Structured):
             self.require(
                 3, map_.dims().isdisjoint(self.reduction), "the epilogue reads along a reduction"
             )
-        for map_ in self.result_maps:
+        finished = len(self.results) - len(self.stored)
+        for i, map_ in enumerate(self.result_maps):
             picked = sorted(map_.picked() or ())
-            self.require(4, picked == list(self.parallel), "{} is no permutation", map_)
+            dims = self.parallel if i < finished else range(len(self.space))
+            self.require(4, picked == list(dims), "{} is no permutation", map_)
         ordered = not self.order or sorted(self.order) == list(range(len(self.space)))
         self.require(12, ordered, "{} is no order of the dimensions", self.order)
-        reduced = [value.type for value in self.body.terminator.operands]
+        reduced = [value.type for value in self.reduced]
         self.verify_args(5, self.body, [element_type(v.type) for v in self.body_inputs])
         extra = [element_type(v.type) for v in self.epilogue_inputs]
         self.verify_args(5, self.epilogue, [*reduced, *extra])
@@ -202,6 +217,7 @@ class Generic(Structured):
         for d in self.domain.dims() - set(range(rank)):
             type_ = self.operands[d - rank].type
             self.require(11, is_scalar_integer(type_), f"{type_} is no 0-d integer")
+        self.require(11, not self.stored, "stores, but not at all points")
         wanted = [] if self.reduction else list(yielded)
         self.require(11, given == wanted, f"is {given} outside, for {wanted}")
 
@@ -216,12 +232,14 @@ class Generic(Structured):
             pairs = zip(values, self._outside(values), strict=True)
             values = [np.where(counts, value, other) for value, other in pairs]
         if self.reduction:
-            combined = zip(values, self.combiner_names, strict=True)
+            count = len(self.reduced)
+            stored, combined = values[count:], zip(values, self.combiner_names, strict=False)
             reduced = [_reduce(value, name, self.reduction) for value, name in combined]
             outer = grid_of(self.parallel_sizes)
             extra = [e.reshape(e.shape[: len(outer)]) for e in elements[self.body_count :]]
             values = run_scalars(self.epilogue, [*reduced, *extra], outer, interpreter)
             values = [np.broadcast_to(value, self.parallel_sizes) for value in values]
+            values += stored
         return [
             np.transpose(value, map_.picked())
             for value, map_ in zip(values, self.result_maps, strict=True)

@@ -44,6 +44,24 @@ class Frame:
     lanes: Lanes | None = None
 
 
+@dataclass(frozen=True)
+class Entry:
+    """What becomes known where a frame is entered."""
+
+    frame: Frame
+    positions: Mapping[int, Subscript]
+    lanes: Lanes | None = None
+    given: Sequence[Value] = ()
+
+    def start(self, given: Sequence[Value]) -> Frame:
+        """The new frame, with nothing computed yet."""
+        known = dict(self.frame.positions)
+        known.update((d, Linear.of(s)) for d, s in self.positions.items())
+        inner = Frame(known, dict(self.frame.values), self.lanes or self.frame.lanes)
+        inner.values.update(zip(given, self.given, strict=False))
+        return inner
+
+
 class Body:
     """The scalar code of one block, with where its arguments come from.
 
@@ -98,18 +116,29 @@ class Body:
         given: Sequence[Value] = (),
     ) -> Frame:
         """A frame in which `positions` are known too, with what that allows computed."""
-        known = dict(frame.positions)
-        known.update((d, Linear.of(s)) for d, s in positions.items())
-        inner = Frame(known, dict(frame.values), lanes or frame.lanes)
-        inner.values.update(zip(self.given, given, strict=False))
-        ready = {*known, -1} if given or not self.given else set(known)
+        return self.enter_all([Entry(frame, positions, lanes, given)])[0]
+
+    def enter_all(self, entries: Sequence[Entry]) -> list[Frame]:
+        """Frames that differ only in their places, computed operation by operation.
+
+        The long chains of elementary functions then overlap in the processor, which looks ahead
+        less far than one body is long.
+        """
+        inner = [entry.start(self.given) for entry in entries]
+        first = entries[0]
+        ready = {*inner[0].positions}
+        if first.given or not self.given:
+            ready.add(-1)
         for arg, access in self.accesses.items():
-            if arg not in inner.values and self._dims[arg] <= ready:
-                inner.values[arg] = self._load(inner, access)
+            if self._dims[arg] <= ready:
+                for each in inner:
+                    if arg not in each.values:
+                        each.values[arg] = self._load(each, access)
         for op in self._operations():
-            done = all(v in inner.values for v in op.results)
-            if not done and all(self._dims[v] <= ready for v in op.results):
-                self._operation(inner, op)
+            if all(self._dims[v] <= ready for v in op.results):
+                for each in inner:
+                    if not all(v in each.values for v in op.results):
+                        self._operation(each, op)
         return inner
 
     def element(self, frame: Frame, value: Value) -> Value:

@@ -93,7 +93,7 @@ class Contraction:
 def as_contraction(nest: Nest, machine: Machine) -> Contraction | None:
     """The cheapest roles of dimensions, or None for what is left to the general reduction."""
     product = _product(nest)
-    if product is None or nest.order or nest.combiners != ("add",):
+    if product is None or nest.order or nest.stored or nest.combiners != ("add",):
         return None
     absorbs = (product.lhs_absorbs, product.rhs_absorbs)
     if not all(access.in_memory for access in nest.inputs) or 0 in nest.sizes:

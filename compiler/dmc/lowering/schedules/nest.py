@@ -47,7 +47,8 @@ class Nest:
     parallel point, into what is stored. `index_of` says which dimension a `kernel.index` means, and
     a dimension of `domain`, None where the subscript can only be 0. `domain` are the points that
     count, where the inputs and extras follow as further dimensions; `outside` are the values
-    elsewhere. `captured` gives the buffers that bodies load from; `order` is the kernel's.
+    elsewhere. `captured` gives the buffers that bodies load from; `order` is the kernel's. What the
+    body of a reduction yields beyond its combiners is `stored` at every point.
     """
 
     sizes: tuple[int, ...]
@@ -63,6 +64,7 @@ class Nest:
     domain: AffineSet = field(default_factory=AffineSet)
     outside: tuple[DenseElements, ...] = ()
     order: tuple[int, ...] = ()
+    stored: tuple[Access, ...] = ()
 
     @property
     def parallel_dims(self) -> range:
@@ -74,7 +76,7 @@ class Nest:
 
     @property
     def accesses(self) -> tuple[Access, ...]:
-        return (*self.inputs, *self.extras, *self.outputs)
+        return (*self.inputs, *self.extras, *self.outputs, *self.stored)
 
     @property
     def points(self) -> int:
@@ -100,6 +102,7 @@ class Nest:
             inputs=tuple(map(move, self.inputs)),
             extras=tuple(map(move, self.extras)),
             outputs=tuple(map(move, self.outputs)),
+            stored=tuple(map(move, self.stored)),
             index_of=tuple(None if d is None else position[d] for d in self.index_of),
             order=tuple(position[d] for d in self.order),
         )
@@ -142,6 +145,7 @@ class Nest:
             inputs=tuple(map(cut, self.inputs)),
             extras=tuple(map(cut, self.extras)),
             outputs=tuple(map(cut, self.outputs)),
+            stored=tuple(map(cut, self.stored)),
             index_of=tuple(None if d is None else min(d, first) for d in self.index_of),
             order=(),
         )
@@ -161,6 +165,7 @@ class Nest:
             inputs=tuple(map(cut, self.inputs)),
             extras=tuple(map(cut, self.extras)),
             outputs=tuple(map(cut, self.outputs)),
+            stored=tuple(map(cut, self.stored)),
             index_of=tuple(None if d is None else position.get(d) for d in self.index_of),
             order=tuple(position[d] for d in self.order if d in position),
         )
@@ -183,6 +188,7 @@ class Nest:
             inputs=tuple(map(join, self.inputs)),
             extras=tuple(map(join, self.extras)),
             outputs=tuple(map(join, self.outputs)),
+            stored=tuple(map(join, self.stored)),
             index_of=tuple(None if i is None else i - (i > d) for i in self.index_of),
             order=(),
         )
@@ -220,12 +226,14 @@ def nest_of(
     maps = op.affine_maps
     accesses = [access_through(b, v, m) for v, m in zip(buffers, maps, strict=True)]
     count = len(op.operands)
+    finished = len(maps) - len(op.stored)
     return Nest(
         sizes=op.space,
         parallel=len(op.parallel),
         inputs=tuple(accesses[: op.body_count]),
         extras=tuple(accesses[op.body_count : count]),
-        outputs=tuple(accesses[count:]),
+        outputs=tuple(accesses[count:finished]),
+        stored=tuple(accesses[finished:]),
         body=op.body,
         combiners=op.combiner_names,
         epilogue=op.epilogue if op.reduction else None,

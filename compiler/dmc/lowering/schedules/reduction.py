@@ -20,7 +20,7 @@ from dmc.ir.operation import Block, Operation, Value
 from dmc.ir.types import dtype_of
 from dmc.lowering.loop_builder import Linear, LoopBuilder, Subscript, register_type
 from dmc.lowering.machine import Machine
-from dmc.lowering.schedules.body import Body, Frame, Lanes, absorbed, mask_of, spread, store
+from dmc.lowering.schedules.body import Body, Entry, Frame, Lanes, absorbed, mask_of, spread, store
 from dmc.lowering.schedules.domain import Domain, Known, Range, Spread, at
 from dmc.lowering.schedules.elementwise import part_before
 from dmc.lowering.schedules.nest import Access, Nest
@@ -35,8 +35,8 @@ COMBINE: dict[str, type[Operation]] = {
     "min": arith.Minimum,
 }
 
-Enter = Callable[[Subscript, Lanes], Frame]
-"""The frame of some neighbours along the vector dimension."""
+Enter = Callable[[Sequence[tuple[Subscript, Lanes]]], list[Frame]]
+"""The frames of some vectors along the vector dimension."""
 
 Step = Callable[[Value, list[Value]], list[Value]]
 """An iteration: from its subscript and the sums so far to the next sums."""
@@ -72,7 +72,8 @@ def _emit_pieces(
 ) -> None:
     """Reduce pieces of a dimension, in tasks where allowed, then their results in order."""
     outputs = math.prod(nest.sizes[: nest.parallel])
-    dtypes = [dtype_of(v.type) for v in nest.body.terminator.operands]
+    reduced = nest.body.terminator.operands[: len(nest.combiners)]
+    dtypes = [dtype_of(v.type) for v in reduced]
     partials = [b.alloca((pieces.tasks * outputs,), dtype) for dtype in dtypes]
     within: list[int] = []
     step = 1
@@ -99,8 +100,7 @@ def _emit_pieces(
     def keep(access: Access) -> Access:
         return replace(access, strides=(*access.strides[: nest.parallel], 0))
 
-    args = [v.type for v in nest.body.terminator.operands]
-    identity = Block(args)
+    identity = Block([v.type for v in reduced])
     identity.insert(kernel.Yield(identity.args))
     rest = replace(
         nest,
@@ -108,6 +108,7 @@ def _emit_pieces(
         inputs=tuple(Access(buffer, (*within, outputs)) for buffer in partials),
         outputs=tuple(map(keep, nest.outputs)),
         extras=tuple(map(keep, nest.extras)),
+        stored=(),
         body=identity,
         domain=AffineSet(),
     )
@@ -133,10 +134,12 @@ class _Reduction:
         if plan.pieces is not None:
             self.counts[plan.pieces.dimension] = plan.pieces.chunk
         self.body = self.staging.body if self.staging else Body(b, nest, nest.body, nest.inputs)
-        self.types = [dtype_of(v.type) for v in self.body.yielded]
+        self.reduced = self.body.yielded[: len(nest.combiners)]
+        self.stored = self.body.yielded[len(nest.combiners) :]
+        self.types = [dtype_of(v.type) for v in self.reduced]
         self.products = [
             _product(nest.body, v) if name == "add" else None
-            for v, name in zip(self.body.yielded, nest.combiners, strict=True)
+            for v, name in zip(self.reduced, nest.combiners, strict=True)
         ]
         self.body.left_out = frozenset(op for op in self.products if op is not None)
         self.epilogue = (
@@ -207,10 +210,12 @@ class _Reduction:
 
         def columns(at: Subscript, all_lanes: Sequence[Lanes]) -> None:
             places = [Linear.of(at) + u * lanes for u in range(len(all_lanes))]
-            frames = [
-                self.body.enter(frame, {d: place}, each)
-                for place, each in zip(places, all_lanes, strict=True)
-            ]
+            frames = self.body.enter_all(
+                [
+                    Entry(frame, {d: place}, each)
+                    for place, each in zip(places, all_lanes, strict=True)
+                ]
+            )
             dims = self.nest.reduction_dims
             inits = self._identities(all_lanes[0].count) * len(frames)
             sums = self._accumulate(dims, frame, frames, inits, bounds)
@@ -261,7 +266,7 @@ class _Reduction:
 
         def step(i: Value, carried: list[Value]) -> list[Value]:
             common = self.body.enter(shared, {d: i})
-            inner = [self.body.enter(_merged(common, frame), {}) for frame in frames]
+            inner = self.body.enter_all([Entry(_merged(common, frame), {}) for frame in frames])
             return self._accumulate(dims[1:], common, inner, carried, bounds)
 
         known = at(shared.positions)
@@ -392,8 +397,8 @@ class _Reduction:
         staging = self.staging
         if staging is None:
 
-            def direct(at: Subscript, lanes: Lanes) -> Frame:
-                return self.body.enter(frame, {d: at}, lanes)
+            def direct(places: Sequence[tuple[Subscript, Lanes]]) -> list[Frame]:
+                return self.body.enter_all([Entry(frame, {d: i}, lanes) for i, lanes in places])
 
             body = self._round(direct, self.vectors)
             rounds = count * plan.rounds
@@ -421,8 +426,10 @@ class _Reduction:
 
         def step(i: Value, carried: list[Value]) -> list[Value]:
             out: list[Value] = []
-            for u, lanes in enumerate(vectors):
-                inner = enter(Linear.of(i) + u * self.plan.lanes, lanes)
+            places = [
+                (Linear.of(i) + u * self.plan.lanes, lanes) for u, lanes in enumerate(vectors)
+            ]
+            for u, inner in enumerate(enter(places)):
                 out += self._combine_point(inner, carried[u * count : (u + 1) * count])
             return [*out, *carried[len(vectors) * count :]]
 
@@ -436,7 +443,7 @@ class _Reduction:
         size, count = self.nest.sizes[d], len(self.types)
 
         def single(i: Value, carried: list[Value]) -> list[Value]:
-            inner = enter(i, Lanes(d, 1))
+            (inner,) = enter([(i, Lanes(d, 1))])
             return [*carried[:-count], *self._combine_point(inner, carried[-count:])]
 
         if plan.rounds > 1:
@@ -466,8 +473,10 @@ class _Reduction:
         ]
 
     def _combine_point(self, frame: Frame, sums: Sequence[Value]) -> list[Value]:
-        """The values of a point joined to `sums`; idle lanes change nothing."""
+        """The values of a point joined to `sums`, or stored; idle lanes change nothing."""
         b = self.b
+        for value, access in zip(self.stored, self.nest.stored, strict=True):
+            store(b, frame.values[value], access, frame)
         lanes = frame.lanes.count if frame.lanes is not None else 1
         out: list[Value] = []
         for i, (name, total) in enumerate(zip(self.nest.combiners, sums, strict=True)):
@@ -477,7 +486,7 @@ class _Reduction:
                 x, y = absorbed(b, x, y, product.lhs_absorbs, product.rhs_absorbs)
                 joined = b.fma(x, y, total)
             else:
-                value = spread(b, frame.values[self.body.yielded[i]], lanes)
+                value = spread(b, frame.values[self.reduced[i]], lanes)
                 joined = b.insert(COMBINE[name]([total, value])).results[0]
             idle = frame.lanes is not None and frame.lanes.mask is not None
             if idle and self.plan.vector in self.nest.reduction_dims:

@@ -127,7 +127,7 @@ def _is_free(nest: Nest) -> bool:
     if not nest.order:
         return True
     types = [dtype_of(value.type) for value in nest.body.terminator.operands]
-    pairs = zip(nest.combiners, types, strict=True)
+    pairs = zip(nest.combiners, types, strict=False)
     return all(name in ("max", "min") or not dtype.is_float for name, dtype in pairs)
 
 

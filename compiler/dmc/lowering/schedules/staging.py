@@ -18,7 +18,7 @@ from dmc.ir.operation import Value
 from dmc.ir.types import dtype_of
 from dmc.lowering.loop_builder import Linear, LoopBuilder, Subscript
 from dmc.lowering.machine import Machine
-from dmc.lowering.schedules.body import Body, Frame, Lanes, load, spread
+from dmc.lowering.schedules.body import Body, Entry, Frame, Lanes, load, spread
 from dmc.lowering.schedules.elementwise import vector_blocks
 from dmc.lowering.schedules.nest import Access, Nest
 
@@ -131,10 +131,15 @@ class Staging:
             places[d] = Linear.of(digit)
         return places
 
-    def enter(self, frame: Frame, first: Value, at: Subscript, lanes: Lanes) -> Frame:
-        """The elements from `at` on, where the buffers begin with `first`."""
-        place = Linear.of(at) + Linear.of(first) * -1
-        read = Frame({lanes.dimension: place}, {}, lanes)
-        values = {each.value: load(self.b, each.buffer, read) for each in self.staged}
-        known = Frame(frame.positions, {**frame.values, **values}, frame.lanes)
-        return self.body.enter(known, {lanes.dimension: at}, lanes)
+    def enter(
+        self, frame: Frame, first: Value, places: Sequence[tuple[Subscript, Lanes]]
+    ) -> list[Frame]:
+        """The vectors of elements at some places, where the buffers begin with `first`."""
+        entries: list[Entry] = []
+        for at, lanes in places:
+            place = Linear.of(at) + Linear.of(first) * -1
+            read = Frame({lanes.dimension: place}, {}, lanes)
+            values = {each.value: load(self.b, each.buffer, read) for each in self.staged}
+            known = Frame(frame.positions, {**frame.values, **values}, frame.lanes)
+            entries.append(Entry(known, {lanes.dimension: at}, lanes))
+        return self.body.enter_all(entries)
