@@ -24,3 +24,48 @@ fn lecun_normal[I, O, F: float = f32](key: Key) -> F[I, O] = sqrt(1.0 / I) * nor
 ## The same variance, uniform.
 fn lecun_uniform[I, O, F: float = f32](key: Key) -> F[I, O] =
     sqrt(3.0 / I) * (2.0 * uniform[I, O](key) - 1.0)
+
+# ---- kernels of convolutions --------------------------------------------------------------------
+
+## `glorot_normal` for a K by L kernel, whose inputs are K * L * I.
+fn glorot_conv[K, L, I, O, F: float = f32](key: Key) -> F[K, L, I, O] =
+    sqrt(2.0 / (K * L * (I + O))) * normal(key)
+
+## `he_normal` for a K by L kernel.
+fn he_conv[K, L, I, O, F: float = f32](key: Key) -> F[K, L, I, O] =
+    sqrt(2.0 / (K * L * I)) * normal(key)
+
+## `lecun_normal` for a K by L kernel.
+fn lecun_conv[K, L, I, O, F: float = f32](key: Key) -> F[K, L, I, O] =
+    sqrt(1.0 / (K * L * I)) * normal(key)
+
+# ---- others -------------------------------------------------------------------------------------
+
+## Normal numbers of standard deviation `std` before those beyond `limit` are drawn again.
+fn truncated_normal[I, O, F: float = f32](key: Key, std: F = 1.0, limit: F = 2.0) -> F[I, O] {
+    var found: F[I, O] = zeros
+    var missing: F[I, O] = ones
+    for t in 0..24 {
+        let drawn: F[I, O] = normal(fold(key, t))
+        let taken = where(abs(drawn) <= limit, missing, 0.0)
+        found = found + taken * drawn
+        missing = missing - taken
+    }
+    std * found
+}
+
+## Orthonormal columns (or rows, if there are fewer of them), evenly distributed, times `gain`
+## (Saxe et al., 2014): the orthogonal factor of a normal matrix, by Newton–Schulz iteration.
+fn orthogonal[I, O, F: float = f32](key: Key, gain: F = 1.0) -> F[I, O] {
+    let drawn = normal[I, O](key)
+    var w = drawn / sqrt(sum(drawn * drawn))
+    for _ in 0..40 { w = 1.5 * w - 0.5 * (w @ w.T @ w) }
+    gain * w
+}
+
+## The identity matrix, cut off or continued with zeros, times `gain`.
+fn identity[I, O, F: float = f32](gain: F = 1.0) -> F[I, O] =
+    [i in 0..I, o in 0..O] => if i == o { gain } else { 0.0 }
+
+## The same number everywhere.
+fn constant[I, O, F: float = f32](value: F) -> F[I, O] = value * ones

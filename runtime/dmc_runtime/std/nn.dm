@@ -4,13 +4,20 @@
 from nn.activations import celu, elu, geglu, gelu_erf, glu, hard_shrink, hard_sigmoid, hard_silu,
     hard_tanh, leaky_relu, log_sigmoid, log_softmax, mish, PReLU, reglu, relu, relu6, selu, silu,
     soft_shrink, softsign, sparsemax, swiglu, tanh_shrink
-from nn.conv import Conv
+from nn.attention import alibi, attend, attend_biased, attend_causal, attend_seen, Attention,
+    KVCache, rotary, sinusoidal
+from nn.conv import CausalConv1, Conv, conv1, Conv1, conv2, Conv2, conv_transpose2, ConvTranspose2,
+    grouped_conv2, GroupedConv2, pad1, pad2
 from nn.layers import alpha_dropout, Bilinear, drop_path, dropout, dropout_channels, Embed, Highway,
     Linear
 from nn.losses import accuracy, bce_with_logits, bce_with_logits_terms, contrastive, cosine_loss,
     cosine_similarity, cross_entropy, cross_entropy_terms, ctc, ctc_terms, focal, focal_terms,
-    gaussian_nll, hinge, hinge_terms, huber, huber_terms, info_nce, kl, log_cosh, log_cosh_terms, mae,
-    mae_terms, mse, mse_terms, poisson_nll, soft_cross_entropy, squared_hinge, triplet,
+    gaussian_nll, hinge, hinge_terms, huber, huber_terms, info_nce, kl, log_cosh, log_cosh_terms,
+    mae, mae_terms, mse, mse_terms, poisson_nll, soft_cross_entropy, squared_hinge, triplet,
     weighted_cross_entropy
-from nn.norm import LayerNorm
-from nn.pool import max_pool
+from nn.norm import BatchNorm, GroupNorm, InstanceNorm, LayerNorm, RMSNorm, SpectralLinear,
+    weight_norm
+from nn.pool import adaptive_avg_pool, avg_pool, avg_pool2, global_avg_pool, global_max_pool,
+    max_pool, max_pool2
+from nn.recurrent import BiLSTM, GRU, LSTM, RNN
+from nn.transformer import Block, DecoderBlock
