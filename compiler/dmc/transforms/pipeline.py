@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from dmc.ir.passes import Pass
+from dmc.transforms.alternate_buffers import AlternateBuffers
 from dmc.transforms.batch_maps import BatchMaps
 from dmc.transforms.bound_spaces import BoundSpaces
 from dmc.transforms.canonicalize import Canonicalize
@@ -80,7 +81,8 @@ def to_kernels(without: Iterable[str] = ()) -> list[Pass]:
     gathered = [GatherAccumulations(), Cse(), Dce(), ExpandDraws()]
     grouped = [Kernelize(), Fuse(), Orient()]
     settled = [SettleSubscripts(), ExpandPhilox(), *clean(), ProveBounds(), BoundSpaces()]
-    return _chosen([*gathered, *grouped, *settled, JoinReductions(), PlanMemory()], without)
+    placed = [JoinReductions(), AlternateBuffers(), PlanMemory()]
+    return _chosen([*gathered, *grouped, *settled, *placed], without)
 
 
 def _chosen(passes: list[Pass], without: Iterable[str]) -> list[Pass]:
