@@ -108,8 +108,6 @@ def _log_softmax(x: Array) -> Array:
 
 
 SAME: dict[str, tuple[ArrayLike, list[Array]]] = {
-    "log2": (np.log2(P), [P]),
-    "log10": (np.log10(P), [P]),
     "exp2": (np.exp2(X), [X]),
     "square": (np.square(X), [X]),
     "power": (np.power(P, Y), [P, Y]),
@@ -130,14 +128,8 @@ SAME: dict[str, tuple[ArrayLike, list[Array]]] = {
     "radians": (np.radians(X), [X]),
     "degrees": (np.degrees(X), [X]),
     "sinc": (np.sinc(np.array([0.0, *X[1:]])), [np.array([0.0, *X[1:]])]),
-    "isnan": (np.isnan(NAN), [NAN]),
-    "isinf": (np.isinf(np.array([np.inf, *P[1:]])), [np.array([np.inf, *P[1:]])]),
-    "isfinite": (np.isfinite(NAN), [NAN]),
     "nan_to_num": (np.nan_to_num(NAN), [NAN]),
-    "any": (np.any(C), [C]),
-    "all": (np.all(C), [C]),
     "count_nonzero": (np.count_nonzero(np.round(X)), [np.round(X)]),
-    "std": (np.std(X), [X]),
     "norm": (np.linalg.norm(X), [X]),
     "average": (np.average(X), [X]),
     "ptp": (np.ptp(X), [X]),

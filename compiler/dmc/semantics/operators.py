@@ -260,6 +260,8 @@ def needs(
             needs_float(context, function.name, operand, span)
         case Operands.NUMBERS:
             needs_number(context, function.name, operand, span)
+        case Operands.BOOLS:
+            needs_bool(context, f"`{function}`", operand, span)
         case Operands.ANY:
             pass
 

@@ -23,6 +23,7 @@ class Operands(enum.Enum):
 
     FLOATS = "floats"
     NUMBERS = "numbers"
+    BOOLS = "bools"
     ANY = "anything"
 
 
@@ -218,11 +219,43 @@ def _silu(builder: Builder, x: Value) -> Value:
     return arith.multiply(builder, above, math.unary(builder, "logistic", below))
 
 
+def _log_of_base(base: float) -> Callable[[Builder, Value], Value]:
+    def build(builder: Builder, x: Value) -> Value:
+        return arith.divide(
+            builder,
+            math.unary(builder, "log", x),
+            arith.constant(builder, pymath.log(base), x.type),
+        )
+
+    return build
+
+
+def _isnan(builder: Builder, x: Value) -> Value:
+    return arith.compare(builder, Direction.NE, x, x)
+
+
+def _against_infinity(direction: Direction) -> Callable[[Builder, Value], Value]:
+    def build(builder: Builder, x: Value) -> Value:
+        infinity = arith.constant(builder, pymath.inf, x.type)
+        return arith.compare(builder, direction, math.unary(builder, "abs", x), infinity)
+
+    return build
+
+
+def _question(name: str, build: Callable[[Builder, Value], Value]) -> Elementwise:
+    """A property of a float."""
+    return Elementwise(
+        name, is_step=True, build=build, arity=1, operands=Operands.FLOATS, gives_bool=True
+    )
+
+
 OF_ONE = (
     _float("exp"),
     _float("expm1"),
     _float("log"),
     _float("log1p"),
+    _float("log2", build=_log_of_base(2.0)),
+    _float("log10", build=_log_of_base(10.0)),
     _float("sqrt"),
     _float("rsqrt"),
     _float("sin"),
@@ -246,6 +279,9 @@ OF_ONE = (
     _float("round", is_step=True),
     Elementwise("abs", build=_unary("abs"), arity=1),
     Elementwise("sign", is_step=True, build=_unary("sign"), arity=1),
+    _question("isnan", _isnan),
+    _question("isinf", _against_infinity(Direction.EQ)),
+    _question("isfinite", _against_infinity(Direction.LT)),
 )
 
 

@@ -12,9 +12,11 @@ from dmc.dialects.tensor import Kind
 from dmc.ir import Builder, DType, Value, shape_of
 from dmc.semantics.builtins.elementwise import (
     ADD,
+    AND,
     MAXIMUM,
     MINIMUM,
     MULTIPLY,
+    OR,
     Elementwise,
     Operands,
 )
@@ -64,6 +66,17 @@ def _mean(builder: Builder, x: Value, axes: Sequence[int]) -> Value:
     total = tensor.reduce(builder, x, Kind.SUM, axes)
     count = pymath.prod(shape[a] for a in axes)
     return arith.divide(builder, total, arith.constant(builder, count, total.type))
+
+
+def _variance(builder: Builder, x: Value, axes: Sequence[int]) -> Value:
+    """The mean square of what is left without the mean, NumPy's `var`."""
+    spread = _spread(builder, _mean(builder, x, axes), shape_of(x.type), axes)
+    rest = arith.subtract(builder, x, spread)
+    return _mean(builder, arith.multiply(builder, rest, rest), axes)
+
+
+def _std(builder: Builder, x: Value, axes: Sequence[int]) -> Value:
+    return math.unary(builder, "sqrt", _variance(builder, x, axes))
 
 
 def _logsumexp(builder: Builder, x: Value, axes: Sequence[int]) -> Value:
@@ -124,5 +137,18 @@ SOFTMAX = Reduction(
     "softmax", build=_softmax, operands=Operands.FLOATS, takes_nothing=True, keeps_shape=True
 )
 
-REDUCTIONS = (SUM, MEAN, MAX, MIN, PROD, LOGSUMEXP, ARGMAX, ARGMIN, SOFTMAX)
+VARIANCE = Reduction("variance", build=_variance, operands=Operands.FLOATS)
+STD = Reduction("std", build=_std, operands=Operands.FLOATS)
+ANY = Reduction(
+    "any", is_step=True, build=_reduce(Kind.ANY), operands=Operands.BOOLS, neutral=0.0, step=OR,
+    takes_nothing=True,
+)  # fmt: skip
+ALL = Reduction(
+    "all", is_step=True, build=_reduce(Kind.ALL), operands=Operands.BOOLS, neutral=1.0, step=AND,
+    takes_nothing=True,
+)  # fmt: skip
+
+REDUCTIONS = (
+    SUM, MEAN, MAX, MIN, PROD, VARIANCE, STD, ANY, ALL, LOGSUMEXP, ARGMAX, ARGMIN, SOFTMAX
+)  # fmt: skip
 """In the order of the documentation."""
