@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 ORACLE := .venv-oracle
 SOURCES := compiler runtime grammar tests examples benchmarks docs
 
-.PHONY: help demo test unit lint types format docs oracle bench clean
+.PHONY: help demo fuzz test unit lint types format docs oracle bench clean
 
 help:
 	@echo "make demo     train the digit classifier on real data"
@@ -15,6 +15,7 @@ help:
 	@echo "make unit     tests only"
 	@echo "make lint     ruff: rules and formatting"
 	@echo "make types    pyright, strict"
+	@echo "make fuzz     ten minutes of random trials"
 	@echo "make format   rewrite sources in the project's format"
 	@echo "make docs     rewrite the generated pages of the documentation"
 	@echo "make oracle   tests against JAX, PyTorch and MLIR (large downloads)"
@@ -62,6 +63,10 @@ oracle: $(ORACLE)/installed
 # The peers that dmc is timed beside are in the oracles' environment. `make bench BENCH="--only mlp"`
 bench: $(ORACLE)/installed
 	$(ORACLE)/bin/python -m benchmarks $(BENCH)
+
+# `make fuzz FUZZ="--seconds 3600 --family sources --seed 100000"`
+fuzz: $(VENV)/installed
+	$(BIN)/python -m tests.fuzz $(FUZZ)
 
 clean:
 	rm -rf $(VENV) $(ORACLE) build dist

@@ -69,9 +69,10 @@ class Constant(Operation):
 
 
 class Function(Operation):
-    """A function, with or without its type as an attribute."""
+    """A function, with or without its type as an attribute, that need not return."""
 
     name = "test.func"
+    traits = frozenset({Trait.LISTS})
 
 
 # Types and attributes

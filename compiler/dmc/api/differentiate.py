@@ -58,7 +58,7 @@ class Vjp:
         self._pull = f.derived(Pullback(wrt))
         self.__doc__ = f.__doc__
 
-    def __call__(self, *arguments: Any, **named: Any) -> tuple[Any, Pulled]:
+    def __call__(self, /, *arguments: Any, **named: Any) -> tuple[Any, Pulled]:
         """Run the function: `(y, pull)`. What is given now may be changed or donated later."""
         # Donated arrays are written over by the value, so what `pull` needs is kept before.
         keep = partial(kept, is_donated="donate" in named)

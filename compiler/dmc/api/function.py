@@ -158,7 +158,7 @@ class Function:
         other._compiled, other._calls = self._compiled, self._calls
         return other
 
-    def __call__(self, *arguments: PythonValue, **named: PythonValue) -> PythonValue:
+    def __call__(self, /, *arguments: PythonValue, **named: PythonValue) -> PythonValue:
         """Run the function; `donate="net"` gives up the buffers of arguments, see `dmc.donate`.
 
         Raises dmc.Error before anything runs when the arguments do not fit.
@@ -174,14 +174,14 @@ class Function:
             arguments = tuple([_kept(values[name]) for name in call.taken])
         return call.compiled.run((*arguments, *self._extras))
 
-    def compile(self, *arguments: PythonValue, **named: PythonValue) -> Compiled:
+    def compile(self, /, *arguments: PythonValue, **named: PythonValue) -> Compiled:
         """Compile ahead of time. Arguments may be left out when sizes (`B=8`) determine them."""
         given = self._named(arguments, named)
         compiled = self._specialize(given)
         compiled.load(given.values)
         return compiled
 
-    def specialize(self, *arguments: PythonValue, **named: PythonValue) -> Compiled:
+    def specialize(self, /, *arguments: PythonValue, **named: PythonValue) -> Compiled:
         """As `compile`, but machine code is made when it is first called."""
         return self._specialize(self._named(arguments, named))
 
@@ -209,7 +209,7 @@ class Function:
         with compiling:
             return self._program.hyperparameters(binding, arrays)
 
-    def ir(self, stage: str = "tensor", *arguments: PythonValue, **named: PythonValue) -> str:
+    def ir(self, /, stage: str = "tensor", *arguments: PythonValue, **named: PythonValue) -> str:
         """The IR at a stage (see `Compiled.ir`); arguments and sizes as for `compile`."""
         return self.specialize(*arguments, **named).ir(stage)
 
@@ -381,13 +381,13 @@ class BoundMethod:
         self.receiver = receiver
         self.__doc__ = function.__doc__
 
-    def __call__(self, *arguments: PythonValue, **named: PythonValue) -> PythonValue:
+    def __call__(self, /, *arguments: PythonValue, **named: PythonValue) -> PythonValue:
         return self.function(self.receiver, *arguments, **named)
 
     def __getitem__(self, brackets: Bracket | tuple[Bracket, ...]) -> BoundMethod:
         return BoundMethod(self.function[brackets], self.receiver)
 
-    def compile(self, *arguments: PythonValue, **named: PythonValue) -> Compiled:
+    def compile(self, /, *arguments: PythonValue, **named: PythonValue) -> Compiled:
         """As `Function.compile`, the receiver being given."""
         return self.function.compile(self.receiver, *arguments, **named)
 

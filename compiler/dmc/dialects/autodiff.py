@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -75,7 +75,10 @@ class _Derivative(Operation):
     """A call of `callee` together with a derivative of it.
 
     Operands: the callee's arguments, then the vectors. `wrt` are the indexes of arguments and `of`
-    those of results that take part, ascending.
+    those of results that take part.
+
+    C1: the callee is a function of the module.  C2: `wrt` and `of` are among its arguments and
+    results, each once.  C3: operands and results have the types that follow.
     """
 
     callee = attribute(SymbolRef)
@@ -95,6 +98,28 @@ class _Derivative(Operation):
     def vectors(self) -> tuple[Value, ...]:
         return self.values[len(self.values) - self.vector_count :]
 
+    def verify_symbols(self, symbols: Mapping[str, Operation]) -> None:
+        type_ = func.callee_of(self, self.callee, symbols).function_type
+        for name, chosen, count in (
+            ("wrt", self.wrt, len(type_.inputs)),
+            ("of", self.of, len(type_.results)),
+        ):
+            distinct = len(set(chosen)) == len(chosen) and set(chosen) <= set(range(count))
+            self.require(2, distinct, f"{name} is {list(chosen)}, of {count}")
+        arguments = [type_.inputs[i] for i in self.wrt]
+        results = [type_.results[i] for i in self.of]
+        vectors, derivatives = self.passed(arguments, results)
+        operands = (*type_.inputs, *vectors)
+        self.require(3, self.operand_types == operands, "operands of {}", self.callee)
+        outputs = (*type_.results, *derivatives)
+        self.require(3, self.result_types == outputs, "results of {}", self.callee)
+
+    def passed(
+        self, arguments: Sequence[Type], results: Sequence[Type]
+    ) -> tuple[Sequence[Type], Sequence[Type]]:
+        """The types of the vectors and of the derivatives, of those of what takes part."""
+        raise TypeError("only a jvp or vjp has vectors")
+
     def cost(self) -> Cost:
         return Cost()
 
@@ -111,6 +136,11 @@ class Jvp(_Derivative):
     def vector_count(self) -> int:
         return len(self.wrt)
 
+    def passed(
+        self, arguments: Sequence[Type], results: Sequence[Type]
+    ) -> tuple[Sequence[Type], Sequence[Type]]:
+        return arguments, results
+
 
 class Vjp(_Derivative):
     """`autodiff.vjp`: operands end with a cotangent for each result in `of`.
@@ -123,6 +153,11 @@ class Vjp(_Derivative):
     @property
     def vector_count(self) -> int:
         return len(self.of)
+
+    def passed(
+        self, arguments: Sequence[Type], results: Sequence[Type]
+    ) -> tuple[Sequence[Type], Sequence[Type]]:
+        return results, arguments
 
 
 def jvp(

@@ -12,6 +12,7 @@ from math import prod
 import numpy as np
 
 from dmc.dialects import arith
+from dmc.dialects.elementwise import constant_array
 from dmc.dialects.flow import ControlFlow, Flow
 from dmc.ir import (
     Array,
@@ -137,7 +138,8 @@ class For(ControlFlow):
 
     C1: the count is a 0-d `i64`.  C2: scanned and stacked values need an `extent`.
     C3: block arguments have the types above.  C4: yielded carried values keep their types.
-    C5: results have the types above.
+    C5: results have the types above.  C6: a known count is the `trip_count`; it and `most` are -1
+    or more.  C7: there are as many carried values as `carried` says.
     """
 
     name = "control.for"
@@ -264,6 +266,13 @@ class For(ControlFlow):
 
     def verify_(self) -> None:
         self.require(1, self.count.type == INDEX, "the count is not a 0-d i64")
+        self.require(6, min(self.trip_count, self.most) >= -1, "a count below 0")
+        known = constant_array(self.count)
+        fits = self.trip_count < 0 or known is None or max(int(known), 0) == self.trip_count
+        self.require(6, fits, f"the count is {known}, and the trip count {self.trip_count}")
+        yielded = len(self.body.terminator.operands)
+        enough = 0 <= self.carried <= min(len(self.values), yielded)
+        self.require(7, enough, f"carries {self.carried} of {len(self.values)} values")
         whole = self.scanned or self.stacked_values
         self.require(2, not whole or self.extent >= 0, "scanning needs a bound of the count")
         expected = [INDEX, *(value.type for value in self.inits)]

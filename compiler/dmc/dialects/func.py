@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from dmc.ir import (
     UNKNOWN,
@@ -21,6 +21,7 @@ from dmc.ir import (
     Trait,
     Type,
     Value,
+    VerifyError,
     attribute,
     operands,
     region,
@@ -36,6 +37,7 @@ class Func(Operation):
     float result; a vjp rule takes cotangents of float results and returns those of float arguments.
 
     C1: the body ends in `func.return` of the result types.  C2: the block has the input types.
+    C3: rules are functions of the module.
     """
 
     name = "func.func"
@@ -52,6 +54,11 @@ class Func(Operation):
         self.require(1, ends, f"returns {returned}, declares {self.function_type.results}")
         inputs = tuple(arg.type for arg in self.body.args)
         self.require(2, inputs == self.function_type.inputs, "block arguments differ from inputs")
+
+    def verify_symbols(self, symbols: Mapping[str, Operation]) -> None:
+        for rule in (self.jvp_rule, self.vjp_rule):
+            known = rule is None or isinstance(symbols.get(rule.name), Func)
+            self.require(3, known, "there is no function {}", rule)
 
     @property
     def is_private(self) -> bool:
@@ -90,17 +97,33 @@ class Return(Operation):
 
 
 class Call(Operation):
-    """`func.call` of a function of the module. The result types are given, not inferred."""
+    """`func.call` of a function of the module. The result types are given, not inferred.
+
+    C1: the callee is a function of the module. C2: it takes the operands. C3: it gives the results.
+    """
 
     name = "func.call"
     callee = attribute(SymbolRef)
     arguments = operands()
+
+    def verify_symbols(self, symbols: Mapping[str, Operation]) -> None:
+        type_ = callee_of(self, self.callee, symbols).function_type
+        self.require(2, self.operand_types == type_.inputs, "{} takes {}", self.callee, type_)
+        self.require(3, self.result_types == type_.results, "{} gives {}", self.callee, type_)
 
     def evaluate(self, operands: Sequence[Array], interpreter: Interpreter) -> Sequence[Array]:
         return interpreter.call(self.callee.name, operands)
 
     def cost(self) -> Cost:
         return Cost()
+
+
+def callee_of(op: Operation, callee: SymbolRef, symbols: Mapping[str, Operation]) -> Func:
+    """The function that `op` names. Raises VerifyError (C1) when there is none."""
+    found = symbols.get(callee.name)
+    if not isinstance(found, Func):
+        raise VerifyError(op, 1, f"there is no function {callee}")
+    return found
 
 
 def function(

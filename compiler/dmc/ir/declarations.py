@@ -17,6 +17,7 @@ class Trait(enum.Enum):
     """Facts about every operation of a class that passes may rely on."""
 
     TERMINATOR = "ends its block"
+    LISTS = "lists operations: its block ends without a terminator"
     ELEMENTWISE = "same shape for all operands and results; one element depends on one element"
     COMMUTATIVE = "the operands may be swapped"
     CONSTANT = "its result is the attribute `value`"

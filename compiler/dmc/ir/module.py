@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from dmc.ir.attributes import SymbolRef
+from dmc.ir.declarations import Trait
 from dmc.ir.location import UNKNOWN, Location
 from dmc.ir.operation import Block, Operation, Region, region
 from dmc.ir.types import Type
@@ -17,6 +18,7 @@ class Module(Operation):
     """
 
     name = "builtin.module"
+    traits = frozenset({Trait.LISTS})
     body = region()
 
     @staticmethod

@@ -327,6 +327,9 @@ class Operation:
     def verify_(self) -> None:
         """Check the numbered constraints of the class with `require`."""
 
+    def verify_symbols(self, symbols: Mapping[str, Operation]) -> None:
+        """Check what the operation says of those of the module, by their names."""
+
     def require(self, number: int, condition: bool, message: str, *parts: object) -> None:
         """Constraint `number` of this class. Raises VerifyError when `condition` is false.
 
@@ -386,9 +389,14 @@ class Block(Linked["Operation"]):
     @property
     def terminator(self) -> Operation:
         """The last operation. Raises ValueError when the block does not end in a terminator."""
-        if self.last is None or not self.last.has(Trait.TERMINATOR):
+        if self.last is None or not self.is_ended:
             raise ValueError("the block has no terminator")
         return self.last
+
+    @property
+    def is_ended(self) -> bool:
+        """Whether it ends in a terminator."""
+        return self.last is not None and self.last.has(Trait.TERMINATOR)
 
     def add_arg(self, type_: Type, name: str = "") -> Value:
         edit()

@@ -2,47 +2,81 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+
 from dmc.ir.declarations import Trait
 from dmc.ir.operation import Block, Operation, Value, VerifyError
+from dmc.ir.types import Type
 
 
 def verify(root: Operation) -> None:
     """Check `root` and everything inside it. Raises VerifyError for the first violation.
 
     Constraints of the IR itself: operands are defined before use in the same or an enclosing
-    block; a terminator is last and nowhere else; operands, results, attributes and regions are
-    those declared; uses are recorded both ways; inferred result types agree.
+    block; every block but that of a module ends in a terminator, and has no other; operands,
+    results, attributes and regions are those declared; uses are recorded both ways; inferred result
+    types agree.
     """
-    _verify_op(root, set())
+    _Verifier().verify_op(root, set())
 
 
-def _verify_op(op: Operation, visible: set[Value]) -> None:
-    _verify_declaration(op)
-    for index, value in enumerate(op.operands):
-        if value not in visible:
-            raise VerifyError(op, 0, f"operand {index} ({value}) is not defined before its use")
-        if (op, index) not in value.uses:
-            raise VerifyError(op, 0, f"operand {index} ({value}) does not know this use")
-    for region in op.regions:
-        if region.parent is not op:
-            raise VerifyError(op, 0, "a region belongs to another operation")
-        _verify_block(region.block, visible)
-    op.verify_()
+class _Verifier:
+    def __init__(self) -> None:
+        self.symbols: Mapping[str, Operation] | None = None
+        """Those of the module that is verified; None where it is not all there."""
+
+    def verify_op(self, op: Operation, visible: set[Value]) -> None:
+        _verify_declaration(op)
+        for index, value in enumerate(op.operands):
+            if value not in visible:
+                raise VerifyError(op, 0, f"operand {index} ({value}) is not defined before its use")
+            if (op, index) not in value.uses:
+                raise VerifyError(op, 0, f"operand {index} ({value}) does not know this use")
+        if op.has(Trait.LISTS):
+            self.symbols = _symbols(op)
+        for region in op.regions:
+            if region.parent is not op:
+                raise VerifyError(op, 0, "a region belongs to another operation")
+            self._verify_block(region.block, visible)
+            if not op.has(Trait.LISTS) and not region.block.is_ended:
+                raise VerifyError(op, 0, "a block of it does not end in a terminator")
+        op.verify_()
+        if self.symbols is not None:
+            op.verify_symbols(self.symbols)
+        inferred = _inferred(op)
+        if inferred is not None and inferred != op.result_types:
+            raise VerifyError(op, 0, f"the results are {_listed(inferred)}")
+
+    def _verify_block(self, block: Block, visible: set[Value]) -> None:
+        """Check a block inside which `visible` and what it defines itself may be used."""
+        visible.update(block.args)
+        for op in block:
+            if op.parent is not block:
+                raise VerifyError(op, 0, "linked into a block that is not its parent")
+            if op.has(Trait.TERMINATOR) and op is not block.last:
+                raise VerifyError(op, 0, "a terminator must be last in its block")
+            self.verify_op(op, visible)
+            visible.update(op.results)
+        visible.difference_update(block.args)
+        for op in block:
+            visible.difference_update(op.results)
 
 
-def _verify_block(block: Block, visible: set[Value]) -> None:
-    """Check a block inside which `visible` and what it defines itself may be used."""
-    visible.update(block.args)
-    for op in block:
-        if op.parent is not block:
-            raise VerifyError(op, 0, "linked into a block that is not its parent")
-        if op.has(Trait.TERMINATOR) and op is not block.last:
-            raise VerifyError(op, 0, "a terminator must be last in its block")
-        _verify_op(op, visible)
-        visible.update(op.results)
-    visible.difference_update(block.args)
-    for op in block:
-        visible.difference_update(op.results)
+def _inferred(op: Operation) -> tuple[Type, ...] | None:
+    """Result types where they follow; `verify_` has found what else there is to say."""
+    try:
+        return tuple(op.infer())
+    except VerifyError:
+        return None
+
+
+def _symbols(op: Operation) -> Mapping[str, Operation]:
+    named = ((inner.attributes.get("sym_name"), inner) for inner in op.regions[0].block)
+    return {name: inner for name, inner in named if isinstance(name, str)}
+
+
+def _listed(types: Iterable[Type]) -> str:
+    return ", ".join(map(str, types)) or "none"
 
 
 def _verify_declaration(op: Operation) -> None:

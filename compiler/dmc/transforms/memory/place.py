@@ -11,7 +11,7 @@ import enum
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dmc.ir import ArrayAttr, Operation, Value
+from dmc.ir import ArrayAttr, Operation, Value, VerifyError
 
 ATTRIBUTE = "places"
 ARENA_BYTES = "arena_bytes"
@@ -80,10 +80,13 @@ def place_of(value: Value) -> Place | None:
     """Where the plan puts a result of an operation; None when it says nothing about it."""
     op = value.defining_op
     recorded = op.attributes.get(ATTRIBUTE) if op is not None else None
-    if not isinstance(recorded, ArrayAttr):
+    if op is None or recorded is None:
         return None
-    text = recorded.items[value.index]
-    return Place.parse(text) if isinstance(text, str) else None
+    texts = recorded.items if isinstance(recorded, ArrayAttr) else ()
+    try:
+        return Place.parse(str(texts[value.index]))
+    except (ValueError, IndexError) as failure:
+        raise VerifyError(op, 0, f"{ATTRIBUTE}: {failure}") from None
 
 
 def record(op: Operation, places: Sequence[Place]) -> None:

@@ -1,0 +1,68 @@
+"""IR that says something of itself that is not so, as `dmc opt` reads it."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+import dmc
+from dmc.driver import Compilation, Stage, run_textual
+from dmc.ir import VerifyError
+from dmc.ir.parser import parse_module
+from dmc.transforms.memory import place_of
+from tests.ir.test_levels import PROGRAM
+
+
+@pytest.mark.parametrize(
+    ("what", "instead", "message"),
+    [
+        (r"wrt = \[1\]", "wrt = [9]", r"C2.*wrt is \[9\], of 3"),
+        (r"wrt = \[1\]", "wrt = [-1]", "C2"),
+        (r"wrt = \[1\]", "wrt = [1, 1]", "C2"),
+        (r"wrt = \[1\]", "wrt = [0]", "C3.*results of @loss"),
+        (r"of = \[0\]", "of = [1]", r"C2.*of is \[1\], of 1"),
+        (r"of = \[0\]", "of = []", "C3.*operands of @loss"),
+        ("callee = @loss", "callee = @nothing", "C1.*no function @nothing"),
+        ("callee = @loss", "callee = @f", "C3"),
+        ("trip_count = 5", "trip_count = 4", "C6.*the count is 5, and the trip count 4"),
+        ("trip_count = 5", "trip_count = -2", "C6"),
+        ("carried = 1", "carried = 3", "C7"),
+        ("carried = 1", "carried = -1", "C7"),
+        (r"  func.return %r : tensor<f64>\n", "", "does not end in a terminator"),
+        (r"    control.yield %b : tensor<f64>\n", "", "does not end in a terminator"),
+        (r"  func.return %r : tensor<f64>", "  control.yield %r : tensor<f64>", "C1"),
+        (
+            r"math.tanh %h : tensor<8x3xf64>",
+            "math.tanh %h : tensor<9x3xf64>",
+            "not tensor<9x3xf64>",
+        ),
+    ],
+)
+def test_tensor_level(what: str, instead: str, message: str) -> None:
+    text, count = re.subn(what, instead, PROGRAM, count=1)
+    assert count == 1
+    with pytest.raises(dmc.Error, match=message):
+        run_textual(text, "")
+
+
+@pytest.mark.parametrize(
+    ("what", "instead"),
+    [("lanes = 4", "lanes = 8"), ("lanes = 2", "lanes = 0"), ("vector<4xf64>", "vector<8xf64>")],
+)
+def test_lanes_are_those_of_the_types(what: str, instead: str) -> None:
+    text = Compilation(parse_module(PROGRAM), "f").ir(Stage.LOOP)
+    assert what in text
+    with pytest.raises(dmc.Error, match=r"ir\.invalid|ir\.syntax"):
+        run_textual(text.replace(what, instead, 1), "")
+
+
+@pytest.mark.parametrize("places", ['["nowhere"]', '["arena"]', '["arena x"]', "[]", "[3]"])
+def test_places_are_places(places: str) -> None:
+    text = Compilation(parse_module(PROGRAM), "f").ir(Stage.KERNEL)
+    damaged = re.sub(r'places = \["arena 0"\]', f"places = {places}", text, count=1)
+    assert damaged != text
+    module = parse_module(damaged)
+    values = [value for op in module.walk() for value in op.results]
+    with pytest.raises(VerifyError, match="places"):
+        list(map(place_of, values))
