@@ -136,3 +136,18 @@ def test_loops_with_large_work_are_left_alone() -> None:
 
     module = scalarized(program([t(4), t(8, 4)], code))
     assert inside(module)[2] > 0
+
+
+def test_elementary_functions_of_several_elements_fill_vectors() -> None:
+    """Of 14 elements; of 2 they are scalars."""
+
+    def code(b: Builder, args: list[Value]) -> list[Value]:
+        (state,) = args
+        block = Block([control.INDEX, state.type])
+        inner = Builder(block)
+        gate = inner.insert(math.Logistic([block.args[1]])).result
+        control.make_yield(inner, [math.tanh(inner, arith.multiply(inner, gate, block.args[1]))])
+        return list(control.make_for(b, arith.index(b, 3), [state], [], block, 3).results)
+
+    assert set(inside(scalarized(program([t(14)], code)))) == {1}
+    assert set(inside(scalarized(program([t(2)], code)))) == {0}

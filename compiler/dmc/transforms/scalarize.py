@@ -9,7 +9,7 @@ from math import prod
 import numpy as np
 
 from dmc.dialects import arith, control, tensor
-from dmc.dialects.elementwise import constant_array
+from dmc.dialects.elementwise import Elementwise, constant_array
 from dmc.ir import (
     Array,
     Block,
@@ -36,7 +36,8 @@ class Scalarize(Pass):
     """Replace tensors of at most `most_elements` elements by their elements inside loops.
 
     Only loops that compute on nothing larger are rewritten, so that what feeds large kernels stays
-    whole. Elements are extracted where a tensor comes in and joined where one is needed.
+    whole, and those whose elementary functions would not rather fill vectors. Elements are
+    extracted where a tensor comes in and joined where one is needed.
     `most_operations` bounds the scalar code of one loop.
     """
 
@@ -48,7 +49,7 @@ class Scalarize(Pass):
         loops = [op for op in module.walk() if isinstance(op, control.For | control.While)]
         for loop in loops:
             small = is_small_work(loop, self.most_elements, self.most_operations)
-            if small and not self._is_inside_done(loop):
+            if small and is_faster_in_scalars(loop) and not self._is_inside_done(loop):
                 builder = Builder.ahead_of(loop)
                 builder.location = loop.location.by(self.name)
                 _Scalarizer(self.most_elements).replace(builder, loop)
@@ -79,6 +80,31 @@ def is_small_work(
             return False
         operations += size * _unrolled(op)
     return operations <= most_operations
+
+
+VECTOR_BYTES = 32
+PASS = 12
+"""What an operation costs that passes its operands and results through memory, in scalar ones: a
+kernel's part, of which there are several in each kernel."""
+
+
+def is_faster_in_scalars(loop: Operation) -> bool:
+    """Whether scalar code is less work than vectors with the passing of kernels around them."""
+    scalars = vectors = 0
+    for op in loop.walk():
+        if op.regions or op.has(Trait.TERMINATOR) or op.has(Trait.CONSTANT):
+            continue
+        size = max((_size(value) for value in op.results), default=0)
+        if size <= 1 and not isinstance(op, tensor.DotGeneral | tensor.Reduce):
+            continue
+        if isinstance(op, Elementwise):
+            lanes = max(1, VECTOR_BYTES // dtype_of(op.results[0].type).bytes)
+            scalars += size * op.flops
+            vectors += -(-size // lanes) * op.flops + PASS
+        elif not isinstance(op, MEMORY):
+            scalars += size * _unrolled(op)
+            vectors += size * _unrolled(op) + PASS
+    return scalars <= vectors
 
 
 MEMORY = (
