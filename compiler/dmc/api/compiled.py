@@ -13,6 +13,7 @@ from dmc.api.marshal import Marshal
 from dmc.api.program import LoadedProgram
 from dmc.diagnostics.diagnostic import Diagnostic, Label
 from dmc.diagnostics.errors import DerivativeError, Error, error
+from dmc.ir.collection import seldom_collecting
 from dmc.ir.types import Array
 from dmc.process import compiling, lazy, native
 from dmc.semantics.types import Role, TensorType
@@ -192,7 +193,7 @@ class Compiled:
         return refuse("call.donated", message, self.entry.span, hint)
 
     def _prepare(self, arrays: Sequence[Array]) -> _Ready:
-        with compiling:
+        with compiling, seldom_collecting():
             counts = [int(arrays[index]) for index in self._counts()]
             ready = self._make_ready(counts)
             if not counts:
@@ -286,7 +287,7 @@ class Compiled:
         Of a program that is compiled for the values of some arguments, that for `values`, which are
         by parameter; where they are not among them it stays for the first call.
         """
-        with compiling:
+        with compiling, seldom_collecting():
             arguments = [self.entry.arguments[index] for index in self._counts()]
             given = values or {}
             if all(leaf.name in given for leaf in arguments):

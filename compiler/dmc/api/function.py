@@ -18,6 +18,7 @@ from dmc.api.operators import Operator
 from dmc.api.placeholders import describe, placeholders, size_names
 from dmc.api.program import LoadedProgram
 from dmc.diagnostics.errors import Error
+from dmc.ir.collection import seldom_collecting
 from dmc.ir.types import Array, DType
 from dmc.process import compiling
 from dmc.semantics.binding import bind
@@ -256,7 +257,7 @@ class Function:
             if isinstance(parameter.type, FunctionType):
                 self._require_function(parameter, parameter.type, given.values[parameter.name])
         key = binding.instance, given.donated
-        with compiling:
+        with compiling, seldom_collecting():
             known = self._compiled.get(key)
             if known is None:
                 entry = self._program.entry(binding)

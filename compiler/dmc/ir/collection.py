@@ -9,7 +9,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-SELDOM = (200_000, 1000, 100)
+SELDOM = (500_000, 1000, 100)
 """Thresholds of `gc`: a module is many small objects that live on, or are freed at once."""
 
 

@@ -177,12 +177,13 @@ class Operation:
         """
         self._operands: list[Value] = list(operands)
         self._operand_tuple: tuple[Value, ...] | None = None
-        self.attributes: dict[str, Attribute] = Attributes(self._defaults)
-        if attributes:
-            self.attributes.update(
-                (key, value.value if isinstance(value, enum.Enum) else value)
-                for key, value in attributes.items()
-            )
+        if isinstance(attributes, Attributes):  # those of another operation
+            self.attributes: dict[str, Attribute] = Attributes(attributes)
+        else:
+            self.attributes = Attributes(self._defaults)
+            for key, value in (attributes or {}).items():
+                plain = value.value if isinstance(value, enum.Enum) else value
+                dict.__setitem__(self.attributes, key, plain)
         self.location = location
         self.parent: Block | None = None
         self.previous: Operation | None = None
@@ -194,7 +195,7 @@ class Operation:
         self.results: tuple[Value, ...] = ()
         self._use_operands()
         types = self.infer() if result_types is None else result_types
-        self.results = tuple(Value(self, i, type_) for i, type_ in enumerate(types))
+        self.results = tuple([Value(self, i, type_) for i, type_ in enumerate(types)])
         for value, hint in zip(self.results, names, strict=False):
             value.name = hint
 
@@ -300,6 +301,12 @@ class Operation:
             inner.block.drop_all()
         self.detach()
         self.drop_operands()
+        self._forget()
+
+    def _forget(self) -> None:
+        """Let go of what refers back to this, so that all is freed without a search for cycles."""
+        self.results = ()
+        self.regions = ()
 
     def clone(self, mapping: dict[Value, Value], location: Location | None = None) -> Operation:
         """A detached deep copy whose operands are looked up in `mapping`.
