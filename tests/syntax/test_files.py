@@ -111,7 +111,6 @@ def test_a_long_line(tmp_path: Path) -> None:
 DEEP: dict[str, Callable[[int], str]] = {
     "arrays": lambda n: "[" * n + "1.0" + "]" * n,
     "calls": lambda n: "f(\n" * n + "1.0" + ")" * n,
-    "sums": lambda n: "1.0\n" + "    + 1.0\n" * n,
     "powers": lambda n: "1.0\n" + "    ** 1.0\n" * n,
     "signs": lambda n: "- " * n + "1.0",
     "not": lambda n: "not\n" * n + "true",
@@ -162,6 +161,11 @@ def test_many_unclosed_brackets(opener: str) -> None:
 
 def test_many_parentheses_are_no_nesting() -> None:
     parsing.parse_text("fn f() -> f64 = " + "(" * 3_000 + "1.0" + ")" * 3_000 + "\n")
+
+
+@pytest.mark.parametrize("operator", ["+", "-", "*", "/", "and"])
+def test_chains_of_operators_are_no_nesting(operator: str) -> None:
+    parsing.parse_text("fn f() -> f64 = x\n" + f"    {operator} x\n" * 5_000)
 
 
 def test_many_declarations(tmp_path: Path) -> None:

@@ -64,6 +64,17 @@ _MOVES = (
 """Operations whose elements are elements of their first operand."""
 
 
+_LINEAR = (
+    arith.Add | arith.Subtract | arith.Negate | arith.Multiply | arith.Convert | tensor.Reshape
+)
+
+
+def _read_by(value: Value) -> tuple[Value, ...]:
+    """What the linear form of a value is made from."""
+    op = value.defining_op
+    return op.operands if isinstance(op, _LINEAR) else ()
+
+
 class IntegerRanges:
     """Ranges of the values of one function, found when they are asked for."""
 
@@ -81,10 +92,17 @@ class IntegerRanges:
         return Range(self._least(linear, facts), -self._least(linear.scaled(-1), facts))
 
     def linear(self, value: Value) -> Linear:
-        known = self._linear.get(value)
-        if known is None:
-            known = self._linear[value] = self._read(value)
-        return known
+        pending = [value]
+        while pending:
+            missing = [v for v in _read_by(pending[-1]) if v not in self._linear]
+            if pending[-1] in self._linear:
+                pending.pop()
+            elif missing:
+                pending += missing
+            else:
+                made = pending.pop()
+                self._linear[made] = self._read(made)
+        return self._linear[value]
 
     def facts(self, condition: Value, holds: bool) -> Iterator[Linear]:
         """What is not negative where a 0-d condition does or does not hold."""
@@ -139,12 +157,28 @@ class IntegerRanges:
                 return alone
 
     def _atom(self, value: Value) -> Range:
-        known = self._ranges.get(value)
-        if known is None:
-            # What a loop carries is asked for while it is found.
-            self._ranges[value] = ANY
-            known = self._ranges[value] = self._find(value)
-        return known
+        pending, entered = [value], set[Value]()
+        while pending:
+            found = pending[-1]
+            if found in self._ranges:
+                pending.pop()
+            elif found not in entered:
+                entered.add(found)
+                pending += self._terms_below(found)
+            else:
+                # What a loop carries is asked for while it is found.
+                self._ranges[found] = ANY
+                self._ranges[found] = self._find(found)
+        return self._ranges[value]
+
+    def _terms_below(self, value: Value) -> list[Value]:
+        """What a value that is not known yet is computed from in its block, first of all."""
+        op = value.defining_op
+        if op is None or op.regions or not dtype_of(value.type).is_integer:
+            return []
+        integers = [v for v in op.operands if dtype_of(v.type).is_integer]
+        terms = (term for v in integers for term in self.linear(v).terms)
+        return [term for term in terms if term not in self._ranges]
 
     def _find(self, value: Value) -> Range:
         type_ = value.type

@@ -93,11 +93,8 @@ def check_expression(context: Context, node: ast.Expr, expected: Type | None) ->
             return _binary(context, node, expected)
         case ast.Compare(op=op, left=left, right=right):
             return _compare(context, node, op, left, right)
-        case ast.Logical(op=op, left=left, right=right):
-            a, b = context.check(left), context.check(right)
-            needs_bool(context, f"`{op.value}`", a, left.span)
-            needs_bool(context, f"`{op.value}`", b, right.span)
-            return apply(context, _LOGICAL[op], (a, b), node.span, (left.span, right.span))
+        case ast.Logical():
+            return _logical(context, node)
         case ast.Pipe():
             return check_pipe(context, node, expected)
         case ast.Call():
@@ -230,9 +227,25 @@ def _binary(context: Context, node: ast.Binary, expected: Type | None) -> typed.
     if node.op is ast.BinaryOp.MATMUL:
         return check_matmul(context, node)
     hint = expected if expected is not None and is_record(expected) else None
-    left = context.check(node.left, hint)
-    right = context.check(node.right, hint)
-    return binary(context, node.op, left, right, node.span, node.left.span, node.right.span)
+    first, operations = ast.chain(node)
+    left = context.check(first, hint)
+    for each in operations:
+        right = context.check(each.right, hint)
+        spans = each.span, each.left.span, each.right.span
+        left = binary(context, each.op, left, right, *spans)
+    return left
+
+
+def _logical(context: Context, node: ast.Logical) -> typed.Node:
+    first, operations = ast.chain(node)
+    left = context.check(first)
+    for each in operations:
+        right = context.check(each.right)
+        spans = each.left.span, each.right.span
+        for operand, span in zip((left, right), spans, strict=True):
+            needs_bool(context, f"`{each.op.value}`", operand, span)
+        left = apply(context, _LOGICAL[each.op], (left, right), each.span, spans)
+    return left
 
 
 def _compare(

@@ -256,9 +256,14 @@ def _affine(node: typed.Node, other: Callable[[typed.Node], Size | None]) -> Siz
             return size
         case typed.Local(symbol=symbol) if symbol.affine is not None:
             return symbol.affine
-        case typed.Apply(function=function, operands=(left, right)) if function in _AFFINE:
-            a, b = _affine(left, other), _affine(right, other)
-            return _AFFINE[function](a, b) if a is not None and b is not None else None
+        case typed.Apply(function=function) if function in _AFFINE:
+            first, applications = typed.chain(node, _AFFINE)
+            size = _affine(first, other)
+            for each in applications:
+                operand = _affine(each.operands[1], other)
+                known = None if size is None or operand is None else (size, operand)
+                size = None if known is None else _AFFINE[each.function](*known)
+            return size
         case typed.Apply(function=function, operands=(operand,)) if function is NEGATE:
             inner = _affine(operand, other)
             return -inner if inner is not None else None

@@ -366,6 +366,12 @@ def whole_division(context: Context, node: typed.Node) -> str | None:
 
 
 def _is_size(node: typed.Node) -> bool:
+    first, applications = typed.chain(node)
+    others = (operand for each in applications for operand in each.operands[1:])
+    return _is_size_itself(first) and all(map(_is_size, others))
+
+
+def _is_size_itself(node: typed.Node) -> bool:
     match node:
         case typed.SizeValue():
             return True
@@ -373,8 +379,6 @@ def _is_size(node: typed.Node) -> bool:
             return isinstance(value, int)
         case typed.Local(symbol=symbol):
             return symbol.kind is typed.SymbolKind.INDEX
-        case typed.Apply(operands=operands):
-            return all(map(_is_size, operands))
         case _:
             return False
 

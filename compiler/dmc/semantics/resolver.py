@@ -96,9 +96,13 @@ def try_size(context: Context, node: ast.Expr) -> Size | None:
         case ast.Unary(op=ast.UnaryOp.NEGATE, operand=operand):
             inner = try_size(context, operand)
             return -inner if inner is not None else None
-        case ast.Binary(op=op, left=left, right=right):
-            a, b = try_size(context, left), try_size(context, right)
-            return _combine(op, a, b) if a is not None and b is not None else None
+        case ast.Binary():
+            first, operations = ast.chain(node)
+            size = try_size(context, first)
+            for each in operations:
+                right = None if size is None else try_size(context, each.right)
+                size = None if size is None or right is None else _combine(each.op, size, right)
+            return size
         case _:
             return None
 
@@ -184,12 +188,14 @@ def _as_size(name: str, symbol: Symbol) -> str:
 
 def _prove_divisions(context: Context, node: ast.Expr) -> None:
     if isinstance(node, ast.Binary):
-        _prove_divisions(context, node.left)
-        _prove_divisions(context, node.right)
-        if node.op is ast.BinaryOp.DIVIDE:
-            top, bottom = try_size(context, node.left), try_size(context, node.right)
-            if top is not None and bottom is not None:
-                _prove_division(context, node, top, bottom)
+        first, operations = ast.chain(node)
+        _prove_divisions(context, first)
+        for each in operations:
+            _prove_divisions(context, each.right)
+            if each.op is ast.BinaryOp.DIVIDE:
+                top, bottom = try_size(context, each.left), try_size(context, each.right)
+                if top is not None and bottom is not None:
+                    _prove_division(context, each, top, bottom)
     elif isinstance(node, ast.Unary):
         _prove_divisions(context, node.operand)
 

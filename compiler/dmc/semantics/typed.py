@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from dmc.ir.location import Span
@@ -529,6 +529,19 @@ def walk(root: object) -> Iterator[Node]:
 _TREE = (
     Node, IndexRange, AtIndex, AtSlice, Place, UserFunction, Lambda, Derived,
 )  # fmt: skip
+
+
+def chain(node: Node, functions: Container[Elementwise] | None = None) -> tuple[Node, list[Apply]]:
+    """What the chain of applications that `node` ends starts with, and they, innermost first.
+
+    Each is the first operand of the next: `a + b - c` is a chain, long ones of which are no deep
+    nesting. So who reads nodes goes along chains, and not into them. `functions` may limit them.
+    """
+    found: list[Apply] = []
+    while isinstance(node, Apply) and (functions is None or node.function in functions):
+        found.append(node)
+        node = node.operands[0]
+    return node, found[::-1]
 
 
 def assigned(root: object) -> list[Symbol]:

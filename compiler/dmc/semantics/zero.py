@@ -100,9 +100,13 @@ class _Reader:
                 return _NONE
             case typed.Local(symbol=symbol):
                 return self.names.get(symbol, _NONE)
-            case typed.Apply(function=function, operands=operands):
-                flow = self.all(operands)
-                return self._block(node, flow) if function.is_step else flow
+            case typed.Apply():
+                first, applications = typed.chain(node)
+                flow = self.read(first)
+                for each in applications:
+                    flow |= self.all(each.operands[1:])
+                    flow = self._block(each, flow) if each.function.is_step else flow
+                return flow
             case typed.Reduce(reduction=reduction, operand=operand):
                 flow = self.read(operand)
                 return self._block(node, flow) if reduction.is_step else flow

@@ -15,13 +15,19 @@ _WIDTH = 100
 def dump(node: ast.Node, *, spans: bool = False) -> str:
     """One `(Kind field=value ...)` for each node, nested by indentation; empty fields are left out.
 
-    Two trees dump alike without spans exactly if they have the same structure and content. The
-    tree must be within the limits that the parser enforces: this recurses.
+    Two trees dump alike without spans exactly if they have the same structure and content.
     """
-    return "\n".join(_lines(node, spans))
+    done: _Done = {}
+    for each in reversed([*ast.walk(node)]):
+        done[id(each)] = _lines(each, spans, done)
+    return "\n".join(done[id(node)])
 
 
-def _lines(node: ast.Node, spans: bool) -> list[str]:
+_Done = dict[int, list[str]]
+"""The lines of nodes by identity: of all that are below the one that is looked at."""
+
+
+def _lines(node: ast.Node, spans: bool, done: _Done) -> list[str]:
     place = ""
     if spans:
         span = node.span
@@ -36,10 +42,10 @@ def _lines(node: ast.Node, spans: bool) -> list[str]:
         if isinstance(value, Span):
             continue
         if isinstance(value, ast.Node):
-            nested.append(_labelled(field.name, _lines(value, spans)))
+            nested.append(_labelled(field.name, done[id(value)]))
         elif isinstance(value, tuple):
             if value:
-                nested.append(_labelled(field.name, _sequence(node, field.name, spans)))
+                nested.append(_labelled(field.name, _sequence(node, field.name, done)))
         elif value is not None and value is not False:
             flat.append(f"{field.name}={_atom(value)}")
     head = " ".join((head, *flat))
@@ -53,9 +59,9 @@ def _lines(node: ast.Node, spans: bool) -> list[str]:
     return out
 
 
-def _sequence(node: ast.Node, name: str, spans: bool) -> list[str]:
+def _sequence(node: ast.Node, name: str, done: _Done) -> list[str]:
     parts: tuple[ast.Node, ...] = getattr(node, name)
-    lines = [_lines(part, spans) for part in parts]
+    lines = [done[id(part)] for part in parts]
     short = f"[{' '.join(line[0] for line in lines)}]"
     if all(len(line) == 1 for line in lines) and len(short) < _WIDTH:
         return [short]

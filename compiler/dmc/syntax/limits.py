@@ -47,13 +47,28 @@ def check_text(file: SourceFile) -> list[Diagnostic]:
     return []
 
 
+def _below(node: ast.Node) -> Iterator[ast.Node]:
+    """What is one level below; the operands of a chain of operators are all on one."""
+    match node:
+        case ast.Binary() if node.op is not ast.BinaryOp.MATMUL:
+            first, operations = ast.chain(node)
+        case ast.Logical():
+            first, operations = ast.chain(node)
+        case _:
+            yield from ast.children(node)
+            return
+    yield first
+    for each in operations:
+        yield each.right
+
+
 def check_depth(file: ast.File) -> Iterator[Diagnostic]:
     """A diagnostic for the first node of each declaration that is nested too deeply."""
     for declaration in file.declarations:
         level: list[ast.Node] = [declaration]
         depth = 0
         while level and depth < DEEPEST_TREE:
-            level = [child for node in level for child in ast.children(node)]
+            level = [child for node in level for child in _below(node)]
             depth += 1
         if level:
             span = level[0].span

@@ -209,7 +209,7 @@ CODES: tuple[Code, ...] = (
         "syntax.nesting",
         "the program is nested too deeply",
         "Every stage of the compiler walks over the tree of the program, and the limit keeps them "
-        "safe. Long sums nest as well: name parts of them, or use a loop.",
+        "safe. Long sums, and other chains of operators, do not nest.",
         "fn f(x: f64) -> f64 = " + "not\n    " * 200 + "true\n",
         "fn f(x: f64) -> bool = not true\n",
     ),

@@ -127,8 +127,13 @@ class Flow:
                 return self._unknown(node)
             case typed.Access(base=base, items=items):
                 return self._access(node, self.read(base), items)
-            case typed.Apply(function=function, operands=operands):
-                return self._apply(node, function.name, [self.read(o) for o in operands])
+            case typed.Apply():
+                first, applications = typed.chain(node)
+                held = self.read(first)
+                for each in applications:
+                    operands = [held, *(self.read(o) for o in each.operands[1:])]
+                    held = self._apply(each, each.function.name, operands)
+                return held
             case typed.Draw() | typed.SplitKey() | typed.FoldKey():
                 return self._random(node)
             case typed.FunctionValue(callee=callee):

@@ -195,16 +195,24 @@ def upper_bound(body: Body, node: typed.Node) -> int | None:
                 return bound - 1
             value = body.environment.get(symbol)
             return int(value.value) if isinstance(value, Static) else None
-        case typed.Apply(function=function, operands=(a, b)) if function is ADD:
-            one, other = upper_bound(body, a), upper_bound(body, b)
-            return one + other if one is not None and other is not None else None
-        case typed.Apply(function=function, operands=(a, b)) if function is SUBTRACT:
-            one, other = upper_bound(body, a), body.lower(b)
-            if one is not None and isinstance(other, Static):
-                return one - int(other.value)
-            return None
+        case typed.Apply(function=function) if function in (ADD, SUBTRACT):
+            first, applications = typed.chain(node, (ADD, SUBTRACT))
+            total = upper_bound(body, first)
+            for each in applications:
+                change = _change(body, each)
+                total = None if total is None or change is None else total + change
+            return total
         case _:
             return None
+
+
+def _change(body: Body, node: typed.Apply) -> int | None:
+    """An upper bound of what a sum or difference adds to its first operand."""
+    operand = node.operands[1]
+    if node.function is ADD:
+        return upper_bound(body, operand)
+    taken = body.lower(operand)
+    return -int(taken.value) if isinstance(taken, Static) else None
 
 
 def _neutral(body: Body, reduction: Reduction, type_: Type, span: Span) -> Lowered:

@@ -84,6 +84,7 @@ from dmc.syntax.ast.expressions import (
     UnaryOp,
     Var,
     While,
+    chain,
 )
 from dmc.syntax.ast.node import (
     Node,
@@ -166,6 +167,7 @@ __all__ = [
     "UnaryOp",
     "Var",
     "While",
+    "chain",
     "children",
     "walk",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
+from typing import TypeVar
 
 from dmc.syntax.ast.node import Node
 
@@ -415,6 +416,24 @@ Expr = (
     Name | IntLit | FloatLit | BoolLit | Tuple | ArrayLit | Builder | Lambda | Unary | Binary
     | Compare | Logical | Pipe | Call | Index | Member | Block | If | For | While | Checkpoint
 )  # fmt: skip
+ChainT = TypeVar("ChainT", Binary, Logical)
+
+
+def chain(node: ChainT) -> tuple[Expr, list[ChainT]]:
+    """What the chain of operators that `node` ends starts with, and they, innermost first.
+
+    Each is the left operand of the next: `a + b - c` nests without meaning to, however long it is.
+    So who reads expressions goes along chains, and not into them. `@` is in none.
+    """
+    kind = type(node)
+    found: list[ChainT] = []
+    at: Expr = node
+    while isinstance(at, kind) and at.op is not BinaryOp.MATMUL:
+        found.append(at)
+        at = at.left
+    return at, found[::-1]
+
+
 Iterable = Expr | Range
 Item = Expr | Binder | Slice | Ellipsis | Splat | NewAxis
 TypeExpr = NamedType | StackType | TupleType | FunctionType
