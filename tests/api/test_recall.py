@@ -114,6 +114,14 @@ def test_what_is_imported_counts(folder: Path) -> None:
     assert load(folder, source).f(1.0) == 3.0
 
 
+def test_what_imports_import_counts(folder: Path) -> None:
+    source = "import first\nfn f(x: f64) -> f64 = first.g(x)\n"
+    (folder / "first.dm").write_text("from second import h\nfn g(x: f64) -> f64 = h(x)\n")
+    for number in (1.0, 2.0):
+        (folder / "second.dm").write_text(f"fn h(x: f64) -> f64 = x + {number}\n")
+        assert load(folder, source).f(1.0) == 1.0 + number
+
+
 def test_indexes_are_still_checked(folder: Path, compiled: list[str]) -> None:
     def messages() -> list[str]:
         found: list[str] = []
