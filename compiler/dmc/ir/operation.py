@@ -181,9 +181,13 @@ class Operation:
             self.attributes: dict[str, Attribute] = Attributes(attributes)
         else:
             self.attributes = Attributes(self._defaults)
-            for key, value in (attributes or {}).items():
-                plain = value.value if isinstance(value, enum.Enum) else value
-                dict.__setitem__(self.attributes, key, plain)
+            if attributes:
+                self.attributes.update(
+                    [
+                        (key, value.value if isinstance(value, enum.Enum) else value)
+                        for key, value in attributes.items()
+                    ]
+                )
         self.location = location
         self.parent: Block | None = None
         self.previous: Operation | None = None
