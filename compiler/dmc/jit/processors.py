@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import resource
 from pathlib import Path
 
 _CGROUPS = Path("/sys/fs/cgroup")
@@ -20,8 +21,11 @@ def available(cgroups: Path = _CGROUPS) -> int:
 
 
 def memory(cgroups: Path = _CGROUPS) -> int:
-    """Bytes of the machine, or fewer if a control group grants less."""
+    """Bytes of the machine, or fewer if a control group or a limit of the process grants less."""
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    for kind in (resource.RLIMIT_DATA, resource.RLIMIT_AS):
+        bound, _ = resource.getrlimit(kind)
+        total = total if bound == resource.RLIM_INFINITY else min(total, bound)
     for name in ("memory.max", "memory/memory.limit_in_bytes"):
         try:
             return min(total, int((cgroups / name).read_text()))

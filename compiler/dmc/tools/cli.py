@@ -11,10 +11,12 @@ import argparse
 import importlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import NoReturn, Protocol
 
+from dmc.tools.limits import add_limits, limited
 from dmc.version import VERSION
 
 USAGE, INTERRUPTED = 2, 130
@@ -140,19 +142,30 @@ def command_parser(name: str) -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     command.load().configure(parser)
+    add_limits(parser)
     return parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run `dmc`; the exit status is returned, except where argparse exits itself."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    return _told(partial(_command, given))
+
+
+def _command(given: list[str]) -> int:
+    """Run the command that is given, within its limits."""
+    if not given or given[0] not in COMMANDS:
+        build_parser().parse_args(given)
+        build_parser().error("the command comes first")
+    name, *rest = given
+    options = command_parser(name).parse_intermixed_args(rest)
+    return limited(options, partial(_told, partial(COMMANDS[name].load().run, options)))
+
+
+def _told(work: Callable[[], int]) -> int:
+    """The status of work, and words for what goes wrong."""
     try:
-        if not given or given[0] not in COMMANDS:
-            build_parser().parse_args(given)
-            build_parser().error("the command comes first")
-        name, *rest = given
-        options = command_parser(name).parse_intermixed_args(rest)
-        status = COMMANDS[name].load().run(options)
+        status = work()
         sys.stdout.flush()
         return status
     except KeyboardInterrupt:
