@@ -1,0 +1,84 @@
+# roots: equations and integrals of functions of one number.
+
+## x with f(x) = 0 by Newton's method from `start`, until a step is below `tolerance`. Its derivatives
+## are those of the implicit function, and need no loop.
+fn newton[F: float](f: (F) -> F, start: F, tolerance: F = 1e-12, most: i64 = 100) -> F {
+    var x = stop_gradient(start)
+    var step: F = inf
+    var tried = 0
+    while abs(step) > tolerance * (1.0 + abs(x)) and tried < most {
+        let (value, slope) = jvp(f, along = F(1.0))(x)
+        step = stop_gradient(value / slope)
+        x -= step
+        tried += 1
+    }
+    implicit(f, x)
+}
+
+## x between `low` and `high`, where f has opposite signs, by halving to the last bit; with the
+## derivatives of the implicit function.
+fn bisect[F: float](f: (F) -> F, low: F, high: F) -> F {
+    var a = low
+    var b = high
+    let rising = f(high) > 0.0
+    var left = 0
+    while a < 0.5 * (a + b) and 0.5 * (a + b) < b and left < 2000 {
+        let middle = 0.5 * (a + b)
+        let above = (f(middle) > 0.0) == rising
+        a = if above { a } else { middle }
+        b = if above { middle } else { b }
+        left += 1
+    }
+    implicit(f, stop_gradient(0.5 * (a + b)))
+}
+
+## The root x of f, found elsewhere, with the first derivatives that it has as a function of what f
+## depends on: one step of Newton's method, in which only f is differentiated.
+fn implicit[F: float](f: (F) -> F, x: F) -> F {
+    let (value, slope) = jvp(f, along = F(1.0))(x)
+    x - value / stop_gradient(slope)
+}
+
+## x with f(x) = x by N repetitions.
+fn fixed_point[N, F: float, *S](f: (F[*S]) -> F[*S], start: F[*S]) -> F[*S] {
+    var x = start
+    for _ in 0..N { x = f(x) }
+    x
+}
+
+# ---- integrals ----------------------------------------------------------------------------------
+
+## The integral through values at equal distances h, by straight lines.
+fn trapezoid[F: float, N](y: F[N], h: F) -> F requires N >= 2 =
+    h * (sum(y) - 0.5 * (y[0] + y[N - 1]))
+
+## Through an odd number of values, by parabolas (Simpson).
+fn simpson[F: float, N](y: F[N], h: F) -> F requires N >= 3, N % 2 == 1 {
+    let weighted = [i in 0..N] =>
+        if i == 0 or i == N - 1 { y[i] } else if i % 2 == 1 { 4.0 * y[i] } else { 2.0 * y[i] }
+    h / 3.0 * sum(weighted)
+}
+
+## The integral of f from `low` to `high` by Gauss–Legendre quadrature with N points, exact for
+## polynomials up to degree 2 N - 1. The points are found by Newton's method.
+fn gauss_legendre[N, F: float](f: (F) -> F, low: F, high: F) -> F requires N >= 1 {
+    let terms = [i in 0..N] => {
+        var x = cos(pi * (F(i) + 0.75) / (F(N) + 0.5))
+        var slope: F = 1.0
+        for _ in 0..8 {
+            var p: F = 1.0
+            var before: F = 0.0
+            for k in 0..N {
+                let next = ((2.0 * F(k) + 1.0) * x * p - F(k) * before) / (F(k) + 1.0)
+                before = p
+                p = next
+            }
+            slope = F(N) * (x * p - before) / (x * x - 1.0)
+            x -= p / slope
+        }
+        let at = stop_gradient(x)
+        let weight = stop_gradient(2.0 / ((1.0 - x * x) * slope * slope))
+        weight * f(0.5 * (high - low) * at + 0.5 * (high + low))
+    }
+    0.5 * (high - low) * sum(terms)
+}
