@@ -30,6 +30,7 @@ from dmc.transforms.recognize_contractions import RecognizeContractions
 from dmc.transforms.recognize_windows import RecognizeWindows
 from dmc.transforms.relax_guards import RelaxGuards
 from dmc.transforms.scalarize import Scalarize
+from dmc.transforms.scatter_selections import ScatterSelections
 from dmc.transforms.settle_subscripts import SettleSubscripts
 from dmc.transforms.tile_maps import TileMaps
 
@@ -79,7 +80,7 @@ def optimize(without: Iterable[str] = ()) -> list[Pass]:
 def to_kernels(without: Iterable[str] = ()) -> list[Pass]:
     """From tensor to kernel level, and where everything lies."""
     gathered = [GatherAccumulations(), Cse(), Dce(), ExpandDraws()]
-    grouped = [Kernelize(), Fuse(), Orient()]
+    grouped = [Kernelize(), Fuse(), ScatterSelections(), Orient()]
     settled = [SettleSubscripts(), ExpandPhilox(), *clean(), ProveBounds(), BoundSpaces()]
     placed = [JoinReductions(), AlternateBuffers(), PlanMemory()]
     return _chosen([*gathered, *grouped, *settled, *placed], without)
