@@ -19,8 +19,11 @@ from optim.adaptive import Adadelta, adadelta_init, adadelta_update, Adafactor, 
     adafactor_update, AdaGrad, adagrad_init, adagrad_update, centered_rmsprop_init,
     centered_rmsprop_update, CenteredRMSProp, RMSProp, rmsprop_init, rmsprop_update
 from optim.adam import Adam, adam_init, adam_update, Adamax, adamax_init, adamax_update, AdamW,
-    adamw_init, adamw_update, AMSGrad, amsgrad_init, amsgrad_update, NAdam, nadam_init, nadam_update,
-    RAdam, radam_init, radam_update
-from optim.layerwise import LAMB, lamb_init, lamb_update, LARS, lars_init, lars_update, Muon, muon_init,
-    muon_update, orthogonal, schedule_free_adamw_init, schedule_free_adamw_update,
+    adamw_init, adamw_update, AMSGrad, amsgrad_init, amsgrad_update, NAdam, nadam_init,
+    nadam_update, RAdam, radam_init, radam_update
+from optim.layerwise import LAMB, lamb_init, lamb_update, LARS, lars_init, lars_update, Muon,
+    muon_init, muon_update, orthogonal, schedule_free_adamw_init, schedule_free_adamw_update,
     schedule_free_model, ScheduleFreeAdamW, Sophia, sophia_init, sophia_update
+from optim.averages import EMA, ema_init, ema_model, ema_update, Lookahead, lookahead_init,
+    lookahead_update, sam_model, SWA, swa_init, swa_model, swa_update, with_params
+from optim.curvature import lbfgs, levenberg_marquardt, newton_cg, wolfe_step
