@@ -77,3 +77,18 @@ def test_there_is_no_largest_of_nothing(name: str) -> None:
     assert function(np.zeros((0, 0))).shape == (0,)
     with pytest.raises(dmc.ShapeError, match="of no elements"):
         function(np.zeros((2, 0)))
+
+
+@pytest.mark.parametrize("shape", [(0, 0), (0, 3), (3, 0)])
+@pytest.mark.parametrize("dtype", ["f64", "f32", "i64"])
+def test_sums_of_nothing(shape: tuple[int, int], dtype: str) -> None:
+    sums = dmc.loads(
+        f"fn whole[N, M](x: {dtype}[N, M]) -> {dtype} = sum(x)\n"
+        f"fn rows[N, M](x: {dtype}[N, M]) -> {dtype}[N] = sum[1](x)\n"
+        f"fn columns[N, M](x: {dtype}[N, M]) -> {dtype}[M] = sum[0](x)\n"
+    )
+    kind = {"f64": np.float64, "f32": np.float32, "i64": np.int64}[dtype]
+    x = np.zeros(shape, kind)
+    assert sums.whole(x) == 0
+    assert np.array_equal(sums.rows(x), x.sum(1))
+    assert np.array_equal(sums.columns(x), x.sum(0))

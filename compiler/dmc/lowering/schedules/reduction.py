@@ -498,7 +498,7 @@ class _Reduction:
 
 def _most(terms: int) -> int:
     """How many iterations of so many terms each one accumulator takes in."""
-    return max(1, MOST_TERMS // terms)
+    return max(1, MOST_TERMS // max(terms, 1))
 
 
 def _added(count: int, terms: int) -> int:
