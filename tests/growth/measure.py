@@ -58,7 +58,7 @@ class _Count:
 
     def __init__(self, program: LoopProgram) -> None:
         self.program = program
-        self.functions: dict[str, int] = {}
+        self.functions: dict[tuple[str, tuple[int, ...]], int] = {}
         self.known: dict[Value, Array] = {}
 
     def block(self, block: Block) -> int:
@@ -71,7 +71,7 @@ class _Count:
             case loop.Parallel():
                 return 1 + sum(self.task(op.body, number) for number in range(op.tasks))
             case loop.Call():
-                return 1 + self.function(op.callee.name)
+                return 1 + self.call(op)
             case loop.If() if op.rare:
                 return 1 + self.block(op.otherwise)
             case _:
@@ -102,11 +102,16 @@ class _Count:
             arrays = [self.known[value] for value in op.operands]
             self.known.update(zip(op.results, op.evaluate(arrays, Interpreter()), strict=True))
 
-    def function(self, name: str) -> int:
-        if name not in self.functions:
-            found = self.program.module.lookup(name)
-            self.functions[name] = self.block(found.regions[0].block)
-        return self.functions[name]
+    def call(self, op: loop.Call) -> int:
+        """The indexes that a function takes decide how often its loops run."""
+        found = self.program.module.lookup(op.callee.name).regions[0].block
+        pairs = list(zip(found.args, op.operands, strict=True))
+        given = {arg: self.known[value] for arg, value in pairs if value in self.known}
+        key = (op.callee.name, tuple(int(value) for value in given.values()))
+        if key not in self.functions:
+            self.known.update(given)
+            self.functions[key] = self.block(found)
+        return self.functions[key]
 
 
 def slope(sizes: Sequence[int], numbers: Sequence[int]) -> float:

@@ -109,3 +109,16 @@ def test_a_causal_mask_saves_work() -> None:
     causal, full = (dmc.value_and_grad(dmc.loads(text).loss, wrt=("q", "k", "v")) for text in texts)
     counts = [operations(compiled(function, arrays).loops) for function in (causal, full)]
     assert counts[0] < 0.86 * counts[1], counts[0] / counts[1]
+
+
+def test_attention_keeps_rows_of_scores() -> None:
+    """Memory beside arguments and results: some tiles of rows, not the square of the length."""
+    function = dmc.value_and_grad(dmc.loads(CAUSAL).loss, wrt=("q", "k", "v"))
+
+    def arguments(length: int) -> list[Any]:
+        return [u(length, 64).astype(np.float32) for _ in range(3)]
+
+    costs = measure(function, arguments, (1024, 2048))
+    assert slope((1024, 2048), [cost.arena for cost in costs]) < 1.2
+    assert costs[-1].arena < 2048**2
+    assert slope((1024, 2048), [cost.operations for cost in costs]) < 2.1

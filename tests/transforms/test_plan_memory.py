@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dmc.dialects import arith, control, func, kernel, math, tensor
-from dmc.ir import ArrayAttr, Block, Builder, DType, Module, TensorType, Value
+from dmc.ir import AffineMap, ArrayAttr, Block, Builder, DType, Module, TensorType, Value
 from dmc.ir import tensor as tensor_type
 from dmc.ir.parser import parse_module
 from dmc.ir.printer import print_module
@@ -13,6 +13,7 @@ from dmc.transforms.canonicalize import Canonicalize
 from dmc.transforms.cse import Cse
 from dmc.transforms.dce import Dce
 from dmc.transforms.fuse import Fuse
+from dmc.transforms.generics import Read, make_generic
 from dmc.transforms.kernelize import Kernelize
 from dmc.transforms.memory import (
     Kind,
@@ -365,6 +366,37 @@ def test_epilogue_overwrites_what_it_alone_reads() -> None:
     assert str(place_of(skip)) == "result 0"
     _, made = planned(program(inputs, reading_it_twice))
     assert made.arena_bytes > 0
+
+
+def test_what_nothing_reads_overwrites_nothing_that_is_read() -> None:
+    """A kernel writes both of its results, also the one without a reader."""
+    row, all_ = AffineMap.select(2, [0]), AffineMap.identity(2)
+
+    def code(b: Builder, args: list[Value]) -> list[Value]:
+        x, each = args[0], math.exp(b, args[1])
+
+        def two(inner: Builder, values: list[Value]) -> list[Value]:
+            total, other = values
+            return [arith.multiply(inner, total, other), arith.add(inner, total, other)]
+
+        made = make_generic(
+            b,
+            (3, 4),
+            [Read(x, all_)],
+            lambda _, values: values,
+            [row, row],
+            ("add",),
+            1,
+            [Read(each, row)],
+            two,
+        )
+        return [math.sin(b, made.results[1]), math.cos(b, each)]
+
+    module = program([t(3, 4), t(3)], code)
+    check(module, Kernelize())
+    function = func.lookup(module, "main")
+    plan(function)
+    replay(function, report(function).arena_bytes)
 
 
 def test_report_of_printed_ir_is_the_same() -> None:

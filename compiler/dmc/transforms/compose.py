@@ -13,6 +13,7 @@ from dmc.ir import (
     AffineExpr,
     AffineMap,
     ArrayAttr,
+    Block,
     Builder,
     Operation,
     Value,
@@ -347,3 +348,13 @@ def _reread(reader: Operation, old: Value, new: Value, picked: Sequence[int]) ->
             maps[i] = turned(maps[i])
             reader.set_operand(1 + i, new)
     reader.attributes["maps"] = ArrayAttr(tuple(maps))
+
+
+def drop_unused(block: Block) -> None:
+    """Erase results of kernels that nothing reads, and operations left without any."""
+    for op in reversed(block):
+        used = [i for i, value in enumerate(op.results) if value.uses]
+        if isinstance(op, kernel.Generic) and 0 < len(used) < len(op.results):
+            without_results(op, used)
+        elif op.results and not used and op.is_pure:
+            op.erase()

@@ -22,13 +22,13 @@ from dmc.ir.passes import Pass
 from dmc.transforms.common import blocks
 from dmc.transforms.compose import (
     common_space,
+    drop_unused,
     into_consumer,
     into_producer,
     merged,
     producer_dimensions,
     reading,
     stored_in_order,
-    without_results,
 )
 from dmc.transforms.generics import Read, is_tensor
 from dmc.transforms.kernel_facts import MOST_OPERANDS, MOST_OPERATIONS, MOST_REPEATS, Facts
@@ -64,7 +64,7 @@ class _Fusion:
         """Kernels and readers of them that cannot be one, whatever becomes of others."""
 
     def run(self) -> None:
-        self._drop_unused()
+        drop_unused(self.block)
         changed = True
         while changed:
             changed = self._sweep(self._absorb_movement)
@@ -76,7 +76,7 @@ class _Fusion:
         if self.siblings:
             self._join_siblings()
         self._sweep(self._untranspose)
-        self._drop_unused()
+        drop_unused(self.block)
 
     def _sweep(self, rule: Rule) -> bool:
         """Apply `rule` to every kernel of the block as long as it changes one."""
@@ -237,15 +237,6 @@ class _Fusion:
         if len(op.results) > 1 or roles is None or not order or order[-1] not in roles.batch:
             return None
         return stored_in_order(op)
-
-    def _drop_unused(self) -> None:
-        """Erase results that nothing reads, and kernels left without any."""
-        for op in reversed(self.block):
-            used = [i for i, value in enumerate(op.results) if value.uses]
-            if isinstance(op, kernel.Generic) and 0 < len(used) < len(op.results):
-                without_results(op, used)
-            elif op.results and not used and op.is_pure:
-                op.erase()
 
     # What may be done
 

@@ -32,6 +32,7 @@ from dmc.transforms.relax_guards import RelaxGuards
 from dmc.transforms.scalarize import Scalarize
 from dmc.transforms.scatter_selections import ScatterSelections
 from dmc.transforms.settle_subscripts import SettleSubscripts
+from dmc.transforms.stream_rows import StreamRows
 from dmc.transforms.tile_maps import TileMaps
 
 REQUIRED = frozenset(
@@ -80,7 +81,7 @@ def optimize(without: Iterable[str] = ()) -> list[Pass]:
 def to_kernels(without: Iterable[str] = ()) -> list[Pass]:
     """From tensor to kernel level, and where everything lies."""
     gathered = [GatherAccumulations(), Cse(), Dce(), ExpandDraws()]
-    grouped = [Kernelize(), Fuse(), ScatterSelections(), Orient()]
+    grouped = [Kernelize(), Fuse(), ScatterSelections(), Orient(), StreamRows(), Dce()]
     settled = [SettleSubscripts(), ExpandPhilox(), *clean(), ProveBounds(), BoundSpaces()]
     placed = [JoinReductions(), AlternateBuffers(), PlanMemory()]
     return _chosen([*gathered, *grouped, *settled, *placed], without)

@@ -134,7 +134,8 @@ class Sharing:
         if self.liveness[operand][1] <= end:
             return True
         meeting = self.liveness.meeting(operand, result)
-        return meeting is None or meeting[1] <= end
+        # What nothing reads is written all the same.
+        return meeting is None or meeting[1] <= end < self.liveness[result][1]
 
     def _partners(self) -> dict[Value, Value]:
         """The donated argument that each returned value takes the place of.

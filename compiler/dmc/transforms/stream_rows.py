@@ -1,0 +1,169 @@
+"""Kernels that share rows run on a tile of rows after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from heapq import heappop, heappush
+
+from dmc.dialects import func, kernel
+from dmc.ir import Block, Builder, Module, Operation, Value, shape_of
+from dmc.ir.passes import Pass
+from dmc.transforms.common import blocks, is_isolated
+from dmc.transforms.compose import drop_unused
+from dmc.transforms.streams.emit import Loop
+from dmc.transforms.streams.plan import Axes, Group, Plan, bytes_of, planned, read_by
+
+LEAST_ROWS = 16
+"""Fewer rows leave too little work for each kernel."""
+
+LEAST_SAVED = 0.25
+"""The part of the traffic that repays a loop."""
+
+MOST_TILES = 512
+"""Tiles that are added up one after the other, as an accumulator takes in terms."""
+
+
+@dataclass(frozen=True)
+class StreamRows(Pass):
+    """Compute what is `large`, and made and read row by row, in tiles of about `tile` bytes.
+
+    The scores and weights of attention are rows of queries times keys, the distances of a
+    clustering rows of points times centres: far larger than what they are made from and reduced
+    to. Where the rows are independent of each other, all kernels that share them run on one tile
+    of rows, then on the next, and what lies between them stays in the caches. What a later loop
+    reads again is computed again there, as in Rabe and Staats (2021), "Self-attention does not need
+    O(n^2) memory", where that takes less time than moving it.
+
+    Sums along the rows are added up tile by tile.
+    """
+
+    name = "stream-rows"
+    large: int = 4 << 20
+    tile: int = 1 << 20
+
+    def run(self, module: Module) -> None:
+        for function in func.functions(module):
+            streamed = [self._stream(block) for block in list(_blocks(function))]
+            if any(streamed):
+                for block in list(_blocks(function)):
+                    drop_unused(block)
+
+    def _stream(self, block: Block) -> bool:
+        """Whether anything in a block now comes in tiles."""
+        found = False
+        tried: set[Value] = set()
+        while (seed := self._largest(block, tried)) is not None:
+            tried.add(seed)
+            plans = [plan for axes in _choices(seed) if (plan := self._plan(block, seed, axes))]
+            best = max(plans, key=lambda plan: plan.saved, default=None)
+            # Whatever is dissolved with it would grow the same groups.
+            tried.update(value for plan in plans for value in plan.group.dissolved)
+            if best is not None and best.saved > LEAST_SAVED:
+                _apply(block, best, self._rows(best.group))
+                found = True
+        return found
+
+    def _largest(self, block: Block, tried: set[Value]) -> Value | None:
+        found = [
+            value
+            for op in block
+            if isinstance(op, kernel.Generic)
+            for value in op.results
+            if value not in tried and bytes_of(value) >= self.large
+        ]
+        return max(found, key=bytes_of, default=None)
+
+    def _plan(self, block: Block, seed: Value, axes: Axes) -> Plan | None:
+        group = Group(block, [shape_of(seed.type)[axis] for axis in axes], self.large)
+        group.grow(seed, axes)
+        if seed not in group.dissolved:
+            return None
+        rows, size = self._rows(group), group.sizes[-1]
+        is_loop = len(group.sizes) > 1 or 2 * rows <= size
+        return planned(group) if is_loop and rows else None
+
+    def _rows(self, group: Group) -> int:
+        """How many rows a tile has: a divisor of all where one is near; 0 if too few would fit."""
+        count = size = group.sizes[-1]
+        for value, axes in group.dissolved.items():
+            each = bytes_of(value)
+            for axis in axes:
+                each //= shape_of(value.type)[axis]
+            count = min(count, self.tile // max(each, 1))
+        if count < min(LEAST_ROWS, size):
+            return 0
+        count = max(count, -(-size // MOST_TILES))
+        return next((n for n in range(count, count // 2, -1) if size % n == 0), count)
+
+
+def _blocks(function: func.Func) -> Iterator[Block]:
+    """Those of the function and of control flow."""
+    for block in blocks(function):
+        owner = block.parent_op
+        if owner is function or (owner is not None and not is_isolated(owner)):
+            yield block
+
+
+def _choices(seed: Value) -> Iterator[Axes]:
+    """Axes to stream along: the outer ones by single indexes, the last in tiles."""
+    for axis in range(len(shape_of(seed.type))):
+        yield tuple(range(axis + 1))
+        if axis:
+            yield (*range(axis - 1), axis)
+
+
+def _apply(block: Block, plan: Plan, rows: int) -> None:
+    """Put loops in the place of the members of a plan."""
+    order = _in_order(block, plan)
+    last = block.terminator
+    whole: dict[Value, Value] = {}
+    for op in list(block):
+        if op is not last and op not in plan.group.members:
+            op.detach()
+    for step in order:
+        if isinstance(step, Operation):
+            block.insert(step, last)
+            continue
+        loop = Loop(plan, step, rows)
+        location = loop.ops[-1].location.by(StreamRows.name)
+        made = loop.emit(Builder(block, last, location), whole)
+        whole.update(made)
+    for old, new in whole.items():
+        old.replace_all_uses_with(new)
+    for op in reversed(list(block)):
+        if op in plan.group.members:
+            op.erase()
+
+
+def _in_order(block: Block, plan: Plan) -> list[Operation | int]:
+    """The operations that stay and the numbers of the loops: as they were, as far as can be."""
+    members, levels = plan.group.members, plan.levels
+    place = {op: i for i, op in enumerate(block)}
+    first: dict[Operation | int, int] = {op: i for op, i in place.items() if op not in members}
+    del first[block.terminator]
+    for number, ops in enumerate(plan.loops):
+        first[number] = max((place[op] for op in ops if levels[op] == number), default=0)
+    needs: dict[Operation | int, set[Operation | int]] = {}
+    for step in first:
+        ops = [step] if isinstance(step, Operation) else plan.loops[step]
+        makers = {v.defining_op for op in ops for v in read_by(op)} - {*ops, None}
+        found = {levels[op] if op in members else op for op in makers if op in place}
+        needs[step] = found - {step}
+    readers: dict[Operation | int, list[Operation | int]] = {step: [] for step in first}
+    for step, found in needs.items():
+        for need in found:
+            readers[need].append(step)
+    ready: list[tuple[int, int, Operation | int]] = []
+    for step, found in needs.items():
+        if not found:
+            heappush(ready, (first[step], len(ready), step))
+    order: list[Operation | int] = []
+    while ready:
+        *_, step = heappop(ready)
+        order.append(step)
+        for reader in readers[step]:
+            needs[reader].discard(step)
+            if not needs[reader]:
+                heappush(ready, (first[reader], len(order) + len(ready), reader))
+    return order

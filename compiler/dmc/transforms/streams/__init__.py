@@ -1,0 +1,1 @@
+"""Kernels that share rows, run on a few rows after the other."""
