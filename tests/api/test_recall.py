@@ -198,3 +198,13 @@ def test_verified_passes_run(
     monkeypatch.setenv(VERIFY_EACH, "1")
     load(folder).half(6.0)
     assert compiled
+
+
+def test_a_program_may_move(folder: Path, compiled: list[str]) -> None:
+    source = "import other\nfn f(x: f64) -> f64 = other.g(x)\n"
+    for name in ("one", "two"):
+        (folder / name).mkdir()
+        (folder / name / "other.dm").write_text("fn g(x: f64) -> f64 = x + 1.0\n")
+        compiled.clear()
+        assert load(folder / name, source).f(1.0) == 2.0
+    assert not compiled

@@ -44,6 +44,7 @@ from dmc.semantics.types import (
     TensorType,
     TupleType,
 )
+from dmc_runtime import STD_FOLDER
 from dmc_runtime.records import Constant
 
 
@@ -140,11 +141,21 @@ def recall(
     sources = [
         text
         for module in modules
-        for text in (str(module.path and module.path.resolve()), module.source.text)
+        for text in (_relative(module.path, program.main.path), module.source.text)
     ]
     options = f"{operators} {donated} {checks}"
     name = digest("instance", _compiler(), engine.key(), *sources, *what, options)
     return Recall(name, engine, spelling.files)
+
+
+def _relative(path: Path | None, main: Path | None) -> str:
+    """Where a module is: in the library, or seen from the main module."""
+    if path is None or main is None:
+        return ""
+    path, library = path.resolve(), STD_FOLDER.resolve()
+    if path.is_relative_to(library):
+        return f"library {path.relative_to(library)}"
+    return os.path.relpath(path, main.resolve().parent)
 
 
 @cache
