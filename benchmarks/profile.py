@@ -23,7 +23,8 @@ from benchmarks.systems import THREADS, start
 from benchmarks.workload import Contestant, System
 from benchmarks.workloads import NAMES, load
 from dmc.driver import Compilation
-from dmc.jit.engine import Code
+from dmc.jit.cache import DIRECTORY_VARIABLE
+from dmc.jit.engine import Code, default_engine
 
 FREQUENCY = 4000
 TASK = re.compile(r'@"(dmc\.task\.\d+)"')
@@ -40,7 +41,9 @@ def main() -> None:
     if shutil.which("perf") is None or shutil.which("nm") is None:
         sys.exit("perf and nm are needed")
     os.environ[THREADS] = str(arguments.threads)
+    os.environ[DIRECTORY_VARIABLE] = ""
     start(System.DMC)
+    default_engine().parts = 1  # where an object is, is told by the entry in it
     workload = load(arguments.workload)
     contestant = workload.entry(System.DMC.value).make(workload.inputs())
     contestant.call()
@@ -69,7 +72,7 @@ def _owners() -> dict[str, str]:
     owners: dict[str, str] = {}
     for compilation in (found for found in gc.get_objects() if isinstance(found, Compilation)):
         current = ""
-        for line in compilation.llvm.text.splitlines():
+        for line in compilation.llvm_text.splitlines():
             if defined := DEFINED.match(line):
                 current = defined[1]
             elif task := TASK.search(line):

@@ -185,13 +185,19 @@ class Compilation:
         with seldom_collecting():
             return to_llvm(loops, self.engine)
 
+    @property
+    def llvm_text(self) -> str:
+        """The program in one LLVM module, for people; `llvm` is what is compiled."""
+        (text,) = to_llvm(self.loops, self.engine, most=1).modules
+        return text
+
     @lazy
     def artifact(self) -> Artifact:
         """The program as data, but for its machine code."""
         program, engine = self.llvm, self.engine
         results = _tensors(func.lookup(self.expanded, self.entry).function_type.results)
         return Artifact(
-            (engine.name_of(program.text),),
+            tuple(map(engine.name_of, program.modules)),
             program.entry,
             tuple(
                 ArgumentSpec(type_.dtype, type_.shape, donated=index in program.donated)
@@ -214,7 +220,7 @@ class Compilation:
         """Machine code, loaded. Raises OutOfMemory when it needs more than the machine has."""
         if needed_bytes(func.lookup(self.kernels, self.entry)) > memory():
             raise self.out_of_memory()
-        return self.artifact.load(self.engine, self.engine.compile_all([self.llvm.text]))
+        return self.artifact.load(self.engine, self.engine.compile_all(self.llvm.modules))
 
     def out_of_memory(self) -> Error:
         """The error for a call whose memory cannot be had."""
@@ -230,9 +236,9 @@ class Compilation:
         """
         match stage:
             case Stage.LLVM:
-                return self.llvm.text
+                return self.llvm_text
             case Stage.ASM:
-                return self.engine.assembly(self.llvm.text)
+                return self.engine.assembly(self.llvm_text)
             case Stage.TENSOR:
                 module = self.tensor
             case Stage.TANGENT:

@@ -8,8 +8,10 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
+import dmc
 from dmc.diagnostics.errors import CompilerBug
 from dmc.dialects import arith, kernel, math
+from dmc.driver import Compilation
 from dmc.ir import AffineMap, Builder, DType, Module, TensorType, Value, tensor, verify
 from dmc.jit.engine import Engine
 from dmc.jit.pool import get_num_threads, set_num_threads
@@ -233,3 +235,25 @@ def test_private_memory_is_counted_once_for_each_thread() -> None:
     assert np.isfinite(
         compiled(*(random(tensor(F32, *s)) for s in ((130, 300), (300, 200))))[0]
     ).all()
+
+
+def test_the_division_into_modules_does_not_show() -> None:
+    """However many modules a program becomes, it computes the same bits."""
+    source = """
+fn f[N](x: f64[N], w: f64[N, N]) -> f64 {
+    let a = w @ tanh(x)
+    let b = sort[-1](a) + cumsum[-1](exp(a))
+    sum(b * (w.T @ a)) + sum(sin(w))
+}
+"""
+    function = dmc.value_and_grad(dmc.loads(source).f, wrt=("x", "w")).specialize(N=37)
+    rng = np.random.default_rng(0)
+    arguments = rng.standard_normal(37), rng.standard_normal((37, 37))
+    compilation = function.compilation
+    made: list[list[bytes]] = []
+    for parts in (1, 2, 3, 50):
+        engine = Engine(host(), parts=parts)
+        program = Compilation(compilation.tensor, compilation.entry, engine=engine)
+        assert len(program.llvm.modules) == min(parts, len([*program.loops.module.symbols()]))
+        made.append([np.asarray(r).tobytes() for r in program.executable(*arguments)])
+    assert made[1:] == made[:-1]

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 CODE_GENERATION_LEVEL = 2
+PARTS = 4
 T = TypeVar("T")
 
 
@@ -72,13 +73,15 @@ class Engine:
     """Compiles for one target.
 
     `level` is LLVM's code generation level, 0 to 3; `passes` the level of its module passes, none
-    by default. `cache` is None for no cache on disk. Safe to use from several threads.
+    by default. `cache` is None for no cache on disk. Programs are divided into `parts` modules at
+    most, which are compiled at the same time. Safe to use from several threads.
     """
 
     target: Target
     cache: ObjectCache | None = None
     level: int = CODE_GENERATION_LEVEL
     passes: int = 0
+    parts: int = PARTS
     _jit: llvm.LLJIT | None = field(default=None, init=False, repr=False)
     _names: itertools.count[int] = field(default_factory=itertools.count, init=False, repr=False)
 

@@ -12,13 +12,13 @@ from dmc.lowering.to_loops import LoopProgram
 
 @dataclass(frozen=True)
 class LLVMProgram:
-    """Textual LLVM IR with the function `entry`, and the memory that it works in.
+    """Textual LLVM IR with the function `entry`, in modules, and the memory that it works in.
 
     The arena holds `arena_bytes` and behind them `scratch_bytes` for each thread. `overwrites` and
     `donated` are those of the loop-level program.
     """
 
-    text: str
+    modules: tuple[str, ...]
     entry: str
     arena_bytes: int
     scratch_bytes: int
@@ -26,13 +26,13 @@ class LLVMProgram:
     donated: tuple[int, ...]
 
 
-def to_llvm(program: LoopProgram, engine: Engine) -> LLVMProgram:
-    """Lower to LLVM IR for the target of `engine`."""
-    lowered = lower_module(program.module, engine.target.machine)
-    lowered.module.triple = engine.target.triple
-    text = str(lowered.module)
+def to_llvm(program: LoopProgram, engine: Engine, most: int | None = None) -> LLVMProgram:
+    """Lower to LLVM IR for the target of `engine`, in `most` modules at most."""
+    lowered = lower_module(program.module, engine.target.machine, most or engine.parts)
+    for module in lowered.modules:
+        module.triple = engine.target.triple
     return LLVMProgram(
-        text,
+        tuple(map(str, lowered.modules)),
         entry_symbol(program.entry),
         lowered.arena_bytes,
         lowered.scratch_bytes,

@@ -18,7 +18,7 @@ _SELDOM = 1 << 20
 
 def lower_function(owner: ModuleLowering, op: loop.Func, table: Table) -> None:
     """Write the body of `op` into its LLVM function, each operation as `table` says."""
-    function = owner.functions[op.sym_name]
+    function = owner.function(op.sym_name)
     lowering = FunctionLowering(owner, function, table)
     if op.private:
         *arguments, lowering.scratch = function.args
@@ -143,7 +143,7 @@ def _if(f: FunctionLowering, op: Operation) -> None:
 def _call(f: FunctionLowering, op: Operation) -> None:
     assert isinstance(op, loop.Call)
     op.check_callee(f.owner.sources[op.callee.name])
-    callee = f.owner.functions[op.callee.name]
+    callee = f.owner.function(op.callee.name)
     f.builder.call(callee, [*(f.value(v) for v in op.arguments), f.scratch])
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,7 +35,7 @@ ALIGNMENT = 64
 
 @dataclass(frozen=True, slots=True)
 class Lowered:
-    """An LLVM module and the memory that its entry functions must be given.
+    """LLVM modules, linked with each other, and the memory that entry functions must be given.
 
     A public `loop.func`, whose arguments are buffers and last an arena of bytes, becomes
     `int32_t f(void **buffers, void *arena)` by the name `entry_symbol` gives, and returns 0. The
@@ -43,9 +43,15 @@ class Lowered:
     thread of the pool.
     """
 
-    module: ir.Module
+    modules: tuple[ir.Module, ...]
     arena_bytes: int
     scratch_bytes: int
+
+    @property
+    def module(self) -> ir.Module:
+        """The only module."""
+        (module,) = self.modules
+        return module
 
     def memory(self, threads: int) -> int:
         """The size of the arena for that many threads."""
@@ -108,31 +114,42 @@ def _inside(owner: loop.Func | loop.Parallel) -> list[object]:
 
 
 class ModuleLowering:
-    """State shared by the functions of one module."""
+    """State shared by the functions of one LLVM module, which defines those named `own`."""
 
-    def __init__(self, module: Module, machine: Machine) -> None:
+    def __init__(
+        self, module: Module, machine: Machine, sizes: ScratchSizes, own: Collection[str]
+    ) -> None:
         self.machine = machine
         self.llvm = ir.Module(name="dmc", context=ir.Context())
-        self.sizes = ScratchSizes(module)
-        self.functions: dict[str, ir.Function] = {}
+        self.sizes = sizes
+        self._functions: dict[str, ir.Function] = {}
         functions = [op for op in module.body if isinstance(op, loop.Func)]
         self.sources = {op.sym_name: op for op in functions}
         self.scratch_bytes = max((self.sizes.total(op.sym_name) for op in functions), default=0)
+        self._is_whole = len(own) == len(functions)
         for op in functions:
-            types = [*(llvm_type(arg.type) for arg in op.body.args), POINTER]
-            signature = ir.FunctionType(VOID, types) if op.private else ENTRY
-            name = op.sym_name if op.private else entry_symbol(op.sym_name)
-            function = ir.Function(self.llvm, signature, name)
-            if op.private:
-                function.linkage = "internal"
-            function.attributes.add("nounwind")
-            self.functions[op.sym_name] = function
+            if op.sym_name in own:
+                self.function(op.sym_name)
         arenas = [op.body.args[-1].type for op in functions if not op.private]
-        sizes = [type_.bytes for type_ in arenas if isinstance(type_, MemRefType)]
-        self.arena_bytes = aligned(max(sizes, default=0))
+        bytes_ = [type_.bytes for type_ in arenas if isinstance(type_, MemRefType)]
+        self.arena_bytes = aligned(max(bytes_, default=0))
         self._tasks = 0
         self._constants: dict[DenseElements, ir.GlobalVariable] = {}
         self._structures: dict[tuple[str, ...], str] = {}
+
+    def function(self, name: str) -> ir.Function:
+        """A function of the loop-level module; another LLVM module may define it."""
+        found = self._functions.get(name)
+        if found is None:
+            op = self.sources[name]
+            types = [*(llvm_type(arg.type) for arg in op.body.args), POINTER]
+            signature = ir.FunctionType(VOID, types) if op.private else ENTRY
+            symbol = name if op.private else entry_symbol(name)
+            found = self._functions[name] = ir.Function(self.llvm, signature, symbol)
+            if op.private and self._is_whole:
+                found.linkage = "internal"
+            found.attributes.add("nounwind")
+        return found
 
     def task_function(self) -> ir.Function:
         """A fresh function for one parallel loop."""
