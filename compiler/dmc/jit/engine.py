@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 CODE_GENERATION_LEVEL = 2
-PARTS = 4
+PARTS = 2
+"""More make more work: each has its own copies of the elementary functions that it calls."""
 T = TypeVar("T")
 
 
