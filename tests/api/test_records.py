@@ -157,3 +157,19 @@ def test_a_bool_of_a_model_in_a_stack() -> None:
         assert np.array_equal(s(x), wanted)
         assert np.array_equal(dmc.stack([s.layers[0]] * 3).swap, s.layers.swap)
         assert all(check.passed for check in dmc.check_grads(mod.loss, s, x))
+
+
+def test_defaults_of_hyperparameters_over_an_element_type() -> None:
+    source = (
+        "model Scale[N, F: float = f32](by: F = 1.0 / sqrt(N), bias: F = 0.1) {\n"
+        "    param w: F[N] = by * normal(key)\n"
+        "    fn forward(x: F[N]) -> F = sum(w * x) + bias\n"
+        "}\n"
+    )
+    made = dmc.loads(source)
+    single = made.Scale(w=np.ones(3, np.float32))
+    double = made.Scale(w=np.ones(3))
+    assert single.by == float(str(1 / np.sqrt(np.float32(3))))
+    assert double.by == 1 / np.sqrt(3)
+    assert made.Scale(w=np.ones(3), bias=0.5).by == double.by
+    assert double(np.ones(3)) == 3.1

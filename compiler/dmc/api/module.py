@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from dmc.api.conversion import Describer, PythonValue, refuse
 from dmc.api.donation import GIVEN_UP
 from dmc.api.function import Function, Method
@@ -14,7 +16,8 @@ from dmc.api.records import Classes, record_in
 from dmc.ir.types import Array, DType
 from dmc.semantics.binding import record_of
 from dmc.semantics.program import FunctionDeclaration, Program, SourceModule, body_of
-from dmc.semantics.signature import GivenArray
+from dmc.semantics.signature import GivenArray, GivenNumber, NumberClass
+from dmc.semantics.sizes import Size
 from dmc.semantics.types import (
     FieldDeclaration,
     GenericKind,
@@ -172,8 +175,8 @@ def _checker(declaration: RecordDeclaration, classes: Classes, init: Function | 
     known = [entry.name for entry in declaration.fields]
     describer = Describer(declaration.name)
     marshal = Marshal(classes)
-    defaults: dict[frozenset[tuple[str, Constant]], dict[str, Constant]] = {}
-    """The hyperparameters of models with these sizes and chosen ones."""
+    defaults: dict[object, dict[str, Constant]] = {}
+    """The hyperparameters of models of a kind: with these generic arguments and chosen ones."""
 
     def convert(value: PythonValue, type_: Type, where: str) -> Tree:
         """An array of the declared dtype for a number; everything else as it is."""
@@ -215,17 +218,33 @@ def _checker(declaration: RecordDeclaration, classes: Classes, init: Function | 
         if missing and init is not None:
             hypers = {entry.name for entry in declaration.fields if entry.role is Role.HYPER}
             chosen = {name: constants[name] for name in hypers & constants.keys()}
-            own = {name: sizes[name] for name in generics}
-            key = frozenset({**own, **chosen}.items())
-            if key not in defaults:
-                defaults[key] = init.hyperparameters(key=keys.key(0), **own, **chosen)
-            constants = constants | {entry.name: defaults[key][entry.name] for entry in missing}
+            brackets = _brackets(type_)
+            kind = brackets, frozenset(chosen.items())
+            if kind not in defaults:
+                named = {} if brackets else {name: sizes[name] for name in generics}
+                maker = init[brackets] if brackets else init
+                defaults[kind] = maker.hyperparameters(key=keys.key(0), **named, **chosen)
+            constants = constants | {entry.name: defaults[kind][entry.name] for entry in missing}
         return converted, {**constants, **sizes}
 
     return check
 
 
-def _scalar(entry: FieldDeclaration) -> GivenArray:
+def _brackets(type_: RecordType) -> tuple[int | np.dtype[Any], ...]:
+    """The generic arguments of a concrete record as brackets take them, if they do."""
+    found: list[int | np.dtype[Any]] = []
+    for value in type_.arguments:
+        match value:
+            case Size() if value.constant is not None:
+                found.append(value.constant)
+            case DType():
+                found.append(value.numpy)
+            case _:
+                return ()
+    return tuple(found)
+
+
+def _scalar(entry: FieldDeclaration) -> GivenArray | GivenNumber:
     """A hyperparameter whose value is not known yet."""
     element = resolved(entry.type.element) if isinstance(entry.type, TensorType) else None
-    return GivenArray(element if isinstance(element, DType) else DType.F64, ())
+    return GivenArray(element, ()) if isinstance(element, DType) else GivenNumber(NumberClass.FLOAT)
