@@ -22,7 +22,8 @@ ELEMENTWISE: dict[str, Callable[[Any], Any]] = {
     "leaky_relu": lambda x: F.leaky_relu(x, 0.2),
     "elu": lambda x: F.elu(x, 0.7),
     "selu": F.selu,
-    "celu": lambda x: F.celu(x, 0.7),
+    # `F.celu` rounds 1 / 0.7 to single precision.
+    "celu": lambda x: torch.where(x > 0, x, 0.7 * torch.expm1(x / 0.7)),
     "gelu_erf": F.gelu,
     "silu": F.silu,
     "mish": lambda x: x * torch.tanh(F.softplus(x)),
@@ -31,9 +32,10 @@ ELEMENTWISE: dict[str, Callable[[Any], Any]] = {
     "tanh_shrink": F.tanhshrink,
     "soft_shrink": lambda x: F.softshrink(x, 0.3),
     "hard_shrink": lambda x: F.hardshrink(x, 0.3),
-    "hard_sigmoid": F.hardsigmoid,
+    # `F.hardsigmoid` has no second derivative.
+    "hard_sigmoid": lambda x: torch.clamp(x / 6 + 0.5, 0, 1),
     "hard_tanh": F.hardtanh,
-    "hard_silu": lambda x: x * F.hardsigmoid(x),
+    "hard_silu": lambda x: x * torch.clamp(x / 6 + 0.5, 0, 1),
     "gelu": lambda x: F.gelu(x, approximate="tanh"),
     "sigmoid": torch.sigmoid,
     "softplus": F.softplus,
