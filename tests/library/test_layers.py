@@ -136,3 +136,14 @@ def test_dropping(library):
     assert (channels == channels[:, :1, :1, :]).all()
     assert alpha.mean() == pytest.approx(0, abs=0.1)
     assert alpha.std() == pytest.approx(1, abs=0.1)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_hyperparameters_left_out_take_the_type_of_the_others(dtype: type) -> None:
+    module = dmc.loads(
+        "from nn import LayerNorm\n"
+        "fn f[N, D, F: float](n: LayerNorm[D, F], x: F[N, D]) -> F[N, D] = n(x)\n"
+    )
+    layer = module.LayerNorm(gain=np.ones(4, dtype), bias=np.zeros(4, dtype))
+    assert module.f(layer, np.ones((2, 4), dtype)).dtype == dtype
+    assert layer.eps == module.LayerNorm(gain=layer.gain, bias=layer.bias, eps=1e-5).eps
