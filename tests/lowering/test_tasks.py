@@ -33,7 +33,7 @@ def many_tasks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
     """Everything is worth tasks."""
     monkeypatch.setattr(plan, "MOST_TASKS", request.param)
     monkeypatch.setattr(plan, "TASK_NANOSECONDS", 0.01)
-    monkeypatch.setattr(contraction, "PARALLEL_NANOSECONDS", 0)
+    monkeypatch.setattr(contraction_plan, "PARALLEL_NANOSECONDS", 0)
     monkeypatch.setattr(contraction, "MOST_TASKS", request.param)
     monkeypatch.setattr(scatter, "COPY_POINTS", 1)
     monkeypatch.setattr(scatter, "LEAST_POINTS", 2)

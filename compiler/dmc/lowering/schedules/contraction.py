@@ -26,14 +26,13 @@ from dmc.lowering.loop_builder import Linear, LoopBuilder, Subscript, register_t
 from dmc.lowering.machine import Machine
 from dmc.lowering.schedules.body import Body, Frame, Lanes, absorbed, address, load, spread, store
 from dmc.lowering.schedules.contraction_plan import (
-    PARALLEL_NANOSECONDS,
     Contraction,
     Plan,
     Step,
     as_contraction,
+    is_divided,
     levels_of,
     make_plan,
-    nanoseconds,
 )
 from dmc.lowering.schedules.domain import Domain, Range, Spread, at
 from dmc.lowering.schedules.nest import Nest
@@ -94,7 +93,7 @@ class _Emitter:
         column_groups = -(-self.columns.pieces // plan.panels)
         counts = [*(shape.nest.sizes[d] for d in shape.outer), column_groups, row_groups]
         total = math.prod(counts)
-        if not self.parallel or total == 1 or nanoseconds(shape) < PARALLEL_NANOSECONDS:
+        if not self.parallel or total == 1 or not is_divided(shape):
             self._with_memory(lambda: self._units(counts, {}, []))
         elif total <= MOST_TASKS:
             # Private memory is the task's.

@@ -219,12 +219,13 @@ def make_plan(machine: Machine, shape: Contraction, lanes: int) -> Plan:
     column = shape.b.strides[shape.n] == 1
     packing = left * (TURN if row else MOVE), right * (MOVE if column else TURN)
     batch = math.prod(shape.nest.sizes[d] for d in shape.outer)
+    processors = PROCESSORS if is_divided(shape) else 1
 
     def cost(tiles: int, panels: int) -> float:
         groups = batch * -(-pieces[0] // tiles) * -(-pieces[1] // panels)
         rows, columns = tiles * tile.rows, panels * width
         once = rows * columns / lanes + rows * packing[0] * lanes + columns * packing[1]
-        return once * (groups + PROCESSORS * -(-groups // PROCESSORS))
+        return once * (groups + processors * -(-groups // processors))
 
     # Of a left operand in place, every tile passes all panels: they stay in the second cache.
     most = GROUP_BYTES if left else machine.l2_bytes // 2
@@ -281,9 +282,9 @@ def _tile(machine: Machine, shape: Contraction, lanes: int) -> Tile:
     return Tile(min(best, shape.rows), wide)
 
 
-def nanoseconds(shape: Contraction) -> float:
-    """About how long one core takes."""
-    return 2.0 * shape.nest.points / FLOPS_PER_NANOSECOND
+def is_divided(shape: Contraction) -> bool:
+    """Whether it takes one core so long that tasks are worth it."""
+    return 2.0 * shape.nest.points / FLOPS_PER_NANOSECOND >= PARALLEL_NANOSECONDS
 
 
 Step = tuple[int, int]
