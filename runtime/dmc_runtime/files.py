@@ -5,13 +5,14 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import stat
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from dmc_runtime.errors import TrainCode, TrainError
 
-__all__ = ["discard_unfinished", "is_full", "reason", "replace", "writing"]
+__all__ = ["discard_unfinished", "is_full", "read_own", "reason", "replace", "writing"]
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -61,6 +62,19 @@ def replace(target: Path, data: bytes) -> None:
     _sync_directory(target.parent)
 
 
+def read_own(path: Path) -> bytes:
+    """The content of a file of this user's, not of what else may stand in its place.
+
+    Raises OSError; nothing is waited for, as it would be where a pipe has that name.
+    """
+    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    with os.fdopen(handle, "rb") as file:
+        status = os.fstat(handle)
+        if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid():
+            raise OSError(errno.EACCES, "not a file of this user's", str(path))
+        return file.read()
+
+
 def discard_unfinished(target: Path) -> None:
     """Removes what a killed process left of a new content of `target`, unless one writes it now."""
     unfinished = _unfinished(target)
@@ -74,6 +88,8 @@ def discard_unfinished(target: Path) -> None:
 
 
 def _unfinished(target: Path) -> Path:
+    if not target.name:
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(target))
     return target.with_name(f".{target.name}.unfinished")
 
 

@@ -22,6 +22,7 @@ from pathlib import Path
 
 from tests.fuzz.dumps import Dumps
 from tests.fuzz.family import Family, Fault, Outcome
+from tests.fuzz.faults import Faults
 from tests.fuzz.guards import Guards
 from tests.fuzz.misuse import Misuse
 from tests.fuzz.programs import Programs
@@ -31,7 +32,7 @@ SILENCE = 600.0
 """Seconds without a word after which a trial counts as hanging, however busy the machine is."""
 MEMORY = 8 << 30
 """Bytes that a process of trials may use beside what it has at the start."""
-FAMILIES = ("sources", "programs", "dumps", "guards", "misuse")
+FAMILIES = ("sources", "programs", "dumps", "guards", "misuse", "faults")
 
 
 def family_of(name: str) -> Family:
@@ -46,6 +47,8 @@ def family_of(name: str) -> Family:
             return Guards()
         case "misuse":
             return Misuse(Path(tempfile.mkdtemp()))
+        case "faults":
+            return Faults()
         case _:
             raise SystemExit(f"there is no family `{name}`: {', '.join(FAMILIES)}")
 

@@ -16,6 +16,8 @@ import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from dmc_runtime.files import read_own
+
 DIRECTORY_VARIABLE = "DMC_CACHE_DIR"
 DEFAULT_LIMIT = 1 << 30
 _MAGIC = b"dmc object 2\n"
@@ -66,7 +68,7 @@ class ObjectCache:
         try:
             if not self._trusted():
                 return None
-            stored = path.read_bytes()
+            stored = read_own(path)
         except OSError:
             return None
         header = len(_MAGIC) + _DIGEST_BYTES

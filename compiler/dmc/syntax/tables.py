@@ -22,6 +22,7 @@ import lark
 
 import dmc_grammar
 from dmc.syntax.layout import LayoutFilter
+from dmc_runtime.files import read_own
 
 _DIGEST_SIZE = hashlib.sha256().digest_size
 
@@ -126,7 +127,7 @@ def _is_private(folder: Path) -> bool:
 
 def _read(path: Path) -> bytes | None:
     try:
-        content = path.read_bytes()
+        content = read_own(path)
     except OSError:
         return None
     digest, data = content[:_DIGEST_SIZE], content[_DIGEST_SIZE:]
