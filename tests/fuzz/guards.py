@@ -112,9 +112,9 @@ class Guards:
             function = dmc.vjp(function)._pull
         sizes = {size: rng.choice((0, 1, 2, 3, 7, 8, 9, rng.randrange(71))) for size in "NM"}
         given = {g.name: sizes[g.name] for g in function.checked.generics}
-        plain = self._values(function, given, seed)
         outcome = f"{name} with {given}"
         try:
+            plain = self._values(function, given, seed)
             compiled = function.specialize(**given)
             wanted = compiled.compilation.executable(*plain)
             held = [guarded(array, at_end=rng.random() < 0.5) for array in plain]
