@@ -60,7 +60,7 @@ class StreamRows(Pass):
             # Whatever is dissolved with it would grow the same groups.
             tried.update(value for plan in plans for value in plan.group.dissolved)
             if best is not None and best.saved > LEAST_SAVED:
-                _apply(block, best, self._rows(best.group))
+                _apply(block, best)
                 found = True
         return found
 
@@ -81,7 +81,7 @@ class StreamRows(Pass):
             return None
         rows, size = self._rows(group), group.sizes[-1]
         is_loop = len(group.sizes) > 1 or 2 * rows <= size
-        return planned(group) if is_loop and rows else None
+        return planned(group, rows) if is_loop and rows else None
 
     def _rows(self, group: Group) -> int:
         """How many rows a tile has: a divisor of all where one is near; 0 if too few would fit."""
@@ -113,7 +113,7 @@ def _choices(seed: Value) -> Iterator[Axes]:
             yield (*range(axis - 1), axis)
 
 
-def _apply(block: Block, plan: Plan, rows: int) -> None:
+def _apply(block: Block, plan: Plan) -> None:
     """Put loops in the place of the members of a plan."""
     order = _in_order(block, plan)
     last = block.terminator
@@ -125,7 +125,7 @@ def _apply(block: Block, plan: Plan, rows: int) -> None:
         if isinstance(step, Operation):
             block.insert(step, last)
             continue
-        loop = Loop(plan, step, rows)
+        loop = Loop(plan, step)
         location = loop.ops[-1].location.by(StreamRows.name)
         made = loop.emit(Builder(block, last, location), whole)
         whole.update(made)

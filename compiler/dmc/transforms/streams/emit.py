@@ -49,12 +49,12 @@ _Body = Callable[[Builder, Value, _Nest], _Out]
 class Loop:
     """One loop of a plan."""
 
-    def __init__(self, plan: Plan, level: int, rows: int) -> None:
+    def __init__(self, plan: Plan, level: int) -> None:
         self.plan = plan
         self.group = plan.group
         self.level = level
         self.ops = plan.loops[level]
-        self.rows = rows
+        self.rows = plan.rows
         self.sizes = plan.group.sizes
         self.last = len(self.sizes) - 1
         self.leaving = plan.leaving(level)

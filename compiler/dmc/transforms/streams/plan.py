@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import prod
 
 from dmc.dialects import kernel
 from dmc.ir import AffineMap, Block, Operation, ShapedType, Value, shape_of
@@ -158,26 +159,44 @@ class Plan:
     levels: Mapping[Operation, int]
     """For each operation of the block, behind how many loops it comes; a member's is its own."""
 
+    rows: int
+    """How many rows a tile has."""
+
     @property
     def saved(self) -> float:
         """The part of what is moved that is not any more, less the time of what runs again."""
         alone = sum(map(bytes_of, (v for op in self.group.members for v in _named_by(op))))
-        together = sum(map(bytes_of, (v for i in range(len(self.loops)) for v in self._moved(i))))
+        together = sum(map(self._moved, range(len(self.loops))))
         runs = [op for loop in self.loops for op in loop]
         again = sum(work_of(op) * (runs.count(op) - 1) for op in dict.fromkeys(runs))
         return (alone - together - again) / alone
 
-    def _moved(self, level: int) -> set[Value]:
-        """What a loop reads from memory and leaves there."""
-        ops = self.loops[level]
-        read = {
-            value
-            for op in ops
-            for index, value in enumerate(op.operands)
-            if not self.makes(level, op, index)
-        }
-        sums = {v for op in ops if self.group.sums(op) for v in op.results}
-        return read | sums | set(self.leaving(level))
+    def _moved(self, level: int) -> int:
+        """The bytes that a loop reads from memory and leaves there.
+
+        What does not depend on the rows of a class is read, or added to, for all of them.
+        """
+        once, often = set(self.leaving(level)), 0
+        for op in self.loops[level]:
+            dims = self.group.members[op]
+            for index, value in enumerate(op.operands):
+                if self.makes(level, op, index):
+                    continue
+                times = self._times([d in op.operand_maps[index].dims() for d in dims])
+                if times == 1:
+                    once.add(value)
+                else:
+                    often += times * bytes_of(value)
+            if self.group.sums(op):
+                times = self._times([d not in op.reduction for d in dims])
+                often += sum(2 * times * bytes_of(value) for value in op.results)
+        return often + sum(map(bytes_of, once))
+
+    def _times(self, has: Sequence[bool]) -> int:
+        """In how many tiles the same is needed of what only has some of the classes."""
+        *outer, last = self.group.sizes
+        counts = [*outer, -(-last // self.rows)]
+        return prod(count for count, own in zip(counts, has, strict=True) if not own)
 
     def makes(self, level: int, op: kernel.Generic, index: int) -> bool:
         """Whether an operand of a member is made in the same loop, at the same rows."""
@@ -201,7 +220,7 @@ class Plan:
         ]
 
 
-def planned(group: Group) -> Plan:
+def planned(group: Group, rows: int) -> Plan:
     """Put the members of a group into as few loops as their sums allow."""
     levels = _levels(group)
     count = 1 + max(levels[op] for op in group.members)
@@ -226,7 +245,7 @@ def planned(group: Group) -> Plan:
                 else:
                     passed.add(value)
         loops[level] = sorted(chosen, key=place.__getitem__)
-    return Plan(group, loops, levels)
+    return Plan(group, loops, levels, rows)
 
 
 def _levels(group: Group) -> dict[Operation, int]:
