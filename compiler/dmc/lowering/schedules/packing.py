@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 from dmc.dialects import arith
 from dmc.ir.operation import Value
@@ -21,6 +20,7 @@ from dmc.lowering.schedules.body import address
 from dmc.lowering.schedules.domain import Range
 from dmc.lowering.schedules.elementwise import part_before
 from dmc.lowering.schedules.nest import Access
+from dmc.process import lazy
 
 PAD_BYTES = 64
 """Panels lie so much apart, lest all begin in one set of a cache."""
@@ -98,7 +98,7 @@ class Box:
         """How many points one subscript of the moving dimension has."""
         return math.prod(size for _, size in self.inner)
 
-    @cached_property
+    @lazy
     def whole(self) -> Range:
         return self.start, self.end
 
