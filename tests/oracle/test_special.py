@@ -33,6 +33,8 @@ MEANINGS: dict[str, tuple[Function, float, float]] = {
     "expm1": (mp.expm1, -3, 3),
     "log": (mp.log, 0.05, 9),
     "log1p": (mp.log1p, -0.9, 9),
+    "log2": (lambda x: mp.log(x, 2), 0.05, 9),
+    "log10": (mp.log10, 0.05, 9),
     "sqrt": (mp.sqrt, 0.05, 9),
     "rsqrt": (lambda x: 1 / mp.sqrt(x), 0.05, 9),
     "sin": (mp.sin, -9, 9),
@@ -53,7 +55,7 @@ MEANINGS: dict[str, tuple[Function, float, float]] = {
     "digamma": (mp.digamma, 0.2, 9),
 }
 
-PIECEWISE = {"floor", "ceil", "round"}
+PIECEWISE = {"floor", "ceil", "round", "isfinite", "isinf", "isnan"}
 FIRST_ONLY = {"digamma"}
 """Its second derivative is that of trigamma, which the language does not have."""
 
