@@ -17,7 +17,7 @@ from dmc.transforms.streams.plan import Axes, Group, Plan, bytes_of, planned, re
 LEAST_ROWS = 16
 """Fewer rows leave too little work for each kernel."""
 
-LEAST_SAVED = 0.25
+LEAST_SAVED = 0.5
 """The part of the traffic that repays a loop."""
 
 MOST_TILES = 512

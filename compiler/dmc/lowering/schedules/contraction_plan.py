@@ -121,7 +121,7 @@ def as_contraction(nest: Nest, machine: Machine) -> Contraction | None:
 
 
 def _cost(shape: Contraction, lanes: int) -> float:
-    """What one matrix of the batch costs, in vectors of fused multiply-adds."""
+    """What all matrices of the batch cost, in vectors of fused multiply-adds."""
     products = shape.rows * -(-shape.columns // lanes) * shape.length
     turned = TURN * shape.columns * shape.length * (shape.b.strides[shape.n] != 1)
     apart = sum(
@@ -129,7 +129,8 @@ def _cost(shape: Contraction, lanes: int) -> float:
         for access in (*shape.nest.outputs, *shape.nest.extras)
         if access.in_memory
     )
-    return products + turned + APART * apart * shape.rows * shape.columns
+    batch = math.prod(shape.nest.sizes[d] for d in shape.outer)
+    return batch * (products + turned + APART * apart * shape.rows * shape.columns)
 
 
 def _product(nest: Nest) -> arith.Product | None:
