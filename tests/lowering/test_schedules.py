@@ -492,24 +492,25 @@ def test_the_left_operand_is_packed_where_it_lies_across() -> None:
 def test_roles_that_fill_the_lanes() -> None:
     """The weights' gradient of a convolution: channels are columns, not the window of 3."""
     machine = host().machine
-    types = [tensor(F32, 4, 8, 10, 32), tensor(F32, 4, 8, 8, 64)]
+    types = [tensor(F32, 4, 10, 10, 32), tensor(F32, 4, 8, 8, 64)]
 
     def write(b: Builder, args: list[Value]) -> Sequence[Value]:
-        window, channel, out, n, y, x = (AffineExpr.dim(6, d) for d in range(6))
+        down, across, channel, out, n, y, x = (AffineExpr.dim(7, d) for d in range(7))
         reads = [
-            Read(args[0], AffineMap(6, (n, y, x + window, channel))),
-            Read(args[1], AffineMap(6, (n, y, x, out))),
+            Read(args[0], AffineMap(7, (n, y + down, x + across, channel))),
+            Read(args[1], AffineMap(7, (n, y, x, out))),
         ]
-        space = (3, 32, 64, 4, 8, 8)
-        return make_generic(b, space, reads, product, [picks(6, 0, 1, 2)], ["add"], 3).results
+        space = (3, 3, 32, 64, 4, 8, 8)
+        return make_generic(b, space, reads, product, [picks(7, 0, 1, 2, 3)], ["add"], 3).results
 
     (op,) = [op for op in program(types, write).walk() if isinstance(op, kernel.Generic)]
-    buffers = [MemRefType(t.shape, F32) for t in (*types, tensor(F32, 3, 32, 64))]
+    buffers = [MemRefType(t.shape, F32) for t in (*types, tensor(F32, 3, 3, 32, 64))]
     entry = function("main", buffers, ["x", "g", "out"], private=False)
     nest = nest_of(LoopBuilder(entry), op, list(entry.body.args), {})
     shape = contraction_plan.as_contraction(nest, machine)
     assert shape is not None
-    assert {shape.rows, shape.columns} == {32, 64}
+    # Neighbours of one row of the window and their channels lie one after the other.
+    assert {shape.rows, shape.columns} == {3 * 32, 64}
 
 
 # Other kernels
