@@ -11,8 +11,9 @@ from dmc.ir import Block, Builder, Module, Operation, Value, shape_of
 from dmc.ir.passes import Pass
 from dmc.transforms.common import blocks, is_isolated
 from dmc.transforms.compose import drop_unused
+from dmc.transforms.order import reads_of
 from dmc.transforms.streams.emit import Loop
-from dmc.transforms.streams.plan import Axes, Group, Plan, bytes_of, planned, read_by
+from dmc.transforms.streams.plan import Axes, Group, Plan, bytes_of, planned
 
 LEAST_ROWS = 16
 """Fewer rows leave too little work for each kernel."""
@@ -35,7 +36,8 @@ class StreamRows(Pass):
     reads again is computed again there, as in Rabe and Staats (2021), "Self-attention does not need
     O(n^2) memory", where that takes less time than moving it.
 
-    Sums along the rows are added up tile by tile.
+    Products of matrices that are sums along the rows are added up tile by tile. Sums with an order
+    of their own are left outside.
     """
 
     name = "stream-rows"
@@ -52,31 +54,32 @@ class StreamRows(Pass):
     def _stream(self, block: Block) -> bool:
         """Whether anything in a block now comes in tiles."""
         found = False
-        tried: set[Value] = set()
-        while (seed := self._largest(block, tried)) is not None:
-            tried.add(seed)
-            plans = [plan for axes in _choices(seed) if (plan := self._plan(block, seed, axes))]
-            best = max(plans, key=lambda plan: plan.saved, default=None)
+        done: set[Value] = set()
+        for seed in self._seeds(block):
+            made = seed.defining_op
+            if seed in done or made is None or made.parent is not block:
+                continue
+            groups = [self._group(block, seed, axes) for axes in _choices(seed)]
             # Whatever is dissolved with it would grow the same groups.
-            tried.update(value for plan in plans for value in plan.group.dissolved)
+            done.update(value for group in groups for value in group.dissolved)
+            plans = [plan for group in groups if (plan := self._plan(group, seed)) is not None]
+            best = max(plans, key=lambda plan: plan.saved, default=None)
             if best is not None and best.saved > LEAST_SAVED:
                 _apply(block, best)
                 found = True
         return found
 
-    def _largest(self, block: Block, tried: set[Value]) -> Value | None:
-        found = [
-            value
-            for op in block
-            if isinstance(op, kernel.Generic)
-            for value in op.results
-            if value not in tried and bytes_of(value) >= self.large
-        ]
-        return max(found, key=bytes_of, default=None)
+    def _seeds(self, block: Block) -> list[Value]:
+        """What kernels make that is large, the largest first."""
+        made = (value for op in block if isinstance(op, kernel.Generic) for value in op.results)
+        return sorted((v for v in made if bytes_of(v) >= self.large), key=bytes_of, reverse=True)
 
-    def _plan(self, block: Block, seed: Value, axes: Axes) -> Plan | None:
+    def _group(self, block: Block, seed: Value, axes: Axes) -> Group:
         group = Group(block, [shape_of(seed.type)[axis] for axis in axes], self.large)
         group.grow(seed, axes)
+        return group
+
+    def _plan(self, group: Group, seed: Value) -> Plan | None:
         if seed not in group.dissolved:
             return None
         rows, size = self._rows(group), group.sizes[-1]
@@ -147,7 +150,7 @@ def _in_order(block: Block, plan: Plan) -> list[Operation | int]:
     needs: dict[Operation | int, set[Operation | int]] = {}
     for step in first:
         ops = [step] if isinstance(step, Operation) else plan.loops[step]
-        makers = {v.defining_op for op in ops for v in read_by(op)} - {*ops, None}
+        makers = {v.defining_op for op in ops for v in reads_of(op)} - {*ops, None}
         found = {levels[op] if op in members else op for op in makers if op in place}
         needs[step] = found - {step}
     readers: dict[Operation | int, list[Operation | int]] = {step: [] for step in first}

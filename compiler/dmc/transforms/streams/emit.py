@@ -61,7 +61,7 @@ class Loop:
         self.sums = [
             _Sum(op, i, [d in op.reduction for d in self.group.members[op]].index(True))
             for op in self.ops
-            if self.group.sums(op) and plan.levels[op] == level
+            if self.group.sums(op)
             for i in range(len(op.combiner_names))
         ]
 

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
 
 from dmc.dialects import kernel
 from dmc.ir import AffineMap, Block, Operation, ShapedType, Value, shape_of
+from dmc.transforms.order import reads_of
 
 Axes = tuple[int, ...]
 """The axis of a value, or the dimension of a kernel, for each streamed class of dimensions."""
 
-SUMMED = frozenset({"add", "max", "min"})
-"""Combiners whose partial results may be combined tile by tile."""
+EXACT = frozenset({"max", "min"})
+"""Combiners whose partial results may be combined in any order."""
 
 CONTRACTION_BYTES = 0.25
 """The bytes that are moved in the time of one operation of a product of matrices."""
@@ -83,7 +85,10 @@ class Group:
         return joined if all(by_op[op] == dims for op, dims in joined) else None
 
     def _fits(self, op: kernel.Generic, dims: Axes) -> bool:
-        """Whether `op` can run on rows that these dimensions number."""
+        """Whether `op` can run on rows that these dimensions number.
+
+        Sums along them must have no order of their own, which is that of whole arrays.
+        """
         sizes = tuple(op.space[d] for d in dims)
         if op.parent is not self.block or sizes != tuple(self.sizes) or len(set(dims)) < len(dims):
             return False
@@ -94,8 +99,11 @@ class Group:
                 return False
         reduced = [d in op.reduction for d in dims]
         if not any(reduced):
-            return True
-        return reduced == sorted(reduced) and SUMMED.issuperset(op.combiner_names)
+            return not op.stored
+        free = (not op.order and op.combiner_names == ("add",)) or EXACT.issuperset(
+            op.combiner_names
+        )
+        return free and not op.stored and reduced == sorted(reduced)
 
     def _large_around(self, op: kernel.Generic, dims: Axes) -> Iterator[tuple[Value, Axes]]:
         if not self.sums(op):
@@ -113,7 +121,7 @@ class Group:
         wanted: set[Operation] = set()
         for op in reversed(list(self.block)):
             if op in self.members or op in wanted:
-                wanted.update(v.defining_op for v in read_by(op) if v.defining_op is not None)
+                wanted.update(v.defining_op for v in reads_of(op) if v.defining_op is not None)
         for op in self.block:
             if isinstance(op, kernel.Generic) and op in wanted and op not in self.members:
                 dims = self._dims_by_operands(op)
@@ -167,8 +175,8 @@ class Plan:
         """The part of what is moved that is not any more, less the time of what runs again."""
         alone = sum(map(bytes_of, (v for op in self.group.members for v in _named_by(op))))
         together = sum(map(self._moved, range(len(self.loops))))
-        runs = [op for loop in self.loops for op in loop]
-        again = sum(work_of(op) * (runs.count(op) - 1) for op in dict.fromkeys(runs))
+        runs = Counter(op for loop in self.loops for op in loop)
+        again = sum(work_of(op) * (count - 1) for op, count in runs.items())
         return (alone - together - again) / alone
 
     def _moved(self, level: int) -> int:
@@ -252,7 +260,7 @@ def _levels(group: Group) -> dict[Operation, int]:
     levels: dict[Operation, int] = {}
     for op in group.block:
         level = 0
-        for index, value in enumerate(read_by(op)):
+        for index, value in enumerate(reads_of(op)):
             maker = value.defining_op
             if maker is None or maker not in levels:
                 continue
@@ -284,11 +292,6 @@ def is_used_whole(group: Group, value: Value) -> bool:
 
 def _named_by(op: kernel.Generic) -> set[Value]:
     return {*op.operands, *op.results}
-
-
-def read_by(op: Operation) -> list[Value]:
-    """The operands, then what regions capture."""
-    return [*op.operands, *(value for inner in op.regions for value in inner.captures())]
 
 
 def work_of(op: kernel.Generic) -> float:

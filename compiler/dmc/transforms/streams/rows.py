@@ -136,8 +136,9 @@ class Rows:
             begin = None if known is None else self.tile.begins[known]
             here = index(inner, self.number[d]) if d in self.number else None
             if known is not None and begin is not None:
-                arg = args.setdefault(known, args[known] if known in args else block.add_arg(INDEX))
-                here = arg if here is None else arith.add(inner, arg, here)
+                if known not in args:
+                    args[known] = block.add_arg(INDEX)
+                here = args[known] if here is None else arith.add(inner, args[known], here)
             assert here is not None
             op.output.replace_all_uses_with(here)
             op.erase()
