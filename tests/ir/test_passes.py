@@ -10,7 +10,7 @@ from typing import ClassVar
 import pytest
 
 from dmc.ir import Module, Operation, PassFailure, verify
-from dmc.ir.operation import edit
+from dmc.ir.edits import edit
 from dmc.ir.parser import parse_module
 from dmc.ir.passes import Compound, Pass, PassManager, PipelineError, parse_pipeline
 from tests.ir.modules import Anything

@@ -11,11 +11,10 @@ import pytest
 import dmc
 from dmc.dialects import control, func, kernel
 from dmc.driver import Compilation
-from dmc.ir import Interpreter, Module, VerifyError, dtype_of, shape_of, verify
+from dmc.ir import Interpreter, Module, VerifyError, bytes_of, dtype_of, shape_of, verify
 from dmc.ir.passes import PassManager
 from dmc.transforms import pipeline, stream_rows
 from dmc.transforms.stream_rows import StreamRows
-from dmc.transforms.streams.plan import bytes_of
 from dmc.transforms.streams.rows import Rows
 
 ATTENTION = """

@@ -17,7 +17,7 @@ from dmc.autodiff.min_cut import UNLIMITED, Network
 from dmc.autodiff.tape import Tape
 from dmc.autodiff.undo import Undo, Undos, changes_inside
 from dmc.dialects import control, func, tensor
-from dmc.ir import Block, Operation, ShapedType, Trait, Value
+from dmc.ir import Block, Operation, Trait, Value, bytes_of
 
 FLOP_BYTES = 2.5
 """The bytes that are moved in the time of one operation on numbers."""
@@ -88,7 +88,7 @@ def make_plan(tape: Tape, needs: Collection[Value], body: Block) -> Plan:
             for index in range(loop.carried):
                 plan.undos.find(loop, index)
     named = [*body.args, *(value for op in body for value in op.results)]
-    limit = MOST_KEPT * sum(map(_bytes, named))
+    limit = MOST_KEPT * sum(map(bytes_of, named))
     for weight in WEIGHTS:
         network = _Network(plan, tape, weight)
         for value in needs:
@@ -127,7 +127,7 @@ class _Network:
             return
         self.seen.add(value)
         producer = self.plan.producer(value)
-        size = self.sizes[value] = _bytes(value) * executions(value.parent_block)
+        size = self.sizes[value] = bytes_of(value) * executions(value.parent_block)
         self.network.connect(_SOURCE if producer is None else producer, value, self.weight * size)
         if producer is not None and producer not in self.seen:
             self.seen.add(producer)
@@ -137,9 +137,9 @@ class _Network:
         """The cost of `producer`, and what it needs."""
         match producer:
             case Operation():
-                cost, inputs = self._repeating(producer), _inputs(producer)
+                cost, inputs = self._repeating(producer), producer.reads()
             case Scan(arg, scanned):
-                cost, inputs = _bytes(arg), [scanned]
+                cost, inputs = bytes_of(arg), [scanned]
             case Undo():
                 cost, inputs = self._undoing(producer)
         block = _block_of(producer)
@@ -155,14 +155,14 @@ class _Network:
         """The cost of running `op` once more."""
         if any(isinstance(inner, func.Call | control.While) for inner in op.walk()):
             return UNLIMITED
-        if any(self._is_early(value, op.parent) for value in _inputs(op)):
+        if any(self._is_early(value, op.parent) for value in op.reads()):
             return UNLIMITED
         cost = op.cost()
         work = int(FLOP_BYTES * cost.flops)
         if op.has(Trait.ELEMENTWISE):
             return work
         if isinstance(op, tensor.Update):
-            return work + sum(map(_bytes, op.results))
+            return work + sum(map(bytes_of, op.results))
         return work + cost.bytes // 2
 
     def _is_early(self, value: Value, block: Block | None) -> bool:
@@ -176,7 +176,7 @@ class _Network:
         inputs = [undo.last]
         for step in undo.steps:
             if isinstance(step, tensor.Update):
-                cost += 4 * _bytes(step.operands[1])
+                cost += 4 * bytes_of(step.operands[1])
                 inputs += step.operands[2:]
                 continue
             if isinstance(step, control.If):
@@ -189,10 +189,6 @@ class _Network:
         return cost, inputs
 
 
-def _inputs(op: Operation) -> list[Value]:
-    return [*op.operands, *(value for inner in op.regions for value in inner.captures())]
-
-
 def _block_of(producer: Producer) -> Block | None:
     match producer:
         case Operation():
@@ -201,10 +197,6 @@ def _block_of(producer: Producer) -> Block | None:
             return producer.arg.parent_block
         case Undo():
             return producer.block
-
-
-def _bytes(value: Value) -> int:
-    return value.type.bytes if isinstance(value.type, ShapedType) else 0
 
 
 def executions(block: Block | None) -> int:

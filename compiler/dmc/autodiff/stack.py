@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from dmc.autodiff.tape import Tape
 from dmc.dialects import arith, control, tensor
 from dmc.dialects.tensor.base import is_zero
-from dmc.ir import Builder, ShapedType, Value
+from dmc.ir import Builder, Value, bytes_of
 
 
 def stack_contractions(tape: Tape) -> None:
@@ -82,7 +82,9 @@ def _part(loop: control.For, total: arith.Add) -> _Part | None:
     if not all(v.parent_block is loop.body for v in (op.lhs, op.rhs)):
         return None
     return (
-        _Part(total, op, permutation) if _bytes(op.lhs) + _bytes(op.rhs) < _bytes(added) else None
+        _Part(total, op, permutation)
+        if bytes_of(op.lhs) + bytes_of(op.rhs) < bytes_of(added)
+        else None
     )
 
 
@@ -110,7 +112,3 @@ def _stack(loop: control.For, value: Value) -> Value:
         if yielded is value:
             return stack
     return loop.add_stack(value)
-
-
-def _bytes(value: Value) -> int:
-    return value.type.bytes if isinstance(value.type, ShapedType) else 0

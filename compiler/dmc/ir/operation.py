@@ -7,7 +7,6 @@ flow is structured, so a region is exactly one block.
 from __future__ import annotations
 
 import enum
-import itertools
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,31 +17,13 @@ import numpy as np
 from dmc.ir.attributes import Attribute, SymbolRef
 from dmc.ir.cost import Cost
 from dmc.ir.declarations import Trait, attribute, declared
+from dmc.ir.edits import Attributes, edit
 from dmc.ir.errors import InterpreterError, RuleMissing, VerifyError
 from dmc.ir.linked import Linked
 from dmc.ir.location import UNKNOWN, Location
-from dmc.ir.types import Array, Type, conforms
+from dmc.ir.types import Array, ShapedType, Type, conforms
 
 OpT = TypeVar("OpT", bound="Operation")
-
-edit = itertools.count().__next__
-"""A number that grows with every change of any IR, and with every look at it.
-
-Two numbers without another between them say that nothing has changed: on whatever thread, since
-the step is atomic.
-"""
-
-
-class Attributes(dict[str, Attribute]):
-    """The attributes of an operation by name; they are changed one at a time."""
-
-    def __setitem__(self, name: str, value: Attribute) -> None:
-        edit()
-        super().__setitem__(name, value)
-
-    def __delitem__(self, name: str) -> None:
-        edit()
-        super().__delitem__(name)
 
 
 class Value:
@@ -86,6 +67,11 @@ class Value:
 
     def __repr__(self) -> str:
         return f"<%{self.name or '?'}: {self.type}>"
+
+
+def bytes_of(value: Value) -> int:
+    """What a value takes in memory; 0 for what is no array."""
+    return value.type.bytes if isinstance(value.type, ShapedType) else 0
 
 
 class operand(declared["Operation", Value]):
@@ -290,6 +276,10 @@ class Operation:
         return (
             block is not None and block is other.parent and block.place(self) < block.place(other)
         )
+
+    def reads(self) -> list[Value]:
+        """The values from outside that this and everything inside it use."""
+        return [*self.operands, *(value for inner in self.regions for value in inner.captures())]
 
     def detach(self) -> None:
         """Take the operation out of its block, keeping it and its uses."""

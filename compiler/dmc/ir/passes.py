@@ -13,8 +13,8 @@ from itertools import islice
 from pathlib import Path
 from typing import ClassVar, get_type_hints
 
+from dmc.ir.edits import edit
 from dmc.ir.module import Module
-from dmc.ir.operation import edit
 from dmc.ir.printer import print_module
 from dmc.ir.verifier import verify
 

@@ -65,3 +65,10 @@ def blocks(root: Operation) -> Iterator[Block]:
     for op in root.walk():
         for inner in op.regions:
             yield inner.block
+
+
+def code_blocks(function: func.Func) -> list[Block]:
+    """The blocks of a function and of control flow in it, outer before inner; no kernel's body."""
+    return [
+        block for block in blocks(function) if not isinstance(block.parent_op, kernel.Structured)
+    ]

@@ -19,7 +19,7 @@ from math import prod
 from dmc.dialects import func, kernel
 from dmc.ir import Block, Module, Operation, Value, dtype_of, shape_of
 from dmc.ir.passes import Pass
-from dmc.transforms.common import blocks
+from dmc.transforms.common import code_blocks
 from dmc.transforms.compose import (
     common_space,
     drop_unused,
@@ -45,10 +45,8 @@ class Fuse(Pass):
 
     def run(self, module: Module) -> None:
         for function in func.functions(module):
-            for block in list(blocks(function)):
-                owner = block.parent_op
-                if owner is None or not isinstance(owner, kernel.Structured):
-                    _Fusion(block, self.siblings).run()
+            for block in code_blocks(function):
+                _Fusion(block, self.siblings).run()
 
 
 class _Fusion:

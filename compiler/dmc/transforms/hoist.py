@@ -42,16 +42,11 @@ def _empty(loop: Operation) -> None:
     for inner in loop.regions:
         inside.update(inner.block.args)
         for op in inner.block:
-            if _may_move(op, loop) and inside.isdisjoint(_reads(op)):
+            if _may_move(op, loop) and inside.isdisjoint(op.reads()):
                 op.detach()
                 loop.parent.insert(op, loop)
             else:
                 inside.update(op.results)
-
-
-def _reads(op: Operation) -> list[Value]:
-    """The values from outside that `op` and everything inside it use."""
-    return [*op.operands, *(value for inner in op.regions for value in inner.captures())]
 
 
 def _may_move(op: Operation, loop: Operation) -> bool:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from dmc.dialects import func, kernel
 from dmc.ir import AffineMap, Block, Builder, Module, Operation, Value, dtype_of
 from dmc.ir.passes import Pass
-from dmc.transforms.common import blocks
+from dmc.transforms.common import code_blocks
 from dmc.transforms.compose import renaming
 from dmc.transforms.generics import assemble
 from dmc.transforms.kernel_facts import Facts
@@ -29,10 +29,8 @@ class JoinReductions(Pass):
 
     def run(self, module: Module) -> None:
         for function in func.functions(module):
-            for block in list(blocks(function)):
-                owner = block.parent_op
-                if owner is None or not isinstance(owner, kernel.Structured):
-                    _Joining(block).run()
+            for block in code_blocks(function):
+                _Joining(block).run()
 
 
 class _Joining:

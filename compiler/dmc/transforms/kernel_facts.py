@@ -7,7 +7,7 @@ from itertools import islice
 
 from dmc.dialects import arith, kernel
 from dmc.dialects.elementwise import Elementwise
-from dmc.ir import Operation, ShapedType, Trait, Value
+from dmc.ir import Operation, Trait, Value, bytes_of
 from dmc.process import lazy
 from dmc.transforms.order import reads_of
 
@@ -71,16 +71,16 @@ class KernelFacts:
         """Whether it makes much from little: all points of a builder, which no one has named."""
         if self.op.reduction or self.loaded:
             return False
-        largest = max(map(_bytes, self.op.operands), default=0)
-        return MOST_EXPANSION * largest <= sum(map(_bytes, self.op.results))
+        largest = max(map(bytes_of, self.op.operands), default=0)
+        return MOST_EXPANSION * largest <= sum(map(bytes_of, self.op.results))
 
     @lazy
     def is_cheap(self) -> bool:
         """Whether computing it again is better than reading what it stored."""
         if self.op.reduction or self.loaded or len(self._work(5)) > 4 or self._is_expensive:
             return False
-        read = sum(map(_bytes, self.op.operands))
-        return read <= sum(map(_bytes, self.op.results))
+        read = sum(map(bytes_of, self.op.operands))
+        return read <= sum(map(bytes_of, self.op.results))
 
     @lazy
     def _is_expensive(self) -> bool:
@@ -131,7 +131,3 @@ def _loaded(op: kernel.Generic) -> list[Value]:
 def _is_guard(op: Operation) -> bool:
     """Whether `op` only chooses by subscripts, as a read does that gives zero outside."""
     return isinstance(op, arith.Select) and isinstance(op.predicate.defining_op, kernel.Inside)
-
-
-def _bytes(value: Value) -> int:
-    return value.type.bytes if isinstance(value.type, ShapedType) else 0

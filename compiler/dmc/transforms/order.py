@@ -12,7 +12,7 @@ def reads_of(op: Operation) -> list[Value]:
     """The values from outside that `op` and everything inside it use."""
     if isinstance(op, kernel.Structured):
         return [*op.operands, *(inner.source for inner in op.loads())]
-    return [*op.operands, *(value for inner in op.regions for value in inner.captures())]
+    return op.reads()
 
 
 class Dependences:

@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from heapq import heappop, heappush
 
 from dmc.dialects import func, kernel
-from dmc.ir import Block, Builder, Module, Operation, Value, shape_of
+from dmc.ir import Block, Builder, Module, Operation, Value, bytes_of, shape_of
 from dmc.ir.passes import Pass
-from dmc.transforms.common import blocks, is_isolated
+from dmc.transforms.common import code_blocks
 from dmc.transforms.compose import drop_unused
-from dmc.transforms.order import reads_of
 from dmc.transforms.streams.emit import Loop
-from dmc.transforms.streams.plan import Axes, Group, Plan, bytes_of, planned
+from dmc.transforms.streams.plan import Axes, Group, Plan, planned
 
 LEAST_ROWS = 16
 """Fewer rows leave too little work for each kernel."""
@@ -46,9 +45,9 @@ class StreamRows(Pass):
 
     def run(self, module: Module) -> None:
         for function in func.functions(module):
-            streamed = [self._stream(block) for block in list(_blocks(function))]
+            streamed = [self._stream(block) for block in code_blocks(function)]
             if any(streamed):
-                for block in list(_blocks(function)):
+                for block in code_blocks(function):
                     drop_unused(block)
 
     def _stream(self, block: Block) -> bool:
@@ -100,14 +99,6 @@ class StreamRows(Pass):
         return next((n for n in range(count, count // 2, -1) if size % n == 0), count)
 
 
-def _blocks(function: func.Func) -> Iterator[Block]:
-    """Those of the function and of control flow."""
-    for block in blocks(function):
-        owner = block.parent_op
-        if owner is function or (owner is not None and not is_isolated(owner)):
-            yield block
-
-
 def _choices(seed: Value) -> Iterator[Axes]:
     """Axes to stream along: the outer ones by single indexes, the last in tiles."""
     for axis in range(len(shape_of(seed.type))):
@@ -150,7 +141,7 @@ def _in_order(block: Block, plan: Plan) -> list[Operation | int]:
     needs: dict[Operation | int, set[Operation | int]] = {}
     for step in first:
         ops = [step] if isinstance(step, Operation) else plan.loops[step]
-        makers = {v.defining_op for op in ops for v in reads_of(op)} - {*ops, None}
+        makers = {v.defining_op for op in ops for v in op.reads()} - {*ops, None}
         found = {levels[op] if op in members else op for op in makers if op in place}
         needs[step] = found - {step}
     readers: dict[Operation | int, list[Operation | int]] = {step: [] for step in first}

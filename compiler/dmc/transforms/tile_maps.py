@@ -15,9 +15,9 @@ from dmc.ir import (
     Module,
     Operation,
     RuleMissing,
-    ShapedType,
     TensorType,
     Value,
+    bytes_of,
     shape_of,
 )
 from dmc.ir.passes import Pass
@@ -201,16 +201,12 @@ def _summed(op: control.Map, most_lanes: int) -> Operation | None:
 
 def _parts(op: control.Map, tiles: int) -> int:
     """How many parts have sums of their own."""
-    summed = sum(_bytes(value) for value in op.inits)
-    named = summed + sum(map(_bytes, (*op.results, *op.regions[0].captures())))
+    summed = sum(bytes_of(value) for value in op.inits)
+    named = summed + sum(map(bytes_of, (*op.results, *op.regions[0].captures())))
     cost = op.cost()
     work = cost.bytes + int(FLOP_BYTES * cost.flops)
     most = min(work // (PART_WORK * summed), PART_MEMORY * named // summed) if summed else tiles
     return max(1, min(MOST_PARTS, tiles, most))
-
-
-def _bytes(value: Value) -> int:
-    return value.type.bytes if isinstance(value.type, ShapedType) else 0
 
 
 def _divided(builder: Builder, tiles: _Tiles, parts: int) -> tuple[Operation, list[Value]]:

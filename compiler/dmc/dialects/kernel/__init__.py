@@ -16,6 +16,7 @@ from dmc.dialects.kernel.generic import Contraction, Generic
 from dmc.dialects.kernel.movement import Concatenate, Copy, FromElements, UpdateWindow, View
 from dmc.dialects.kernel.ordered import Scan, Scatter, Sort
 from dmc.dialects.kernel.scalar import (
+    COMBINE,
     COMBINERS,
     OVERWRITE,
     Gate,
@@ -30,6 +31,7 @@ from dmc.dialects.kernel.scalar import (
 )
 
 __all__ = [
+    "COMBINE",
     "COMBINERS",
     "OVERWRITE",
     "Concatenate",

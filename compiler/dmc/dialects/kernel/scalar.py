@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from dmc.dialects import arith
 from dmc.dialects.elementwise import Elementwise
 from dmc.ir.affine import AffineMap
 from dmc.ir.attributes import ArrayAttr
@@ -26,6 +27,14 @@ COMBINERS: dict[str, np.ufunc] = {
     "min": np.minimum,
 }
 """How two partial results of a reduction become one."""
+
+COMBINE: dict[str, type[Operation]] = {
+    "add": arith.Add,
+    "mul": arith.Multiply,
+    "max": arith.Maximum,
+    "min": arith.Minimum,
+}
+"""The operation of each combiner."""
 
 OVERWRITE = "set"
 """The combiner of a scatter that keeps the last update."""

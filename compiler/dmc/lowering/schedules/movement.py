@@ -13,7 +13,6 @@ from dmc.lowering.machine import Machine
 from dmc.lowering.schedules.body import clamp
 from dmc.lowering.schedules.elementwise import emit_map
 from dmc.lowering.schedules.nest import Access, Nest
-from dmc.lowering.schedules.reduction import COMBINE
 
 
 def move(
@@ -108,12 +107,12 @@ def emit_update_window(
     if not isinstance(update.type, MemRefType):
         if joins:
             old = b.load(place.buffer, [offset])
-            update = b.insert(COMBINE[op.combiner]([old, update])).results[0]
+            update = b.insert(kernel.COMBINE[op.combiner]([old, update])).results[0]
         b.store(update, place.buffer, [offset])
     elif joins:
         element = TensorType((), type_.dtype)
         block = Block([element, element])
-        joined = COMBINE[op.combiner](block.args)
+        joined = kernel.COMBINE[op.combiner](block.args)
         block.insert(joined)
         block.insert(kernel.Yield(joined.results))
         reads = (place, whole(b, update))

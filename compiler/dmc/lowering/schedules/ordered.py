@@ -12,7 +12,6 @@ from dmc.ir.types import DType, MemRefType, dtype_of
 from dmc.lowering.loop_builder import Linear, LoopBuilder, register_type
 from dmc.lowering.machine import Machine
 from dmc.lowering.schedules.movement import memref_type
-from dmc.lowering.schedules.reduction import COMBINE
 
 
 def _around(type_: MemRefType, axis: int) -> tuple[int, int, int]:
@@ -45,7 +44,7 @@ def emit_scan(
             along = Linear.of(i) * -1 + (length - 1) if op.reverse else Linear.of(i)
             at = Linear.of(row) * (length * inner) + along * inner + column
             value = b.load(read, [at]) if count == 1 else b.vector_load(read, [at], count)
-            total = b.insert(COMBINE[op.combiner]([carried[0], value])).results[0]
+            total = b.insert(kernel.COMBINE[op.combiner]([carried[0], value])).results[0]
             out = carried[0] if op.exclusive else total
             if count == 1:
                 b.store(out, write, [at])

@@ -16,7 +16,7 @@ from functools import partial
 
 from dmc.dialects import arith, kernel
 from dmc.ir.affine_set import AffineSet
-from dmc.ir.operation import Block, Operation, Value
+from dmc.ir.operation import Block, Value
 from dmc.ir.types import dtype_of
 from dmc.lowering.loop_builder import Linear, LoopBuilder, Subscript, register_type
 from dmc.lowering.machine import Machine
@@ -27,13 +27,6 @@ from dmc.lowering.schedules.nest import Access, Nest
 from dmc.lowering.schedules.plan import Split, nanoseconds, split
 from dmc.lowering.schedules.reduction_plan import MOST_TERMS, Plan, along_outputs, make_plan
 from dmc.lowering.schedules.staging import Staging
-
-COMBINE: dict[str, type[Operation]] = {
-    "add": arith.Add,
-    "mul": arith.Multiply,
-    "max": arith.Maximum,
-    "min": arith.Minimum,
-}
 
 Enter = Callable[[Sequence[tuple[Subscript, Lanes]]], list[Frame]]
 """The frames of some vectors along the vector dimension."""
@@ -468,7 +461,7 @@ class _Reduction:
 
     def _combine(self, left: Sequence[Value], right: Sequence[Value]) -> list[Value]:
         return [
-            self.b.insert(COMBINE[name]([x, y])).results[0]
+            self.b.insert(kernel.COMBINE[name]([x, y])).results[0]
             for name, x, y in zip(self.nest.combiners, left, right, strict=True)
         ]
 
@@ -487,7 +480,7 @@ class _Reduction:
                 joined = b.fma(x, y, total)
             else:
                 value = spread(b, frame.values[self.reduced[i]], lanes)
-                joined = b.insert(COMBINE[name]([total, value])).results[0]
+                joined = b.insert(kernel.COMBINE[name]([total, value])).results[0]
             idle = frame.lanes is not None and frame.lanes.mask is not None
             if idle and self.plan.vector in self.nest.reduction_dims:
                 mask = mask_of(b, frame.lanes, lanes)

@@ -35,7 +35,6 @@ from dmc.lowering.schedules.elementwise import vector_blocks
 from dmc.lowering.schedules.movement import memref_type
 from dmc.lowering.schedules.nest import Nest, access_through
 from dmc.lowering.schedules.plan import Split, lanes_for, nanoseconds, split
-from dmc.lowering.schedules.reduction import COMBINE
 
 ROW_ELEMENTS = 8
 """Elements of a row that take about as long as finding out whether it is another task's."""
@@ -298,7 +297,7 @@ class _Scatter:
         self._store(value, part.flat, place, each)
 
     def _combined(self, old: Value, value: Value) -> Value:
-        return self.b.insert(COMBINE[self.op.combiner]([old, value])).results[0]
+        return self.b.insert(kernel.COMBINE[self.op.combiner]([old, value])).results[0]
 
     # Memory
 

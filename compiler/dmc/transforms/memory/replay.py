@@ -10,7 +10,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 
 from dmc.dialects import arith, control, func, kernel
-from dmc.ir import Block, Operation, ShapedType, Trait, Value
+from dmc.ir import Block, Operation, Trait, Value, bytes_of
 from dmc.transforms.generics import is_tensor
 from dmc.transforms.memory.place import Kind, Place, place_of
 
@@ -73,7 +73,7 @@ class _Replay:
         place = place_of(value)
         if op is None or place is None or place.kind is Kind.REGISTER:
             raise PlanError(f"{value} has no place")
-        size = _bytes(value)
+        size = bytes_of(value)
         match place.kind:
             case Kind.ARENA:
                 if place.offset + size > self.arena_bytes:
@@ -89,7 +89,7 @@ class _Replay:
     def _slice(self, value: Value, place: Place) -> Range:
         loop, step = self.loops[-1 - place.depth]
         memory = ("slice", loop, place.index, step)
-        return Range(memory, 0, _bytes(value))
+        return Range(memory, 0, bytes_of(value))
 
     def run(self, block: Block) -> None:
         for op in block:
@@ -111,7 +111,7 @@ class _Replay:
                 self._map(op)
             case arith.Constant():
                 for value in _tensors(op.results):
-                    self.write(value, Range(op, 0, _bytes(value)))
+                    self.write(value, Range(op, 0, bytes_of(value)))
             case kernel.View():
                 if is_tensor(op.source) and is_tensor(op.output):
                     self.bind(op.output, op.source, op)
@@ -166,7 +166,7 @@ class _Replay:
             for arg, value in zip(op.scanned_args, op.scanned, strict=True):
                 if is_tensor(arg):
                     self.read(op, value)
-                    self.write(arg, Range(("scanned", arg, step), 0, _bytes(arg)))
+                    self.write(arg, Range(("scanned", arg, step), 0, bytes_of(arg)))
             self.run(op.body)
             self._stacked(op, op.stacked_values, op.carried, step)
             carried = op.next_values
@@ -241,7 +241,7 @@ def replay(function: func.Func, arena_bytes: int) -> None:
     state = _Replay(arena_bytes)
     for index, arg in enumerate(function.body.args):
         if is_tensor(arg):
-            state.write(arg, Range((Kind.ARGUMENT, index), 0, _bytes(arg)))
+            state.write(arg, Range((Kind.ARGUMENT, index), 0, bytes_of(arg)))
     state.run(function.body)
     donated = function.attributes.get("donated", ())
     for index, value in enumerate(function.body.terminator.operands):
@@ -274,7 +274,3 @@ def _point_by_point(op: Operation, index: int, result: Value) -> bool:
 
 def _tensors(values: Sequence[Value]) -> list[Value]:
     return [value for value in values if is_tensor(value)]
-
-
-def _bytes(value: Value) -> int:
-    return value.type.bytes if isinstance(value.type, ShapedType) else 0

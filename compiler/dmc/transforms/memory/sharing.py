@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from dmc.dialects import arith, control, func, kernel
 from dmc.dialects.flow import ControlFlow, Flow, flow_of
-from dmc.ir import Block, Operation, ShapedType, Trait, Value
+from dmc.ir import Block, Operation, Trait, Value, bytes_of
 from dmc.transforms.generics import is_tensor
 from dmc.transforms.memory.copies import viewed
 from dmc.transforms.memory.liveness import Interval, Liveness
@@ -35,7 +35,7 @@ class Buffer:
     """The size of the largest member."""
 
     def __post_init__(self) -> None:
-        self.bytes = max((_bytes(value) for value in self.members), default=0)
+        self.bytes = max((bytes_of(value) for value in self.members), default=0)
 
 
 class Sharing:
@@ -241,7 +241,7 @@ def overwritable(op: Operation) -> Iterator[tuple[int, Value]]:
                 if value in inner or not is_tensor(value):
                     continue
                 for result, write in zip(op.results, op.result_maps, strict=True):
-                    if map_ == write and _bytes(value) == _bytes(result):
+                    if map_ == write and bytes_of(value) == bytes_of(result):
                         yield index, result
         case kernel.Scatter() | kernel.UpdateWindow() if is_tensor(op.target):
             yield 0, op.output
@@ -312,7 +312,3 @@ def _depth(op: Operation) -> int:
         op = op.parent_op
         depth += 1
     return depth
-
-
-def _bytes(value: Value) -> int:
-    return value.type.bytes if isinstance(value.type, ShapedType) else 0

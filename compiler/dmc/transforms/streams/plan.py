@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 from math import prod
 
 from dmc.dialects import kernel
-from dmc.ir import AffineMap, Block, Operation, ShapedType, Value, shape_of
-from dmc.transforms.order import reads_of
+from dmc.ir import AffineMap, Block, Operation, Value, bytes_of, shape_of
 
 Axes = tuple[int, ...]
 """The axis of a value, or the dimension of a kernel, for each streamed class of dimensions."""
@@ -22,11 +21,6 @@ CONTRACTION_BYTES = 0.25
 
 OPERATION_BYTES = 1.0
 """The same for one operation of other kernels."""
-
-
-def bytes_of(value: Value) -> int:
-    """What a value takes in memory; 0 for what is no tensor."""
-    return value.type.bytes if isinstance(value.type, ShapedType) else 0
 
 
 @dataclass
@@ -121,7 +115,7 @@ class Group:
         wanted: set[Operation] = set()
         for op in reversed(list(self.block)):
             if op in self.members or op in wanted:
-                wanted.update(v.defining_op for v in reads_of(op) if v.defining_op is not None)
+                wanted.update(v.defining_op for v in op.reads() if v.defining_op is not None)
         for op in self.block:
             if isinstance(op, kernel.Generic) and op in wanted and op not in self.members:
                 dims = self._dims_by_operands(op)
@@ -260,7 +254,7 @@ def _levels(group: Group) -> dict[Operation, int]:
     levels: dict[Operation, int] = {}
     for op in group.block:
         level = 0
-        for index, value in enumerate(reads_of(op)):
+        for index, value in enumerate(op.reads()):
             maker = value.defining_op
             if maker is None or maker not in levels:
                 continue

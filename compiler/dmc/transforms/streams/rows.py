@@ -11,12 +11,6 @@ from dmc.ir import AffineExpr, AffineMap, Block, Builder, Operation, Value, dtyp
 from dmc.transforms.generics import Read, assemble, block_of, index, make_generic, passing
 from dmc.transforms.streams.plan import Axes
 
-COMBINE: dict[str, type[Operation]] = {
-    "add": arith.Add,
-    "max": arith.Maximum,
-    "min": arith.Minimum,
-}
-
 
 @dataclass(frozen=True)
 class Tile:
@@ -85,7 +79,7 @@ class Rows:
 
         def joined(inner: Builder, args: list[Value]) -> list[Value]:
             pairs = zip(op.combiner_names, args[count:], args[:count], strict=True)
-            return [inner.insert(COMBINE[name]([x, y])).results[0] for name, x, y in pairs]
+            return [inner.insert(kernel.COMBINE[name]([x, y])).results[0] for name, x, y in pairs]
 
         dtypes = [dtype_of(value.type) for value in sums]
         after = block_of([*dtypes, *dtypes], joined, builder.location)
@@ -166,7 +160,7 @@ def combined(builder: Builder, combiner: str, x: Value, y: Value) -> Value:
     alike = AffineMap.identity(len(shape))
 
     def code(inner: Builder, args: list[Value]) -> list[Value]:
-        return list(inner.insert(COMBINE[combiner](args)).results)
+        return list(inner.insert(kernel.COMBINE[combiner](args)).results)
 
     reads = [Read(x, alike), Read(y, alike)]
     return make_generic(builder, shape, reads, code, [alike]).results[0]
