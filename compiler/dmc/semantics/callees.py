@@ -9,7 +9,7 @@ from dmc.semantics import typed
 from dmc.semantics.builtins.called import ArrayFunction
 from dmc.semantics.builtins.derivatives import DerivativeOperator
 from dmc.semantics.builtins.elementwise import Elementwise
-from dmc.semantics.context import Context, Poison, Stop
+from dmc.semantics.context import Context, Stop
 from dmc.semantics.generics import (
     default_elements,
     explicit_generics,
@@ -26,7 +26,7 @@ from dmc.semantics.handles import (
 )
 from dmc.semantics.members import no_fields
 from dmc.semantics.primitive import Constant, Fill, Primitive
-from dmc.semantics.program import FieldEntity, FunctionDeclaration, SourceModule, body_of
+from dmc.semantics.program import FieldEntity, FunctionDeclaration, Poison, SourceModule, body_of
 from dmc.semantics.resolver import (
     DTYPES,
     resolve_type,

@@ -20,6 +20,7 @@ from dmc.semantics.program import (
     FunctionDeclaration,
     ModelBody,
     PackEntity,
+    Poison,
     RecordEntity,
     SizeEntity,
     SourceModule,
@@ -46,7 +47,6 @@ __all__ = [
     "Context",
     "Evidence",
     "IndexInfo",
-    "Poison",
     "Scope",
     "Stop",
 ]
@@ -56,21 +56,14 @@ class Stop(Exception):
     """Ends the checking of one statement: its error has been reported."""
 
 
-@dataclass(frozen=True, slots=True)
-class Poison:
-    """A name whose declaration had an error: its uses say nothing more."""
-
-    span: Span
-
-
 class Scope:
     """Names of one block; `parent` is the block around it."""
 
     def __init__(self, parent: Scope | None = None) -> None:
         self.parent = parent
-        self.names: dict[str, Entity | Poison] = {}
+        self.names: dict[str, Entity] = {}
 
-    def find(self, name: str) -> Entity | Poison | None:
+    def find(self, name: str) -> Entity | None:
         scope: Scope | None = self
         while scope is not None:
             if name in scope.names:
@@ -78,7 +71,7 @@ class Scope:
             scope = scope.parent
         return None
 
-    def visible(self) -> Iterator[tuple[str, Entity | Poison]]:
+    def visible(self) -> Iterator[tuple[str, Entity]]:
         scope: Scope | None = self
         while scope is not None:
             yield from scope.names.items()
@@ -203,7 +196,7 @@ class Context:
         """Whether the prelude has a function of this name."""
         return not isinstance(self.prelude.get(name), Constant | Fill | None)
 
-    def declare(self, name: ast.Identifier, entity: Entity | Poison) -> None:
+    def declare(self, name: ast.Identifier, entity: Entity) -> None:
         """Add a local name. Reports shadowing of locals, fields and sizes."""
         if name.text == "_":
             return

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from dmc.ir.types import DType
-from dmc.semantics.context import Context, Poison, Scope, Stop, entity_span
+from dmc.semantics.context import Context, Scope, Stop, entity_span
 from dmc.semantics.program import (
     Constant,
     ElementEntity,
@@ -14,6 +14,7 @@ from dmc.semantics.program import (
     FunctionDeclaration,
     ModelBody,
     PackEntity,
+    Poison,
     RecordEntity,
     SizeEntity,
     default_of,
@@ -205,7 +206,7 @@ def _dim(context: Context, member: ast.DimDecl) -> Size:
 
 def _poisoned(node: ast.StructDecl | ast.ModelDecl) -> Entity:
     # Module scopes hold entities only; a poisoned declaration answers like one.
-    return Poison(node.name.span)  # pyright: ignore[reportReturnType]
+    return Poison(node.name.span)
 
 
 def _resolve_record(

@@ -23,7 +23,7 @@ from dmc.semantics.builtins.elementwise import (
 from dmc.semantics.builtins.shapes import TRANSPOSE
 from dmc.semantics.callees import check_lambda, function_value
 from dmc.semantics.calls import check_call, check_pipe
-from dmc.semantics.context import Context, Poison, Scope, Stop
+from dmc.semantics.context import Context, Scope, Stop
 from dmc.semantics.indexing import check_index
 from dmc.semantics.inference import unify
 from dmc.semantics.linear import check_matmul
@@ -35,6 +35,7 @@ from dmc.semantics.program import (
     Constant,
     FieldEntity,
     FunctionDeclaration,
+    Poison,
     SizeEntity,
     SourceModule,
 )

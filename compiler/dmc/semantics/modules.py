@@ -13,9 +13,8 @@ from dmc.diagnostics.report import Diagnostics
 from dmc.ir.location import SourceFile, Span
 from dmc.semantics.builtins.prelude import PRELUDE
 from dmc.semantics.checker import check_module
-from dmc.semantics.context import Poison
 from dmc.semantics.library import member_help
-from dmc.semantics.program import Entity, Program, SourceModule
+from dmc.semantics.program import Entity, Poison, Program, SourceModule
 from dmc.syntax import ast
 from dmc.syntax.files import read_source
 from dmc.syntax.parser import parse
@@ -101,14 +100,14 @@ class _Loader:
 
     def _module(self, name: ast.QualifiedName, importer: Path) -> Entity:
         imported = self._import(name, importer)
-        return imported if imported is not None else _poison(name.parts[-1].span)
+        return imported if imported is not None else Poison(name.parts[-1].span)
 
     def _member(self, name: ast.QualifiedName, wanted: ast.Identifier, importer: Path) -> Entity:
         imported = self._import(name, importer)
         entity = imported.names.get(wanted.text) if imported is not None else None
         if entity is None and imported is not None:
             self._unknown(imported, wanted)
-        return entity if entity is not None else _poison(wanted.span)
+        return entity if entity is not None else Poison(wanted.span)
 
     def _import(self, name: ast.QualifiedName, importer: Path) -> SourceModule | None:
         found = _place(name, importer)
@@ -160,8 +159,3 @@ def _place(name: ast.QualifiedName, importer: Path) -> Path | None:
     """The file that an import means: beside the importing one, else in the library."""
     places = (folder / _relative(name) for folder in (importer.parent, STD_FOLDER))
     return next((place for place in places if _is_file(place)), None)
-
-
-def _poison(span: Span) -> Entity:
-    """What stands for a name that could not be imported."""
-    return Poison(span)  # pyright: ignore[reportReturnType]  # an entity wherever names are read

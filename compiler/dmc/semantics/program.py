@@ -24,12 +24,19 @@ from dmc.syntax import ast
 
 __all__ = [
     "Constant", "ElementEntity", "Entity", "FieldEntity", "FunctionDeclaration",
-    "Initializer", "ModelBody", "Names", "PackEntity", "Program", "RecordEntity", "SizeEntity",
-    "SourceModule", "body_of", "default_of", "place_of", "signature_at",
+    "Initializer", "ModelBody", "Names", "PackEntity", "Poison", "Program", "RecordEntity",
+    "SizeEntity", "SourceModule", "body_of", "default_of", "place_of", "signature_at",
 ]  # fmt: skip
 
 
 _INIT = "init"
+
+
+@dataclass(frozen=True, slots=True)
+class Poison:
+    """A name whose declaration had an error: its uses say nothing more."""
+
+    span: Span
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,6 +264,7 @@ Entity = (
     | ElementEntity
     | RecordEntity
     | FieldEntity
+    | Poison
     | Constant
     | FunctionDeclaration
     | RecordDeclaration

@@ -6,9 +6,16 @@ from collections.abc import Sequence
 
 from dmc.ir.location import Span
 from dmc.ir.types import DType
-from dmc.semantics.context import Context, Poison, Stop
+from dmc.semantics.context import Context, Stop
 from dmc.semantics.duties import duty
-from dmc.semantics.program import ElementEntity, PackEntity, RecordEntity, SizeEntity, SourceModule
+from dmc.semantics.program import (
+    ElementEntity,
+    PackEntity,
+    Poison,
+    RecordEntity,
+    SizeEntity,
+    SourceModule,
+)
 from dmc.semantics.requirements import Relation, Requirement, assume, prove
 from dmc.semantics.sizes import Division, Size, divide
 from dmc.semantics.typed import Symbol, SymbolKind

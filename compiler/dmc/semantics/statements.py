@@ -10,11 +10,11 @@ from dmc.semantics import typed
 from dmc.semantics.agreement import expect
 from dmc.semantics.arithmetic import binary
 from dmc.semantics.builtins.elementwise import NEGATE
-from dmc.semantics.context import Context, IndexInfo, Poison, Stop
+from dmc.semantics.context import Context, IndexInfo, Stop
 from dmc.semantics.indexing import affine_value, check_items
 from dmc.semantics.inference import join, same_shape, unify
 from dmc.semantics.operators import broadcast_shapes, needs_bool
-from dmc.semantics.program import FieldEntity
+from dmc.semantics.program import FieldEntity, Poison
 from dmc.semantics.resolver import resolve_size, resolve_type, try_size
 from dmc.semantics.sizes import Size
 from dmc.semantics.typed import BindPattern, Symbol, SymbolKind
