@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+import dmc
 from dmc.ir import Array, Interpreter, Operation
-from tests.fuzz.family import Fault
+from tests.fuzz.family import Fault, raised
 
 OPERATIONS = 40_000
 """How many operations the interpreter runs before a program counts as too long."""
@@ -30,6 +31,20 @@ class Bounded(Interpreter):
 
 
 Run = Callable[[Sequence[Array]], list[Array]]
+
+
+def compared(native: Run, interpreter: Run, arguments: Sequence[Array]) -> str | Fault:
+    """`difference`, or why there is none to tell."""
+    try:
+        return difference(native, interpreter, arguments)
+    except TooLong:
+        return "too long"
+    except dmc.Error:
+        return "refused"
+    except MemoryError:
+        return "too large"
+    except Exception as failure:  # noqa: BLE001
+        return raised("run", failure)
 
 
 def difference(native: Run, interpreter: Run, arguments: Sequence[Array]) -> str | Fault:

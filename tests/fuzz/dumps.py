@@ -17,9 +17,9 @@ from dmc.driver import Compilation, Stage, run_textual
 from dmc.ir import Array, Module, TensorType
 from dmc.ir.parser import parse_module
 from tests.fuzz import texts
-from tests.fuzz.agreement import Bounded, TooLong, difference
-from tests.fuzz.family import Fault, Outcome
-from tests.fuzz.sources import misplaced, raised
+from tests.fuzz.agreement import Bounded, compared
+from tests.fuzz.family import Fault, Outcome, raised
+from tests.fuzz.sources import misplaced
 
 STAGES = (Stage.TENSOR, Stage.OPTIMIZED, Stage.KERNEL, Stage.LOOP)
 PASSES = ("", "", "canonicalize", "cse", "dce", "canonicalize,cse,dce")
@@ -91,22 +91,18 @@ def _run(module: Module, seed: int) -> Outcome:
     try:
         compilation = Compilation(module, name)
         expanded = compilation.expanded
-
-        def interpreted(given: Sequence[Array]) -> list[Array]:
-            return Bounded(expanded).call(name, given)
-
-        def native(given: Sequence[Array]) -> list[Array]:
-            return [*compilation.executable(*given)]
-
-        return difference(native, interpreted, arguments)
-    except TooLong:
-        return "too long"
     except dmc.Error:
         return "refused"
-    except MemoryError:
-        return "too large"
     except Exception as failure:  # noqa: BLE001
         return raised("run", failure)
+
+    def interpreted(given: Sequence[Array]) -> list[Array]:
+        return Bounded(expanded).call(name, given)
+
+    def native(given: Sequence[Array]) -> list[Array]:
+        return [*compilation.executable(*given)]
+
+    return compared(native, interpreted, arguments)
 
 
 def _arguments(function: func.Func, seed: int) -> list[Array] | None:

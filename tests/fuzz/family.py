@@ -31,3 +31,10 @@ class Family(Protocol):
     def shrunk(self, seed: int, fault: Fault) -> str:
         """The smallest case found that shows a fault of the same kind, as text."""
         ...
+
+
+def raised(where: str, failure: Exception) -> Fault:
+    """The fault that an exception of another kind than `dmc.Error` is."""
+    first = (str(failure).splitlines() or [""])[0][:70]
+    culprit = getattr(failure, "pass_name", None) or ""
+    return Fault(f"{where}: {type(failure).__name__} {culprit} {first}".strip(), str(failure))

@@ -22,8 +22,8 @@ from dmc.tools.arguments import prepare
 from dmc.tools.failures import UsageError
 from dmc.tools.functions import functions_of
 from tests.fuzz import texts
-from tests.fuzz.agreement import Bounded, TooLong, difference
-from tests.fuzz.family import Fault, Outcome
+from tests.fuzz.agreement import Bounded, compared
+from tests.fuzz.family import Fault, Outcome, raised
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = ("tests", "examples", "benchmarks", "runtime")
@@ -73,12 +73,6 @@ def misplaced(refusal: dmc.Error, text: str) -> Fault | None:
     return None
 
 
-def raised(where: str, failure: Exception) -> Fault:
-    first = (str(failure).splitlines() or [""])[0][:70]
-    culprit = getattr(failure, "pass_name", None) or ""
-    return Fault(f"{where}: {type(failure).__name__} {culprit} {first}".strip(), str(failure))
-
-
 def _run(module: Any, name: str, seed: int) -> Outcome:
     """Call a function and its gradient."""
     function = functools.reduce(getattr, name.split("."), module)
@@ -121,16 +115,7 @@ def _held(what: Any, function: Any, named: dict[str, Any]) -> Outcome:
         made = [*compilation.executable(*arguments)]
         return made[:-1] if compilation.returns_fault and made[-1] == 0 else made
 
-    try:
-        return difference(native, interpreted, leaves)
-    except TooLong:
-        return "too long"
-    except dmc.Error:
-        return "refused"
-    except MemoryError:
-        return "too large"
-    except Exception as failure:  # noqa: BLE001
-        return raised("run", failure)
+    return compared(native, interpreted, leaves)
 
 
 def arrays_of(compiled: Compiled, values: Sequence[Any]) -> list[Array]:
