@@ -13,7 +13,7 @@ import os
 import reprlib
 from collections.abc import Generator
 from pathlib import Path
-from typing import cast
+from typing import SupportsIndex, cast
 
 from dmc_runtime.errors import ArgumentError
 
@@ -58,10 +58,10 @@ def flag(value: object, what: str) -> bool:
 
 def integer(value: object, what: str, least: int | None = None, most: int | None = None) -> int:
     """An integer, within bounds that are included."""
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
+    if isinstance(value, bool) or not isinstance(value, SupportsIndex):
         raise ArgumentError(f"{what} is {shown(value)}, not an integer")
     try:
-        given = operator.index(value)  # pyright: ignore[reportArgumentType]  # it has `__index__`
+        given = operator.index(value)
     except TypeError:  # an array of several
         raise ArgumentError(f"{what} is {shown(value)}, not an integer") from None
     if least is not None and given < least:
