@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
-__all__ = ["closest", "did_you_mean", "similar"]
+__all__ = ["closest", "did_you_mean", "one_of", "similar"]
 
 _CUTOFF = 0.75
 
@@ -22,6 +22,18 @@ def closest(name: str, known: Iterable[str]) -> str | None:
     """The name that was likely meant, if there is one."""
     found = similar(name, known, 1)
     return found[0] if found else None
+
+
+MOST_LISTED = 12
+"""More names than that are no help."""
+
+
+def one_of(name: str, known: Collection[str]) -> tuple[str, ...]:
+    """The help for a name that is none of the `known`: the closest one, or else all of a few."""
+    found = did_you_mean(name, known)
+    if found or not 0 < len(known) <= MOST_LISTED:
+        return found
+    return (f"there {'is' if len(known) == 1 else 'are'} {', '.join(f'`{k}`' for k in known)}",)
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> tuple[str, ...]:

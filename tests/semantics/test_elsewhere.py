@@ -221,3 +221,11 @@ def test_local_names_are_suggested_for_what_means_something_elsewhere() -> None:
     with pytest.raises(Error) as caught:
         dmc.loads("fn f(shapes: f64) -> f64 = shape\n")
     assert caught.value.diagnostics[0].help == ("did you mean `shapes`?",)
+
+
+def test_an_unlike_field_is_answered_with_those_there_are() -> None:
+    source = "struct Tide {\n    amp: f64\n    phase: f64\n}\nfn f(t: Tide) -> f64 = t.{}\n"
+    for name, help_ in (("fase", "there are `amp`, `phase`"), ("phas", "did you mean `phase`?")):
+        with pytest.raises(Error) as caught:
+            dmc.loads(source.replace("{}", name))
+        assert caught.value.diagnostics[0].help == (help_,)

@@ -18,7 +18,7 @@ from dmc.semantics.types import (
     pruned,
 )
 from dmc.syntax import ast
-from dmc_runtime.spelling import did_you_mean
+from dmc_runtime.spelling import one_of
 
 __all__ = ["construct", "with_fields"]
 
@@ -57,7 +57,7 @@ def construct(
                     "name.field",
                     f"`{declaration.name}` has no field `{name}`",
                     argument.name.span,
-                    help=did_you_mean(name, names),
+                    help=one_of(name, names),
                 )
         if name in given:
             raise context.fail("call.keyword", f"`{name}` is given twice", argument.span)
@@ -110,7 +110,7 @@ def with_fields(context: Context, member: ast.Member, node: ast.Call) -> typed.N
         if name not in parts:
             raise context.fail(
                 "name.field", f"{type_} has no field `{name}`", argument.name.span,
-                help=did_you_mean(name, parts),
+                help=one_of(name, parts),
             )  # fmt: skip
         value = context.check(argument.value, parts[name])
         expect(context, value, parts[name], argument.value.span)

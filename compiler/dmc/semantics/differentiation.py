@@ -33,7 +33,7 @@ from dmc.semantics.types import (
 )
 from dmc.semantics.zero import DerivativeRequest
 from dmc.syntax import ast
-from dmc_runtime.spelling import did_you_mean
+from dmc_runtime.spelling import did_you_mean, one_of
 
 __all__ = ["call_derived"]
 
@@ -134,7 +134,7 @@ def _target(context: Context, call: typed.Call, path: Path, handle: DerivedHandl
         if name not in parts:
             raise context.fail(
                 "name.field", f"{type_} has no field `{name}`", place,
-                help=did_you_mean(name, parts),
+                help=one_of(name, parts),
             )  # fmt: skip
         type_ = pruned(parts[name])
     if not _has_float(type_):

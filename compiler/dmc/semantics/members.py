@@ -19,7 +19,7 @@ from dmc.semantics.types import (
     pruned,
 )
 from dmc.syntax import ast
-from dmc_runtime.spelling import did_you_mean
+from dmc_runtime.spelling import one_of
 
 __all__ = ["field", "no_fields"]
 
@@ -39,7 +39,7 @@ def field(context: Context, base: typed.Node, node: ast.Member) -> typed.Node:
             node.name.span,
             "",
             [(base.span, str(type_))],
-            did_you_mean(name, parts),
+            one_of(name, parts),
         )
     return typed.FieldOf(parts[name], node.span, base, name)
 

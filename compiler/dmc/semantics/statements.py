@@ -36,7 +36,7 @@ from dmc.semantics.types import (
     stack,
 )
 from dmc.syntax import ast
-from dmc_runtime.spelling import did_you_mean
+from dmc_runtime.spelling import one_of
 
 __all__ = ["check_block", "check_for", "check_while", "range_bounds"]
 
@@ -347,7 +347,7 @@ def _place(context: Context, target: ast.Expr) -> typed.Place:
             if name.text not in parts:
                 raise context.fail(
                     "name.field", f"{pruned(place.type)} has no field `{name.text}`", name.span,
-                    help=did_you_mean(name.text, parts),
+                    help=one_of(name.text, parts),
                 )  # fmt: skip
             return typed.Place(
                 place.symbol, (*place.path, name.text), parts[name.text], target.span
