@@ -34,7 +34,7 @@ $(ORACLE)/installed: pyproject.toml
 
 demo: $(VENV)/installed
 	$(BIN)/python examples/digits/data.py
-	$(BIN)/dmc train examples/digits/recipe.toml
+	$(BIN)/dmc train examples/digits/recipe.toml --overwrite
 	$(BIN)/dmc ir examples/digits/digits.dm loss --stage all --output examples/digits/run/ir \
 		--sizes B=64,net.I=64,net.H=256,net.O=10
 

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         Record,
         ShapeError,
         StateError,
+        Trainer,
         TrainError,
         UnsupportedError,
         ValueUseError,
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
         set_num_threads,
         split,
         stack,
+        train,
         value_and_grad,
         vjp,
     )
@@ -62,9 +64,9 @@ __all__ = [
     "CallError", "CheckpointError", "Compiled", "CompilerBug", "DTypeError", "DerivativeError",
     "Error", "FileError", "Function", "GradientCheck", "IndexOutOfRange", "MissingFileError",
     "Module", "NamingError", "OutOfMemory", "ParseError", "Record", "ShapeError", "StateError",
-    "TrainError", "UnsupportedError", "ValueUseError", "check_grads", "donate", "fold",
+    "TrainError", "Trainer", "UnsupportedError", "ValueUseError", "check_grads", "donate", "fold",
     "get_num_threads", "grad", "hessian", "hvp", "jacobian", "jvp", "key", "load", "loads",
-    "restore", "save", "set_num_threads", "split", "stack", "value_and_grad", "vjp",
+    "restore", "save", "set_num_threads", "split", "stack", "train", "value_and_grad", "vjp",
 ]  # fmt: skip
 
 

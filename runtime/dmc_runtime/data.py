@@ -19,6 +19,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from dmc_runtime import keys
 from dmc_runtime.errors import TrainCode, TrainError
+from dmc_runtime.recipe import Last
 from dmc_runtime.trees import Array
 
 
@@ -157,8 +158,8 @@ class Batches:
     """The batches of a table, shuffled anew for each epoch.
 
     Attributes:
-        size: examples in a batch; the last batch of an epoch holds what is left.
-        drop_last: leave a last batch of fewer examples out.
+        size: examples in a batch, at most those that there are.
+        last: what becomes of what is left for the last batch of an epoch; see `Last`.
         shuffle: else every epoch has the order of the table.
     """
 
@@ -166,7 +167,7 @@ class Batches:
     size: int
     seed: int = 0
     shuffle: bool = True
-    drop_last: bool = False
+    last: Last = Last.FILL
 
     def __post_init__(self) -> None:
         if self.size < 1:
@@ -178,7 +179,7 @@ class Batches:
     def per_epoch(self) -> int:
         """Batches in an epoch."""
         whole, rest = divmod(len(self.data), self.size)
-        return whole + (rest > 0 and not self.drop_last)
+        return whole + (rest > 0 and self.last is not Last.DROP)
 
     def order(self, epoch: int) -> NDArray[np.int64]:
         """The indices of the examples in the order of an epoch."""
@@ -191,7 +192,17 @@ class Batches:
         """The batches of an epoch, from batch `start` on."""
         order = self.order(epoch)
         for number in range(start, self.per_epoch):
-            yield self.data.take(order[number * self.size : (number + 1) * self.size])
+            chosen = order[number * self.size : (number + 1) * self.size]
+            missing = min(self.size, len(self.data)) - len(chosen)
+            if missing and self.last is not Last.SHORT:
+                chosen = np.concatenate([chosen, order[:missing]])
+            yield self.data.take(chosen)
+
+    def mask(self, step: int) -> NDArray[np.bool_]:
+        """Which examples of the batch of a step are not there to fill it up."""
+        number = step % self.per_epoch
+        size = min(self.size, len(self.data))
+        return np.arange(size) < len(self.data) - number * self.size
 
     def stream(self, step: int = 0) -> Iterator[Table]:
         """All batches without end, from the step on that is counted from the start of a run."""

@@ -28,6 +28,7 @@ class TrainCode(StrEnum):
     STEP = "train.step"
     NONFINITE = "train.nonfinite"
     RESUME = "train.resume"
+    EXISTS = "train.exists"
     OUTPUT = "train.output"
     EXTRA = "train.extra"
 

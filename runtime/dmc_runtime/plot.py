@@ -1,4 +1,4 @@
-"""A picture of a run: loss, accuracy, learning rate and gradient norm over the steps."""
+"""A picture of a run: the loss and whatever else its program reports, over the steps."""
 
 # matplotlib declares its keyword arguments without types
 # pyright: reportUnknownMemberType=false
@@ -16,9 +16,11 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-PANELS = ("loss", "accuracy", "learning_rate", "gradient_norm")
-LOGARITHMIC = ("loss", "gradient_norm")
 HELD_OUT = "validation_"
+
+_PLACES = ("step", "epoch", "seconds")
+_WIDE = 20.0
+"""The ratio of the largest to the least value from which on an axis is logarithmic."""
 
 _TRAIN_COLOUR, _MEAN_COLOUR, _HELD_OUT_COLOUR = "#c6d4e8", "#24508a", "#c8501e"
 
@@ -29,8 +31,8 @@ def require() -> None:
 
 
 def plot(rows: Sequence[Row], path: Path, title: str = "") -> None:
-    """Draws the rows of a run into a PNG; a panel for each of `PANELS` that they hold."""
-    names = [name for name in PANELS if any(name in row for row in rows)]
+    """Draws the rows of a run into a PNG, with a panel for each metric."""
+    names = panels(rows)
     figure = _figure_class()(figsize=(10.0, 3.2 * ((len(names) + 1) // 2)), layout="constrained")
     for place, name in enumerate(names, start=1):
         axes = figure.add_subplot((len(names) + 1) // 2, min(len(names), 2), place)
@@ -38,6 +40,17 @@ def plot(rows: Sequence[Row], path: Path, title: str = "") -> None:
     if title:
         figure.suptitle(title)
     figure.savefig(path, dpi=120)
+
+
+def panels(rows: Sequence[Row]) -> list[str]:
+    """The metrics in the order in which they come; scores of held-out data join their metric."""
+    listed = dict.fromkeys(name.removeprefix(HELD_OUT) for row in rows for name in row)
+    return [name for name in listed if name not in _PLACES]
+
+
+def is_wide(values: Sequence[float]) -> bool:
+    """Whether values are seen better on a logarithmic axis."""
+    return min(values) > 0 and max(values) > _WIDE * min(values)
 
 
 def plot_rates(rates: Sequence[float], path: Path, title: str = "") -> None:
@@ -54,7 +67,7 @@ def plot_rates(rates: Sequence[float], path: Path, title: str = "") -> None:
 def _panel(axes: Axes, rows: Sequence[Row], name: str) -> None:
     steps = [row["step"] for row in rows if name in row]
     values = [row[name] for row in rows if name in row]
-    smooth = name in ("loss", "accuracy", "gradient_norm") and len(values) >= 20
+    smooth = len(values) >= 20
     axes.plot(steps, values, color=_TRAIN_COLOUR if smooth else _MEAN_COLOUR, linewidth=1.0)
     if smooth:
         mean = _smooth(values, max(5, len(values) // 40))
@@ -65,7 +78,8 @@ def _panel(axes: Axes, rows: Sequence[Row], name: str) -> None:
         scores = [row[held_out] for row in rows if held_out in row]
         axes.plot(where, scores, color=_HELD_OUT_COLOUR, linewidth=1.5, label="validation")
         axes.legend(frameon=False)
-    if name in LOGARITHMIC and min(values) > 0:
+        values += scores
+    if is_wide(values):
         axes.set_yscale("log")
     axes.set_title(name.replace("_", " "), loc="left")
     axes.set_xlabel("step")

@@ -10,11 +10,12 @@ from dmc_runtime.errors import MissingExtraError
 if TYPE_CHECKING:
     from tqdm import tqdm
 
-SHOWN = ("loss", "accuracy")
+SHOWN = 3
+"""How many metrics are shown beside the steps."""
 
 
 class Progress:
-    """Steps, loss, accuracy, rate and time left, on standard error; also a context manager.
+    """Steps, metrics, rate and time left, on standard error; also a context manager.
 
     Args:
         wanted: whether to show it at all; where standard error is no terminal it never shows.
@@ -32,8 +33,8 @@ class Progress:
         """Moves to `step`."""
         if self._bar is None or self._bar.disable:
             return
-        texts = [f"{name}={training[name]:.4f}" for name in SHOWN if name in training]
-        texts += [f"validation={validation['accuracy']:.4f}"] if "accuracy" in validation else []
+        texts = [f"{name}={value:.4g}" for name, value in list(training.items())[:SHOWN]]
+        texts += [f"validation={value:.4g}" for value in list(validation.values())[:1]]
         self._bar.set_postfix_str(", ".join(texts), refresh=False)
         self._bar.update(step - self._bar.n)
 

@@ -2,7 +2,7 @@
 
     program = "digits.dm"
     seed = 0
-    epochs = 40
+    epochs = 40                 # or `steps`
 
     [model]
     name = "MLP"
@@ -19,8 +19,10 @@
     validation = 0.1            # the fraction of the training data that is held out
     inputs = { x = "x", y = "y" }   # parameter = column, or a list of columns of a CSV file
     batch_size = 64
+    last = "fill"               # a last batch that is short: "fill", "mask", "drop" or "short"
 
-    [arguments]                 # of `step`: numbers, or "steps", "epochs", "steps_per_epoch", "key"
+    [arguments]                 # of `step`: numbers, or "steps", "epochs", "steps_per_epoch",
+                                # "key", "mask"
     peak = 3e-3
     total = "steps"
 
@@ -57,6 +59,7 @@ class Quantity(StrEnum):
     EPOCHS = "epochs"
     STEPS_PER_EPOCH = "steps_per_epoch"
     KEY = "key"
+    MASK = "mask"
 
 
 class Mode(StrEnum):
@@ -64,6 +67,19 @@ class Mode(StrEnum):
 
     MAX = "max"
     MIN = "min"
+
+
+class Last(StrEnum):
+    """What becomes of a last batch of an epoch that has too few examples.
+
+    `FILL` and `MASK` complete it with the first examples of the epoch; with `MASK` the program is
+    told which are there for the first time, and leaves the others out.
+    """
+
+    FILL = "fill"
+    MASK = "mask"
+    DROP = "drop"
+    SHORT = "short"
 
 
 @dataclass(frozen=True)
@@ -77,7 +93,7 @@ class Model:
 
 @dataclass(frozen=True)
 class FunctionNames:
-    """The functions of the program that a run calls; an empty `evaluate` is not called."""
+    """The functions of the program that a run calls; `evaluate` only for data that is held out."""
 
     start: str = "start"
     step: str = "step"
@@ -86,16 +102,18 @@ class FunctionNames:
 
 @dataclass(frozen=True)
 class Data:
-    """Files, columns and batches."""
+    """Files, columns and batches; data given in Python needs no files."""
 
-    train: str
-    inputs: dict[str, str | tuple[str, ...]]
     batch_size: int
+    train: str = ""
+    inputs: dict[str, str | tuple[str, ...]] = field(
+        default_factory=dict[str, str | tuple[str, ...]]
+    )
     test: str = ""
     validation: float = 0.0
     dtypes: dict[str, str] = field(default_factory=dict[str, str])
     shuffle: bool = True
-    drop_last: bool = False
+    last: Last = Last.FILL
     evaluation_batch_size: int = 0
 
 
@@ -113,12 +131,13 @@ class Outputs:
 
 @dataclass(frozen=True)
 class Recipe:
-    """A whole recipe; `folder` is where its relative paths start."""
+    """A whole recipe: `epochs` or `steps` long; `folder` is where its relative paths start."""
 
     program: str
-    epochs: int
     model: Model
     data: Data
+    epochs: int = 0
+    steps: int = 0
     seed: int = 0
     functions: FunctionNames = field(default_factory=FunctionNames)
     arguments: dict[str, Number | Quantity] = field(default_factory=dict[str, Number | Quantity])
@@ -136,8 +155,16 @@ class Recipe:
         return cast("dict[str, Any]", _plain(plain))
 
 
-def load(path: str | Path) -> Recipe:
-    """Reads and checks a recipe; `TrainError` (`train.recipe`) names the key that is wrong."""
+FREE = ("epochs", "steps", "arguments", "outputs")
+"""The parts of a recipe that may change when a run goes on."""
+
+
+def load(path: str | Path, settings: Mapping[str, object] | None = None) -> Recipe:
+    """Reads and checks a recipe; `TrainError` (`train.recipe`) names the key that is wrong.
+
+    Args:
+        settings: values by dotted key, as in `{"arguments.rate": 0.1}`, in place of the file's.
+    """
     source = Path(path)
     try:
         content = tomllib.loads(source.read_bytes().decode())
@@ -147,38 +174,81 @@ def load(path: str | Path) -> Recipe:
         raise _bad(f"`{source}` is not UTF-8 text") from error
     except tomllib.TOMLDecodeError as error:
         raise _bad(f"{source}: {str(error)[:1].lower()}{str(error)[1:]}") from error
-    return parse(content, str(source), source.parent)
+    return parse(content, str(source), source.parent, settings)
 
 
-def parse(content: Mapping[str, Any], source: str = "recipe", folder: Path | None = None) -> Recipe:
-    """Checks a recipe given as plain data."""
-    recipe = replace(_table(Recipe, content, source, ""), folder=folder or Path())
-    _at_least(source, "epochs", recipe.epochs, 1)
+def parse(
+    content: Mapping[str, object],
+    source: str = "recipe",
+    folder: Path | None = None,
+    settings: Mapping[str, object] | None = None,
+) -> Recipe:
+    """Checks a recipe given as plain data; `settings` as for `load`."""
+    given = _with_settings(content, settings or {}, source)
+    recipe = replace(_table(Recipe, given, source, ""), folder=folder or Path())
+    if bool(recipe.epochs) == bool(recipe.steps):
+        raise _bad(f"{source}: a run is `epochs` or `steps` long, and one of them is needed")
+    _at_least(source, "epochs", recipe.epochs, 0)
+    _at_least(source, "steps", recipe.steps, 0)
     _at_least(source, "data.batch_size", recipe.data.batch_size, 1)
     _at_least(source, "outputs.evaluate_every", recipe.outputs.evaluate_every, 1)
     _at_least(source, "outputs.checkpoint_every", recipe.outputs.checkpoint_every, 1)
     if not 0 <= recipe.data.validation < 1:
         raise _bad(f"{source}: `data.validation` is a fraction below 1")
-    if not recipe.data.inputs:
+    if recipe.data.train and not recipe.data.inputs:
         raise _bad(f"{source}: `data.inputs` names no input")
     clash = sorted(recipe.data.inputs.keys() & recipe.arguments.keys())
     if clash:
         raise _bad(f"{source}: `{clash[0]}` is both an input and an argument")
+    if recipe.data.last is Last.MASK and Quantity.MASK not in recipe.arguments.values():
+        raise _bad(f'{source}: `data.last` is "mask", but no argument of `step` is "mask"')
     return recipe
 
 
-def difference(old: Mapping[str, Any], new: Mapping[str, Any], path: str = "") -> str | None:
-    """The first key in which two recipes' contents differ, or `None`."""
+def setting(text: str) -> tuple[str, object]:
+    """A key and its value from `KEY=VALUE`; the value is TOML, or else a string as it stands."""
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise _bad(f"`{text}` sets nothing; write it like `steps=2000`")
+    try:
+        return key.strip(), tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        return key.strip(), value.strip()
+
+
+_LENGTHS = {"steps": "epochs", "epochs": "steps"}
+
+
+def _with_settings(
+    content: Mapping[str, object], settings: Mapping[str, object], source: str
+) -> dict[str, object]:
+    """The content with values put in by dotted key; a length takes the other one's place."""
+    changed = dict(content)
+    for key, value in settings.items():
+        if key in _LENGTHS and _LENGTHS[key] not in settings:
+            changed.pop(_LENGTHS[key], None)
+        at = changed
+        *outer, last = key.split(".")
+        for name in outer:
+            inner = at.get(name, {})
+            if not isinstance(inner, Mapping):
+                raise _bad(f"{source}: `{key}` is no key of a recipe: `{name}` is a value")
+            at[name] = at = dict(cast("Mapping[str, object]", inner))
+        at[last] = value
+    return changed
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any], path: str = "") -> list[str]:
+    """The keys in which two recipes' contents differ."""
+    found: list[str] = []
     for name in sorted(old.keys() | new.keys()):
         here = f"{path}.{name}" if path else name
         a, b = old.get(name), new.get(name)
         if isinstance(a, Mapping) and isinstance(b, Mapping):
-            inner = difference(cast("Mapping[str, Any]", a), cast("Mapping[str, Any]", b), here)
-            if inner:
-                return inner
+            found += differences(cast("Mapping[str, Any]", a), cast("Mapping[str, Any]", b), here)
         elif a != b:
-            return here
-    return None
+            found.append(here)
+    return found
 
 
 def _at_least(source: str, name: str, value: int, least: int) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from dmc_runtime.data import Batches, Table, load, split, table
 from dmc_runtime.errors import TrainCode, TrainError
+from dmc_runtime.recipe import Last
 
 
 def numbers(n: int) -> Table:
@@ -91,7 +92,7 @@ def test_split_is_a_partition_and_seeded():
 
 
 def test_an_epoch_visits_every_example_once():
-    batches = Batches(numbers(23), 5, seed=4)
+    batches = Batches(numbers(23), 5, seed=4, last=Last.SHORT)
     assert batches.per_epoch == 5
     seen = [batch["y"] for batch in batches.epoch(3)]
     assert [len(y) for y in seen] == [5, 5, 5, 5, 3]
@@ -121,10 +122,22 @@ def test_batches_resume_at_any_step():
     assert all(map(np.array_equal, rest, run[7:10]))
 
 
+def test_a_short_last_batch_is_filled_up():
+    batches = Batches(numbers(23), 5, seed=4)
+    *_, last = batches.epoch(3)
+    order = batches.order(3)
+    assert last["y"].tolist() == [*order[20:], *order[:2]]
+    masks = [batches.mask(step).tolist() for step in (3, 4, 9)]
+    assert masks == [[True] * 5, [True] * 3 + [False] * 2, [True] * 3 + [False] * 2]
+    few = Batches(numbers(3), 5)
+    assert len(next(few.epoch(0))) == 3
+    assert few.mask(0).tolist() == [True] * 3
+
+
 def test_dropping_the_last_batch():
-    assert Batches(numbers(23), 5, drop_last=True).per_epoch == 4
-    assert Batches(numbers(20), 5, drop_last=True).per_epoch == 4
+    assert Batches(numbers(23), 5, last=Last.DROP).per_epoch == 4
+    assert Batches(numbers(20), 5, last=Last.DROP).per_epoch == 4
     with pytest.raises(TrainError, match="no full batch of 5 among 3"):
-        Batches(numbers(3), 5, drop_last=True)
+        Batches(numbers(3), 5, last=Last.DROP)
     with pytest.raises(TrainError, match="a batch of 0"):
         Batches(numbers(3), 0)

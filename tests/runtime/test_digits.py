@@ -12,6 +12,7 @@ import dmc
 from dmc_runtime import keys, recipe, train
 from dmc_runtime.checkpoint import read
 from dmc_runtime.records import tree_leaves, tree_map
+from dmc_runtime.runs import Functions
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "digits"
 f32 = np.float32
@@ -30,8 +31,8 @@ def digits(tmp_path_factory) -> recipe.Recipe:
     return replace(recipe.load(EXAMPLE / "recipe.toml"), folder=folder)
 
 
-def functions(program, plan: recipe.Recipe) -> train.Functions:
-    return train.Functions(
+def functions(program, plan: recipe.Recipe) -> Functions:
+    return Functions(
         lambda: program.MLP.init(dmc.key(plan.seed), **plan.model.sizes),
         program.start,
         program.step,

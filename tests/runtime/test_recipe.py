@@ -6,7 +6,7 @@ import tomllib
 import pytest
 
 from dmc_runtime.errors import TrainCode, TrainError
-from dmc_runtime.recipe import Mode, Quantity, difference, load, parse
+from dmc_runtime.recipe import Mode, Quantity, differences, load, parse, setting
 
 FULL = """
 program = "digits.dm"
@@ -75,12 +75,15 @@ def test_a_full_recipe(tmp_path):
     ("changes", "message"),
     [
         ({"program": None}, "missing key `program`"),
-        ({"data__train": None}, "missing key `data.train`"),
+        ({"data__batch_size": None}, "missing key `data.batch_size`"),
         ({"data__batchsize": 3}, r"unknown key `data.batchsize`; did you mean `batch_size`\?"),
         ({"zzz": 3}, "unknown key `zzz`; known: program, "),
         ({"epochs": "many"}, "`epochs` is 'many'; expected an integer"),
         ({"epochs": True}, "`epochs` is True; expected an integer"),
-        ({"epochs": 0}, "`epochs` is 0; it must be at least 1"),
+        ({"epochs": 0}, "a run is `epochs` or `steps` long, and one of them is needed"),
+        ({"epochs": -1}, "`epochs` is -1; it must be at least 0"),
+        ({"steps": 3}, "a run is `epochs` or `steps` long"),
+        ({"data__last": "mask"}, '`data.last` is "mask", but no argument'),
         ({"data__batch_size": 0}, "`data.batch_size` is 0"),
         ({"data__validation": 1.0}, "`data.validation` is a fraction below 1"),
         ({"data__inputs": {}}, "`data.inputs` names no input"),
@@ -96,7 +99,7 @@ def test_a_full_recipe(tmp_path):
         (
             {"arguments__total": "step"},
             "`arguments.total` is 'step'; expected a number or "
-            '"steps" or "epochs" or "steps_per_epoch" or "key"',
+            '"steps" or "epochs" or "steps_per_epoch" or "key" or "mask"',
         ),
         ({"arguments__peak": float("nan")}, "`arguments.peak` is nan; numbers of a recipe are"),
         ({"model__hyper": {"rate": float("inf")}}, "`model.hyper.rate` is inf; numbers"),
@@ -124,9 +127,28 @@ def test_unreadable_recipes(tmp_path):
         load(path)
 
 
-def test_difference_names_the_first_key():
+def test_settings_take_the_place_of_values():
+    changed = parse(recipe_with(), settings={"steps": 7, "arguments.peak": 1, "outputs.best": "b"})
+    assert (changed.steps, changed.epochs) == (7, 0)
+    assert changed.arguments["peak"] == 1
+    assert changed.outputs.best == "b"
+    assert setting("arguments.rate = 1e-4") == ("arguments.rate", 1e-4)
+    assert setting("outputs.directory=run2") == ("outputs.directory", "run2")
+    for settings, message in [
+        ({"seed.x": 1}, "`seed` is a value"),
+        ({"arguments.peak": "high"}, "`arguments.peak` is 'high'"),
+        ({"data.train.x": 1}, "`train` is a value"),
+    ]:
+        with pytest.raises(TrainError, match=message):
+            parse(recipe_with(), settings=settings)
+    with pytest.raises(TrainError, match="`steps` sets nothing; write it like `steps=2000`"):
+        setting("steps")
+
+
+def test_differences_name_the_keys():
     a = parse(recipe_with()).content()
-    assert difference(a, a) is None
-    b = parse(recipe_with(arguments__peak=1.0)).content()
-    assert difference(a, b) == "arguments.peak"
-    assert difference(a, parse(recipe_with(arguments__warmup=None)).content()) == "arguments.warmup"
+    assert differences(a, a) == []
+    b = parse(recipe_with(arguments__peak=1.0, seed=7)).content()
+    assert differences(a, b) == ["arguments.peak", "seed"]
+    without = parse(recipe_with(arguments__warmup=None)).content()
+    assert differences(a, without) == ["arguments.warmup"]

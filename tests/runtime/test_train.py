@@ -13,12 +13,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dmc_runtime import keys, metrics, plot, train
+from dmc_runtime import keys, metrics, plot
 from dmc_runtime.checkpoint import assemble, read, restore, save
 from dmc_runtime.errors import CheckpointError, MissingExtraError, TrainCode, TrainError
-from dmc_runtime.recipe import Recipe, parse
+from dmc_runtime.recipe import Last, Quantity, Recipe, parse
 from dmc_runtime.records import Record, make_record
-from dmc_runtime.train import Functions, Report, evaluate, run
+from dmc_runtime.runs import Functions, Report
+from dmc_runtime.sources import load_tables
+from dmc_runtime.train import evaluate, run
 
 Line = make_record("Line", ["w", "b"], sizes=["D"])
 Momentum = make_record("Momentum", ["v", "t"])
@@ -86,7 +88,8 @@ def recipe(tmp_path) -> Recipe:
 
 
 def quiet(recipe: Recipe, functions: Functions = FUNCTIONS, **options) -> Report:
-    return run(recipe, functions, progress=False, **options)
+    """A run without a progress bar, over what the run before it left unless it goes on."""
+    return run(recipe, functions, progress=False, overwrite=True, **options)
 
 
 def test_a_run_learns_and_reports(recipe, tmp_path):
@@ -321,12 +324,69 @@ def test_a_checkpoint_that_no_run_wrote_is_refused(recipe, tmp_path, change):
 
 def test_resuming_another_recipe_is_refused(recipe):
     quiet(recipe, max_steps=3)
-    other = replace(recipe, arguments={**recipe.arguments, "peak": 0.2})
-    with pytest.raises(TrainError, match=r"another recipe: `arguments.peak` differs") as caught:
+    other = replace(recipe, seed=2)
+    with pytest.raises(TrainError, match=r"another recipe: `seed` differs") as caught:
         quiet(other, resume=True)
     assert caught.value.code == TrainCode.RESUME
-    quieter = replace(recipe, outputs=replace(recipe.outputs, checkpoint_every=2))
-    assert quiet(quieter, resume=True).steps == 42
+
+
+def test_a_run_goes_on_with_more_epochs_or_another_rate(recipe, tmp_path):
+    quiet(recipe)
+    longer = replace(recipe, epochs=8, arguments={**recipe.arguments, "peak": 0.01})
+    report = quiet(longer, resume=True)
+    assert report.steps == 8 * 7
+    assert report.changed == ("arguments.peak", "epochs")
+    rows = metrics.read(tmp_path / "run")
+    assert [row["step"] for row in rows] == list(range(1, 57))
+    assert rows[42]["learning_rate"] == pytest.approx(0.01 * (1 - 42 / 56))
+    shorter = replace(recipe, epochs=0, steps=60)
+    assert quiet(shorter, resume=True).steps == 60
+
+
+def test_no_run_is_written_over_unasked(recipe, tmp_path):
+    def failing(net, opt, /, **arguments):
+        raise OSError("broken")
+
+    for _ in range(2):  # a run without a step is none
+        with pytest.raises(OSError, match="broken"):
+            run(recipe, replace(FUNCTIONS, step=failing), progress=False)
+    run(recipe, FUNCTIONS, progress=False)
+    last = tmp_path / "run" / "last.safetensors"
+    before = last.read_bytes()
+    for damage in (False, True):
+        if damage:
+            last.write_bytes(before[:100])
+        with pytest.raises(TrainError, match=r"holds a run.*--overwrite") as caught:
+            run(recipe, FUNCTIONS, progress=False)
+        assert caught.value.code == TrainCode.EXISTS
+        assert last.read_bytes() == (before[:100] if damage else before)
+
+
+def test_callbacks_see_each_step_and_end_a_run(recipe, tmp_path):
+    seen = []
+
+    def watch(moment):
+        seen.append((moment.step, moment.epoch, moment.row["loss"], moment.net.b))
+        return moment.step == 9
+
+    report = quiet(recipe, callbacks=[watch])
+    assert [(step, epoch) for step, epoch, *_ in seen] == [(n, 1 + (n > 7)) for n in range(1, 10)]
+    assert report.steps == 9
+    assert not report.interrupted
+    assert report.net == restore(report.checkpoint, Line, part="net")
+    assert report.training["loss"] == seen[-1][2]
+
+
+def test_a_masked_batch_gives_the_gradient_of_a_short_one(recipe):
+    def masked(net, opt, /, x, y, here, **arguments):
+        return step(net, opt, x=x[here], y=y[here], **arguments)
+
+    told = {**recipe.arguments, "here": Quantity.MASK}
+    padded = replace(recipe, arguments=told, data=replace(recipe.data, last=Last.MASK))
+    short = replace(recipe, data=replace(recipe.data, last=Last.SHORT))
+    a, b = quiet(padded, replace(FUNCTIONS, step=masked)), quiet(short)
+    assert a.training == b.training
+    assert a.net == b.net
 
 
 def test_functions_that_do_not_fit_are_refused(recipe):
@@ -365,10 +425,10 @@ def test_inputs_from_csv_columns(recipe, tmp_path):
     content = replace(
         recipe.data, train="line.csv", inputs={"x": ("a", "b", "c"), "y": "y"}, test=""
     )
-    tables = train.load_tables(replace(recipe, data=content))
+    tables = load_tables(replace(recipe, data=content))
     assert tables.train["x"].shape == (16, 3)
     with pytest.raises(TrainError, match="`f8` is no dtype of data; known: f16, "):
-        train.load_tables(replace(recipe, data=replace(content, dtypes={"y": "f8"})))
+        load_tables(replace(recipe, data=replace(content, dtypes={"y": "f8"})))
 
 
 def test_the_plot_shows_the_run(recipe, tmp_path):

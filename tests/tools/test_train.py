@@ -67,7 +67,10 @@ def test_resuming_changes_nothing(capsys: pytest.CaptureFixture[str], recipe: Pa
     last = recipe.parent / "run" / "last.safetensors"
     dmc(capsys, "train", str(recipe))
     whole = tensors(last)
-    assert dmc(capsys, "train", str(recipe), "--max-steps", "37").status == 0
+    refused = dmc(capsys, "train", str(recipe))
+    assert refused.status == 1
+    assert "error[train.exists]" in refused.err
+    assert dmc(capsys, "train", str(recipe), "--overwrite", "--max-steps", "37").status == 0
     assert tensors(last) != whole
     assert dmc(capsys, "train", str(recipe), "--resume").status == 0
     assert tensors(last) == whole
@@ -81,11 +84,14 @@ def tensors(path: Path) -> bytes:
 
 def test_another_recipe_does_not_resume(capsys: pytest.CaptureFixture[str], recipe: Path) -> None:
     dmc(capsys, "train", str(recipe), "--max-steps", "5")
-    write(recipe.parent, rate=0.01)
-    outcome = dmc(capsys, "train", str(recipe), "--resume")
+    outcome = dmc(capsys, "train", str(recipe), "--resume", "--set", "data.batch_size=8")
     assert outcome.status == 1
     assert "error[train.resume]" in outcome.err
-    assert "`arguments.rate` differs" in outcome.err
+    assert "`data.batch_size` differs" in outcome.err
+    settings = ["--set", "steps=9", "--set", "arguments.rate=0.01"]
+    outcome = dmc(capsys, "train", str(recipe), "--resume", *settings)
+    assert "went on with other values of arguments.rate, epochs, steps\n" in outcome.out
+    assert "trained: 9 steps" in outcome.out
 
 
 def test_a_loss_that_is_not_finite(capsys: pytest.CaptureFixture[str], recipe: Path) -> None:

@@ -6,8 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from dmc.tools.train import functions_of
-from dmc_runtime import recipe
+from dmc.api.training import Trainer
 from dmc_runtime.buffers import pack
 from dmc_runtime.trees import Tree, tree_leaves, tree_paths
 
@@ -25,7 +24,7 @@ def places(tree: Tree) -> dict[str, int]:
 
 
 def test_the_step_of_the_digits_example_stays_in_its_buffers() -> None:
-    functions = functions_of(recipe.load(DIGITS))
+    functions = Trainer(DIGITS).functions
     net = functions.init()
     packed = pack({"net": net, "opt": functions.start(net)})
     before, first = places(packed.tree), {p: np.array(b) for p, b in packed.buffers.items()}
@@ -42,7 +41,7 @@ def test_the_step_of_the_digits_example_stays_in_its_buffers() -> None:
 
 
 def test_updating_in_place_gives_the_same_bits() -> None:
-    functions = functions_of(recipe.load(DIGITS))
+    functions = Trainer(DIGITS).functions
     assert isinstance(functions.step, partial)
     net = functions.init()
     rng = np.random.default_rng(0)

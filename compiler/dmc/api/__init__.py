@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from dmc.api.loading import load, loads
     from dmc.api.module import Module
     from dmc.api.storage import restore, save
+    from dmc.api.training import Trainer, train
     from dmc.diagnostics.errors import (
         CallError,
         CheckpointError,
@@ -69,6 +70,8 @@ _HOMES: dict[str, str] = {
     "check_grads": "dmc.api.check",
     "GradientCheck": "dmc.api.check",
     "donate": "dmc.api.donation",
+    "Trainer": "dmc.api.training",
+    "train": "dmc.api.training",
     "save": "dmc.api.storage",
     "restore": "dmc.api.storage",
     "set_num_threads": "dmc.jit.pool",
@@ -82,9 +85,9 @@ __all__ = [
     "CallError", "CheckpointError", "Compiled", "CompilerBug", "DTypeError", "DerivativeError",
     "Error", "FileError", "Function", "GradientCheck", "IndexOutOfRange", "MissingFileError",
     "Module", "NamingError", "OutOfMemory", "ParseError", "Record", "ShapeError", "StateError",
-    "TrainError", "UnsupportedError", "ValueUseError", "check_grads", "donate", "fold",
+    "TrainError", "Trainer", "UnsupportedError", "ValueUseError", "check_grads", "donate", "fold",
     "get_num_threads", "grad", "hessian", "hvp", "jacobian", "jvp", "key", "load", "loads",
-    "restore", "save", "set_num_threads", "split", "stack", "value_and_grad", "vjp",
+    "restore", "save", "set_num_threads", "split", "stack", "train", "value_and_grad", "vjp",
 ]  # fmt: skip
 
 

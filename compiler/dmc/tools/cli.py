@@ -88,7 +88,9 @@ COMMANDS: dict[str, Command] = {
         "train",
         "train a model as a recipe says",
         "dmc train examples/digits/recipe.toml\n"
+        "dmc train recipe.toml --set steps=2000 --set arguments.rate=1e-4 --overwrite\n"
         "dmc train recipe.toml --resume             # go on where it stopped\n"
+        "dmc train recipe.toml --resume --set epochs=80\n"
         "dmc train recipe.toml --evaluate           # score the best checkpoint again",
     ),
     "schedule": Command(

@@ -41,10 +41,19 @@ CODES: tuple[Code, ...] = (
         Language.SHELL,
     ),
     Code(
+        "train.exists",
+        "there is a run already",
+        "The folder of the recipe holds a run, and none is written over unless that is asked for. "
+        "Go on with it, write over it, or name another folder.",
+        "dmc train recipe.toml && dmc train recipe.toml\n",
+        "dmc train recipe.toml && dmc train recipe.toml --overwrite\n",
+        Language.SHELL,
+    ),
+    Code(
         "train.resume",
         "a run cannot go on from this checkpoint",
-        "It was written by a run with another recipe, so going on would not give what "
-        "the recipe promises.",
+        "It was written by a run of another program, model, seed or data, so going on would not "
+        "give what the recipe promises. Length, arguments and outputs may change.",
         "dmc train other.toml --resume run.safetensors\n",
         "dmc train recipe.toml --resume run.safetensors\n",
         Language.SHELL,

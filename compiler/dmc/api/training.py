@@ -1,0 +1,176 @@
+"""Training from Python: the engine behind `dmc train`, with data and callbacks of one's own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeAlias, TypeVar
+
+from dmc.api.function import Function
+from dmc.api.loading import load
+from dmc.api.module import Module
+from dmc.diagnostics.diagnostic import Diagnostic
+from dmc.diagnostics.errors import error
+from dmc.process import lazy
+from dmc_runtime import arguments, keys
+from dmc_runtime import recipe as recipes
+from dmc_runtime import train as engine
+from dmc_runtime.errors import CheckpointError, TrainCode, TrainError
+from dmc_runtime.recipe import Recipe
+from dmc_runtime.records import Record
+from dmc_runtime.runs import BEST, LAST, Callback, Functions, Report, Scores
+from dmc_runtime.sources import Arrays, Given
+from dmc_runtime.spelling import did_you_mean
+
+T = TypeVar("T")
+RecipeLike: TypeAlias = "str | Path | Mapping[str, object] | Recipe"
+
+
+class Trainer:
+    """A recipe made ready: its program is loaded, its data given or read when it runs.
+
+    Args:
+        recipe: the path of a TOML file, its content as a dict, or a `Recipe`.
+        settings: values by dotted key, as in `{"arguments.rate": 0.1}`, in place of the recipe's.
+        data, validation, test: arrays by the parameters of `step`, in place of files.
+        callbacks: each is called after every step with a `Moment` (`step`, `epoch`, `row`, `net`);
+            one that gives something true ends the run, with everything saved.
+
+    Raises dmc.Error for a recipe that is not valid, or functions that the program lacks.
+    """
+
+    def __init__(
+        self,
+        recipe: RecipeLike,
+        *,
+        settings: Mapping[str, object] | None = None,
+        data: Arrays | None = None,
+        validation: Arrays | None = None,
+        test: Arrays | None = None,
+        callbacks: Sequence[Callback] = (),
+    ) -> None:
+        self.recipe = _told(partial(recipe_of, recipe, settings))
+        self.callbacks = tuple(callbacks)
+        self._given = Given(data, validation, test)
+
+    @lazy
+    def program(self) -> Module:
+        """The program of the recipe."""
+        return load(self.recipe.path(self.recipe.program))
+
+    @lazy
+    def functions(self) -> Functions:
+        """What a run calls; each function is compiled when it is first called."""
+        names = self.recipe.functions
+        model = _entity(self.program, self.recipe.model.name, "model")
+        constants: Mapping[str, Any] = {**self.recipe.model.sizes, **self.recipe.model.hyper}
+
+        def init() -> Record:
+            return model.init(keys.key(self.recipe.seed), **constants)
+
+        return Functions(
+            init=init,
+            start=_entity(self.program, names.start, "function"),
+            step=_in_place(_entity(self.program, names.step, "function")),
+            evaluate=_entity(self.program, names.evaluate, "function") if self._scores else None,
+        )
+
+    @property
+    def _scores(self) -> bool:
+        """Whether there is data to score."""
+        data, given = self.recipe.data, self._given
+        held_out = data.validation or data.test or given.validation is not None
+        return bool(self.recipe.functions.evaluate and (held_out or given.test is not None))
+
+    def run(
+        self,
+        *,
+        resume: bool | str | Path = False,
+        overwrite: bool = False,
+        progress: bool = True,
+        max_steps: int | None = None,
+    ) -> Report:
+        """Train as the recipe says; what there is of a run before is not lost.
+
+        `resume` goes on from the last checkpoint of the recipe's folder, or from the one named;
+        `overwrite` starts anew where the folder holds a run; `max_steps` stops after that many
+        steps in all, as Ctrl-C would. Raises dmc.Error (`train.*`, `checkpoint.*`).
+        """
+        work = partial(
+            engine.run,
+            self.recipe,
+            self.functions,
+            resume=resume,
+            overwrite=overwrite,
+            progress=progress,
+            max_steps=max_steps,
+            given=self._given,
+            callbacks=self.callbacks,
+        )
+        return _told(work)
+
+    def evaluate(self, checkpoint: str | Path | None = None) -> Scores:
+        """Scores of a checkpoint (else the best, else the last one) on data that is held out."""
+        path = self.checkpoint if checkpoint is None else Path(checkpoint)
+        return _told(partial(engine.evaluate, self.recipe, self.functions, path, self._given))
+
+    @property
+    def checkpoint(self) -> Path:
+        """The best checkpoint of the recipe's folder, else the last."""
+        folder = self.recipe.path(self.recipe.outputs.directory)
+        best = folder / BEST
+        return best if best.exists() else folder / LAST
+
+
+def train(
+    recipe: RecipeLike,
+    *,
+    settings: Mapping[str, object] | None = None,
+    data: Arrays | None = None,
+    validation: Arrays | None = None,
+    test: Arrays | None = None,
+    callbacks: Sequence[Callback] = (),
+    resume: bool | str | Path = False,
+    overwrite: bool = False,
+    progress: bool = True,
+    max_steps: int | None = None,
+) -> Report:
+    """Train as a recipe says and report: `dmc.Trainer(recipe, …).run(…)` in one call."""
+    trainer = Trainer(
+        recipe, settings=settings, data=data, validation=validation, test=test, callbacks=callbacks
+    )
+    return trainer.run(resume=resume, overwrite=overwrite, progress=progress, max_steps=max_steps)
+
+
+def recipe_of(given: RecipeLike, settings: Mapping[str, object] | None) -> Recipe:
+    """A recipe from its path or its content. Raises TrainError of the runtime."""
+    if isinstance(given, Recipe):
+        return recipes.parse(given.content(), "recipe", given.folder, settings)
+    if isinstance(given, Mapping):
+        return recipes.parse(given, "recipe", Path(), settings)
+    return recipes.load(arguments.path(given, "`dmc.Trainer`: the recipe"), settings)
+
+
+def _told(work: Callable[[], T]) -> T:
+    """What `work` gives; its refusals are raised as the errors that users know."""
+    try:
+        return work()
+    except (CheckpointError, TrainError) as failure:
+        raise error(Diagnostic(failure.code, str(failure), at_call=True)) from None
+
+
+def _in_place(step: Function) -> Callable[..., Any]:
+    """A step that writes the new model and optimizer state over the old ones."""
+    updated = tuple(parameter.name for parameter in step.checked.parameters[:2])
+    return partial(step, donate=updated)
+
+
+def _entity(module: Module, name: str, kind: str) -> Any:
+    found: object = getattr(module, name, None)
+    is_right = hasattr(found, "init") if kind == "model" else isinstance(found, Function)
+    if is_right:
+        return found
+    hint = "".join(f"; {help_}" for help_ in did_you_mean(name, dir(module)))
+    message = f"`{module.__file__}` has no {kind} `{name}`{hint}"
+    raise error(Diagnostic(TrainCode.RECIPE, message, at_call=True))

@@ -1,0 +1,78 @@
+"""Where the data of a run comes from: the files of its recipe, or what is given in Python."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from dmc_runtime import data
+from dmc_runtime.errors import TrainCode, TrainError
+from dmc_runtime.recipe import Recipe
+from dmc_runtime.trees import Array
+
+Arrays: TypeAlias = "data.Table | Mapping[str, Array]"
+
+
+@dataclass(frozen=True)
+class Given:
+    """Data given in Python, by the parameters of `step`, in place of what the recipe names."""
+
+    train: Arrays | None = None
+    validation: Arrays | None = None
+    test: Arrays | None = None
+
+
+@dataclass(frozen=True)
+class Tables:
+    """The data of a run: training, validation and test part."""
+
+    train: data.Table
+    validation: data.Table | None
+    test: data.Table | None
+
+
+def load_tables(recipe: Recipe, given: Given | None = None) -> Tables:
+    """Reads the files of a recipe, puts columns together as inputs, and splits."""
+    given = given or Given()
+    if given.train is None and not recipe.data.train:
+        raise TrainError(TrainCode.RECIPE, "the recipe names no training data: `data.train`")
+    train = _table(recipe, given.train, recipe.data.train)
+    validation = None if given.validation is None else _given(given.validation)
+    if validation is None and recipe.data.validation > 0:
+        train, validation = data.split(train, recipe.data.validation, recipe.seed)
+    has_test = given.test is not None or recipe.data.test
+    return Tables(
+        train, validation, _table(recipe, given.test, recipe.data.test) if has_test else None
+    )
+
+
+def _table(recipe: Recipe, given: Arrays | None, name: str) -> data.Table:
+    return _inputs(recipe, name) if given is None else _given(given)
+
+
+def _given(given: Arrays) -> data.Table:
+    return given if isinstance(given, data.Table) else data.table(**given)
+
+
+def _inputs(recipe: Recipe, name: str) -> data.Table:
+    """The inputs of a recipe from one of its files."""
+    kinds = {column: _dtype(kind) for column, kind in recipe.data.dtypes.items()}
+    table = data.load(recipe.path(name), kinds)
+    columns = {
+        parameter: table[column]
+        if isinstance(column, str)
+        else np.stack([table[part] for part in column], axis=1)
+        for parameter, column in recipe.data.inputs.items()
+    }
+    return data.Table(columns)
+
+
+def _dtype(name: str) -> np.dtype[Any]:
+    known = {"f16": "f2", "f32": "f4", "f64": "f8", "i32": "i4", "i64": "i8", "bool": "?"}
+    if name not in known:
+        expected = ", ".join(known)
+        raise TrainError(TrainCode.RECIPE, f"`{name}` is no dtype of data; known: {expected}")
+    return np.dtype(known[name])
