@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import gc
+import weakref
 from collections.abc import Generator
 
 import pytest
 
+from dmc.ir import collection
 from dmc.ir.collection import SELDOM, seldom_collecting
+
+
+class Knot:
+    """An object that may be a part of a cycle."""
+
+    other: Knot | None = None
 
 
 @pytest.fixture
@@ -38,3 +46,26 @@ def test_what_is_switched_off_stays_so() -> None:
     gc.set_threshold(0)
     with seldom_collecting():
         assert gc.get_threshold()[0] == 0
+
+
+@pytest.mark.usefixtures("thresholds")
+def test_what_was_made_inside_is_not_looked_at_behind_it() -> None:
+    gc.collect()
+    with seldom_collecting():
+        made = [[] for _ in range(5000)]
+    assert gc.get_count()[0] < len(made)
+    assert gc.get_freeze_count() == 0
+
+
+@pytest.mark.usefixtures("thresholds")
+def test_cycles_are_found_when_many_were_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(collection, "MANY", 5000)
+    gc.collect()
+    knot = Knot()
+    knot.other = knot
+    made = weakref.ref(knot)
+    with seldom_collecting():
+        del knot
+        kept = [[] for _ in range(6000)]
+    assert made() is None
+    assert len(kept) == 6000

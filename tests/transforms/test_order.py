@@ -49,15 +49,17 @@ def test_what_lies_between_decides(seed: int) -> None:
     for first in list(block):
         for second in list(block):
             if not first.is_before(second):
-                assert first is second or not dependences.bring_together(first, second)
                 continue
             between = needed_by(second) - {first, second}
             allowed = not any(first in needed_by(op) for op in between)
             before = list(block)
-            assert dependences.bring_together(first, second) == allowed
+            found = dependences.bring_together(first, second)
+            assert (found is None) == allowed
             assert is_in_order(block)
-            if not allowed:
+            if found is not None:
                 assert list(block) == before
+                assert found in between
+                assert first in needed_by(found)
             else:
                 assert not any(first.is_before(op) for op in between)
 
@@ -74,7 +76,9 @@ def test_joining_keeps_what_is_known(seed: int) -> None:
             for second in [user for user in first.results[0].users if first.is_before(user)]:
                 between = needed_by(second) - {first, second}
                 allowed = not any(first in needed_by(op) for op in between)
-                assert dependences.bring_together(first, second) == allowed
+                found = dependences.bring_together(first, second)
+                assert (found is None) == allowed
+                assert found is None or (found in between and first in needed_by(found))
                 if allowed:
                     dependences.joined(first, second, replace_both(first, second))
                     joined = True

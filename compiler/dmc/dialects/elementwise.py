@@ -180,11 +180,13 @@ class Elementwise(Operation):
     def fold(self) -> Sequence[Value | Attribute] | None:
         """Compute an operation on constants, unless the result would be large."""
         type_ = self.results[0].type
-        constants = [constant_array(value) for value in self.operands]
-        if not isinstance(type_, TensorType) or not constants:
-            return None
-        arrays = [array for array in constants if array is not None]
-        if len(arrays) < len(constants):
+        arrays: list[Array] = []
+        for value in self.operands:
+            array = constant_array(value)
+            if array is None:
+                return None
+            arrays.append(array)
+        if not isinstance(type_, TensorType) or not arrays:
             return None
         if type_.size <= FOLD_LIMIT:
             with np.errstate(all="ignore"):

@@ -9,8 +9,11 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-SELDOM = (500_000, 1000, 100)
+SELDOM = (2_000_000, 1000, 100)
 """Thresholds of `gc`: a module is many small objects that live on, or are freed at once."""
+
+MANY = 1_000_000
+"""So many objects are declared old without a look before all are looked at once."""
 
 
 @dataclass
@@ -19,6 +22,8 @@ class _Collection:
 
     inside: int = 0
     usual: tuple[int, int, int] = (0, 0, 0)
+    unseen: int = 0
+    """Objects that were declared old since all were looked at."""
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def enter(self) -> None:
@@ -33,7 +38,22 @@ class _Collection:
         with self.lock:
             self.inside = max(self.inside - 1, 0)
             if self.inside == 0:
+                self._declare_old()
                 gc.set_threshold(*self.usual)
+
+    def _declare_old(self) -> None:
+        """Move what was made to the oldest generation, where the collector would put it in the end.
+
+        With the usual thresholds it would look at all of it as soon as the block is left.
+        """
+        if gc.get_freeze_count() or not gc.isenabled():
+            return
+        self.unseen += gc.get_count()[0]
+        gc.freeze()
+        gc.unfreeze()
+        if self.unseen > MANY:
+            self.unseen = 0
+            gc.collect()
 
     def forget(self) -> None:
         """Start anew in a child process, which has no part of what other threads were doing."""

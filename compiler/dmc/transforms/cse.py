@@ -40,7 +40,12 @@ class EqualOperations:
             found = self._first_constant(op)
             return None if found is op else found
         rarest = min(op.operands, key=lambda value: len(value.uses))
-        candidates = [user for user, _ in rarest.uses if type(user) is type(op) and user is not op]
+        read = set(op.operands)
+        candidates = [
+            user
+            for user, _ in rarest.uses
+            if type(user) is type(op) and user is not op and read == set(user.operands)
+        ]
         if not candidates:
             return None
         key = key_of(op)

@@ -58,8 +58,11 @@ class _Fusion:
         self.facts = Facts()
         self.dependences = Dependences(block, self.facts.reads)
         self._least_readers: dict[Value, tuple[int, int]] = {}
-        self._apart: set[tuple[Operation, Operation]] = set()
-        """Kernels and readers of them that cannot be one, whatever becomes of others."""
+        self._apart: dict[Operation, dict[Operation, Operation | None]] = {}
+        """For each kernel the readers of it that cannot be one with it, and what is in between.
+
+        As long as that stays where it is nothing changes; None: whatever becomes of others.
+        """
 
     def run(self) -> None:
         drop_unused(self.block)
@@ -147,19 +150,22 @@ class _Fusion:
 
     def _join_user(self, op: kernel.Generic) -> kernel.Generic | None:
         """Compute a reader of `op` that runs over the same points in the same pass."""
+        apart = self._apart.setdefault(op, {})
         for user in dict.fromkeys(user for value in op.results for user in value.users):
             if not isinstance(user, kernel.Generic) or user.parent is not op.parent:
                 continue
             facts = self.facts[user]
-            if (op, user) in self._apart or not self.facts[op].fits_together(facts):
+            if _is_still(apart, user) or not self.facts[op].fits_together(facts):
                 continue
             along = None if facts.loads_from(op) else common_space(op, user)
-            if along is None or not self.dependences.bring_together(op, user):
-                self._apart.add((op, user))
+            between = None if along is None else self.dependences.bring_together(op, user)
+            if along is None or between is not None:
+                apart[user] = between
                 continue
             loaded = self.facts.loaded_by([op, user])
             new = self.facts.record(into_producer(op, user, along), loaded)
             self.dependences.joined(op, user, new)
+            self._apart[new] = {**self._apart.pop(user, {}), **self._apart.pop(op)}
             return new
         return None
 
@@ -191,7 +197,7 @@ class _Fusion:
                 other = self._sibling(op, user, index, read)
                 if other is None or other in refused:
                     continue
-                if not self.dependences.bring_together(op, other):
+                if self.dependences.bring_together(op, other) is not None:
                     refused.add(other)
                     continue
                 loaded = self.facts.loaded_by([op, other])
@@ -307,6 +313,14 @@ class _Fusion:
 
 Rule = Callable[[kernel.Generic], kernel.Generic | None]
 """Changes a kernel and returns the one to look at next, or None when there is nothing to do."""
+
+
+def _is_still(apart: dict[Operation, Operation | None], user: Operation) -> bool:
+    """Whether `user` is among those `apart`, and what was in between is where it was."""
+    if user not in apart:
+        return False
+    between = apart[user]
+    return between is None or between.parent is not None
 
 
 def _reduces_alike(op: kernel.Generic, other: kernel.Generic) -> bool:

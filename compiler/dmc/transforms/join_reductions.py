@@ -51,7 +51,7 @@ class _Joining:
         at = op
         for user in dict.fromkeys(user for value in op.results for user in value.users):
             along = self._along(at, user)
-            if along is None or not self.dependences.bring_together(at, user):
+            if along is None or self.dependences.bring_together(at, user) is not None:
                 continue
             assert isinstance(user, kernel.Generic)
             loaded = self.facts.loaded_by([at, user])

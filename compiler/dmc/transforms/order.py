@@ -73,29 +73,29 @@ class Dependences:
         first, end = self._interval.get(above, (0, 0))
         return first <= self._number.get(op, -1) < end
 
-    def bring_together(self, first: Operation, second: Operation) -> bool:
+    def bring_together(self, first: Operation, second: Operation) -> Operation | None:
         """Move what `second` needs in front of `first`, an earlier operation of the same block.
 
-        After that `second` could stand right behind `first`. False, with nothing changed, when an
-        operation between them needs the one and is needed by the other.
+        After that `second` could stand right behind `first`. Returns what prevents it, with nothing
+        changed: an operation between them that needs the one and is needed by the other.
         """
         block = first.parent
-        if block is None or not first.is_before(second):
-            return False
+        assert block is not None
+        assert first.is_before(second)
         needed: set[Operation] = set()
         wanted = [second]
         while wanted:
             op = wanted.pop()
             for owner in self.owners(op):
                 if owner is first and op is not second:
-                    return False
+                    return op
                 if owner is first or owner in needed or not first.is_before(owner):
                     continue
                 if self._is_known_below(owner, first):
-                    return False
+                    return owner
                 needed.add(owner)
                 wanted.append(owner)
         for op in sorted(needed, key=block.place):
             op.detach()
             block.insert(op, first)
-        return True
+        return None

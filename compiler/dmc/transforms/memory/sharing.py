@@ -6,12 +6,13 @@ or let a kernel overwrite an operand that dies there.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from dmc.dialects import arith, control, func, kernel
 from dmc.dialects.flow import ControlFlow, Flow, flow_of
-from dmc.ir import Block, Operation, Trait, Value, bytes_of
+from dmc.ir import AffineMap, Block, Operation, Trait, Value, bytes_of
 from dmc.transforms.generics import is_tensor
 from dmc.transforms.memory.copies import viewed
 from dmc.transforms.memory.liveness import Interval, Liveness
@@ -236,12 +237,13 @@ def overwritable(op: Operation) -> Iterator[tuple[int, Value]]:
     match op:
         case kernel.Generic():
             inner = set(op.body_inputs) if op.reduction else set[Value]()
+            writes = defaultdict[tuple[AffineMap, int], list[Value]](list)
+            for result, write in zip(op.results, op.result_maps, strict=True):
+                writes[write, bytes_of(result)].append(result)
             pairs = enumerate(zip(op.operands, op.operand_maps, strict=True))
             for index, (value, map_) in pairs:
-                if value in inner or not is_tensor(value):
-                    continue
-                for result, write in zip(op.results, op.result_maps, strict=True):
-                    if map_ == write and bytes_of(value) == bytes_of(result):
+                if value not in inner and is_tensor(value):
+                    for result in writes.get((map_, bytes_of(value)), ()):
                         yield index, result
         case kernel.Scatter() | kernel.UpdateWindow() if is_tensor(op.target):
             yield 0, op.output
