@@ -37,7 +37,9 @@ if TYPE_CHECKING:
         UnsupportedError,
         ValueUseError,
         check_grads,
+        convert,
         donate,
+        flatten,
         fold,
         get_num_threads,
         grad,
@@ -57,6 +59,10 @@ if TYPE_CHECKING:
         value_and_grad,
         vjp,
     )
+    from dmc.interop import jax as jax
+    from dmc.interop import scipy as scipy
+    from dmc.interop import sklearn as sklearn
+    from dmc.interop import torch as torch
 
 __version__ = VERSION
 
@@ -64,10 +70,14 @@ __all__ = [
     "CallError", "CheckpointError", "Compiled", "CompilerBug", "DTypeError", "DerivativeError",
     "Error", "FileError", "Function", "GradientCheck", "IndexOutOfRange", "MissingFileError",
     "Module", "NamingError", "OutOfMemory", "ParseError", "Record", "ShapeError", "StateError",
-    "TrainError", "Trainer", "UnsupportedError", "ValueUseError", "check_grads", "donate", "fold",
-    "get_num_threads", "grad", "hessian", "hvp", "jacobian", "jvp", "key", "load", "loads",
-    "restore", "save", "set_num_threads", "split", "stack", "train", "value_and_grad", "vjp",
+    "TrainError", "Trainer", "UnsupportedError", "ValueUseError", "check_grads", "convert",
+    "donate", "flatten", "fold", "get_num_threads", "grad", "hessian", "hvp", "jacobian", "jvp",
+    "key", "load", "loads", "restore", "save", "set_num_threads", "split", "stack", "train",
+    "value_and_grad", "vjp",
 ]  # fmt: skip
+
+_BRIDGES = ("jax", "scipy", "sklearn", "torch")
+"""Modules for working with other libraries, whose packages are extras."""
 
 
 # Hidden from type checkers, for which the names above are all there are.
@@ -75,12 +85,15 @@ if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> object:
         """Load a public name on first use (PEP 562)."""
-        if name not in __all__:
+        if name in _BRIDGES:
+            value = importlib.import_module(f"dmc.interop.{name}")
+        elif name in __all__:
+            value = getattr(importlib.import_module("dmc.api"), name)
+        else:
             raise AttributeError(f"module 'dmc' has no attribute {name!r}")
-        value = getattr(importlib.import_module("dmc.api"), name)
         globals()[name] = value
         return value
 
 
 def __dir__() -> list[str]:
-    return sorted([*__all__, "__version__"])
+    return sorted([*__all__, *_BRIDGES, "__version__"])

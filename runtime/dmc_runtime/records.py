@@ -19,12 +19,12 @@ from typing import Any, ClassVar, NoReturn, TypeAlias, TypeVar, cast
 
 import numpy as np
 
+from dmc_runtime import shows
 from dmc_runtime.arguments import integer, shallow, shown
 from dmc_runtime.errors import ArgumentError, StackIndexError
 from dmc_runtime.leafwise import (
     Operation,
     arithmetic,
-    brief,
     dtype_of,
     is_float,
     lift,
@@ -94,8 +94,6 @@ Check: TypeAlias = (
     "Callable[[dict[str, Tree], dict[str, Constant]], tuple[dict[str, Tree], dict[str, Constant]]]"
 )
 R = TypeVar("R", bound="Record")
-
-_LINE = 88
 
 
 class _Access:
@@ -227,7 +225,11 @@ class Record(Node):
         return cast("R", indexed)
 
     def __repr__(self) -> str:
-        return _show(self, 0)
+        return shows.text(self)
+
+    def _repr_html_(self) -> str:
+        """For notebooks."""
+        return shows.table(self)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Record):
@@ -324,27 +326,3 @@ def make_record(
 
 def _listed(spec: RecordSpec) -> str:
     return ", ".join(f"`{name}`" for name in spec.names) or "no fields"
-
-
-def _show(tree: Tree, indent: int) -> str:
-    kind = kind_of(tree)
-    if kind in (Kind.LEAF, Kind.NONE):
-        return brief(tree)
-    opening, closing = {Kind.TUPLE: "()", Kind.LIST: "[]", Kind.DICT: "{}"}.get(kind, "()")
-    parts = [_show(child, indent + 4) for _, child in children_of(tree)]
-    if isinstance(tree, Record):
-        spec = spec_of(tree)
-        parts = [f"{name}={part}" for name, part in zip(spec.names, parts, strict=True)]
-        constants = ", ".join(f"{n}={v}" for n, v in constants_of(tree).items())
-        times = "".join(f"{n} * " for n in stack_of(tree))
-        opening = f"{times}{spec.name}{f'[{constants}]' if constants else ''}("
-    elif isinstance(tree, dict):
-        keys = sorted(tree)
-        parts = [f"{key!r}: {part}" for key, part in zip(keys, parts, strict=True)]
-    elif kind is Kind.TUPLE and len(parts) == 1:
-        parts[0] += ","
-    line = f"{opening}{', '.join(parts)}{closing}"
-    if len(line) + indent <= _LINE and "\n" not in line:
-        return line
-    margin = " " * (indent + 4)
-    return opening + "".join(f"\n{margin}{part}," for part in parts) + f"\n{' ' * indent}{closing}"

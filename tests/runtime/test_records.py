@@ -2,10 +2,13 @@
 
 import copy
 import pickle
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 
+from dmc_runtime.errors import ArgumentError
+from dmc_runtime.flat import flatten
 from dmc_runtime.records import (
     Field,
     Record,
@@ -264,13 +267,39 @@ def test_stacks():
         stack([])
 
 
-def test_repr_shows_shapes(net):
-    assert repr(linear(3, 4)) == "Linear[I=3, O=4](w=f32[3, 4], b=f32[4])"
+def test_repr_shows_shapes_and_small_arrays(net):
+    assert repr(linear(3, 7)) == "Linear[I=3, O=7](w=f32[3, 7], b=f32[7])"
     assert repr(stack([linear(3, 4)] * 2)) == "2 * Linear[I=3, O=4](w=f32[2, 3, 4], b=f32[2, 4])"
+    pair = make_record("Pair", ["x", "n"])(x=np.array([[0.5, 1e-9]]), n=np.array([1, 2]))
+    assert repr(pair) == "Pair(x=f64[1, 2]([[5.e-01, 1.e-09]]), n=i64[2]([1, 2]))"
+    page = ElementTree.fromstring(pair._repr_html_())
+    assert [cell.text for cell in page.iter("code")] == ["Pair", "x", "f64[1, 2]", "n", "i64[2]"]
+    assert "1 … 7" in make_record("Many", ["x"])(x=np.arange(1, 8))._repr_html_()
     lines = repr(net).splitlines()
     assert lines[0] == "Net[D=3, rate=0.1]("
     assert lines[3] == "    seen=i64(3),"
     assert lines[-1] == ")"
     many = make_record("Many", ["a", "b", "c", "d"])
     value = many(a=None, b=(1.5,), c=[np.float32(2.5)], d={"k": np.zeros((1, 2), bool)})
-    assert repr(value) == "Many(a=None, b=(1.5,), c=[2.5], d={'k': bool[1, 2]})"
+    assert repr(value) == "Many(a=None, b=(1.5,), c=[2.5], d={'k': bool[1, 2]([[False, False]])})"
+
+
+def test_flat_vectors(net):
+    vector, unflatten = flatten(net)
+    assert vector.shape == (sum(np.size(leaf) for _, leaf in net.params),)
+    assert unflatten(vector) == net
+    moved = unflatten(vector + 1)
+    assert moved.params == net.params + 1.0
+    assert moved.seen == net.seen
+    gradient, back = flatten(net.params)
+    assert np.array_equal(gradient, vector)
+    assert back(vector) == net.params
+    mixed, again = flatten((np.array([1, 2], np.float32), 3.0))
+    assert mixed.tolist() == [1, 2, 3]
+    assert mixed.dtype == np.float64
+    first, second = again(mixed)
+    assert (first.dtype, second) == (np.float32, 3.0)
+    with pytest.raises(ArgumentError, match=r"takes a vector of 3, not \[2\]"):
+        again(mixed[:2])
+    with pytest.raises(ArgumentError, match="no leaf that is differentiable"):
+        flatten(np.arange(3))

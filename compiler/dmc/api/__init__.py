@@ -10,6 +10,7 @@ from dmc.process import native
 if TYPE_CHECKING:
     from dmc.api.check import GradientCheck, check_grads
     from dmc.api.compiled import Compiled
+    from dmc.api.convert import convert
     from dmc.api.differentiate import (
         grad,
         hessian,
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     )
     from dmc.jit.pool import get_num_threads, set_num_threads
     from dmc_runtime.errors import Error
+    from dmc_runtime.flat import flatten
     from dmc_runtime.keys import fold, key, split
     from dmc_runtime.records import Record, stack
 
@@ -69,7 +71,9 @@ _HOMES: dict[str, str] = {
     **dict.fromkeys(_OPERATORS, "dmc.api.differentiate"),
     "check_grads": "dmc.api.check",
     "GradientCheck": "dmc.api.check",
+    "convert": "dmc.api.convert",
     "donate": "dmc.api.donation",
+    "flatten": "dmc_runtime.flat",
     "Trainer": "dmc.api.training",
     "train": "dmc.api.training",
     "save": "dmc.api.storage",
@@ -85,9 +89,10 @@ __all__ = [
     "CallError", "CheckpointError", "Compiled", "CompilerBug", "DTypeError", "DerivativeError",
     "Error", "FileError", "Function", "GradientCheck", "IndexOutOfRange", "MissingFileError",
     "Module", "NamingError", "OutOfMemory", "ParseError", "Record", "ShapeError", "StateError",
-    "TrainError", "Trainer", "UnsupportedError", "ValueUseError", "check_grads", "donate", "fold",
-    "get_num_threads", "grad", "hessian", "hvp", "jacobian", "jvp", "key", "load", "loads",
-    "restore", "save", "set_num_threads", "split", "stack", "train", "value_and_grad", "vjp",
+    "TrainError", "Trainer", "UnsupportedError", "ValueUseError", "check_grads", "convert",
+    "donate", "flatten", "fold", "get_num_threads", "grad", "hessian", "hvp", "jacobian", "jvp",
+    "key", "load", "loads", "restore", "save", "set_num_threads", "split", "stack", "train",
+    "value_and_grad", "vjp",
 ]  # fmt: skip
 
 

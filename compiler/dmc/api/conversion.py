@@ -44,10 +44,11 @@ PythonValue = Any
 """What users pass and get: arrays, numbers, records, tuples and functions."""
 
 
-def refuse(code: str, message: str, span: Span, help_: str = "") -> Error:
+def refuse(code: str, message: str, span: Span | None, help_: str = "") -> Error:
     """The error for a value that does not fit; `span` is the declaration that was not met."""
     notes = (help_,) if help_ else ()
-    return error(Diagnostic(code, message, Label(span), help=notes, at_call=True))
+    label = None if span is None else Label(span)
+    return error(Diagnostic(code, message, label, help=notes, at_call=True))
 
 
 def fingerprint(value: PythonValue) -> object:
@@ -65,18 +66,42 @@ def fingerprint(value: PythonValue) -> object:
         # Not as a plain array: a masked one, say, is not taken for it.
         array = cast("Array", value)
         return kind, array.dtype, array.shape
+    if _is_foreign(value):
+        array = plain(value, "an argument", None)
+        return kind, array.dtype, array.shape
     function: object = getattr(value, "given", None)
     return kind if function is None else function
 
 
-def plain(value: np.ndarray[Any, Any] | np.generic, where: str, span: Span) -> Array:
-    """An array of NumPy without what a subclass adds. Raises dmc.Error for a masked one."""
+def _is_foreign(value: PythonValue) -> bool:
+    """Whether this is an array of another library, which NumPy can see through DLPack."""
+    return hasattr(value, "__dlpack__") and not isinstance(value, type)
+
+
+def is_array(value: PythonValue) -> bool:
+    """Whether this is an array, or a number as one, of NumPy or of another library."""
+    return isinstance(value, np.ndarray | np.generic) or _is_foreign(value)
+
+
+def plain(value: PythonValue, where: str, span: Span | None) -> Array:
+    """An array of NumPy without what a subclass adds; arrays of others share their memory.
+
+    Raises dmc.Error for a masked array, or one of another library that NumPy cannot see.
+    """
+    if not isinstance(value, np.ndarray | np.generic):
+        try:
+            return np.from_dlpack(value)
+        except (BufferError, RuntimeError, TypeError, ValueError, AttributeError) as failure:
+            name = type(cast("object", value)).__name__
+            message = f"{where} is a {name} that NumPy cannot see: {failure}"
+            hint = "pass a NumPy array; a tensor of PyTorch as `x.detach().cpu()`"
+            raise refuse("call.value", message, span, hint) from None
     # There are no masked arrays before NumPy has loaded their module.
     module = sys.modules.get("numpy.ma")
     if isinstance(value, getattr(module, "MaskedArray", ())):
         hint = f"fill it: `{where.rpartition(' ')[2]}.filled(…)`"
         raise refuse("call.value", f"{where} is a masked array", span, hint)
-    return np.asarray(value)
+    return np.asarray(cast("Array", value))
 
 
 @dataclass(frozen=True)
@@ -93,8 +118,8 @@ class Describer:
         function = getattr(value, "given", None)
         if isinstance(function, GivenFunction):
             return function
-        if isinstance(value, np.ndarray | np.generic):
-            array = plain(cast("Array", value), f"{self.caller}: {where}", span)
+        if is_array(value):
+            array = plain(value, f"{self.caller}: {where}", span)
             return self._give_array(array, where, span)
         if isinstance(declared, KeyType) and isinstance(value, int):
             hint = f"make a key of it: `dmc.key({value if abs(value) < 10**6 else 'seed'})`"
@@ -170,7 +195,7 @@ class Describer:
             message = f"{self.caller}: {where} is a {other}, not a {wanted.declaration.name}"
             raise refuse("call.value", message, span)
         message = f"{self.caller}: {where} is a {other} of another program"
-        hint = "it was loaded apart; make the record with the classes of this module"
+        hint = "it was loaded apart: `dmc.convert(record, program)` makes one of this program"
         raise refuse("call.value", message, span, hint)
 
 

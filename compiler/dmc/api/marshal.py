@@ -12,7 +12,7 @@ from typing import cast
 
 import numpy as np
 
-from dmc.api.conversion import PythonValue, plain, refuse, refuse_kind
+from dmc.api.conversion import PythonValue, is_array, plain, refuse, refuse_kind
 from dmc.api.records import Classes
 from dmc.ir.location import Span
 from dmc.ir.types import Array, DType
@@ -138,8 +138,8 @@ def _array_taker(dtype: DType, type_: Type, where: str, span: Span) -> Take:
     def take(value: PythonValue, out: list[Array]) -> None:
         if type(value) is np.ndarray:
             out.append(value)
-        elif isinstance(value, np.ndarray | np.generic):
-            out.append(plain(cast("Array", value), where, span))
+        elif is_array(value):
+            out.append(plain(value, where, span))
         elif isinstance(value, int | float):
             try:
                 out.append(np.asarray(value, dtype.numpy))

@@ -92,6 +92,14 @@ class Module:
         """The class of a record of the program, imported or not."""
         return self._loaded.classes[declaration]
 
+    def class_named(self, module: str, name: str) -> type[Record] | None:
+        """The class that has these names in the program; None where there is none."""
+        if module not in self._loaded.program.modules:
+            return None
+        declaration = self._loaded.program.module(module).records.get(name)
+        _make_classes(self._loaded)
+        return None if declaration is None else self._loaded.classes[declaration]
+
     def __dir__(self) -> list[str]:
         kinds = (FunctionDeclaration, RecordDeclaration, SourceModule)
         names = self._module.names.items()

@@ -1,0 +1,87 @@
+"""Functions of dm inside JAX: a callback with a derivative rule of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+
+import numpy as np
+
+from dmc.api.differentiate import Pulled, function_of
+from dmc.api.entry import tensor_type
+from dmc.api.function import Function
+from dmc.api.operators import Pullback
+from dmc.interop.extras import extra
+from dmc.semantics.types import leaves
+from dmc_runtime.trees import tree_leaves
+
+jax = extra("jax", "jax", "jax", "`dmc.jax`")
+
+
+def wrap(f: Function, **fixed: Any) -> Callable[..., Any]:
+    """A function of dm as one of JAX: arrays in and out, under `jit`, `vmap` and `grad`.
+
+    It takes the parameters that are not `fixed` by name (records, numbers that decide sizes), in
+    order. Of several results the first carries gradients, in reverse mode, once. For f64 JAX needs
+    `jax_enable_x64`.
+    """
+    function = function_of(f, "jax.wrap", None)
+    names = [p.name for p in function.checked.parameters if p.name not in fixed]
+
+    def arguments(values: Sequence[Any]) -> dict[str, Any]:
+        return {**dict(zip(names, map(_plain, values), strict=False)), **fixed}
+
+    def run(*values: Any) -> Any:
+        result = function(**arguments(values))
+        several = isinstance(result, tuple)
+        parts = cast("tuple[Any, ...]", result) if several else (result,)
+        return tuple(np.asarray(part) for part in parts)
+
+    def outputs(values: Sequence[Any]) -> Any:
+        """The shapes of the results, and whether there are several."""
+        stand_ins = [np.zeros(np.shape(value), value.dtype) for value in values]
+        entry = function.specialize(**arguments(stand_ins)).entry
+        types = [tensor_type(leaf) for leaf in leaves(entry.result)]
+        shapes = tuple(jax.ShapeDtypeStruct(t.shape, t.dtype.numpy) for t in types)
+        return shapes, entry.has_auxiliary
+
+    @jax.custom_vjp
+    def primitive(*values: Any) -> Any:
+        return jax.pure_callback(run, outputs(values)[0], *values, vmap_method="sequential")
+
+    def forward(*values: Any) -> Any:
+        return primitive(*values), values
+
+    def backward(values: Sequence[Any], bars: Sequence[Any]) -> Any:
+        trained = [i for i, value in enumerate(values) if value.dtype.kind == "f"]
+        if not trained:
+            return (None,) * len(values)
+        pull = function.derived(Pullback(tuple(names[i] for i in trained)))
+
+        def pulled(bar: Any, *values: Any) -> Any:
+            found = Pulled(pull, (), arguments(values))(_plain(bar))
+            return tuple(np.asarray(part) for part in tree_leaves(found))
+
+        shapes = tuple(jax.ShapeDtypeStruct(values[i].shape, values[i].dtype) for i in trained)
+        found = jax.pure_callback(pulled, shapes, bars[0], *values, vmap_method="sequential")
+        of = dict(zip(trained, found, strict=True))
+        return tuple(of.get(i) for i in range(len(values)))
+
+    primitive.defvjp(forward, backward)
+
+    def call(*values: Any) -> Any:
+        given: tuple[Any, ...] = tuple(map(jax.numpy.asarray, values))
+        first, *rest = primitive(*given)
+        if not outputs(given)[1]:
+            return first
+        return (first, *map(jax.lax.stop_gradient, rest))
+
+    call.__name__ = function.__name__
+    call.__doc__ = function.__doc__
+    return call
+
+
+def _plain(value: Any) -> Any:
+    """As NumPy has it; a number where there are no axes."""
+    array = np.asarray(value)
+    return array if array.ndim else array[()]

@@ -1,0 +1,140 @@
+"""Programs of dm inside PyTorch and JAX, and weights of PyTorch in layers of dm."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import dmc
+from tests.oracle.peers import HERE, close, jax, jnp, torch
+
+pytestmark = pytest.mark.oracle
+PROGRAM = dmc.load(HERE / "interop.dm")
+X = np.random.default_rng(0).standard_normal(6)
+
+
+def test_a_function_inside_pytorch() -> None:
+    mix = dmc.torch.wrap(PROGRAM.mix, k=2)
+    x = torch.tensor(X, requires_grad=True)
+    s = torch.tensor(0.7, dtype=torch.float64, requires_grad=True)
+    y, total = mix(2.0 * x, s)
+    assert not total.requires_grad
+    (y.cos().sum() + total).backward()
+    x2, s2 = x.detach().requires_grad_(), s.detach().requires_grad_()
+    z = 2.0 * x2
+    (torch.sin(s2 * z) * z[2]).cos().sum().backward()
+    close(x.grad.numpy(), x2.grad.numpy(), 1e-12)
+    close(s.grad.numpy(), s2.grad.numpy(), 1e-12)
+    assert torch.autograd.gradcheck(lambda x, s: mix(x, s)[0], (x, s))
+
+
+def test_a_model_of_dm_trains_in_pytorch() -> None:
+    net = PROGRAM.Mlp.init(dmc.key(0))
+    module = dmc.torch.Module(net)
+    inputs = torch.tensor(np.random.default_rng(1).standard_normal((8, 3)))
+    target = inputs[:, :2].sin()
+    optimizer = torch.optim.Adam(module.parameters(), lr=0.05)
+    losses = []
+    for _ in range(60):
+        optimizer.zero_grad()
+        loss = ((module(inputs) - target) ** 2).mean()
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    assert losses[-1] < 0.05 * losses[0]
+    trained: Any = module.record
+    close(trained(inputs.numpy()), module(inputs).detach().numpy(), 1e-15)
+    assert [name for name, _ in module.named_parameters()] == ["l1_w", "l1_b", "l2_w", "l2_b"]
+
+
+def test_a_function_inside_jax() -> None:
+    mix = dmc.jax.wrap(PROGRAM.mix, k=2)
+
+    def mine(x: Any, s: Any) -> Any:
+        y, total = mix(2.0 * x, s)
+        return jnp.cos(y).sum() + total
+
+    def other(x: Any, s: Any) -> Any:
+        z = 2.0 * x
+        return jnp.cos(jnp.sin(s * z) * z[2]).sum() + jax.lax.stop_gradient(z.sum())
+
+    x, s = jnp.asarray(X), jnp.asarray(0.7)
+    close(jax.jit(mine)(x, s), other(x, s), 1e-14)
+    for got, wanted in zip(
+        jax.jit(jax.grad(mine, (0, 1)))(x, s), jax.grad(other, (0, 1))(x, s), strict=True
+    ):
+        close(got, wanted, 1e-12)
+    several = jnp.stack([x, 2.0 * x])
+    close(jax.vmap(mine, (0, None))(several, s), jax.vmap(other, (0, None))(several, s), 1e-14)
+
+
+def test_tensors_come_in_as_they_are() -> None:
+    x = torch.tensor(X)
+    close(PROGRAM.mix(x, 2, 0.7)[0], np.sin(0.7 * X) * X[2], 1e-15)
+    close(PROGRAM.mix(jnp.asarray(X), 2, 0.7)[0], np.sin(0.7 * X) * X[2], 1e-15)
+    net = PROGRAM.Mlp.init(dmc.key(0))
+    close(torch.from_dlpack(net(np.ones((2, 3)))).numpy(), net(np.ones((2, 3))), 0.0)
+    with pytest.raises(dmc.Error, match=r"detach\(\)"):
+        PROGRAM.mix(x.requires_grad_(), 2, 0.7)
+
+
+class Zoo(torch.nn.Module):
+    def __init__(self) -> None:
+        nn = torch.nn
+        super().__init__()
+        how: dict[str, Any] = {"batch_first": True}
+        self.embed = nn.Embedding(7, 4)
+        self.blocks = nn.ModuleList([nn.Linear(4, 4), nn.Linear(4, 4, bias=False)])
+        self.norm = nn.LayerNorm(4)
+        self.attention = nn.MultiheadAttention(4, 2, bias=False, **how)
+        self.rnn, self.lstm = nn.RNN(4, 4, **how), nn.LSTM(4, 4, **how)
+        self.both, self.gru = nn.LSTM(4, 2, bidirectional=True, **how), nn.GRU(4, 4, **how)
+        self.sequence = nn.Conv1d(4, 4, 3, padding=1)
+        self.scale = nn.Parameter(torch.randn(4))
+
+    def forward(self, ids: Any) -> Any:
+        h = self.embed(ids)
+        for block in self.blocks:
+            h = torch.tanh(block(h))
+        h = self.norm(h)
+        h = self.attention(h, h, h)[0]
+        for layer in (self.rnn, self.lstm, self.both, self.gru):
+            h = layer(h)[0]
+        return self.sequence(h.mT).mT * self.scale
+
+
+def test_weights_of_pytorch_give_the_same_outputs() -> None:
+    torch.manual_seed(0)
+    module = Zoo().double().eval()
+    net = dmc.torch.load_state(PROGRAM.Zoo.init(dmc.key(0)), module.state_dict())
+    ids = np.random.default_rng(0).integers(0, 7, (2, 5)).astype(np.int32)
+    close(net(ids), module(torch.tensor(ids)).detach().numpy(), 1e-13)
+
+
+def test_weights_of_a_sequential_of_images() -> None:
+    nn = torch.nn
+    torch.manual_seed(0)
+    module = nn.Sequential(
+        nn.Conv2d(3, 4, 3, 2, 1),
+        nn.BatchNorm2d(4),
+        nn.Conv2d(4, 4, 3, padding=1, groups=2),
+        nn.ConvTranspose2d(4, 2, 4, 2, 1),
+    ).double()
+    x = np.random.default_rng(0).standard_normal((2, 8, 6, 3))
+    channels_first = torch.tensor(x).permute(0, 3, 1, 2)
+    module(channels_first)  # moves the running statistics
+    module.eval()
+    fresh, state = PROGRAM.Images.init(dmc.key(0)), module.state_dict()
+    names = {"first": "0", "bn": "1", "grouped": "2", "up": "3"}
+    net = dmc.torch.load_state(fresh, state, names)
+    close(net(x), module(channels_first).permute(0, 2, 3, 1).detach().numpy(), 1e-13)
+    for change, message in [
+        ({"names": {}}, "`first.w` would be `first.weight`, which the state dict lacks"),
+        ({"state": state | {"4.weight": x}}, "`4.weight` of the state dict has no place in Images"),
+        ({"names": names | {"last": "4"}}, "`names` has `last`, which is no path of Images"),
+        ({"state": state | {"0.weight": x}}, r"`first.w` is \[3, 3, 3, 4\], and `0.weight` gives"),
+    ]:
+        with pytest.raises(dmc.Error, match=message):
+            dmc.torch.load_state(fresh, **({"state": state, "names": names} | change))
