@@ -9,6 +9,7 @@ from __future__ import annotations
 import enum
 import os
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 from dmc.autodiff import differentiate
 from dmc.autodiff.activity import is_differentiable
@@ -75,15 +76,18 @@ class Compilation:
         print_after: frozenset[str] = frozenset(),
         on_print: Print | None = None,
         checked: bool = False,
+        strict: bool = False,
     ) -> None:
         """`entry` names the public function of the tensor-level `module`.
 
         If `checked`, a program with `index_uses` may return one more value (`returns_fault`): 0, or
-        what `Fault` reads.
+        what `Fault` reads. If `strict`, sums are taken as they are written: no product is rounded
+        into one, and no pass chooses its order.
         """
         self.tensor = module
         self.entry = entry
         self.checked = checked
+        self.strict = strict
         self._engine = engine
         self._print_after = print_after
         self._on_print = on_print
@@ -108,11 +112,17 @@ class Compilation:
             print_after=self._print_after,
             on_print=self._on_print,
             checked=self.checked,
+            strict=self.strict,
         )
 
     @property
     def engine(self) -> Engine:
         return self._engine or default_engine()
+
+    @property
+    def _left_out(self) -> frozenset[str]:
+        """The passes that a strict program goes without."""
+        return pipeline.ROUNDING if self.strict else frozenset()
 
     @property
     def argument_types(self) -> list[TensorType]:
@@ -126,8 +136,8 @@ class Compilation:
     def expanded(self) -> Module:
         """Every derivative that was asked for is ordinary IR."""
         if not self.index_uses:
-            return self._run(self.tensor, pipeline.derivatives())
-        return self._run(self.inlined, [TrapIndexes(), *pipeline.derivatives()])
+            return self._run(self.tensor, pipeline.derivatives(self._left_out))
+        return self._run(self.inlined, [TrapIndexes(), *pipeline.derivatives(self._left_out)])
 
     @lazy
     def inlined(self) -> Module:
@@ -165,19 +175,20 @@ class Compilation:
 
     @lazy
     def optimized(self) -> Module:
-        return self._run(self.expanded, pipeline.optimize())
+        return self._run(self.expanded, pipeline.optimize(self._left_out))
 
     @lazy
     def kernels(self) -> Module:
         """Grouped into passes over memory."""
-        return self._run(self.optimized, pipeline.to_kernels())
+        return self._run(self.optimized, pipeline.to_kernels(self._left_out))
 
     @lazy
     def loops(self) -> LoopProgram:
         """Explicit loops over buffers in one arena."""
         kernels = self.kernels
         with seldom_collecting():
-            return lower_to_loops(kernels, self.entry, self.engine.target.machine)
+            machine = replace(self.engine.target.machine, strict=self.strict)
+            return lower_to_loops(kernels, self.entry, machine)
 
     @lazy
     def llvm(self) -> LLVMProgram:

@@ -63,7 +63,7 @@ class Compiled:
         self.name = name
         self.entry = entry
         self._require_addressable()
-        self._checks = program.checks
+        self._options = program.options
         self._recall = recall
         self._donated = self._find_donated(donated)
         marshal = Marshal(program.classes)
@@ -99,7 +99,12 @@ class Compiled:
         lowered = self.entry.lowered
         if self._donated:
             lowered.function.attributes["donated"] = self._donated
-        return Compilation(lowered.module, lowered.function.sym_name, checked=self._checks)
+        return Compilation(
+            lowered.module,
+            lowered.function.sym_name,
+            checked=self._options.checks,
+            strict=self._options.strict,
+        )
 
     @property
     def parameters(self) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
+from dmc.api.options import Options
 from dmc.process import native
 from dmc_runtime import arguments
 from dmc_runtime.errors import ArgumentError
@@ -33,7 +34,7 @@ class Origin:
     name: str
     text: str | None
     folder: str
-    checks: bool
+    options: Options
     digest: str
     token: str
 
@@ -48,19 +49,20 @@ class Origin:
         return _open(program, self)
 
 
-def load(path: str | os.PathLike[str], *, checks: bool = True) -> Module:
+def load(path: str | os.PathLike[str], *, checks: bool = True, strict: bool = False) -> Module:
     """Parse and check a `.dm` file and everything it imports.
 
     Without `checks` an index that the program computes and that is outside its axis counts as the
-    nearest one inside, instead of stopping the call. Raises dmc.Error with every mistake found,
-    each marked in the source.
+    nearest one inside, instead of stopping the call. If `strict`, every sum is taken as it is
+    written, each term rounded, which costs time where it is one of products. Raises dmc.Error with
+    every mistake found, each marked in the source.
     """
     file = arguments.path(path, "`dmc.load`: `path`")
     name = os.fspath(path)
-    checks = arguments.flag(checks, "`dmc.load`: `checks`")
+    options = _options("load", checks, strict)
     program = _check(name, None, "")
     absolute = str(file.absolute())
-    return _main(program, Origin(absolute, None, "", checks, _digest(program), _token()))
+    return _main(program, Origin(absolute, None, "", options, _digest(program), _token()))
 
 
 def loads(
@@ -69,6 +71,7 @@ def loads(
     folder: str | os.PathLike[str] = ".",
     *,
     checks: bool = True,
+    strict: bool = False,
 ) -> Module:
     """Like `load`, from text; `name` stands for it in messages.
 
@@ -78,10 +81,17 @@ def loads(
     name = arguments.text(name, "`dmc.loads`: `name`")
     arguments.path(name, "`dmc.loads`: `name`")
     where = str(arguments.path(folder, "`dmc.loads`: `folder`"))
-    checks = arguments.flag(checks, "`dmc.loads`: `checks`")
+    options = _options("loads", checks, strict)
     program = _check(name, text, where)
     absolute = str(Path(where).absolute())
-    return _main(program, Origin(name, text, absolute, checks, _digest(program), _token()))
+    return _main(program, Origin(name, text, absolute, options, _digest(program), _token()))
+
+
+def _options(function: str, checks: bool, strict: bool) -> Options:
+    return Options(
+        arguments.flag(checks, f"`dmc.{function}`: `checks`"),
+        arguments.flag(strict, f"`dmc.{function}`: `strict`"),
+    )
 
 
 def _check(name: str, text: str | None, folder: str) -> Program:
@@ -95,7 +105,7 @@ def _open(program: Program, origin: Origin) -> LoadedProgram:
     with native:
         from dmc.api.module import open_program
 
-        loaded = open_program(program, origin, origin.checks)
+        loaded = open_program(program, origin, origin.options)
     _loaded[origin.token] = loaded
     return loaded
 

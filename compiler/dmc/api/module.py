@@ -11,6 +11,7 @@ from dmc.api.conversion import Describer, PythonValue, refuse
 from dmc.api.donation import GIVEN_UP
 from dmc.api.function import Function, Method
 from dmc.api.marshal import Marshal, sizes_of
+from dmc.api.options import Options
 from dmc.api.program import LoadedProgram
 from dmc.api.records import Classes, record_in
 from dmc.ir.types import Array, DType
@@ -115,10 +116,10 @@ def module_named(loaded: LoadedProgram, name: str) -> Module:
 
 
 def open_program(
-    program: Program, origin: Callable[[], LoadedProgram], checks: bool
+    program: Program, origin: Callable[[], LoadedProgram], options: Options
 ) -> LoadedProgram:
     """A checked program with Python classes for all of its records; see `LoadedProgram`."""
-    loaded = LoadedProgram(program, origin, checks)
+    loaded = LoadedProgram(program, origin, options)
     _make_classes(loaded)
     return loaded
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from dmc.api.entry import Entry, Lowered, is_several
 from dmc.api.marshal import as_python
 from dmc.api.operators import Operator
+from dmc.api.options import Options
 from dmc.api.records import Classes
 from dmc.ir.types import Array
 from dmc.process import native
@@ -23,14 +24,13 @@ if TYPE_CHECKING:
 class LoadedProgram:
     """A checked program with the Python classes of its records, which `open_program` makes."""
 
-    def __init__(self, program: Program, origin: Callable[[], LoadedProgram], checks: bool) -> None:
-        """`origin` gives it again, in this process or, pickled, in another one.
-
-        `checks`: whether indexes that it computes are checked when it runs.
-        """
+    def __init__(
+        self, program: Program, origin: Callable[[], LoadedProgram], options: Options
+    ) -> None:
+        """`origin` gives it again, in this process or, pickled, in another one."""
         self.program = program
         self.origin = origin
-        self.checks = checks
+        self.options = options
         self.classes = Classes()
 
     def __reduce__(self) -> tuple[Callable[[], LoadedProgram], tuple[()]]:
@@ -53,7 +53,7 @@ class LoadedProgram:
         with native:
             from dmc.api.recall import recall
 
-        return recall(self.program, binding, operators, donated, self.checks)
+        return recall(self.program, binding, operators, donated, self.options)
 
     def hyperparameters(self, binding: Binding, arguments: Sequence[Array]) -> dict[str, Constant]:
         """Those of the model that a function makes; nothing else of it is computed."""

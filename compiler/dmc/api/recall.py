@@ -19,6 +19,7 @@ import numpy as np
 
 import dmc_grammar
 from dmc.api.operators import Operator
+from dmc.api.options import Options
 from dmc.ir.location import SourceFile, Span
 from dmc.ir.types import Array, DType
 from dmc.jit.artifact import Artifact
@@ -122,7 +123,7 @@ def recall(
     binding: Binding,
     operators: Sequence[Operator],
     donated: Sequence[str],
-    checks: bool,
+    compiled: Options,
 ) -> Recall | None:
     """Where an instance of a function of `program` is kept.
 
@@ -143,7 +144,7 @@ def recall(
         for module in modules
         for text in (_relative(module.path, program.main.path), module.source.text)
     ]
-    options = f"{operators} {donated} {checks}"
+    options = f"{operators} {donated} {compiled}"
     name = digest("instance", _compiler(), engine.key(), *sources, *what, options)
     return Recall(name, engine, spelling.files)
 

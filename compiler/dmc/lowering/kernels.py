@@ -128,7 +128,9 @@ def _generic(
     nest = nest_of(b, op, buffers, captured)
     if not op.reduction:
         emit_map(b, machine, nest, parallel)
-    elif not emit_contraction(b, machine, nest, parallel):
+        return
+    free = not (machine.strict and op.order)
+    if not (free and emit_contraction(b, machine, nest, parallel)):
         emit_reduction(b, machine, nest, parallel)
 
 

@@ -1,4 +1,4 @@
-"""What schedules need to know of the processor, and nothing else.
+"""What schedules need to know of the processor and of rounding, and nothing else.
 
 A schedule's reduction trees depend on the shape and on these figures, so two machines with equal
 figures compute bitwise equal results.
@@ -18,7 +18,8 @@ class Machine:
 
     `vector_bytes` and `vector_registers` size register tiles; `has_fma` says whether a multiply
     and an add round once, `has_masks` whether idle lanes of a load or store cost nothing;
-    `l2_bytes` sizes the blocks.
+    `l2_bytes` sizes the blocks. `strict`: a sum of products that has an
+    order keeps it, and each product is rounded before it is added.
     """
 
     vector_bytes: int
@@ -26,6 +27,7 @@ class Machine:
     has_fma: bool
     has_masks: bool = False
     l2_bytes: int = 1024 * 1024
+    strict: bool = False
 
     def lanes(self, dtype: DType) -> int:
         """How many elements a vector register holds (bools are as wide as bytes, at most 16)."""

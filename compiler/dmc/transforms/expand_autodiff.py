@@ -29,25 +29,28 @@ class ExpandAutodiff(Compound):
 
     Functions are inlined and simplified before they are differentiated: derivatives of simple
     programs are simple. When all are there, products are left guarded where zeros of what is not
-    selected may come.
+    selected may come. `contractions`: sums of products are recognized before they are
+    differentiated.
     """
 
     name = "expand-autodiff"
+    contractions: bool = True
 
     def steps(self, module: Module) -> Iterator[Pass]:
         if not any(_requests(module)):
             return
         guard_rules(module)
         while any(_requests(module)):
-            yield from _prepare()
+            yield from _prepare(self.contractions)
             yield ExpandInnermost()
         yield from (Inline(), RelaxGuards())
 
 
-def _prepare() -> list[Pass]:
+def _prepare(contractions: bool) -> list[Pass]:
     """Simple programs have simple derivatives; whole tensors simpler ones than maps."""
     clean = [Canonicalize(), Cse(), Dce()]
-    whole = [Hoist(), BatchMaps(), *clean, RecognizeContractions(), *clean]
+    whole = [Hoist(), BatchMaps(), *clean]
+    whole += [RecognizeContractions(), *clean] if contractions else []
     return [Inline(), Dce(), PropagateIntegers(), *clean, *whole, SplitCheckpoints()]
 
 

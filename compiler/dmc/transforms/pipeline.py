@@ -49,6 +49,11 @@ REQUIRED = frozenset(
 )
 """Passes that later stages cannot do without."""
 
+ROUNDING = frozenset(
+    {RecognizeContractions.name, Orient.name, StreamRows.name, Scalarize.name},
+)
+"""Passes that change the order of sums. A program that is compiled strictly goes without."""
+
 
 def clean() -> list[Pass]:
     """Simplify and remove what is not needed."""
@@ -67,7 +72,9 @@ def inlined() -> list[Pass]:
 
 def derivatives(without: Iterable[str] = ()) -> list[Pass]:
     """Expand derivatives; calls are inlined, those of functions with rules last."""
-    return _chosen([ExpandAutodiff(), Inline(rules=True), *clean()], without)
+    skipped = frozenset(without)
+    expand = ExpandAutodiff(contractions=RecognizeContractions.name not in skipped)
+    return _chosen([expand, Inline(rules=True), *clean()], skipped)
 
 
 def optimize(without: Iterable[str] = ()) -> list[Pass]:

@@ -131,7 +131,7 @@ class _Reduction:
         self.stored = self.body.yielded[len(nest.combiners) :]
         self.types = [dtype_of(v.type) for v in self.reduced]
         self.products = [
-            _product(nest.body, v) if name == "add" else None
+            _product(nest.body, v) if name == "add" and not machine.strict else None
             for v, name in zip(self.reduced, nest.combiners, strict=True)
         ]
         self.body.left_out = frozenset(op for op in self.products if op is not None)
