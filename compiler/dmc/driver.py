@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from dmc.autodiff import differentiate
@@ -16,10 +16,9 @@ from dmc.autodiff.activity import is_differentiable
 from dmc.autodiff.errors import NotDifferentiable
 from dmc.diagnostics.diagnostic import Diagnostic, Label
 from dmc.diagnostics.errors import CompilerBug, Error, error
-from dmc.dialects import arith, autodiff, func
+from dmc.dialects import autodiff, func
 from dmc.ir import (
     Array,
-    Builder,
     Interpreter,
     Module,
     PassFailure,
@@ -40,7 +39,6 @@ from dmc.jit.program import LLVMProgram, to_llvm
 from dmc.lowering.to_loops import LoopProgram, lower_to_loops
 from dmc.process import VERIFY_EACH, lazy
 from dmc.transforms import pipeline
-from dmc.transforms.count_arguments import count_arguments
 from dmc.transforms.index_arguments import IndexArgument, index_arguments
 from dmc.transforms.index_uses import indexes_of
 from dmc.transforms.memory.shortage import needed_bytes, shortage
@@ -94,27 +92,6 @@ class Compilation:
         self.seconds: list[tuple[str, float]] = []
         """The time of each pass that has run."""
 
-    def specialized(self, integers: Mapping[int, int]) -> Compilation:
-        """The same entry compiled for known values of some 0-d integer arguments, by position.
-
-        They remain arguments, and are not looked at.
-        """
-        module = self.tensor.copy()
-        block = func.lookup(module, self.entry).body
-        builder = Builder(block, block.first)
-        for index, value in integers.items():
-            argument = block.args[index]
-            argument.replace_all_uses_with(arith.constant(builder, value, argument.type))
-        return Compilation(
-            module,
-            self.entry,
-            engine=self._engine,
-            print_after=self._print_after,
-            on_print=self._on_print,
-            checked=self.checked,
-            strict=self.strict,
-        )
-
     @property
     def engine(self) -> Engine:
         return self._engine or default_engine()
@@ -161,17 +138,6 @@ class Compilation:
     def index_arguments(self) -> list[IndexArgument]:
         """Arguments that are indexes, for the caller to check: compiled code clamps them."""
         return index_arguments(func.lookup(self.expanded, self.entry))
-
-    @property
-    def count_arguments(self) -> list[int]:
-        """Positions of 0-d integer arguments that decide how often loops run."""
-        function = func.lookup(self.tensor, self.entry)
-        return [
-            position
-            for position in count_arguments(self.tensor, function)
-            if self.argument_types[position].dtype.is_integer
-            and not self.argument_types[position].shape
-        ]
 
     @lazy
     def optimized(self) -> Module:
@@ -224,6 +190,7 @@ class Compilation:
             tuple(self.index_arguments),
             tuple(CheckedIndex(use.size, use.location.span) for use in self.index_uses),
             self.returns_fault,
+            program.tapes,
         )
 
     @lazy

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from dmc.autodiff import differentiate
-from dmc.autodiff.errors import NotDifferentiable
 from dmc.dialects import arith, func, math
 from dmc.ir import Interpreter
 from tests.autodiff.checks import check, parse, run
@@ -129,19 +128,8 @@ func.func @f(%a: tensor<f64>) -> (tensor<f64>) {
 """
 
 
-def test_while_runs_forward_and_in_forward_mode() -> None:
-    module = parse(WHILE)
-    source = func.lookup(module, "f")
-    tangent = differentiate.tangent(module, source, [0], [0])
-    y, dy = run(module, tangent.sym_name, [np.asarray(2.0), np.asarray(1.0)])
-    np.testing.assert_allclose([y, dy], [np.sqrt(2), 0.5 / np.sqrt(2)], rtol=1e-12)
-
-
-def test_reverse_while_is_refused_with_a_way_out() -> None:
-    module = parse(WHILE)
-    with pytest.raises(NotDifferentiable, match="not supported yet") as caught:
-        differentiate.adjoint(module, func.lookup(module, "f"), [0], [0])
-    assert "derivative" in caught.value.help
+def test_while_in_both_modes() -> None:
+    check(WHILE, [np.asarray(2.0)], order=2, tolerance=1e-5)
 
 
 UNTAKEN = """

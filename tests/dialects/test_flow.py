@@ -20,13 +20,13 @@ func.func @f(%n: tensor<i64>, %x: tensor<f64>, %xs: tensor<4xf64>, %c: tensor<i1
     %t = arith.add %q, %e : tensor<f64>
     control.yield %q, %t, %p : tensor<f64>
   }
-  %w = control.while %a : tensor<f64>
+  %w, %tape = control.while %a : (tensor<f64>) -> (tensor<f64>, tape<tensor<f64>>)
       (%u: tensor<f64>) {
     %z = arith.compare %u, %x {direction = "LT"} : (tensor<f64>, tensor<f64>) -> tensor<i1>
     control.yield %z : tensor<i1>
   }, (%v: tensor<f64>) {
     %y = arith.add %v, %b : tensor<f64>
-    control.yield %y : tensor<f64>
+    control.yield %y, %v : tensor<f64>
   }
   %r = control.if %c : (tensor<i1>) -> tensor<f64> {
     control.yield %w : tensor<f64>

@@ -15,6 +15,7 @@ from dmc.ir import Builder, Interpreter, Module, TensorType, Value, verify
 from dmc.jit.engine import Engine
 from dmc.jit.entry import ArgumentSpec, Executable, ResultSpec
 from dmc.jit.pool import pool
+from dmc.jit.tapes import tape_memory
 from dmc.jit.target import Target, host
 from dmc.lowering.to_llvm import PARALLEL_FOR, entry_symbol, lower_module
 from dmc.lowering.to_loops import LoopProgram, lower_to_loops
@@ -75,7 +76,7 @@ def compile_native(module: Module, target: Target | None = None, planned: bool =
     verify(loops.module)
     lowered = lower_module(loops.module, target.machine)
     lowered.module.triple = target.triple
-    symbols = {PARALLEL_FOR: pool().parallel_for}
+    symbols = {PARALLEL_FOR: pool().parallel_for, **tape_memory().symbols}
     code = engine(target).load([str(lowered.module)], [entry_symbol("main")], symbols)
     function = func.lookup(module, "main")
     arguments = [tensor_type(v) for v in function.body.args]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
@@ -27,9 +27,13 @@ from dmc.ir import (
     VerifyError,
     verify,
 )
+from dmc.jit.entry import Executable, ResultSpec
+from dmc.jit.tapes import tape_memory
+from dmc.jit.target import host
 from dmc.lowering.loop_builder import Linear, LoopBuilder, function
 from dmc.lowering.machine import Machine
-from dmc.lowering.to_llvm import lower_module
+from dmc.lowering.to_llvm import entry_symbol, lower_module
+from tests.lowering.native import engine
 
 F32, F64, I64, BOOL = DType.F32, DType.F64, DType.I64, DType.BOOL
 INDEX = loop.INDEX
@@ -246,6 +250,76 @@ def test_views_and_private_memory() -> None:
         b.for_(0, 4, step)
 
     refused("loop.alloca", 2, [], in_a_loop)
+
+
+def test_tapes() -> None:
+    root, buffer = loop.ROOT, MemRefType((), F64)
+    number = [INDEX, INDEX]
+
+    def of(
+        make: Callable[[Sequence[Value]], Operation],
+    ) -> Callable[[LoopBuilder, list[Value]], object]:
+        return lambda b, a: b.insert(make(a))
+
+    refused("loop.tape_open", 1, [root, BUFFER], of(loop.TapeOpen))
+    refused("loop.tape_failed", 1, [BUFFER], of(loop.TapeFailed))
+    refused("loop.tape_release", 1, [root, root], of(loop.TapeRelease))
+    resize = of(lambda a: loop.TapeResize(a, {"bytes": 8}))
+    refused("loop.tape_resize", 1, [BUFFER, *number], resize)
+    element = of(lambda a: loop.TapeElement(a, {"type": buffer}))
+    refused("loop.tape_element", 1, [INDEX, ScalarType(F64)], element)
+
+
+def test_blocks_of_tapes_move_and_are_released() -> None:
+    """Natively and in the interpreter: an older block moves, and the newer ones are freed."""
+    out = MemRefType((4,), F64)
+
+    def write(b: LoopBuilder, args: Sequence[Value]) -> None:
+        root = b.insert(loop.Alloca([], {"type": loop.ROOT})).results[0]
+        b.insert(loop.TapeOpen([root]))
+
+        def resized(block: Value, count: int) -> Value:
+            operands = [root, block, b.index(count)]
+            return b.insert(loop.TapeResize(operands, {"bytes": 8})).results[0]
+
+        def place(block: Value, index: int) -> Value:
+            type_ = MemRefType((), F64)
+            operands = [block, b.index(index)]
+            return b.insert(loop.TapeElement(operands, {"type": type_})).results[0]
+
+        first = resized(b.index(0), 2)
+        b.store(b.constant(1.5, ScalarType(F64)), place(first, 1), [])
+        mark = b.load(root, [loop.NEWEST])
+        for value in (2.5, 3.5):
+            second = resized(b.index(0), 1)
+            b.store(b.constant(value, ScalarType(F64)), place(second, 0), [])
+        b.store(b.load(place(second, 0), []), args[0], [0])
+        b.insert(loop.TapeRelease([root, mark]))
+        moved = resized(first, 1 << 16)
+        b.store(b.constant(4.5, ScalarType(F64)), place(moved, (1 << 16) - 1), [])
+        for at_, index in ((1, 1), (2, (1 << 16) - 1)):
+            b.store(b.load(place(moved, index), []), args[0], [at_])
+        third = resized(b.index(0), 1)
+        moved = resized(moved, 1 << 17)
+        b.store(b.constant(5.5, ScalarType(F64)), place(third, 0), [])
+        b.store(b.load(place(third, 0), []), args[0], [3])
+        b.insert(loop.TapeRelease([root, b.index(0)]))
+
+    module = written([out, MemRefType((0,), DType.I8)], write)
+    verify(module)
+    interpreted = np.zeros(4)
+    Interpreter(module).call("main", [interpreted, np.zeros(0, np.int8)])
+    tape_memory().peak()
+    lowered = lower_module(module, host().machine)
+    lowered.module.triple = host().triple
+    symbol = entry_symbol("main")
+    code = engine(host()).load([str(lowered.module)], [symbol], tape_memory().symbols)
+    results = (ResultSpec(F64, (4,)),)
+    (native,) = Executable(code[symbol], (), results, 0, lowered.scratch_bytes, code)()
+    np.testing.assert_array_equal(interpreted, [3.5, 1.5, 4.5, 5.5])
+    np.testing.assert_array_equal(native, interpreted)
+    assert tape_memory().peak() == 8 * ((1 << 17) + 1)
+    assert tape_memory().peak() == 0
 
 
 def test_vectors() -> None:

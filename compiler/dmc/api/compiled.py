@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
@@ -12,7 +12,7 @@ from dmc.api.entry import Entry, tensor_type
 from dmc.api.marshal import Marshal
 from dmc.api.program import LoadedProgram
 from dmc.diagnostics.diagnostic import Diagnostic, Label
-from dmc.diagnostics.errors import DerivativeError, Error, error
+from dmc.diagnostics.errors import Error, error
 from dmc.ir.collection import seldom_collecting
 from dmc.ir.types import Array
 from dmc.process import compiling, lazy, native
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from dmc.api.recall import Recall
     from dmc.driver import Compilation
     from dmc.jit.artifact import Artifact, CheckedIndex
-    from dmc.jit.entry import ArgumentMismatch, ArgumentSpec, Executable
+    from dmc.jit.entry import ArgumentMismatch, ArgumentSpec, Executable, TapesFull
     from dmc.transforms.index_arguments import IndexArgument
 
 _ADDRESSES = 1 << 63
@@ -33,11 +33,10 @@ _COPY = "pass a copy: `x.copy()`"
 
 @dataclass(frozen=True, slots=True)
 class _Ready:
-    """What a call runs, and for which values of the arguments that decide counts."""
+    """What a call runs."""
 
     executable: Executable
     artifact: Artifact
-    counts: Sequence[int]
 
 
 class Compiled:
@@ -58,7 +57,7 @@ class Compiled:
         """
         # LLVM is loaded with the first function that is compiled.
         with native:
-            from dmc.jit.entry import ArgumentMismatch
+            from dmc.jit.entry import ArgumentMismatch, TapesFull
 
         self.name = name
         self.entry = entry
@@ -73,11 +72,9 @@ class Compiled:
         ]
         self._make = marshal.maker(entry.result)
         self._mismatch: type[ArgumentMismatch] = ArgumentMismatch
-        self._deciding = None if recall is None else recall.deciding()
-        if self._deciding is None:
+        self._tapes_full: type[TapesFull] = TapesFull
+        if recall is None or not recall.has_program:
             _ = self.compilation  # never compiled, and perhaps wrong
-        self._by_counts: dict[tuple[int, ...], _Ready] = {}
-        self._specialized: dict[tuple[int, ...], Compilation] = {}
         self._ready: _Ready | None = None
 
     def __reduce__(self) -> NoReturn:
@@ -129,15 +126,19 @@ class Compiled:
             take(value, arrays)
         if GIVEN_UP or self._donated:
             self._check_ownership(arrays)
-        ready = self._ready or self._prepare(arrays)
+        ready = self._ready or self._prepare()
         for use in ready.artifact.index_arguments:
             self._check_index(use, arrays[use.argument])
         try:
             results = ready.executable(*arrays)
         except self._mismatch as failure:
             raise self._refusal(failure, arrays, ready.executable.arguments) from None
+        except self._tapes_full:
+            # It had run, and perhaps written over them.
+            GIVEN_UP.add(arrays[index] for index in self._donated)
+            raise self._tapes_refused() from None
         except MemoryError as failure:
-            raise self._explained(failure, ready.counts) from None
+            raise self._explained(failure) from None
         if self._donated:
             GIVEN_UP.add(arrays[index] for index in self._donated)
             results = [
@@ -148,12 +149,21 @@ class Compiled:
             raise self._outside(ready.artifact.checked_indexes, int(results[-1]))
         return self._make(iter(results))
 
-    def _explained(self, failure: MemoryError, counts: Sequence[int]) -> Error:
+    def _explained(self, failure: MemoryError) -> Error:
         """The error that says what takes the memory."""
         if isinstance(failure, Error):
             return failure
         with compiling:
-            return self._compilation(counts).out_of_memory()
+            return self.compilation.out_of_memory()
+
+    def _tapes_refused(self) -> Error:
+        """The error for a loop that ran for so long that its reverse has no memory."""
+        title = f"{self.name}: memory ran out for what the reverse pass needs of its loops"
+        help_ = (
+            "bound the loop that runs for too long: `while c limit 1000 { … }`",
+            "or keep less of one that counts: `checkpoint for`",
+        )
+        return error(Diagnostic("memory.tape", title, Label(self.entry.span), help=help_))
 
     def _outside(self, uses: Sequence[CheckedIndex], code: int) -> Error:
         """The error for an index that the program found outside its axis."""
@@ -197,62 +207,26 @@ class Compiled:
         message = f"{self.name}: {self.entry.arguments[index].name} {problem}"
         return refuse("call.donated", message, self.entry.span, hint)
 
-    def _prepare(self, arrays: Sequence[Array]) -> _Ready:
+    def _prepare(self) -> _Ready:
+        """Machine code, found or made."""
         with compiling, seldom_collecting():
-            counts = [int(arrays[index]) for index in self._counts()]
-            ready = self._make_ready(counts)
-            if not counts:
-                self._ready = ready
-            return ready
+            if self._ready is None:
+                recalled = None if self._recall is None else self._recall.program()
+                if recalled is not None:
+                    self._ready = _Ready(recalled.executable, recalled.artifact)
+                else:
+                    self._ready = self._made()
+            return self._ready
 
-    def _make_ready(self, counts: Sequence[int]) -> _Ready:
-        """The program for these values of the arguments that decide counts."""
-        known = self._by_counts.get(tuple(counts))
-        if known is not None:
-            return known
-        recalled = None if self._recall is None else self._recall.program(counts)
-        if recalled is not None:
-            ready = _Ready(recalled.executable, recalled.artifact, counts)
-        else:
-            compilation = self._compilation(counts)
-            try:
-                executable = compilation.executable
-            except MemoryError as failure:
-                raise self._explained(failure, counts) from None
-            ready = _Ready(executable, compilation.artifact, counts)
-            if self._recall is not None:
-                self._recall.keep_program(counts, compilation.artifact)
-        self._by_counts[tuple(counts)] = ready
-        return ready
-
-    def _counts(self) -> Sequence[int]:
-        """The positions of integer arguments for whose values the program is compiled.
-
-        Reverse mode through a `for` needs the count at compile time. Where integer arguments decide
-        it, the program is compiled for each value that they take; others are of no account.
-        """
-        if self._deciding is None:
-            try:
-                _ = self.compilation.expanded
-                self._deciding = ()
-            except DerivativeError as failure:
-                self._deciding = self.compilation.count_arguments
-                if failure.diagnostics[0].code != "grad.dynamic_loop" or not self._deciding:
-                    raise
-            if self._recall is not None:
-                self._recall.keep_deciding(self._deciding)
-        return self._deciding
-
-    def _compilation(self, counts: Sequence[int]) -> Compilation:
-        """The compilation for these values of the arguments that decide counts."""
-        if not counts:
-            return self.compilation
-        values = tuple(counts)
-        known = self._specialized.get(values)
-        if known is None:
-            positions = zip(self._counts(), values, strict=True)
-            known = self._specialized[values] = self.compilation.specialized(dict(positions))
-        return known
+    def _made(self) -> _Ready:
+        compilation = self.compilation
+        try:
+            executable = compilation.executable
+        except MemoryError as failure:
+            raise self._explained(failure) from None
+        if self._recall is not None:
+            self._recall.keep_program(compilation.artifact)
+        return _Ready(executable, compilation.artifact)
 
     def _check_index(self, use: IndexArgument, array: Array) -> None:
         """Raise dmc.Error when an element of an argument is no index of what it is used for."""
@@ -286,17 +260,9 @@ class Compiled:
         code = "type.argument" if given.dtype != wanted.numpy else "shape.argument"
         return refuse(code, message, self.entry.span)
 
-    def load(self, values: Mapping[str, PythonValue] | None = None) -> None:
-        """Make the machine code now rather than with the first call.
-
-        Of a program that is compiled for the values of some arguments, that for `values`, which are
-        by parameter; where they are not among them it stays for the first call.
-        """
-        with compiling, seldom_collecting():
-            arguments = [self.entry.arguments[index] for index in self._counts()]
-            given = values or {}
-            if all(leaf.name in given for leaf in arguments):
-                self._make_ready([int(given[leaf.name]) for leaf in arguments])
+    def load(self) -> None:
+        """Make the machine code now rather than with the first call."""
+        self._prepare()
 
     def ir(self, stage: str = "tensor", *, generic: bool = False, locations: bool = False) -> str:
         """The program at a stage: tensor, tangent, adjoint, optimized, kernel, loop, llvm or asm.

@@ -179,7 +179,7 @@ class Function:
         """Compile ahead of time. Arguments may be left out when sizes (`B=8`) determine them."""
         given = self._named(arguments, named)
         compiled = self._specialize(given)
-        compiled.load(given.values)
+        compiled.load()
         return compiled
 
     def specialize(self, /, *arguments: PythonValue, **named: PythonValue) -> Compiled:

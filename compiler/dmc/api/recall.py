@@ -68,17 +68,14 @@ class Recall:
     engine: Engine
     files: tuple[SourceFile, ...]
 
-    def deciding(self) -> tuple[int, ...] | None:
-        """The positions of arguments for whose values the function is compiled, if known."""
-        content = self._get(self._deciding_name)
-        return None if content is None else tuple(json.loads(content))
+    @property
+    def has_program(self) -> bool:
+        """Whether the function was compiled before."""
+        return self._get(self._program_name) is not None
 
-    def keep_deciding(self, positions: Sequence[int]) -> None:
-        self._put(self._deciding_name, json.dumps(list(positions)).encode())
-
-    def program(self, counts: Sequence[int]) -> Recalled | None:
-        """The program for these values of the arguments that decide counts."""
-        content = self._get(self._program_name(counts))
+    def program(self) -> Recalled | None:
+        """The program, loaded."""
+        content = self._get(self._program_name)
         if content is None:
             return None
         artifact = Artifact.of_bytes(content, self.files)
@@ -87,10 +84,10 @@ class Recall:
             return None
         return Recalled(artifact, artifact.load(self.engine, objects))
 
-    def keep_program(self, counts: Sequence[int], artifact: Artifact) -> None:
+    def keep_program(self, artifact: Artifact) -> None:
         content = artifact.to_bytes(self.files)
         if content is not None:
-            self._put(self._program_name(counts), content)
+            self._put(self._program_name, content)
 
     def constants(self, arguments: Sequence[Array]) -> dict[str, Constant] | None:
         """The numbers that the function makes of these arguments."""
@@ -101,11 +98,8 @@ class Recall:
         self._put(self._constants_name(arguments), json.dumps(constants).encode())
 
     @property
-    def _deciding_name(self) -> str:
-        return digest("deciding", self.name)
-
-    def _program_name(self, counts: Sequence[int]) -> str:
-        return digest("program", self.name, " ".join(map(str, counts)))
+    def _program_name(self) -> str:
+        return digest("program", self.name)
 
     def _constants_name(self, arguments: Sequence[Array]) -> str:
         return digest("constants", self.name, *[f"{a.dtype} {a.tolist()}" for a in arguments])

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dmc.autodiff.activity import active_values, is_differentiable
 from dmc.autodiff.settle import settle
 from dmc.autodiff.tape import Tape
-from dmc.dialects import arith, func, tensor
+from dmc.dialects import arith, control, func, tensor
 from dmc.ir import Block, Builder, Module, Operation, Trait, Value
 
 Entering = Callable[[Value], Value | None]
@@ -70,7 +70,7 @@ class AdjointDriver:
     def cotangent_or_zero(self, value: Value) -> Value:
         """The cotangent of a source value, as a value."""
         known = self.known(value)
-        return arith.zeros(self.builder, value.type) if known is None else known
+        return control.zeros(self.builder, value.type) if known is None else known
 
     def accumulate(self, value: Value, part: Value | None) -> None:
         """Add a contribution to the cotangent of a source value, if it is active."""

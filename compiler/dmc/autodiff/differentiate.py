@@ -4,24 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dmc.autodiff import branch, call, for_loop, map_region, while_loop
+from dmc.autodiff import branch, call, loop, map_region
 from dmc.autodiff.adjoint import AdjointRule, emit_adjoint
 from dmc.autodiff.tangent import TangentRule, emit_tangent
 from dmc.dialects import control, func
 from dmc.ir import Module, Operation
 
 TANGENT_RULES: dict[type[Operation], TangentRule] = {
-    control.For: for_loop.tangent,
+    control.For: loop.tangent_of_for,
     control.If: branch.tangent,
-    control.While: while_loop.tangent,
+    control.While: loop.tangent_of_while,
     control.Map: map_region.tangent,
     func.Call: call.tangent,
 }
 
 ADJOINT_RULES: dict[type[Operation], AdjointRule] = {
-    control.For: for_loop.adjoint,
+    control.For: loop.adjoint_of_for,
     control.If: branch.adjoint,
-    control.While: while_loop.adjoint,
+    control.While: loop.adjoint_of_while,
     control.Map: map_region.adjoint,
     func.Call: call.adjoint,
 }

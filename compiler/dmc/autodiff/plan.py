@@ -25,6 +25,9 @@ FLOP_BYTES = 2.5
 WEIGHTS = (2, 8, 32, 128)
 """What a byte that is kept counts for: it is written and read, and takes memory meanwhile."""
 
+MANY = 64
+"""How often a loop is taken to run of which nothing tells."""
+
 MOST_KEPT = 8
 """How much more memory a tape may take than the program itself."""
 
@@ -84,8 +87,8 @@ def make_plan(tape: Tape, needs: Collection[Value], body: Block) -> Plan:
     """
     plan = Plan(Undos(tape))
     for loop in tape.reverse_of:
-        if isinstance(loop, control.For):
-            for index in range(loop.carried):
+        if isinstance(loop, control.Loop):
+            for index in range(len(loop.inits)):
                 plan.undos.find(loop, index)
     named = [*body.args, *(value for op in body for value in op.results)]
     limit = MOST_KEPT * sum(map(bytes_of, named))
@@ -204,8 +207,8 @@ def executions(block: Block | None) -> int:
     count = 1
     while block is not None and block.parent_op is not None:
         match block.parent_op:
-            case control.For() as loop:
-                count *= max(loop.extent, 1)
+            case control.Loop() as loop:
+                count *= max(loop.extent, 1) if loop.extent >= 0 else MANY
             case control.Map() as loop:
                 count *= max(prod(loop.sizes), 1)
             case _:

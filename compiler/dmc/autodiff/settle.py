@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dmc.autodiff.plan import Plan, Scan, is_index, make_plan
 from dmc.autodiff.stack import stack_contractions
-from dmc.autodiff.tape import Tape, drop_dead
+from dmc.autodiff.tape import Structured, Tape, drop_dead
 from dmc.autodiff.undo import Undo
 from dmc.diagnostics.errors import CompilerBug
 from dmc.dialects import control, tensor
@@ -34,7 +34,9 @@ class _Settling:
         self.found: dict[Value, Value] = {}
         self.cursor: dict[Block, Operation] = {}
         self.around: set[Block] = set()
-        self.forward_of = {reverse: forward for forward, reverse in tape.reverse_of.items()}
+        self.forward_of: dict[Operation, Structured] = {
+            reverse: forward for forward, reverse in tape.reverse_of.items()
+        }
         self.kept: set[Value] = set()
         """Values made only to be kept."""
         self.undoing: dict[Undo, Value] = {}
@@ -92,7 +94,7 @@ class _Settling:
     def _begin(self, op: Operation) -> None:
         """A reverse loop carries back the tables that the loop around carries back too."""
         forward = self.forward_of.get(op)
-        if not isinstance(forward, control.For):
+        if not isinstance(forward, control.Loop):
             return
         for arg, final in zip(forward.carried_args, forward.finals, strict=True):
             undo, outer = self.plan.undone(arg), self._around(forward, final)
@@ -102,11 +104,11 @@ class _Settling:
     def _end(self, op: Operation) -> None:
         """Behind a reverse loop, the tables that it carries back are as they were at first."""
         forward = self.forward_of.get(op)
-        if not isinstance(forward, control.For) or not isinstance(op, control.For):
+        if not isinstance(forward, control.Loop) or not isinstance(op, control.For):
             return
         for undo, arg in self.undoing.items():
-            if undo.block is forward.body:
-                init = forward.inits[undo.values[0].index - 1]
+            if undo.block is forward.repeated:
+                init = forward.inits[undo.values[0].index - forward.first_carried]
                 final = op.finals[op.carried_args.index(arg)]
                 if init.parent_block in self.tape.mirrors:
                     self.found.setdefault(init, final)
@@ -171,7 +173,7 @@ class _Settling:
         block = value.parent_block
         owner = block.parent_op if block is not None else None
         match owner:
-            case control.For():
+            case control.Loop():
                 stack = owner.add_stack(value)
                 stack.name = f"{value.name}_tape" if value.name else ""
                 self.kept.add(stack)
@@ -203,7 +205,7 @@ class _Settling:
         if undo in self.undoing:
             return
         forward = undo.block.parent_op
-        assert forward is not None
+        assert isinstance(forward, control.Loop)
         loop = self.tape.reverse_of[forward]
         assert isinstance(loop, control.For)
         arg, _ = loop.add_carried(self.fetch(undo.last), undo.values[0].name)
@@ -213,14 +215,14 @@ class _Settling:
     def _undone(self, undo: Undo, value: Value) -> Value:
         """A state of a table, from the one after it."""
         at = undo.values.index(value)
-        if isinstance(undo.block.parent_op, control.For):
+        if isinstance(undo.block.parent_op, control.Loop):
             self._carry_back(undo)
             if value in self.found:
                 return self.found[value]
         elif value is undo.values[-1]:
             return self.fetch(undo.last)
         step = undo.steps[at]
-        if isinstance(step, control.For):
+        if isinstance(step, control.Loop):
             return self._undone_loop(undo, step, value)
         if isinstance(step, control.If):
             return self._undone_branch(undo, step, value)
@@ -238,9 +240,9 @@ class _Settling:
         block = self.tape.mirrors[undo.block]
         return Builder(block, self.cursor[block], step.location.by("recompute"))
 
-    def _undone_loop(self, undo: Undo, step: control.For, value: Value) -> Value:
+    def _undone_loop(self, undo: Undo, step: control.Loop, value: Value) -> Value:
         """Undo a loop that has no reverse of its own."""
-        if step in self.tape.reverse_of:
+        if step in self.tape.reverse_of or not isinstance(step, control.For):
             raise CompilerBug(f"{value} is needed before it can be had")
         count = self.fetch(step.count)
         builder = self._ahead(undo, step)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from dmc.autodiff.activity import active_values, is_differentiable
-from dmc.dialects import arith, control, func
+from dmc.dialects import control, func
 from dmc.ir import Block, Builder, Module, Operation, Trait, Value
 
 TangentRule = Callable[["TangentDriver", Operation], None]
@@ -44,7 +44,7 @@ class TangentDriver:
         """The tangent of a source value, as a value."""
         known = self.tangents.get(value)
         if known is None:
-            known = arith.zeros(self.builder, self.primal.get(value, value).type)
+            known = control.zeros(self.builder, self.primal.get(value, value).type)
         return known
 
     def record(self, value: Value, tangent: Value | None) -> None:

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from dmc.dialects import control
 from dmc.ir import Block, Operation, Value
 
-Structured = control.For | control.If
-"""Operations whose reverse code looks into their regions."""
+Structured = control.Loop | control.If
+"""Operations whose reverse code looks into their regions: those that yield."""
 
 
 @dataclass
@@ -24,21 +24,20 @@ class Tape:
 
     mirrors: dict[Block, Block] = field(default_factory=dict[Block, Block])
     """The reverse region of each forward region."""
-    reverse_of: dict[Operation, Operation] = field(default_factory=dict[Operation, Operation])
+    reverse_of: dict[Structured, Structured] = field(default_factory=dict[Structured, Structured])
 
     def pair(self, forward: Structured, reverse: Structured) -> None:
         """Let the regions of `reverse` use values of the regions of `forward`."""
         self.reverse_of[forward] = reverse
-        for first, second in zip(forward.regions, reverse.regions, strict=True):
-            self.mirrors[first.block] = second.block
+        self.mirrors.update(zip(forward.yielding, reverse.yielding, strict=True))
 
     def forget_erased(self) -> None:
         """Drop the pairs of which one is no longer there."""
         for forward, reverse in list(self.reverse_of.items()):
             if forward.parent is None or reverse.parent is None:
                 del self.reverse_of[forward]
-                for inner in forward.regions:
-                    del self.mirrors[inner.block]
+                for block in forward.yielding:
+                    del self.mirrors[block]
 
     def needs(self, block: Block) -> Iterator[tuple[Operation, Value]]:
         """Uses, inside `block`, of values whose region has been left by then."""

@@ -46,8 +46,8 @@ class Undos:
     """The chains of all loops that were asked about."""
 
     tape: Tape
-    known: dict[tuple[control.For, int], Undo | None] = field(
-        default_factory=dict[tuple[control.For, int], "Undo | None"]
+    known: dict[tuple[control.Loop, int], Undo | None] = field(
+        default_factory=dict[tuple[control.Loop, int], "Undo | None"]
     )
     of: dict[Value, Undo] = field(default_factory=dict[Value, Undo])
     """The chain of the region that each state of a table belongs to."""
@@ -56,7 +56,7 @@ class Undos:
     )
     """The chain that goes on from a state in a region, be it from around a branch."""
 
-    def find(self, loop: control.For, index: int) -> Undo | None:
+    def find(self, loop: control.Loop, index: int) -> Undo | None:
         """How to go back through the changes of a carried value, or None."""
         key = loop, index
         if key not in self.known:
@@ -73,11 +73,11 @@ class Undos:
             if value.parent_block is undo.block:
                 self.of[value] = undo
 
-    def _find(self, loop: control.For, index: int) -> Undo | None:
+    def _find(self, loop: control.Loop, index: int) -> Undo | None:
         first, last = loop.carried_args[index], loop.next_values[index]
         if not shape_of(first.type):
             return None
-        undo = self._chain(loop.body, last, loop.finals[index])
+        undo = self._chain(loop.repeated, last, loop.finals[index])
         if undo is None or undo.values[0] is not first or not undo.steps:
             return None
         chains = (undo, *undo.branches)
@@ -92,7 +92,7 @@ class Undos:
             match step:
                 case tensor.Update():
                     at = step.operands[0]
-                case control.For() if at.index < step.carried:
+                case control.Loop() if at.index < len(step.inits) and self._returns(step):
                     found = self.find(step, at.index)
                     if found is None:
                         return None
@@ -110,6 +110,10 @@ class Undos:
             steps.insert(0, step)
         return Undo(block, left, values, steps, inner)
 
+    def _returns(self, loop: control.Loop) -> bool:
+        """Whether there is, or can be, a loop that goes back: it must know how often."""
+        return isinstance(loop, control.For) or loop in self.tape.reverse_of
+
     def _branches(self, op: control.If, index: int) -> tuple[Undo, ...] | None:
         """The chains of both branches, which must begin with one table."""
         chains: list[Undo] = []
@@ -124,7 +128,7 @@ class Undos:
 
 def changes_inside(step: Operation) -> bool:
     """Whether the table is there again only behind the reverse of `step`."""
-    return isinstance(step, control.For | control.If)
+    return isinstance(step, control.Loop | control.If)
 
 
 def _is_in_place(tape: Tape, undo: Undo) -> bool:

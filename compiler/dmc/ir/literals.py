@@ -22,6 +22,7 @@ from dmc.ir.types import (
     DType,
     MemRefType,
     ScalarType,
+    TapeType,
     TensorType,
     Type,
     VectorType,
@@ -65,6 +66,13 @@ def read_type(text: str) -> Type:
     if strides is not None:
         raise ValueError(f"a {kind} has no strides")
     return TensorType(shape, dtype) if kind == "tensor" else VectorType(shape, dtype)
+
+
+def tape_of(element: Type) -> TapeType:
+    """The type of a tape."""
+    if not isinstance(element, TensorType | TapeType):
+        raise ValueError(f"a tape keeps tensors, not {element}")
+    return TapeType(element)
 
 
 def _dtype(text: str) -> DType:

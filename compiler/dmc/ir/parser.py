@@ -233,6 +233,9 @@ class _SyntaxTree(lark.Transformer[lark.Token, "list[_Op]"]):
     def shaped(self, token: lark.Token) -> Type:
         return _read(literals.read_type, token)
 
+    def tape(self, token: lark.Token, element: Type) -> Type:
+        return _read(lambda _: literals.tape_of(element), token)
+
     def arguments(self, *arguments: _Argument) -> list[_Argument]:
         return list(arguments)
 
@@ -340,6 +343,7 @@ _DESCRIPTIONS = {
     "STRING": "a string",
     "INT": "an integer",
     "SHAPED": "a type",
+    "TAPE": "a type",
     "SCALAR": "a type",
     "DENSE": "a constant",
     "FLOAT": "a constant",

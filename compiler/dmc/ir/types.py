@@ -153,6 +153,19 @@ class MemRefType(ShapedType):
 
 
 @dataclass(frozen=True, slots=True, repr=False)
+class TapeType(Type):
+    """What a loop has kept of each iteration that it ran: `tape<tensor<2xf32>>`.
+
+    How many there are is known only at run time.
+    """
+
+    element: TensorType | TapeType
+
+    def __str__(self) -> str:
+        return f"tape<{self.element}>"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
 class FunctionType(Type):
     """`(inputs) -> (results)`."""
 
@@ -171,9 +184,11 @@ def tensor(dtype: DType, *shape: int) -> TensorType:
 
 
 def dtype_of(type_: Type) -> DType:
-    """The element type of a scalar or shaped type. Raises TypeError for a function type."""
+    """The element type of a scalar, shaped type or tape. Raises TypeError for a function type."""
     if isinstance(type_, (ShapedType, ScalarType)):
         return type_.dtype
+    if isinstance(type_, TapeType):
+        return dtype_of(type_.element)
     raise TypeError(f"{type_} has no element type")
 
 

@@ -16,6 +16,7 @@ from dmc.ir.types import DType
 from dmc.jit.engine import Engine
 from dmc.jit.entry import ArgumentSpec, Executable, ResultSpec
 from dmc.jit.pool import PARALLEL_FOR, pool
+from dmc.jit.tapes import tape_memory
 from dmc.transforms.index_arguments import IndexArgument
 
 
@@ -34,7 +35,8 @@ class Artifact:
     `code` names its objects in the engine's cache, `entry` the function to call. The arena holds
     `arena_bytes` and behind them `scratch_bytes` for each thread; a call takes `needed_bytes`
     beside its arguments. The caller checks `index_arguments`. A program that `returns_fault` gives
-    behind its results 0, or which of `checked_indexes` was wrong.
+    behind its results 0, or which of `checked_indexes` was wrong. One with `tapes` calls for memory
+    while it runs.
     """
 
     code: tuple[str, ...]
@@ -47,10 +49,14 @@ class Artifact:
     index_arguments: tuple[IndexArgument, ...]
     checked_indexes: tuple[CheckedIndex, ...]
     returns_fault: bool
+    tapes: bool
 
     def load(self, engine: Engine, objects: Sequence[bytes]) -> Executable:
         """Make `objects`, the code, ready to be called."""
         symbols = {PARALLEL_FOR: pool().parallel_for}
+        if self.tapes:
+            tape_memory().begin()
+            symbols.update(tape_memory().symbols)
         code = engine.link(objects, [self.entry], symbols)
         return Executable(
             code[self.entry],
@@ -84,6 +90,7 @@ class Artifact:
                 ],
                 "checked_indexes": [(use.size, place(use.span)) for use in self.checked_indexes],
                 "returns_fault": self.returns_fault,
+                "tapes": self.tapes,
             }
         except KeyError:
             return None
@@ -114,4 +121,5 @@ class Artifact:
             ),
             tuple(CheckedIndex(size, span(place)) for size, place in data["checked_indexes"]),
             data["returns_fault"],
+            data["tapes"],
         )

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from dmc.ir.types import DType
 from dmc.jit.cpython import CallFunction, call_function, natives
 from dmc.jit.pool import pool
+from dmc.jit.tapes import FAILED
 
 Array = npt.NDArray[Any]
 ALIGNMENT = 64
@@ -71,6 +72,10 @@ class ProgramFailure(RuntimeError):
     def __init__(self, status: int) -> None:
         super().__init__(f"the compiled program stopped with status {status}")
         self.status = status
+
+
+class TapesFull(MemoryError):
+    """What a program keeps of the iterations of its loops did not find memory while it ran."""
 
 
 class _Spec(ctypes.Structure):
@@ -216,15 +221,16 @@ class Executable:
         """Run the program.
 
         Raises ArgumentMismatch when an array does not have the dtype and shape of its spec, or a
-        donated one is not contiguous, aligned and writeable or is given twice; ProgramFailure when
-        the program says so; MemoryError. Arrays that are only read may have any layout.
+        donated one is not contiguous, aligned and writeable or is given twice; TapesFull and
+        ProgramFailure when the program says so; MemoryError. Arrays that are only read may have any
+        layout.
         """
         if self._native is not None:
             outcome = self._native.function(*arrays)
             if isinstance(outcome, tuple):
                 return outcome
             if outcome > 0:
-                raise ProgramFailure(outcome)
+                raise _failure(outcome)
         return self._call_with_copies(arrays)
 
     def _call_with_copies(self, arrays: tuple[object, ...]) -> tuple[Array, ...]:
@@ -249,8 +255,12 @@ class Executable:
         program, table = ctypes.addressof(self._program), ctypes.addressof(buffers)
         status = natives().locked_call(program, table)
         if status:
-            raise ProgramFailure(status)
+            raise _failure(status)
         return tuple(outputs)
+
+
+def _failure(status: int) -> Exception:
+    return TapesFull() if status == FAILED else ProgramFailure(status)
 
 
 def _is_shared(arrays: Sequence[object], index: int) -> bool:

@@ -34,6 +34,23 @@ def memory(cgroups: Path = _CGROUPS) -> int:
     return total
 
 
+def unused_memory(cgroups: Path = _CGROUPS, memory_info: Path = Path("/proc/meminfo")) -> int:
+    """Bytes that this process could still be given, as far as can be told."""
+    found = memory(cgroups)
+    try:
+        lines = memory_info.read_text().splitlines()
+        (line,) = (line for line in lines if line.startswith("MemAvailable:"))
+        found = min(found, int(line.split()[1]) << 10)
+        statistics = dict(
+            line.split() for line in (cgroups / "memory.stat").read_text().splitlines()
+        )
+        used = int((cgroups / "memory.current").read_text()) - int(statistics["inactive_file"])
+        found = min(found, memory(cgroups) - used)
+    except (OSError, ValueError, KeyError):
+        pass
+    return max(found, 0)
+
+
 def _quota(cgroups: Path) -> float | None:
     """Processors' worth of time granted by a control group, version 2 or 1."""
     try:

@@ -15,7 +15,7 @@ class LLVMProgram:
     """Textual LLVM IR with the function `entry`, in modules, and the memory that it works in.
 
     The arena holds `arena_bytes` and behind them `scratch_bytes` for each thread. `overwrites` and
-    `donated` are those of the loop-level program.
+    `donated` are those of the loop-level program, as is whether it has `tapes`.
     """
 
     modules: tuple[str, ...]
@@ -24,6 +24,7 @@ class LLVMProgram:
     scratch_bytes: int
     overwrites: tuple[int | None, ...]
     donated: tuple[int, ...]
+    tapes: bool
 
 
 def to_llvm(program: LoopProgram, engine: Engine, most: int | None = None) -> LLVMProgram:
@@ -38,4 +39,5 @@ def to_llvm(program: LoopProgram, engine: Engine, most: int | None = None) -> LL
         lowered.scratch_bytes,
         program.overwrites,
         program.donated,
+        program.tapes,
     )

@@ -7,17 +7,18 @@ from contextlib import contextmanager
 from typing import TypeAlias
 
 from dmc.diagnostics.errors import CompilerBug
-from dmc.dialects import arith, func, kernel, loop
+from dmc.dialects import arith, control, func, kernel, loop
 from dmc.ir.attributes import DenseElements
 from dmc.ir.declarations import Trait
 from dmc.ir.operation import Block, Operation, Value
-from dmc.ir.types import DType, MemRefType, ScalarType, TensorType
+from dmc.ir.types import DType, MemRefType, ScalarType, TapeType, TensorType
 from dmc.lowering.buffers import Buffers
 from dmc.lowering.kernels import EMIT, PRODUCER, KernelFunctions
 from dmc.lowering.loop_builder import LoopBuilder, Subscript, clone_elementwise
 from dmc.lowering.machine import Machine
 from dmc.lowering.schedules.body import clamp
 from dmc.lowering.schedules.movement import copy
+from dmc.lowering.tapes import Roots, keeps_tapes
 from dmc.transforms.memory import Kind, Place, place_of
 
 Table: TypeAlias = "dict[type[Operation], Callable[[Statements, Operation], None]]"
@@ -49,6 +50,7 @@ class Statements:
         self.machine = machine
         self.functions = functions
         self.buffers = buffers
+        self.tapes = Roots(b)
         self.values: dict[Value, Value] = {}
         self.wanted: dict[Value, Value] = {}
         self.arguments: Sequence[Value] = ()
@@ -80,7 +82,8 @@ class Statements:
             taken = planned is not None and planned.kind is Kind.ARGUMENT
             overwrites.append(planned.index if planned is not None and taken else None)
             targets.append(None if taken else result)
-        self.run_into(source.body, targets)
+        with self.tapes.opened(keeps_tapes(source)):
+            self.run_into(source.body, targets)
         assert all(arguments[i] in given for i in overwrites if i is not None)
         return overwrites
 
@@ -237,13 +240,17 @@ def _type(value: Value) -> TensorType:
 
 
 def buffer_type(value: Value) -> MemRefType:
-    """The contiguous buffer that holds a tensor."""
+    """The contiguous buffer that holds a tensor, or the address of a tape."""
+    if isinstance(value.type, TapeType):
+        return MemRefType((), DType.I64)
     type_ = _type(value)
     return MemRefType(type_.shape, type_.dtype)
 
 
 def register(value: Value) -> ScalarType | None:
-    """The register type of a 0-d tensor; None for other tensors."""
+    """The register type of a 0-d tensor or tape; None for other tensors."""
+    if isinstance(value.type, TapeType):
+        return ScalarType(DType.I64)
     type_ = _type(value)
     return ScalarType(type_.dtype) if type_.rank == 0 else None
 
@@ -359,8 +366,13 @@ def _call(s: Statements, op: Operation) -> None:
     raise CompilerBug(f"{op.name} of {op.attributes.get('callee')} was not inlined")
 
 
+def _empty(s: Statements, op: Operation) -> None:
+    s.set(op, [s.b.index(0)])
+
+
 SIMPLE: Table = {
     arith.Constant: _constant,
+    control.Empty: _empty,
     func.Call: _call,
     kernel.FromElements: _from_elements,
     kernel.Load: _load,

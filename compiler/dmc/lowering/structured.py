@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dmc.dialects import control, loop
+from dmc.dialects import arith, control, loop
 from dmc.dialects.loop import INDEX
 from dmc.ir.operation import Block, Operation, Region, Value
-from dmc.ir.types import MemRefType
+from dmc.ir.types import MemRefType, TapeType
 from dmc.lowering.loop_builder import Linear, Subscript
 from dmc.lowering.schedules.plan import MOST_TASKS, Split
-from dmc.lowering.statements import Statements, register, root
+from dmc.lowering.statements import Statements, buffer_type, register, root
+from dmc.lowering.tapes import Stacks, element, keeps_tapes
 
 
 class Carried:
@@ -76,46 +77,95 @@ def lower_for(s: Statements, op: Operation) -> None:
     """`control.for`."""
     assert isinstance(op, control.For)
     carried = Carried(s, op.inits, op.finals)
-    stacks = [s.place(v) for v in op.stacks]
     scanned = [s.values[v] for v in op.scanned]
     count: Subscript = op.trip_count if op.trip_count >= 0 else s.values[op.count]
+    whole = [s.place(v) for v in op.stacks if not isinstance(v.type, TapeType)]
+    tapes = _tapes(s, op)
+    blocks: list[Value] = []
+    if any(isinstance(v.type, TapeType) for v in (*op.scanned, *op.stacks)):
+        count = s.tapes.counted(s.b.index(count))
+        if tapes.types:
+            count, blocks = tapes.begin(arith.maximum(s.b.builder, count, s.b.index(0)))
+
+    def stacks(of_tensors: Sequence[Value], of_tapes: Sequence[Value]) -> list[Value]:
+        tensors, taped = iter(of_tensors), iter(of_tapes)
+        return [next(taped if isinstance(v.type, TapeType) else tensors) for v in op.stacks]
 
     def step(i: Value, registers: list[Value]) -> list[Value]:
         at = s.b.index(Linear.of(i) * -1 + Linear.of(count) + -1) if op.reverse else i
         s.values[op.index] = at
         carried.bind(op.carried_args, registers)
-        for arg, tensor in zip(op.scanned_args, scanned, strict=True):
-            scalar = register(arg) is not None
-            s.values[arg] = s.b.load(tensor, [at]) if scalar else s.slice(tensor, [at])
-        targets = [s.slice(stack, [at]) for stack in stacks]
+        for arg, value, held in zip(op.scanned_args, op.scanned, scanned, strict=True):
+            s.values[arg] = _scanned(s, arg, value, held, at)
+        slices = [s.slice(stack, [at]) for stack in whole]
+        targets = stacks(slices, tapes.slices(blocks, at))
         nowhere: list[Value | None] = [None] * op.carried
-        with s.iteration([*nowhere, *targets]):
+        with s.iteration([*nowhere, *targets]), s.tapes.released(op.body):
             yielded = s.run_into(op.body, [*nowhere, *targets])
-        return carried.advance(yielded[: op.carried])
+            following = carried.advance(yielded[: op.carried])
+        return following
 
     finals = s.b.for_(0, count, step, carried.registers)
-    s.set(op, [*carried.results(finals), *stacks])
+    s.set(op, [*carried.results(finals), *stacks(whole, blocks)])
+
+
+def _tapes(s: Statements, op: control.Loop) -> Stacks:
+    """What a loop stacks on tapes."""
+    elements = [
+        buffer_type(yielded)
+        for yielded, stack in zip(op.stacked_values, op.stacks, strict=True)
+        if isinstance(stack.type, TapeType)
+    ]
+    return Stacks(s.tapes, elements)
+
+
+def _scanned(s: Statements, arg: Value, value: Value, held: Value, at: Value) -> Value:
+    """What an iteration takes of a scanned tensor or tape."""
+    if isinstance(value.type, TapeType):
+        part = element(s.b, held, at, buffer_type(arg))
+    elif register(arg) is not None:
+        return s.b.load(held, [at])
+    else:
+        part = s.slice(held, [at])
+    return part if register(arg) is None else s.b.load(part, [])
 
 
 def lower_while(s: Statements, op: Operation) -> None:
     """`control.while`."""
     assert isinstance(op, control.While)
-    carried = Carried(s, op.inits, op.results)
+    carried = Carried(s, op.inits, op.finals)
+    tapes = _tapes(s, op)
+    state: list[Value] = []
+    if tapes.types:
+        capacity, blocks = tapes.begin(s.b.index(tapes.first))
+        state = [s.b.index(0), capacity, *blocks]
+    kept = len(state)
 
     def test(registers: list[Value]) -> Value:
-        carried.bind(op.condition.args, registers)
-        with s.iteration():
+        carried.bind(op.condition.args, registers[kept:])
+        with s.iteration(), s.tapes.released(op.condition):
             s.run(op.condition)
-        return s.values[op.condition.terminator.operands[0]]
+        holds = s.values[op.condition.terminator.operands[0]]
+        if not kept:
+            return s.tapes.going(holds)
+        room = arith.compare(s.b.builder, arith.Direction.LT, *registers[:2])
+        return arith.logical_and(s.b.builder, holds, room)
 
     def step(registers: list[Value]) -> list[Value]:
-        carried.bind(op.body.args, registers)
-        with s.iteration():
-            s.run(op.body)
-        return carried.advance([s.values[v] for v in op.body.terminator.operands])
+        carried.bind(op.body.args, registers[kept:])
+        targets = tapes.slices(registers[2:kept], registers[0]) if kept else []
+        places = [*(None for _ in op.inits), *targets]
+        with s.iteration(places), s.tapes.released(op.body):
+            yielded = s.run_into(op.body, places)
+            following = carried.advance(yielded[: len(op.inits)])
+        if not kept:
+            return following
+        count = arith.add(s.b.builder, registers[0], s.b.index(1))
+        capacity, blocks = tapes.grown(count, registers[1], registers[2:kept])
+        return [count, capacity, *blocks, *following]
 
-    finals = s.b.while_(carried.registers, test, step)
-    s.set(op, carried.results(finals))
+    finals = s.b.while_([*state, *carried.registers], test, step)
+    s.set(op, [*carried.results(finals[kept:]), *finals[2:kept]])
 
 
 def lower_if(s: Statements, op: Operation) -> None:
@@ -144,7 +194,7 @@ def lower_map(s: Statements, op: Operation) -> None:
     def point(indices: list[Value]) -> None:
         s.values.update(zip(op.body.args, indices, strict=True))
         targets = [s.slice(out, indices) for out in outputs]
-        with s.iteration(targets):
+        with s.iteration(targets), s.tapes.released(op.body):
             s.run_into(op.body, targets)
 
     def loops(indices: list[Value], first: tuple[Subscript, Subscript]) -> None:
@@ -165,8 +215,9 @@ def lower_map(s: Statements, op: Operation) -> None:
     size = op.sizes[0]
     division = Split(0, size, -(-size // min(size, MOST_TASKS)))
     block = Block([INDEX], ["task"])
-    with s.b.inside(block), s.buffers.task(block):
+    with s.b.inside(block), s.buffers.task(block), s.tapes.opened(keeps_tapes(op)):
         loops([], division.bounds(s.b, block.args[0]))
+    with s.b.inside(block):
         s.b.yield_()
     s.b.insert(loop.Parallel([], {"tasks": division.tasks}, [Region(block)]))
 

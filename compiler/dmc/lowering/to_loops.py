@@ -18,6 +18,7 @@ from dmc.lowering.loop_builder import LoopBuilder, function
 from dmc.lowering.machine import Machine
 from dmc.lowering.statements import SIMPLE, Statements, buffer_type
 from dmc.lowering.structured import STRUCTURED
+from dmc.lowering.tapes import keeps_tapes
 from dmc.transforms.memory.place import ARENA_BYTES, PRIVATE_BYTES
 
 
@@ -28,7 +29,7 @@ class LoopProgram:
     The entry takes the buffers of all arguments, then of all results, then the arena of
     `arena_bytes` bytes. `overwrites` has for each result the donated argument in whose buffer it is
     left, or None: such a result must be given that buffer. Arguments in `donated` may be
-    overwritten.
+    overwritten. If `tapes`, it also calls for memory that grows.
     """
 
     module: Module
@@ -36,6 +37,7 @@ class LoopProgram:
     arena_bytes: int
     overwrites: tuple[int | None, ...]
     donated: tuple[int, ...]
+    tapes: bool
 
 
 def lower_to_loops(module: Module, name: str, machine: Machine) -> LoopProgram:
@@ -65,4 +67,6 @@ def lower_to_loops(module: Module, name: str, machine: Machine) -> LoopProgram:
     out.append(b.finish())
     donated = source.attributes.get("donated", ())
     assert isinstance(donated, tuple)
-    return LoopProgram(out, name, buffers.arena_bytes, tuple(overwrites), donated)
+    return LoopProgram(
+        out, name, buffers.arena_bytes, tuple(overwrites), donated, keeps_tapes(source)
+    )

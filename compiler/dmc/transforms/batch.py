@@ -25,6 +25,7 @@ from dmc.ir import (
     Builder,
     DType,
     Operation,
+    TapeType,
     TensorType,
     Trait,
     Value,
@@ -306,6 +307,8 @@ class Batcher:
         """One or the other at each point."""
         if on_true == on_false:
             return on_true
+        if isinstance(on_true.value.type, TapeType):
+            return _other_than_empty(on_true, on_false)
         axes = union([condition, on_true, on_false])
         x, y = (self.align(builder, item, axes) for item in (on_true, on_false))
         shape = shape_of(x.type)
@@ -320,9 +323,11 @@ class Batcher:
         count = self.get(op.count)
         longest = count.value
         if count.axes:
-            bounded = op.extent >= 0 or not (op.scanned or op.stacks)
-            if not self.divergent or not bounded:
+            if not self.divergent:
                 raise Unbatchable("a trip count differs from point to point")
+            if op.extent < 0 and mask is not None:
+                none = Batched(arith.index(builder, 0))
+                count = self._choose(builder, mask, count, none)
             longest = _extreme(builder, count.value, tensor.Kind.MAX)
         scanned = [self._scan_first(builder, self.get(value)) for value in op.scanned]
         axes = [self.get(value).axes for value in op.inits]
@@ -331,8 +336,8 @@ class Batcher:
             self.values[op.index] = Batched(block.args[0])
             held = self._carry(block, op.carried_args, axes)
             for arg, item in zip(op.scanned_args, scanned, strict=True):
-                type_ = TensorType(shape_of(item.value.type)[1:], _dtype(arg))
-                self.values[arg] = Batched(block.add_arg(type_, arg.name), item.axes)
+                slice_ = block.add_arg(control.unstacked(item.value.type), arg.name)
+                self.values[arg] = Batched(slice_, item.axes)
             inner = Builder(block, location=builder.location)
             active = self._going(inner, block.args[0], count, mask)
             ends = self.run(op.body, inner, active)
@@ -394,13 +399,20 @@ class Batcher:
         return [self.values[arg] for arg in args]
 
     def _scan_first(self, builder: Builder, item: Batched) -> Batched:
-        """A scanned tensor with the axis of the iteration in front of the axes of points."""
+        """A scanned tensor with the axis of the iteration in front of the axes of points.
+
+        On a tape it lies there.
+        """
+        if isinstance(item.value.type, TapeType):
+            return item
         lead, rank = len(item.axes), len(shape_of(item.value.type))
         order = (lead, *range(lead), *range(lead + 1, rank))
         return Batched(tensor.transpose(builder, item.value, order), item.axes)
 
     def _iteration_last(self, builder: Builder, value: Value, axes: tuple[int, ...]) -> Batched:
-        """A stack with the axis of the iteration behind the axes of points."""
+        """A stack with the axis of the iteration behind the axes of points; a tape as it is."""
+        if isinstance(value.type, TapeType):
+            return Batched(value, axes)
         lead, rank = len(axes), len(shape_of(value.type))
         order = (*range(1, lead + 1), 0, *range(lead + 1, rank))
         return Batched(tensor.transpose(builder, value, order), axes)
@@ -410,7 +422,11 @@ class Batcher:
         while True:
             grown = self._try_while(op, builder, mask, axes)
             if isinstance(grown, control.While):
-                return [Batched(v, a) for v, a in zip(grown.results, axes, strict=False)]
+                finals = [Batched(v, a) for v, a in zip(grown.finals, axes, strict=False)]
+                of_stacks = [self.get(value).axes for value in op.stacked_values]
+                return finals + [
+                    Batched(v, a) for v, a in zip(grown.stacks, of_stacks, strict=True)
+                ]
             axes = grown
 
     def _try_while(
@@ -433,7 +449,8 @@ class Batcher:
         flag = Batched(body.add_arg(first.value.type, "active"), first.axes)
         inner = Builder(body, location=builder.location)
         ends = self.run(op.body, inner, flag if flag.axes else mask)
-        pairs = zip(ends, held, strict=True)
+        stacked = ends[len(held) :]
+        pairs = zip(ends, held, strict=False)
         nexts = [self._choose(inner, flag, new, old) if flag.axes else new for new, old in pairs]
         grown = _grown(axes, nexts)
         if grown != axes:
@@ -445,12 +462,23 @@ class Batcher:
             self.values[arg] = Batched(value, a)
         still = flag if flag.axes else None
         again = self._and(inner, still, self.run(op.condition, inner, still)[0])
-        control.make_yield(inner, [*whole, again.value])
+        control.make_yield(inner, [*whole, again.value, *(item.value for item in stacked)])
         test = Block([value.type for value in (*inits, first.value)])
         at = Builder(test, location=builder.location)
         every = range(len(first.axes))
         control.make_yield(at, [tensor.reduce(at, test.args[-1], tensor.Kind.ANY, every)])
         return control.make_while(builder, [*inits, first.value], test, body)
+
+
+def _other_than_empty(first: Batched, second: Batched) -> Batched:
+    """Of the tapes of two branches the one that its branch has made.
+
+    The other branch leaves an empty one, and its points never read it.
+    """
+    is_empty = [isinstance(each.value.defining_op, control.Empty) for each in (first, second)]
+    if not any(is_empty):
+        raise Unbatchable("a tape is chosen point by point")
+    return second if is_empty[0] else first
 
 
 def _extreme(builder: Builder, counts: Value, kind: tensor.Kind) -> Value:

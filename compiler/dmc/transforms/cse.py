@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
-from dmc.ir import Block, Module, Operation, Trait, Value
+from dmc.ir import Block, Module, Operation, TapeType, Trait, Value
 from dmc.ir.passes import Pass
 from dmc.ir.rewriter import replace_op
 from dmc.transforms.common import is_isolated
@@ -73,6 +73,11 @@ def merge_into(earlier: Operation, op: Operation) -> None:
     replace_op(op, earlier.results)
 
 
+def _has_tape(op: Operation) -> bool:
+    """Whether `op` must stay beside the loop that reads what it has kept."""
+    return any(isinstance(value.type, TapeType) for value in op.results)
+
+
 class _Regions:
     """The regions of an operation as a part of its key: quick to hash, compared when they must be.
 
@@ -112,6 +117,8 @@ def _merge(block: Block, known: dict[Hashable, Operation]) -> int:
         if earlier is None:
             known[key] = op
             own.append(key)
+        elif earlier.parent is not block and _has_tape(op):
+            continue
         else:
             hashes.pop()
             merge_into(earlier, op)

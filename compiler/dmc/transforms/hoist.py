@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from dmc.dialects import control
 from dmc.dialects.flow import ControlFlow
-from dmc.ir import Block, Module, Operation, Trait, Value
+from dmc.ir import Block, Module, Operation, TapeType, Trait, Value
 from dmc.ir.passes import Pass
 from dmc.transforms.common import is_isolated, is_loop
 
@@ -17,7 +17,7 @@ class Hoist(Pass):
 
     Pure operations cannot fail, so running one whose loop then makes no iteration is safe. Only a
     `while` inside might not end; it moves if the loop surely runs. Branches of an `if` are left
-    alone: what is not taken is not evaluated.
+    alone: what is not taken is not evaluated. A tape stays beside the loop that reads it.
     """
 
     name = "hoist"
@@ -51,6 +51,8 @@ def _empty(loop: Operation) -> None:
 
 def _may_move(op: Operation, loop: Operation) -> bool:
     if op.has(Trait.TERMINATOR) or op.has(Trait.READS_MEMORY) or not op.is_pure:
+        return False
+    if any(isinstance(value.type, TapeType) for value in op.results):
         return False
     runs = isinstance(loop, ControlFlow) and loop.surely_runs
     return runs or not any(isinstance(i, control.While) for i in op.walk())

@@ -18,6 +18,7 @@ from dmc.ir import (
     Interpreter,
     Module,
     Operation,
+    TapeType,
     TensorType,
     Trait,
     Value,
@@ -120,7 +121,8 @@ MEMORY = (
 
 
 def _size(value: Value) -> int:
-    return prod(shape_of(value.type))
+    """The elements of a tensor; a tape has none that could be scalars."""
+    return 0 if isinstance(value.type, TapeType) else prod(shape_of(value.type))
 
 
 def _unrolled(op: Operation) -> int:
@@ -291,9 +293,13 @@ class _Scalarizer:
         for old, new in zip((op.condition, op.body), blocks, strict=True):
             self._bind(new, old.args)
             inner = Builder(new, location=builder.location)
-            control.make_yield(inner, self._pass(inner, self._run(old, inner)))
+            yielded = self._run(old, inner)
+            count = len(yielded) if old is op.condition else len(op.inits)
+            stacked = [self.tensor(inner, value) for value in yielded[count:]]
+            control.make_yield(inner, [*self._pass(inner, yielded[:count]), *stacked])
         loop = control.make_while(builder, inits, *blocks)
-        self._receive(op.results, loop.results)
+        self._receive(op.finals, loop.finals)
+        self.whole.update(zip(op.stacks, loop.stacks, strict=True))
 
     def _if(self, builder: Builder, op: control.If) -> None:
         blocks = [Block(), Block()]

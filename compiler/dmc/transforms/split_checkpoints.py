@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isqrt
 
-from dmc.dialects import arith, control, tensor
-from dmc.ir import Block, Builder, Module, Value, shape_of
+from dmc.dialects import arith, control, math, tensor
+from dmc.ir import Block, Builder, DType, Module, Value, shape_of
 from dmc.ir.passes import Pass
 from dmc.ir.rewriter import replace_op
 
@@ -33,6 +33,9 @@ class SplitCheckpoints(Pass):
 
 
 def _split(op: control.For) -> None:
+    if op.trip_count < 0 and not (op.reverse or op.scanned or op.stacks):
+        _split_computed(op)
+        return
     step = _step(op)
     if step < 2:
         op.attributes["checkpoint"] = EVERY_STEP
@@ -56,13 +59,33 @@ def _split(op: control.For) -> None:
 
 
 def _step(op: control.For) -> int:
-    """The length of a segment; 0 for a loop that is not cut.
-
-    Reverse mode asks for a count that is known at run time only, and the loop comes here again.
-    """
+    """The length of a segment; 0 for a loop that is not cut."""
     if op.trip_count < 0 or op.reverse:
         return 0
     return min(_segment(op.trip_count) if op.checkpoint < 0 else op.checkpoint, op.trip_count)
+
+
+def _split_computed(op: control.For) -> None:
+    """As with a known count; the last segment may be shorter, and segments are no larger."""
+    builder = Builder.ahead_of(op)
+    none, one = arith.index(builder, 0), arith.index(builder, 1)
+    count = arith.maximum(builder, op.count, none)
+    if op.checkpoint > 0:
+        step = arith.index(builder, op.checkpoint)
+    else:
+        root = math.sqrt(builder, arith.convert(builder, count, DType.F64))
+        step = arith.maximum(builder, arith.convert(builder, root, DType.I64), one)
+    most = arith.subtract(builder, arith.add(builder, count, step), one)
+    segments = arith.floor_divide(builder, most, step)
+    body = Block([control.INDEX], ["segment"])
+    carried = [body.add_arg(arg.type, arg.name) for arg in op.carried_args]
+    inside = Builder(body, location=op.location)
+    start = arith.multiply(inside, body.args[0], step)
+    own = arith.minimum(inside, step, arith.subtract(inside, count, start))
+    inner = _emit_loop(inside, op, own, carried, (), start, most=max(op.checkpoint, -1))
+    control.make_yield(inside, inner.results)
+    outer = control.make_for(builder, segments, op.inits, (), body, checkpoint=EVERY_STEP)
+    replace_op(op, outer.results)
 
 
 def _segment(count: int) -> int:
@@ -108,10 +131,11 @@ def _emit_segments(builder: Builder, op: control.For, segments: int, step: int) 
 def _emit_loop(
     builder: Builder,
     op: control.For,
-    count: int,
+    count: int | Value,
     inits: Sequence[Value],
     scanned: Sequence[Value],
     start: Value,
+    most: int = -1,
 ) -> control.For:
     """`count` iterations of `op`, the first of which has the index `start`."""
     body = Block([arg.type for arg in op.body.args], [arg.name for arg in op.body.args])
@@ -120,6 +144,7 @@ def _emit_loop(
     mapping[op.index] = arith.add(inside, body.args[0], start)
     for inner in op.body:
         inside.insert(inner.clone(mapping))
-    return control.make_for(
-        builder, arith.index(builder, count), inits, scanned, body, trip_count=count
-    )
+    if isinstance(count, int):
+        known = arith.index(builder, count)
+        return control.make_for(builder, known, inits, scanned, body, trip_count=count)
+    return control.make_for(builder, count, inits, scanned, body, most=most)

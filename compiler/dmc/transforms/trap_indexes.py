@@ -281,9 +281,10 @@ def _carry(op: control.While, init: Value) -> tuple[Value, Value, Value]:
     The body passes it on as it is.
     """
     known, before = (block.add_arg(init.type) for block in (op.condition, op.body))
-    op.body.terminator.insert_operand(len(op.inits), before)
-    op.insert_operand(len(op.inits), init)
-    return known, before, op.insert_result(len(op.results), init.type)
+    at = len(op.inits)
+    op.body.terminator.insert_operand(at, before)
+    op.insert_operand(at, init)
+    return known, before, op.insert_result(at, init.type)
 
 
 def _fault(use: IndexUse, position: int) -> Value:

@@ -2,7 +2,7 @@
 
 Arithmetic on loop-level scalars and vectors is that of the `arith` and `math` dialects. Subscripts
 and trip counts are `i64`. The file `structure` has functions and control flow, `memory` buffers,
-loads and stores, `vector` what has no counterpart on scalars.
+loads and stores, `tape` memory that grows, `vector` what has no counterpart on scalars.
 """
 
 from dmc.dialects.loop.memory import (
@@ -31,6 +31,15 @@ from dmc.dialects.loop.structure import (
     While,
     Yield,
 )
+from dmc.dialects.loop.tape import (
+    NEWEST,
+    ROOT,
+    TapeElement,
+    TapeFailed,
+    TapeOpen,
+    TapeRelease,
+    TapeResize,
+)
 from dmc.dialects.loop.vector import (
     Broadcast,
     ExtractLane,
@@ -43,6 +52,8 @@ from dmc.dialects.loop.vector import (
 
 __all__ = [
     "INDEX",
+    "NEWEST",
+    "ROOT",
     "Alloca",
     "Broadcast",
     "Call",
@@ -65,6 +76,11 @@ __all__ = [
     "Store",
     "SubView",
     "TailMask",
+    "TapeElement",
+    "TapeFailed",
+    "TapeOpen",
+    "TapeRelease",
+    "TapeResize",
     "VectorLoad",
     "VectorStore",
     "View",

@@ -29,7 +29,14 @@ def lower_function(owner: ModuleLowering, op: loop.Func, table: Table) -> None:
     if op.private:
         lowering.builder.ret_void()
     else:
-        lowering.builder.ret(integer(0, I32))
+        lowering.builder.ret(_status(lowering))
+
+
+def _status(f: FunctionLowering) -> ir.Value:
+    """What a program returns: 0, or 1 where its tapes did not find memory."""
+    if f.failed is None:
+        return integer(0, I32)
+    return f.builder.trunc(f.builder.load(f.failed, typ=I64), I32)
 
 
 def _entry_arguments(f: FunctionLowering, op: loop.Func) -> list[ir.Value]:

@@ -37,6 +37,8 @@ class FunctionLowering:
         self.builder = ir.IRBuilder(self.entry)
         self.values: dict[Value, ir.Value] = {}
         self.scratch: ir.Value = integer(0)
+        self.failed: ir.Value | None = None
+        """Where a program with tapes says that memory has run out."""
         self._addresses: list[dict[Offset, ir.Value]] = [{}]
         self._counts: dict[Block | None, Counter[tuple[type[Operation], tuple[Type, ...]]]] = {}
 

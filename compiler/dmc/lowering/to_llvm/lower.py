@@ -9,6 +9,7 @@ from dmc.lowering.to_llvm.control import CONTROL, lower_function
 from dmc.lowering.to_llvm.elementwise import ELEMENTWISE
 from dmc.lowering.to_llvm.memory import MEMORY
 from dmc.lowering.to_llvm.module import Lowered, ModuleLowering, ScratchSizes
+from dmc.lowering.to_llvm.tape import TAPE
 from dmc.lowering.to_llvm.vector import VECTOR
 
 
@@ -18,7 +19,7 @@ def lower_module(module: Module, machine: Machine, most: int = 1) -> Lowered:
     Nothing but their own operations decides what functions become, so that the division does not
     show in the code. Raises UnsupportedType for f16 and bf16.
     """
-    table = {**CONTROL, **MEMORY, **VECTOR, **ELEMENTWISE}
+    table = {**CONTROL, **MEMORY, **VECTOR, **TAPE, **ELEMENTWISE}
     sizes = ScratchSizes(module)
     made: list[ModuleLowering] = []
     for names in _divided(module, most):

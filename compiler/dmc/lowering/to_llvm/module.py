@@ -38,9 +38,9 @@ class Lowered:
     """LLVM modules, linked with each other, and the memory that entry functions must be given.
 
     A public `loop.func`, whose arguments are buffers and last an arena of bytes, becomes
-    `int32_t f(void **buffers, void *arena)` by the name `entry_symbol` gives, and returns 0. The
-    arena, aligned to `ALIGNMENT`, holds `arena_bytes` and behind them `scratch_bytes` for each
-    thread of the pool.
+    `int32_t f(void **buffers, void *arena)` by the name `entry_symbol` gives, and returns 0, or 1
+    where its tapes did not find memory. The arena, aligned to `ALIGNMENT`, holds
+    `arena_bytes` and behind them `scratch_bytes` for each thread of the pool.
     """
 
     modules: tuple[ir.Module, ...]

@@ -165,7 +165,8 @@ class _Replay:
             self._carry(op, op.carried_args, carried)
             for arg, value in zip(op.scanned_args, op.scanned, strict=True):
                 if is_tensor(arg):
-                    self.read(op, value)
+                    if is_tensor(value):
+                        self.read(op, value)
                     self.write(arg, Range(("scanned", arg, step), 0, bytes_of(arg)))
             self.run(op.body)
             self._stacked(op, op.stacked_values, op.carried, step)
@@ -197,10 +198,11 @@ class _Replay:
             self.run(op.condition)
             self._carry(op, op.body.args, op.condition.args)
             self.run(op.body)
-            carried = op.body.terminator.operands
+            self._stacked(op, op.stacked_values, len(op.inits), step)
+            carried = op.next_values
             self.loops.pop()
         self._carry(op, op.condition.args, carried)
-        self._finish(op, op.results, op.condition.args)
+        self._finish(op, op.finals, op.condition.args)
 
     def _if(self, op: control.If) -> None:
         before = dict(self.holds)
