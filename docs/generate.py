@@ -52,6 +52,7 @@ _DIALECT_NOTES = {
     "builtin": "The module.",
     "control": "Structured control flow.",
     "func": "Functions.",
+    "linalg": "Factorizations of matrices, and systems solved with them, at both these levels.",
     "kernel": "How work is grouped: one structured operation for each fused kernel.",
     "loop": "How it is executed: loops over buffers, vectors, parallel tasks.",
     "math": "Elementary functions, element by element.",
@@ -185,7 +186,25 @@ def _attribute(field: attribute[object]) -> str:
 
 # The prelude
 
-_AT_WORK = """\
+_LINEAR_ALGEBRA = """\
+fn line[N](a: f64[N, N], b: f64[N]) -> f64[N] = solve(a, b)
+fn many[B, N, K](a: f64[B, N, N], b: f64[B, N, K]) -> f64[B, N, K] = solve(a, b)
+fn each[B, N](a: f64[N, N], b: f64[B, N]) -> f64[B, N] = [n] => solve(a, b[n])
+fn whitened[N](k: f64[N, N], y: f64[N]) -> f64[N] = solve_lower(cholesky(k), y)
+fn opposite[N](u: f64[N, N], y: f64[N]) -> f64[N] = solve_upper(u, y)
+fn likelihood[N](k: f64[N, N], y: f64[N]) -> f64 {
+    let l = cholesky(k)
+    -0.5 * (y @ cholesky_solve(l, y)) - sum[i](log(l[i, i]))
+}
+fn precision[N](k: f64[N, N]) -> f64[N, N] = inv(k)
+fn volume[N](a: f64[N, N]) -> f64 = abs(det(a))
+fn turns[N](a: f64[N, N]) -> bool {
+    let (sign, size) = slogdet(a)
+    sign < 0.0 and size > -inf
+}
+fn entropy[N](k: f64[N, N]) -> f64 = 0.5 * logdet(k)"""
+
+_OTHERS = """\
 struct Pair {
     a: f64[2]
     b: f64[2, 2]
@@ -213,6 +232,10 @@ fn grid(low: f64, high: f64) -> f64[11] = linspace[11](low, high)
 fn symmetric[N](x: f64[N, N]) -> f64[N, N] = tril(x) + triu(x.T)"""
 
 
+_AT_WORK = {"Linear algebra": _LINEAR_ALGEBRA, "Others": _OTHERS}
+"""Examples of what sections list, by the first words of their titles."""
+
+
 def _prelude() -> str:
     parts = [
         "# The prelude\n",
@@ -224,7 +247,7 @@ def _prelude() -> str:
         listed = "\n".join(explained) or " ".join(f"`{entry}`" for entry in entries)
         parts.append(f"## {title}\n\n{listed}\n")
         if explained:
-            parts.append(f"```dm\n{_AT_WORK}\n```\n")
+            parts.append(f"```dm\n{_AT_WORK[title.split(':')[0]]}\n```\n")
     return "\n".join(parts)
 
 

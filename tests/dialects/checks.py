@@ -34,13 +34,17 @@ STEP = 1e-5
 
 @dataclass(frozen=True)
 class Draw:
-    """An operand and where its elements are drawn from; `low` and `high` are both possible."""
+    """An operand and where its elements are drawn from; `low` and `high` are both possible.
+
+    To the diagonal of matrices `diagonal` is added.
+    """
 
     shape: tuple[int, ...] = (3,)
     dtype: DType = DType.F64
     low: float = -2.0
     high: float = 2.0
     distinct: bool = False
+    diagonal: tuple[float, ...] = ()
 
     @property
     def type(self) -> TensorType:
@@ -56,7 +60,10 @@ class Draw:
             count = int(np.prod(self.shape))
             spaced = np.linspace(self.low, self.high, count)
             return rng.permutation(spaced).reshape(self.shape).astype(dtype)
-        return rng.uniform(self.low, self.high, self.shape).astype(dtype)
+        drawn = rng.uniform(self.low, self.high, self.shape)
+        if self.diagonal:
+            drawn = drawn + np.eye(self.shape[-2], self.shape[-1]) * np.array(self.diagonal)
+        return drawn.astype(dtype)
 
 
 Build = Callable[..., Value | tuple[Value, ...]]
@@ -348,9 +355,7 @@ def check_one_batch(
     batched: dict[Value, Batched] = {}
     for draw, value, own in zip(sample.inputs, made.inputs, axes, strict=True):
         lead = tuple(sizes[axis] for axis in own)
-        arrays.append(
-            Draw((*lead, *draw.shape), draw.dtype, draw.low, draw.high, draw.distinct).array(rng)
-        )
+        arrays.append(replace(draw, shape=(*lead, *draw.shape)).array(rng))
         batched[value] = Batched(made.vector(TensorType((*lead, *draw.shape), draw.dtype)), own)
     operands = [batched.get(value, Batched(value)) for value in made.op.operands]
     if made.op.has(Trait.ELEMENTWISE):

@@ -9,11 +9,12 @@ from __future__ import annotations
 from dmc.ir import Operation
 from tests.dialects.checks import Sample
 from tests.dialects.rows_elementwise import ELEMENTWISE
+from tests.dialects.rows_linalg import LINALG
 from tests.dialects.rows_tensor import TENSOR
 
-DIALECTS = ("arith", "math", "tensor", "random")
+DIALECTS = ("arith", "math", "tensor", "random", "linalg")
 
-ROWS: tuple[Sample, ...] = (*ELEMENTWISE, *TENSOR)
+ROWS: tuple[Sample, ...] = (*ELEMENTWISE, *TENSOR, *LINALG)
 
 ASPECTS = ("runs", "fold", "tangent", "adjoint", "second order", "batch", "cost")
 

@@ -26,11 +26,9 @@ fn tables[N](x: f64[N, 3], ids: i32[N]) -> (f64[3, 3], f64[3, 3], f64[4], f64[4]
      stats.histogram[5](x[:, 0], -1.0, 1.0))
 
 fn systems[N](a: f64[N, N], s: f64[N, N], b: f64[N], d: f64[N])
-        -> (f64[N], f64[N, N], f64[N], f64[N]) requires N >= 1 =
-    (linalg.solve(a, b), linalg.cholesky(s), linalg.tridiagonal(b, d, 0.5 * b, a[0]),
+        -> (f64[N], f64[N]) requires N >= 1 =
+    (linalg.tridiagonal(b, d, 0.5 * b, a[0]),
      linalg.conjugate_gradient[50](fn(x) => s @ x, b, 1e-14))
-
-fn solved[N](a: f64[N, N], b: f64[N]) -> f64 requires N >= 1 = sum(linalg.solve(a, b) ** 2)
 
 fn root(a: f64) -> f64 = roots.newton(fn(x) => x * exp(x) - a, 1.0)
 
@@ -96,16 +94,12 @@ def test_statistics(library):
 def test_linear_systems(library):
     rng = np.random.default_rng(1)
     a, b, d = rng.standard_normal((6, 6)), rng.standard_normal(6), 4 + rng.random(6)
-    a[0, 0] = 0.0
     s = a @ a.T + np.eye(6)
-    x, l, t, c = library.systems(a, s, b, d)
-    assert np.allclose(x, np.linalg.solve(a, b), rtol=1e-11)
-    assert np.allclose(l, np.linalg.cholesky(s), rtol=1e-12, atol=1e-12)
+    t, c = library.systems(a, s, b, d)
     bands = np.zeros((3, 6))
     bands[0, 1:], bands[1], bands[2, :-1] = 0.5 * b[:-1], d, b[1:]
     assert np.allclose(t, linalg.solve_banded((1, 1), bands, a[0]), rtol=1e-12)
     assert np.allclose(c, np.linalg.solve(s, b), rtol=1e-9)
-    dmc.check_grads(library.solved, a, b)
 
 
 def test_roots_and_integrals(library):

@@ -1,4 +1,4 @@
-"""What every operation of `arith`, `math` and `tensor` means, said in JAX.
+"""What every operation of `arith`, `math`, `tensor` and `linalg` means, said in JAX.
 
 `evaluate` runs straight-line IR by these meanings, so JAX can differentiate it on its own.
 """
@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from dmc.dialects import arith, math, tensor
+from dmc.dialects import arith, linalg, math, tensor
 from dmc.dialects.tensor import Combiner, Kind
 from dmc.ir import AffineMap, Block, DenseElements, Operation, Value, dtype_of, shape_of
 from tests.oracle.peers import jax, jnp, lax
@@ -378,3 +378,33 @@ def _argsort(op: tensor.ArgSort, x: Any) -> Any:
 @meaning("tensor.top_k")
 def _top_k(op: tensor.TopK, x: Any) -> Any:
     return tuple(lax.top_k(x, op.k))
+
+
+# linalg
+
+
+def mirrored(x: Any) -> Any:
+    """The symmetric matrix of an upper triangle."""
+    return jnp.triu(x) + jnp.triu(x, 1).T
+
+
+@meaning("linalg.cholesky")
+def _cholesky(op: linalg.Cholesky, x: Any) -> Any:
+    return jnp.linalg.cholesky(mirrored(x)).T
+
+
+@meaning("linalg.triangular_solve")
+def _triangular_solve(op: linalg.TriangularSolve, matrix: Any, right: Any) -> Any:
+    flags = {"lower": op.lower, "transpose_a": op.transposed, "unit_diagonal": op.unit}
+    return lax.linalg.triangular_solve(matrix, right, left_side=True, **flags)
+
+
+@meaning("linalg.lu")
+def _lu(op: linalg.LU, x: Any) -> Any:
+    factors, _, permutation = lax.linalg.lu(x)
+    return factors, permutation, jnp.argsort(permutation).astype(jnp.int32)
+
+
+@meaning("linalg.solve")
+def _solve(op: linalg.Solve, matrix: Any, *given: Any) -> Any:
+    return jnp.linalg.solve(matrix.T if op.transposed else matrix, given[-1])

@@ -1,6 +1,6 @@
 """The dialects: one file (or one package of files by family) each. Importing this loads all."""
 
-from dmc.dialects import arith, autodiff, control, func, kernel, loop, math, random, tensor
+from dmc.dialects import arith, autodiff, control, func, kernel, linalg, loop, math, random, tensor
 
 __all__ = [
     "arith",
@@ -8,6 +8,7 @@ __all__ = [
     "control",
     "func",
     "kernel",
+    "linalg",
     "loop",
     "math",
     "random",

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 
-from dmc.dialects import kernel
+from dmc.dialects import kernel, linalg
 from dmc.ir.module import Module
 from dmc.ir.operation import Block, Operation, Value
 from dmc.lowering.loop_builder import LoopBuilder, function
 from dmc.lowering.machine import Machine
 from dmc.lowering.schedules.contraction import emit_contraction
 from dmc.lowering.schedules.elementwise import emit_map
+from dmc.lowering.schedules.linalg.cholesky import emit_cholesky
+from dmc.lowering.schedules.linalg.lu import emit_lu
+from dmc.lowering.schedules.linalg.triangular import emit_triangular_solve
 from dmc.lowering.schedules.movement import emit_concatenate, emit_copy, emit_update_window
 from dmc.lowering.schedules.nest import nest_of
 from dmc.lowering.schedules.ordered import emit_scan, emit_sort
@@ -142,5 +145,8 @@ EMIT: dict[type[Operation], Emit] = {
     kernel.Scatter: emit_scatter,
     kernel.Sort: emit_sort,
     kernel.UpdateWindow: emit_update_window,
+    linalg.LU: emit_lu,
+    linalg.Cholesky: emit_cholesky,
+    linalg.TriangularSolve: emit_triangular_solve,
 }
 """The schedule of every kernel that becomes a function."""

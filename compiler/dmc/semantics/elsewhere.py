@@ -165,11 +165,11 @@ _FUNCTIONS: dict[str, Way] = {
         "of a matrix: `[i] => a[i, i]`; "
         "from a vector: `[i, j in 0..N] => if i == j { x[i] } else { 0.0 }`"
     ),
-    "inv": _say("matrices are not inverted yet: invert in Python, and pass the result"),
-    "pinv": _say("matrices are not inverted yet: invert in Python, and pass the result"),
-    "det": Way(
-        "only small ones can be written out: `a[0, 0] * a[1, 1] - a[0, 1] * a[1, 0]`", ("a",)
-    ),
+    "pinv": _say("of a matrix with an inverse: `inv(a)`"),
+    "solve_triangular": _say("write `solve_lower(a, b)` or `solve_upper(a, b)`"),
+    "triangular_solve": _say("write `solve_lower(a, b)` or `solve_upper(a, b)`"),
+    "cho_solve": _say("write `cholesky_solve(cholesky(a), b)`"),
+    "cho_factor": _write("a", "cholesky(a)"),
     # creation
     "full": _say("write a builder: `[i in 0..N] => 2.0`"),
     "full_like": _say("write a builder: `[i in 0..N] => 2.0`"),
@@ -247,9 +247,9 @@ _ARRAY_LIBRARIES = frozenset(
     (
         "batch_norm", "bmm", "celu", "cdist", "checkpoint", "conv2d", "cosine_similarity",
         "cumlogsumexp", "elu", "entr", "erfinv", "glu", "group_norm", "hardsigmoid", "hardswish",
-        "igamma", "kl_div", "l1_loss", "lerp", "linear", "logcumsumexp", "logdet", "lu",
+        "igamma", "kl_div", "l1_loss", "lerp", "linear", "logcumsumexp", "lu",
         "masked_fill", "max_pool2d", "mish", "nll_loss", "normalize", "pmap", "polygamma", "prelu",
-        "qr", "relu", "rms_norm", "scatter", "selu", "slogdet", "smooth_l1_loss", "softmin",
+        "qr", "relu", "rms_norm", "scatter", "selu", "smooth_l1_loss", "softmin",
         "softshrink", "softsign", "stft", "svd", "tanhshrink", "topk", "xlog1py", "xlogy", "zeta",
     )
 )  # fmt: skip

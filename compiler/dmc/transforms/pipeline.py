@@ -15,6 +15,7 @@ from dmc.transforms.canonicalize import Canonicalize
 from dmc.transforms.cse import Cse
 from dmc.transforms.dce import Dce
 from dmc.transforms.expand_autodiff import ExpandAutodiff
+from dmc.transforms.expand_linalg import ExpandLinalg
 from dmc.transforms.expand_random import ExpandDraws, ExpandPhilox
 from dmc.transforms.fuse import Fuse
 from dmc.transforms.gather_accumulations import GatherAccumulations
@@ -39,6 +40,7 @@ REQUIRED = frozenset(
     {
         ExpandAutodiff.name,
         Inline.name,
+        ExpandLinalg.name,
         ExpandDraws.name,
         ExpandPhilox.name,
         GatherAccumulations.name,
@@ -87,7 +89,7 @@ def optimize(without: Iterable[str] = ()) -> list[Pass]:
 
 def to_kernels(without: Iterable[str] = ()) -> list[Pass]:
     """From tensor to kernel level, and where everything lies."""
-    gathered = [GatherAccumulations(), Cse(), Dce(), ExpandDraws()]
+    gathered = [ExpandLinalg(), GatherAccumulations(), Cse(), Dce(), ExpandDraws()]
     grouped = [Kernelize(), Fuse(), ScatterSelections(), Orient(), StreamRows(), Dce()]
     settled = [SettleSubscripts(), ExpandPhilox(), *clean(), ProveBounds(), BoundSpaces()]
     placed = [JoinReductions(), AlternateBuffers(), PlanMemory()]

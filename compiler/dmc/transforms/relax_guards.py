@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dmc.autodiff.activity import is_differentiable
-from dmc.dialects import arith, autodiff, func, tensor
+from dmc.dialects import arith, autodiff, func, linalg, tensor
 from dmc.dialects.elementwise import constant_array
 from dmc.dialects.flow import reach
 from dmc.ir import Builder, Module, Operation, Value, shape_of
@@ -41,6 +41,9 @@ def _relax(op: Operation, zeros: Zeros) -> None:
     if isinstance(op, autodiff.Direction):
         zeros.replace(op.result, op.operand)
         replace_op(op, [op.operand])
+    if isinstance(op, linalg.Solver):
+        op.attributes["absorbs"] = op.absorbs and op.right in zeros
+        return
     if not isinstance(op, arith.Product | tensor.DotGeneral):
         return
     lhs = op.lhs_absorbs and op.lhs in zeros

@@ -1,7 +1,6 @@
 # ode: y' = f(t, y) for arrays y of any shape, and Hamiltonian systems. The steps are a loop of the
 # language, so a gradient through them is the discrete adjoint.
 
-from linalg import solve
 
 ## N steps of size h by Euler's method, of order 1; y after each.
 fn euler[N, F: float, *S](f: (F, F[*S]) -> F[*S], y0: F[*S], t0: F, h: F) -> F[N, *S] {

@@ -9,6 +9,7 @@ from dmc.semantics.builtins import creation, ordering, selection, shapes
 from dmc.semantics.builtins.called import Called
 from dmc.semantics.builtins.derivatives import OPERATORS
 from dmc.semantics.builtins.elementwise import FUNCTIONS
+from dmc.semantics.builtins.linear_algebra import LINEAR_ALGEBRA
 from dmc.semantics.builtins.randomness import RANDOM
 from dmc.semantics.builtins.records import LEAVES, MAP
 from dmc.semantics.builtins.reduction import REDUCTIONS
@@ -51,7 +52,7 @@ OTHERS: tuple[Called, ...] = (
     ordering.ROLL,
 )
 
-PLANNED = tuple(map(Planned, ("solve", "logdet", "cholesky", "pad", "repeat")))
+PLANNED = tuple(map(Planned, ("pad", "repeat")))
 
 SECTIONS: Mapping[str, tuple[Primitive, ...]] = {
     "Constants": CONSTANTS,
@@ -60,6 +61,7 @@ SECTIONS: Mapping[str, tuple[Primitive, ...]] = {
     "Reductions: `f(x)`, `f[D](x)`, `f[-1](x)`, `f[i](…)`": REDUCTIONS,
     "[Derivatives](derivatives.md)": OPERATORS,
     "[Randomness](randomness.md)": RANDOM,
+    "Linear algebra: of the matrices in the last two axes": LINEAR_ALGEBRA,
     "Others": OTHERS,
     "Not supported yet": PLANNED,
 }

@@ -1,7 +1,6 @@
 # optim.curvature: minimisers of functions of a vector that use its curvature, each a whole loop.
 # `steps` bounds the iterations, `tolerance` the norm of the gradient at the end.
 
-from linalg import solve
 
 ## A step along d from x to where f is low enough and level enough (the strong conditions of Wolfe,
 ## 1969, with 1e-4 and 0.9), by doubling and halving.

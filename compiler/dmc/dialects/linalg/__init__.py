@@ -1,0 +1,23 @@
+"""`linalg`: factorizations of matrices, and systems solved with them.
+
+Matrices are the last two axes; all axes before them say which. The operations work at the tensor
+and at the kernel level alike. Derivatives follow Giles, "An extended collection of matrix
+derivative results for forward and reverse mode algorithmic differentiation" (2008), and Murray,
+"Differentiation of the Cholesky decomposition" (2016).
+"""
+
+from dmc.dialects.linalg.cholesky import Cholesky, cholesky
+from dmc.dialects.linalg.lu import LU, Solve, lu, solve
+from dmc.dialects.linalg.triangular import Solver, TriangularSolve, triangular_solve
+
+__all__ = [
+    "LU",
+    "Cholesky",
+    "Solve",
+    "Solver",
+    "TriangularSolve",
+    "cholesky",
+    "lu",
+    "solve",
+    "triangular_solve",
+]

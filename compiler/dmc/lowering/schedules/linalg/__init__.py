@@ -1,0 +1,1 @@
+"""Schedules of the `linalg` dialect: blocked factorizations around one register tile."""
