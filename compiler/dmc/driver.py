@@ -191,6 +191,7 @@ class Compilation:
             tuple(CheckedIndex(use.size, use.location.span) for use in self.index_uses),
             self.returns_fault,
             program.tapes,
+            program.polls,
         )
 
     @lazy

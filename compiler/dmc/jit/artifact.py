@@ -36,7 +36,7 @@ class Artifact:
     `arena_bytes` and behind them `scratch_bytes` for each thread; a call takes `needed_bytes`
     beside its arguments. The caller checks `index_arguments`. A program that `returns_fault` gives
     behind its results 0, or which of `checked_indexes` was wrong. One with `tapes` calls for memory
-    while it runs.
+    while it runs, one that `polls` can be ended.
     """
 
     code: tuple[str, ...]
@@ -50,6 +50,7 @@ class Artifact:
     checked_indexes: tuple[CheckedIndex, ...]
     returns_fault: bool
     tapes: bool
+    polls: bool
 
     def load(self, engine: Engine, objects: Sequence[bytes]) -> Executable:
         """Make `objects`, the code, ready to be called."""
@@ -64,6 +65,7 @@ class Artifact:
             self.results,
             self.arena_bytes,
             self.scratch_bytes,
+            self.polls,
             keep=code,
         )
 
@@ -91,6 +93,7 @@ class Artifact:
                 "checked_indexes": [(use.size, place(use.span)) for use in self.checked_indexes],
                 "returns_fault": self.returns_fault,
                 "tapes": self.tapes,
+                "polls": self.polls,
             }
         except KeyError:
             return None
@@ -122,4 +125,5 @@ class Artifact:
             tuple(CheckedIndex(size, span(place)) for size, place in data["checked_indexes"]),
             data["returns_fault"],
             data["tapes"],
+            data["polls"],
         )

@@ -75,6 +75,9 @@ class Natives:
     lock_mutex: Callable[[int], None]
     unlock_mutex: Callable[[int], None]
     locked_call: Callable[[int, int], int]
+    watch: Callable[[int | None, int | None], None]
+    interrupted: int
+    """The address of what stands in front of the handler of a signal."""
 
 
 def layouts_hold() -> bool:
@@ -119,7 +122,7 @@ def natives() -> Natives:
         symbols[name] = int(table[position] or 0)
     text = (resources.files("dmc.jit") / "entry.ll").read_text(encoding="utf-8")
     mutex = ("dmc_mutex_init", "dmc_mutex_lock", "dmc_mutex_unlock")
-    exports = ("dmc_call", *mutex, "dmc_locked_call")
+    exports = ("dmc_call", *mutex, "dmc_locked_call", "dmc_watch", "dmc_interrupted")
     code = engine_for(host()).load([text], exports, symbols)
     pointer = ctypes.c_void_p
     return Natives(
@@ -129,6 +132,8 @@ def natives() -> Natives:
         ctypes.CFUNCTYPE(None, pointer)(code["dmc_mutex_lock"]),
         ctypes.CFUNCTYPE(None, pointer)(code["dmc_mutex_unlock"]),
         ctypes.CFUNCTYPE(ctypes.c_int32, pointer, pointer)(code["dmc_locked_call"]),
+        ctypes.PYFUNCTYPE(None, pointer, pointer)(code["dmc_watch"]),
+        code["dmc_interrupted"],
     )
 
 

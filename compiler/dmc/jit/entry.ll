@@ -14,8 +14,8 @@
 ; dtype object, rank, dimensions, bytes, and for an argument the flags that must be set, for a result
 ; the argument that it overwrites or -1.
 %spec = type { ptr, i64, ptr, i64, i64 }
-; program, arena, arguments, their specs, results, their specs, mutex.
-%program = type { ptr, ptr, i64, ptr, i64, ptr, ptr }
+; program, arena, arguments, their specs, results, their specs, mutex, whether to stop.
+%program = type { ptr, ptr, i64, ptr, i64, ptr, ptr, i32 }
 
 @PyArray_Type = external global i8
 
@@ -304,7 +304,34 @@ define i32 @dmc_locked_call(ptr %program, ptr %buffers) nounwind {
   call i32 @pthread_mutex_lock(ptr %mutex)
   ; Only now: the arena may be replaced by a larger one until nobody else has the mutex.
   %arena = load ptr, ptr %arena.at
-  %status = call i32 %code(ptr %buffers, ptr %arena)
+  %stop = getelementptr %program, ptr %program, i64 0, i32 7
+  %status = call i32 %code(ptr %buffers, ptr %arena, ptr %stop)
   call i32 @pthread_mutex_unlock(ptr %mutex)
   ret i32 %status
+}
+
+; While the word `@watched` is polled, `dmc_interrupted` stands in front of the handler of a signal.
+@watched = internal global ptr null
+@handler = internal global ptr null
+
+define void @dmc_watch(ptr %word, ptr %handler) nounwind {
+  store atomic ptr %handler, ptr @handler seq_cst, align 8
+  store atomic ptr %word, ptr @watched seq_cst, align 8
+  ret void
+}
+
+; What a handler may do at any time: set a word, and call the handler that was there.
+define void @dmc_interrupted(i32 %signal, ptr %info, ptr %context) nounwind {
+  %word = load atomic ptr, ptr @watched seq_cst, align 8
+  %none = icmp eq ptr %word, null
+  br i1 %none, label %pass.on, label %stop
+
+stop:
+  store atomic i32 1, ptr %word seq_cst, align 4
+  br label %pass.on
+
+pass.on:
+  %handler = load atomic ptr, ptr @handler seq_cst, align 8
+  call void %handler(i32 %signal, ptr %info, ptr %context)
+  ret void
 }

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from dmc.ir.types import DType
 from dmc.jit.cpython import CallFunction, call_function, natives
+from dmc.jit.interrupts import STOPPED, watched
 from dmc.jit.pool import pool
 from dmc.jit.tapes import FAILED
 
@@ -97,6 +98,7 @@ class _Program(ctypes.Structure):
         ("results", ctypes.c_int64),
         ("result_specs", ctypes.c_void_p),
         ("mutex", ctypes.c_void_p),
+        ("stop", ctypes.c_int32),
     )
 
 
@@ -129,8 +131,9 @@ atexit.register(_keep_all)
 class Executable:
     """A loaded program that takes and returns NumPy arrays.
 
-    `address` is that of `int32_t program(void **buffers, void *arena)`: the buffers of all
-    arguments, then of all results. A result that overwrites an argument has the argument's buffer.
+    `address` is that of `int32_t program(void **buffers, void *arena, int32_t *stop)`: the buffers
+    of all arguments, then of all results. A result that overwrites an argument has the argument's
+    buffer. A program that `polls` ends when `*stop` is set.
     The arena has `arena_bytes` and behind them `scratch_bytes` for each thread of the pool. Calls
     release the interpreter's lock; calls of one executable run one after the other, since they
     share the arena. `keep` is whatever must live as long as the code.
@@ -143,6 +146,7 @@ class Executable:
         results: tuple[ResultSpec, ...],
         arena_bytes: int = 0,
         scratch_bytes: int = 0,
+        polls: bool = False,
         keep: object = None,
     ) -> None:
         for result in results:
@@ -155,6 +159,7 @@ class Executable:
         self.results = results
         self.arena_bytes = arena_bytes
         self.scratch_bytes = scratch_bytes
+        self._polls = polls
         self._keep = keep
         self._arena = aligned_bytes(arena_bytes)
         self._mutex = aligned_bytes(_MUTEX_BYTES)
@@ -175,6 +180,7 @@ class Executable:
             len(results),
             ctypes.addressof(self._result_specs),
             self._mutex.ctypes.data,
+            0,
         )
         self._native: CallFunction | None = call_function(ctypes.addressof(self._program))
         _live.add(self)
@@ -222,9 +228,16 @@ class Executable:
 
         Raises ArgumentMismatch when an array does not have the dtype and shape of its spec, or a
         donated one is not contiguous, aligned and writeable or is given twice; TapesFull and
-        ProgramFailure when the program says so; MemoryError. Arrays that are only read may have any
-        layout.
+        ProgramFailure when the program says so; MemoryError; KeyboardInterrupt. Arrays that are
+        only read may have any layout.
         """
+        if not self._polls:
+            return self._call(arrays)
+        stop = ctypes.c_int32.from_buffer(self._program, _Program.stop.offset)
+        with watched(stop):
+            return self._call(arrays)
+
+    def _call(self, arrays: tuple[object, ...]) -> tuple[Array, ...]:
         if self._native is not None:
             outcome = self._native.function(*arrays)
             if isinstance(outcome, tuple):
@@ -259,8 +272,9 @@ class Executable:
         return tuple(outputs)
 
 
-def _failure(status: int) -> Exception:
-    return TapesFull() if status == FAILED else ProgramFailure(status)
+def _failure(status: int) -> BaseException:
+    failures = {FAILED: TapesFull, STOPPED: KeyboardInterrupt}
+    return failures[status]() if status in failures else ProgramFailure(status)
 
 
 def _is_shared(arrays: Sequence[object], index: int) -> bool:

@@ -15,7 +15,8 @@ class LLVMProgram:
     """Textual LLVM IR with the function `entry`, in modules, and the memory that it works in.
 
     The arena holds `arena_bytes` and behind them `scratch_bytes` for each thread. `overwrites` and
-    `donated` are those of the loop-level program, as is whether it has `tapes`.
+    `donated` are those of the loop-level program, as is whether it has `tapes` and
+    `polls`.
     """
 
     modules: tuple[str, ...]
@@ -25,6 +26,7 @@ class LLVMProgram:
     overwrites: tuple[int | None, ...]
     donated: tuple[int, ...]
     tapes: bool
+    polls: bool
 
 
 def to_llvm(program: LoopProgram, engine: Engine, most: int | None = None) -> LLVMProgram:
@@ -40,4 +42,5 @@ def to_llvm(program: LoopProgram, engine: Engine, most: int | None = None) -> LL
         program.overwrites,
         program.donated,
         program.tapes,
+        program.polls,
     )

@@ -388,6 +388,10 @@ class LoopBuilder:
         op = loop.While(inits, {}, [Region(test), Region(step)])
         return list(self.insert(op).results)
 
+    def poll(self) -> None:
+        """End the call here if that is wanted."""
+        self.insert(loop.Poll())
+
     def call(self, callee: str, arguments: Sequence[Value]) -> None:
         self.insert(loop.Call(arguments, {"callee": SymbolRef(callee)}))
 

@@ -73,9 +73,25 @@ class Carried:
         ]
 
 
+_MOST_UNPOLLED = 1 << 16
+"""Loops that run no more often together are over before anyone could want them to end."""
+
+
+def _may_last(op: control.Loop) -> bool:
+    """Whether a loop and those around it may run for long."""
+    runs, at = 1, op
+    while at is not None:
+        if isinstance(at, control.While) or (isinstance(at, control.For) and at.trip_count < 0):
+            return True
+        runs *= at.trip_count if isinstance(at, control.For) else 1
+        at = at.parent_op
+    return runs > _MOST_UNPOLLED
+
+
 def lower_for(s: Statements, op: Operation) -> None:
     """`control.for`."""
     assert isinstance(op, control.For)
+    polls = _may_last(op)
     carried = Carried(s, op.inits, op.finals)
     scanned = [s.values[v] for v in op.scanned]
     count: Subscript = op.trip_count if op.trip_count >= 0 else s.values[op.count]
@@ -92,6 +108,8 @@ def lower_for(s: Statements, op: Operation) -> None:
         return [next(taped if isinstance(v.type, TapeType) else tensors) for v in op.stacks]
 
     def step(i: Value, registers: list[Value]) -> list[Value]:
+        if polls:
+            s.b.poll()
         at = s.b.index(Linear.of(i) * -1 + Linear.of(count) + -1) if op.reverse else i
         s.values[op.index] = at
         carried.bind(op.carried_args, registers)
@@ -152,6 +170,7 @@ def lower_while(s: Statements, op: Operation) -> None:
         return arith.logical_and(s.b.builder, holds, room)
 
     def step(registers: list[Value]) -> list[Value]:
+        s.b.poll()
         carried.bind(op.body.args, registers[kept:])
         targets = tapes.slices(registers[2:kept], registers[0]) if kept else []
         places = [*(None for _ in op.inits), *targets]
@@ -220,6 +239,8 @@ def lower_map(s: Statements, op: Operation) -> None:
     with s.b.inside(block):
         s.b.yield_()
     s.b.insert(loop.Parallel([], {"tasks": division.tasks}, [Region(block)]))
+    if any(isinstance(inner, loop.Poll) for each in block for inner in each.walk()):
+        s.b.poll()
 
 
 STRUCTURED = {

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dmc.dialects import func
+from dmc.dialects import func, loop
 from dmc.ir.module import Module
 from dmc.ir.types import DType, MemRefType
 from dmc.lowering.buffers import Buffers
@@ -29,7 +29,8 @@ class LoopProgram:
     The entry takes the buffers of all arguments, then of all results, then the arena of
     `arena_bytes` bytes. `overwrites` has for each result the donated argument in whose buffer it is
     left, or None: such a result must be given that buffer. Arguments in `donated` may be
-    overwritten. If `tapes`, it also calls for memory that grows.
+    overwritten. If `tapes`, it also calls for memory that grows; if `polls`, it ends where that is
+    wanted.
     """
 
     module: Module
@@ -38,6 +39,7 @@ class LoopProgram:
     overwrites: tuple[int | None, ...]
     donated: tuple[int, ...]
     tapes: bool
+    polls: bool
 
 
 def lower_to_loops(module: Module, name: str, machine: Machine) -> LoopProgram:
@@ -67,6 +69,5 @@ def lower_to_loops(module: Module, name: str, machine: Machine) -> LoopProgram:
     out.append(b.finish())
     donated = source.attributes.get("donated", ())
     assert isinstance(donated, tuple)
-    return LoopProgram(
-        out, name, buffers.arena_bytes, tuple(overwrites), donated, keeps_tapes(source)
-    )
+    tapes, polls = keeps_tapes(source), any(isinstance(op, loop.Poll) for op in out.walk())
+    return LoopProgram(out, name, buffers.arena_bytes, tuple(overwrites), donated, tapes, polls)

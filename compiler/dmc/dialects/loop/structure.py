@@ -227,6 +227,23 @@ class Parallel(Operation):
         return ()
 
 
+class Poll(Operation):
+    """Ends the call where somebody wants it to end; else it does nothing.
+
+    What stands in loops that may run for long. Behind `loop.parallel` it ends the call that tasks
+    have ended for themselves.
+    """
+
+    name = "loop.poll"
+    traits = frozenset({Trait.EFFECT})
+
+    def infer(self) -> Sequence[Type]:
+        return ()
+
+    def evaluate(self, operands: Sequence[Array], interpreter: Interpreter) -> Sequence[Array]:
+        return ()
+
+
 def _require_yield(op: Operation, number: int, block: Block, types: Sequence[Type]) -> None:
     last = block.last
     op.require(number, isinstance(last, Yield), "a region does not end in loop.yield")

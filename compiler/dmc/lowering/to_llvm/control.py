@@ -9,7 +9,8 @@ from dmc.ir.declarations import Trait
 from dmc.ir.operation import Operation, Value
 from dmc.ir.types import MemRefType
 from dmc.lowering.to_llvm.function import FunctionLowering, Table
-from dmc.lowering.to_llvm.module import PARALLEL_FOR, ModuleLowering
+from dmc.lowering.to_llvm.module import PARALLEL_FOR, STOPPED, ModuleLowering
+from dmc.lowering.to_llvm.tape import release
 from dmc.lowering.to_llvm.types import I8, I32, I64, POINTER, VOID, integer, llvm_type
 
 _SELDOM = 1 << 20
@@ -41,7 +42,7 @@ def _status(f: FunctionLowering) -> ir.Value:
 
 def _entry_arguments(f: FunctionLowering, op: loop.Func) -> list[ir.Value]:
     """The arguments of an entry function: addresses from a table, then the arena."""
-    table, arena = f.function.args
+    table, arena, f.stop = f.function.args
     b = f.builder
     f.scratch = f.offset(arena, I8, None, f.owner.arena_bytes)
     places = [f.offset(table, POINTER, None, i) for i in range(len(op.body.args) - 1)]
@@ -147,6 +148,30 @@ def _if(f: FunctionLowering, op: Operation) -> None:
     f.set(op, *merged)
 
 
+def _poll(f: FunctionLowering, op: Operation) -> None:
+    """Leave the function where the word at `stop` is not zero."""
+    assert f.stop is not None
+    b = f.builder
+    wanted = b.icmp_unsigned("!=", b.load_atomic(f.stop, "monotonic", 4, typ=I32), integer(0, I32))
+    following = f.function.append_basic_block("on")
+    b.cbranch(wanted, _exit(f), following).set_weights([1, _SELDOM])
+    b.position_at_end(following)
+
+
+def _exit(f: FunctionLowering) -> ir.Block:
+    """Where all polls of a function or task lead that want to leave it."""
+    if f.exit is None:
+        f.exit = f.function.append_basic_block("stopped")
+        with f.builder.goto_block(f.exit):
+            if f.root is not None:
+                release(f, f.root, integer(0))
+            if f.is_task:
+                f.builder.ret_void()
+            else:
+                f.builder.ret(integer(STOPPED, I32))
+    return f.exit
+
+
 def _call(f: FunctionLowering, op: Operation) -> None:
     assert isinstance(op, loop.Call)
     op.check_callee(f.owner.sources[op.callee.name])
@@ -168,7 +193,9 @@ def _parallel(f: FunctionLowering, op: Operation) -> None:
         for v in op.regions[0].captures()
         if v.defining_op is None or not v.defining_op.has(Trait.CONSTANT)
     ]
-    values = [f.scratch, *(f.value(v) for v in captured)]
+    polls = any(isinstance(inner, loop.Poll) for inner in op.walk())
+    stop = [f.stop] if polls and f.stop is not None else []
+    values = [f.scratch, *stop, *(f.value(v) for v in captured)]
     types = [v.type for v in values]
     context_type = f.owner.structure(types)
     with f.builder.goto_entry_block():
@@ -187,7 +214,9 @@ def _parallel(f: FunctionLowering, op: Operation) -> None:
     loaded = [b.load(_field(b, pointer, context_type, i), typ=v.type) for i, v in enumerate(values)]
     start = b.mul(worker, integer(f.owner.scratch_bytes))
     inner.scratch = b.gep(loaded[0], [start], inbounds=True, source_etype=I8)
-    inner.values.update(zip(captured, loaded[1:], strict=True))
+    inner.is_task = True
+    inner.stop = loaded[1] if stop else None
+    inner.values.update(zip(captured, loaded[1 + len(stop) :], strict=True))
     inner.values[op.body.args[0]] = number
     inner.block(op.body)
     b.ret_void()
@@ -206,5 +235,6 @@ CONTROL: Table = {
     loop.For: _for,
     loop.If: _if,
     loop.Parallel: _parallel,
+    loop.Poll: _poll,
     loop.While: _while,
 }

@@ -37,6 +37,13 @@ class FunctionLowering:
         self.builder = ir.IRBuilder(self.entry)
         self.values: dict[Value, ir.Value] = {}
         self.scratch: ir.Value = integer(0)
+        self.is_task = False
+        self.stop: ir.Value | None = None
+        """The address of the word that says whether the call is to end."""
+        self.exit: ir.Block | None = None
+        """Where the function is left when it is."""
+        self.root: ir.Value | None = None
+        """That of its tapes."""
         self.failed: ir.Value | None = None
         """Where a program with tapes says that memory has run out."""
         self._addresses: list[dict[Offset, ir.Value]] = [{}]

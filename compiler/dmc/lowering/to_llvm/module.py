@@ -27,7 +27,10 @@ def entry_symbol(name: str) -> str:
     return f"dmc.entry.{name}"
 
 
-ENTRY = ir.FunctionType(I32, [POINTER, POINTER])
+ENTRY = ir.FunctionType(I32, [POINTER, POINTER, POINTER])
+
+STOPPED = 2
+"""What a program returns that has ended because it should."""
 
 ALIGNMENT = 64
 """Alignment in bytes of private memory and of the arena."""
@@ -38,9 +41,10 @@ class Lowered:
     """LLVM modules, linked with each other, and the memory that entry functions must be given.
 
     A public `loop.func`, whose arguments are buffers and last an arena of bytes, becomes
-    `int32_t f(void **buffers, void *arena)` by the name `entry_symbol` gives, and returns 0, or 1
-    where its tapes did not find memory. The arena, aligned to `ALIGNMENT`, holds
-    `arena_bytes` and behind them `scratch_bytes` for each thread of the pool.
+    `int32_t f(void **buffers, void *arena, int32_t *stop)` by the name `entry_symbol` gives, and
+    returns 0, or 1 where its tapes did not find memory, or `STOPPED` where it has polled and found
+    `*stop` set. The arena, aligned to `ALIGNMENT`, holds `arena_bytes` and behind them
+    `scratch_bytes` for each thread of the pool.
     """
 
     modules: tuple[ir.Module, ...]

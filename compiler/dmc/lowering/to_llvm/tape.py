@@ -25,6 +25,7 @@ def _open(f: FunctionLowering, op: Operation) -> None:
     """A root with none around has the word that says whether memory has run out."""
     assert isinstance(op, loop.TapeOpen)
     b, root = f.builder, f.value(op.root)
+    f.root = root if f.root is None else f.root
     b.store(integer(0), _word(f, root, NEWEST))
     if op.around:
         place = b.load(_word(f, f.value(op.around[0]), WORD), typ=POINTER)
@@ -55,10 +56,15 @@ def _failed(f: FunctionLowering, op: Operation) -> None:
     f.set(op, f.builder.icmp_unsigned("!=", word, integer(0)))
 
 
+def release(f: FunctionLowering, root: ir.Value, mark: ir.Value) -> None:
+    """Free what was made since `mark`; 0: all."""
+    function = f.owner.external(TAPE_RELEASE, VOID, [POINTER, I64])
+    f.builder.call(function, [root, mark])
+
+
 def _release(f: FunctionLowering, op: Operation) -> None:
     assert isinstance(op, loop.TapeRelease)
-    release = f.owner.external(TAPE_RELEASE, VOID, [POINTER, I64])
-    f.builder.call(release, [f.value(v) for v in op.operands])
+    release(f, *(f.value(v) for v in op.operands))
 
 
 TAPE: Table = {

@@ -1,0 +1,88 @@
+"""Ctrl-C ends a call that would not end, and the next one works."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from types import FrameType
+
+import numpy as np
+import pytest
+
+import dmc
+
+program = dmc.loads("""
+fn endless(x: f64) -> f64 {
+    var s = x
+    while s < 1e300 { s = s * 0.5 + 1.0 }
+    s
+}
+fn each[N](x: f64[N]) -> f64[N] = [i] => endless(x[i])
+fn nested(x: f64, n: i64) -> f64 {
+    var s = x
+    for i in 0..n { for j in 0..n { s = sin(s + f64(j)) } }
+    s
+}
+fn short(x: f64) -> f64 {
+    var s = x
+    while s < 100.0 { s = s * 2.0 + 1.0 }
+    s
+}
+""")
+
+CALLS: dict[str, Callable[[], object]] = {
+    "while": lambda: program.endless(1.0),
+    "lanes": lambda: program.each(np.ones(64)),
+    "for": lambda: program.nested(1.0, 1 << 31),
+    "tape": lambda: dmc.grad(program.endless)(1.0),
+}
+
+
+@contextmanager
+def interrupted(after: float) -> Generator[None]:
+    """As if Ctrl-C was pressed some seconds from now."""
+    timer = threading.Timer(after, lambda: os.kill(os.getpid(), signal.SIGINT))
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        timer.join()
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_a_call_that_does_not_end(call: str) -> None:
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt), interrupted(0.2):
+            CALLS[call]()
+        assert program.short(3.0) == 127.0
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_handler_of_the_caller_is_called_when_the_call_is_over() -> None:
+    seen: list[int] = []
+
+    def handler(number: int, frame: FrameType | None) -> None:
+        seen.append(number)
+
+    before = signal.signal(signal.SIGINT, handler)
+    try:
+        with interrupted(0.02):
+            result = program.nested(1.0, 2500)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert seen == [signal.SIGINT]
+    assert result == program.nested(1.0, 2500)
+
+
+def test_a_call_on_another_thread_goes_on() -> None:
+    results: list[object] = []
+    thread = threading.Thread(target=lambda: results.append(program.nested(1.0, 2500)))
+    thread.start()
+    with pytest.raises(KeyboardInterrupt), interrupted(0.02):
+        program.endless(1.0)
+    thread.join()
+    assert results == [program.nested(1.0, 2500)]
