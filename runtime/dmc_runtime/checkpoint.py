@@ -28,6 +28,8 @@ from dmc_runtime.errors import (
     CheckpointCode,
     CheckpointError,
     MissingExtraError,
+    TrainCode,
+    TrainError,
 )
 from dmc_runtime.files import is_full, reason, replace
 from dmc_runtime.leafwise import brief
@@ -199,6 +201,17 @@ def assemble(checkpoint: Checkpoint, like: type[R] | T, part: str = "", source: 
             raise ArgumentError(f"`dmc.restore`: {like.__name__} is no class of records")
         return cast("R", reader.record(like, part))
     return reader.like(like, part)
+
+
+def read_safetensors(path: Path) -> dict[str, Array]:
+    """The arrays of a safetensors file of any origin. Raises OSError or, for none, TrainError."""
+    data = path.read_bytes()
+    try:
+        return cast("dict[str, Array]", _safetensors().load(data))
+    except MissingExtraError:
+        raise
+    except Exception as error:
+        raise TrainError(TrainCode.DATA, f"`{path}` is no safetensors file: {error}") from error
 
 
 class _Assembler:

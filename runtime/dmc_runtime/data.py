@@ -1,21 +1,19 @@
-"""Data sets in memory: reading, splitting, and seeded batches.
+"""Data sets: tables of arrays, splitting, and seeded batches.
 
 A data set is a table of named arrays with one leading axis in common. The order of the batches of
-an epoch is a pure function of seed and epoch, so a run resumes at any step without replaying.
+an epoch is a pure function of seed and epoch, so a run resumes at any step without replaying. The
+arrays may be on the disk: only the examples of a batch are read.
 """
 
 from __future__ import annotations
 
-import csv
 import itertools
-import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import Protocol, TypeAlias
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import NDArray
 
 from dmc_runtime import keys
 from dmc_runtime.errors import TrainCode, TrainError
@@ -25,32 +23,43 @@ from dmc_runtime.trees import Array
 
 @dataclass(frozen=True)
 class Table:
-    """Named arrays whose leading axis counts the examples; `TrainError` when the lengths differ."""
+    """Named arrays whose leading axis counts the examples; `TrainError` when the lengths differ.
+
+    `rows` are those that count, in order; all of them by default.
+    """
 
     columns: dict[str, Array]
+    rows: NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
         if not self.columns:
             raise _bad("a data set needs at least one array")
+        first = next(iter(self.columns))
         for name, array in self.columns.items():
             if array.ndim == 0:
                 raise _bad(f"`{name}` is a single number, not an array of examples")
-            if len(array) != len(self):
-                first = next(iter(self.columns))
-                raise _bad(f"`{name}` has {len(array)} examples but `{first}` has {len(self)}")
+            if len(array) != len(self.columns[first]):
+                there = len(self.columns[first])
+                raise _bad(f"`{name}` has {len(array)} examples but `{first}` has {there}")
 
     def __len__(self) -> int:
-        return len(next(iter(self.columns.values())))
+        return len(next(iter(self.columns.values())) if self.rows is None else self.rows)
 
     def __getitem__(self, name: str) -> Array:
         if name not in self.columns:
             known = ", ".join(f"`{column}`" for column in self.columns)
             raise _bad(f"the data has no array `{name}`; it has {known}")
-        return self.columns[name]
+        array = self.columns[name]
+        return array if self.rows is None else np.asarray(array[self.rows])
+
+    def view(self, indices: NDArray[np.int64]) -> Table:
+        """The examples at `indices`; nothing is read before it is used."""
+        return Table(self.columns, indices if self.rows is None else self.rows[indices])
 
     def take(self, indices: NDArray[np.int64]) -> Table:
         """The examples at `indices`, copied."""
-        return Table({name: array[indices] for name, array in self.columns.items()})
+        view = self.view(indices)
+        return Table({name: view[name] for name in self.columns})
 
     def select(self, names: Sequence[str]) -> Table:
         """Some of the columns, in the order given; `TrainError` for one that is not there."""
@@ -60,84 +69,6 @@ class Table:
 def table(**columns: Array) -> Table:
     """A table of the given arrays."""
     return Table({name: np.asarray(array) for name, array in columns.items()})
-
-
-def load(path: str | Path, dtypes: Mapping[str, DTypeLike] | None = None) -> Table:
-    """Reads `.npz`, or `.csv` with a header line, as a table.
-
-    Args:
-        dtypes: for CSV, the dtype of some columns; the others are read as f32.
-
-    Raises:
-        TrainError: when the file is missing, of another kind, or not numeric; never unpickles.
-    """
-    source = Path(path)
-    readers = {".npz": _load_npz, ".csv": _load_csv}
-    reader = readers.get(source.suffix.lower())
-    if reader is None:
-        raise _bad(f"`{source}` is neither .npz nor .csv")
-    try:
-        return reader(source, dtypes or {})
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise _bad(f"cannot read `{source}`: {reason}") from error
-
-
-def _load_npz(path: Path, dtypes: Mapping[str, DTypeLike]) -> Table:
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            columns = {name: np.asarray(archive[name]) for name in archive.files}
-    except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise _bad(f"`{path}` is no archive of plain arrays") from error
-    return Table({name: _converted(name, array, dtypes) for name, array in columns.items()})
-
-
-def _load_csv(path: Path, dtypes: Mapping[str, DTypeLike]) -> Table:
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.reader(file))
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise _bad(f"`{path}` is no CSV text: {error}") from error
-    if not rows:
-        raise _bad(f"`{path}` is empty")
-    header, *body = rows
-    for number, row in enumerate(body, start=2):
-        if len(row) != len(header):
-            raise _bad(f"{path}:{number}: {len(row)} values under {len(header)} names")
-    columns: dict[str, Array] = {}
-    for index, name in enumerate(header):
-        if name in columns:
-            raise _bad(f"{path}: two columns are named `{name}`")
-        cells = [row[index] for row in body]
-        columns[name] = _column(path, name, cells, np.dtype(dtypes.get(name, np.float32)))
-    return Table(columns)
-
-
-def _column(path: Path, name: str, cells: list[str], kind: np.dtype[Any]) -> Array:
-    column = np.empty(len(cells), kind)
-    for index, cell in enumerate(cells):
-        try:
-            column[index] = _cell(cell, kind)
-        except (ValueError, OverflowError) as error:
-            message = f"{path}:{index + 2}: `{cell}` under `{name}` is no {kind.name}"
-            raise _bad(message) from error
-    return column
-
-
-_BOOLEANS = {"true": True, "false": False, "1": True, "0": False}
-
-
-def _cell(text: str, kind: np.dtype[Any]) -> bool | int | float:
-    """A number as it is written; `OverflowError` for an integer that `kind` does not hold."""
-    if kind.kind == "b":
-        if text.strip().lower() not in _BOOLEANS:
-            raise ValueError("neither true nor false")
-        return _BOOLEANS[text.strip().lower()]
-    return int(text) if kind.kind in "iu" else float(text)
-
-
-def _converted(name: str, array: Array, dtypes: Mapping[str, DTypeLike]) -> Array:
-    return array if name not in dtypes else array.astype(dtypes[name])
 
 
 def split(data: Table, fraction: float, seed: int) -> tuple[Table, Table]:
@@ -150,7 +81,24 @@ def split(data: Table, fraction: float, seed: int) -> tuple[Table, Table]:
     if not 0 < held_out < len(data):
         raise _bad(f"a held-out fraction of {fraction} of {len(data)} examples leaves a part empty")
     order = keys.permutation(keys.fold_path(keys.key(seed), "split"), len(data))
-    return data.take(order[held_out:]), data.take(order[:held_out])
+    return data.view(order[held_out:]), data.view(order[:held_out])
+
+
+class Source(Protocol):
+    """Where the batches of a run come from."""
+
+    @property
+    def per_epoch(self) -> int:
+        """Batches in an epoch."""
+        ...
+
+    def stream(self, step: int = 0) -> Iterator[Table]:
+        """All batches without end, from the step on that is counted from the start of a run."""
+        ...
+
+    def mask(self, step: int, size: int) -> NDArray[np.bool_]:
+        """Which of the `size` examples of the batch of a step are not there to fill it up."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -198,17 +146,63 @@ class Batches:
                 chosen = np.concatenate([chosen, order[:missing]])
             yield self.data.take(chosen)
 
-    def mask(self, step: int) -> NDArray[np.bool_]:
-        """Which examples of the batch of a step are not there to fill it up."""
-        number = step % self.per_epoch
-        size = min(self.size, len(self.data))
-        return np.arange(size) < len(self.data) - number * self.size
+    def mask(self, step: int, size: int) -> NDArray[np.bool_]:
+        """Which of the `size` examples of the batch of a step are not there to fill it up."""
+        return np.arange(size) < len(self.data) - step % self.per_epoch * self.size
 
     def stream(self, step: int = 0) -> Iterator[Table]:
         """All batches without end, from the step on that is counted from the start of a run."""
         first, start = divmod(step, self.per_epoch)
         for epoch in itertools.count(first):
             yield from self.epoch(epoch, start if epoch == first else 0)
+
+
+Batch: TypeAlias = Mapping[str, Array]
+
+
+@dataclass(frozen=True)
+class Stream:
+    """Batches from an iterable, which is gone through again for each epoch.
+
+    Going on at a step skips those before it. `TrainError` when an iterator that cannot start again
+    ends before the run does.
+    """
+
+    batches: Iterable[Batch]
+    per_epoch: int
+
+    @classmethod
+    def of(cls, batches: Iterable[Batch], epoch: int) -> Stream:
+        """`epoch` batches are an epoch where the iterable does not tell its length."""
+        length = len(batches) if isinstance(batches, Sized) else epoch
+        if length < 1:
+            raise _bad("batches without a length: say in `data.epoch` how many are an epoch")
+        return cls(batches, length)
+
+    def stream(self, step: int = 0) -> Iterator[Table]:
+        """All batches without end, from the step on that is counted from the start of a run."""
+        number = 0
+        while True:
+            before = number
+            for batch in self.batches:
+                if number >= step:
+                    yield table(**batch)
+                number += 1
+            if number == before:
+                raise _bad(f"the batches ended after {number}, before the run did")
+
+    def mask(self, step: int, size: int) -> NDArray[np.bool_]:
+        """Streams fill nothing up."""
+        del step
+        return np.ones(size, bool)
+
+
+def class_weights(labels: Array) -> NDArray[np.float64]:
+    """A weight for each class 0, 1, …: its share if all were as frequent, by the share it has."""
+    counts = np.bincount(labels.reshape(-1))
+    if not counts.all():
+        raise _bad(f"no example of class {int(counts.argmin())}, whose weight would be infinite")
+    return labels.size / (len(counts) * counts)
 
 
 def _bad(message: str) -> TrainError:

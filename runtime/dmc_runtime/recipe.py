@@ -22,7 +22,7 @@
     last = "fill"               # a last batch that is short: "fill", "mask", "drop" or "short"
 
     [arguments]                 # of `step`: numbers, or "steps", "epochs", "steps_per_epoch",
-                                # "key", "mask"
+                                # "key", "mask", "class_weights"
     peak = 3e-3
     total = "steps"
 
@@ -60,6 +60,7 @@ class Quantity(StrEnum):
     STEPS_PER_EPOCH = "steps_per_epoch"
     KEY = "key"
     MASK = "mask"
+    CLASS_WEIGHTS = "class_weights"
 
 
 class Mode(StrEnum):
@@ -102,7 +103,13 @@ class FunctionNames:
 
 @dataclass(frozen=True)
 class Data:
-    """Files, columns and batches; data given in Python needs no files."""
+    """Files, columns and batches; data given in Python needs no files.
+
+    Attributes:
+        labels: the input that class weights are computed for.
+        epoch: batches of an epoch, for streams that do not tell their length.
+        prefetch: batches that a thread prepares ahead.
+    """
 
     batch_size: int
     train: str = ""
@@ -114,6 +121,9 @@ class Data:
     dtypes: dict[str, str] = field(default_factory=dict[str, str])
     shuffle: bool = True
     last: Last = Last.FILL
+    labels: str = "y"
+    epoch: int = 0
+    prefetch: int = 2
     evaluation_batch_size: int = 0
 
 
@@ -191,6 +201,7 @@ def parse(
     _at_least(source, "epochs", recipe.epochs, 0)
     _at_least(source, "steps", recipe.steps, 0)
     _at_least(source, "data.batch_size", recipe.data.batch_size, 1)
+    _at_least(source, "data.prefetch", recipe.data.prefetch, 0)
     _at_least(source, "outputs.evaluate_every", recipe.outputs.evaluate_every, 1)
     _at_least(source, "outputs.checkpoint_every", recipe.outputs.checkpoint_every, 1)
     if not 0 <= recipe.data.validation < 1:

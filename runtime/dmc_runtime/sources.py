@@ -2,34 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 
-from dmc_runtime import data
+from dmc_runtime import data, readers
 from dmc_runtime.errors import TrainCode, TrainError
 from dmc_runtime.recipe import Recipe
 from dmc_runtime.trees import Array
 
 Arrays: TypeAlias = "data.Table | Mapping[str, Array]"
+Training: TypeAlias = "Arrays | Iterable[data.Batch]"
+"""Arrays, or an iterable of batches, each a dict of arrays."""
 
 
 @dataclass(frozen=True)
 class Given:
     """Data given in Python, by the parameters of `step`, in place of what the recipe names."""
 
-    train: Arrays | None = None
+    train: Training | None = None
     validation: Arrays | None = None
     test: Arrays | None = None
 
 
 @dataclass(frozen=True)
 class Tables:
-    """The data of a run: training, validation and test part."""
+    """The data of a run: where its batches come from, and what is held out."""
 
-    train: data.Table
+    train: data.Table | data.Stream
     validation: data.Table | None
     test: data.Table | None
 
@@ -37,16 +39,34 @@ class Tables:
 def load_tables(recipe: Recipe, given: Given | None = None) -> Tables:
     """Reads the files of a recipe, puts columns together as inputs, and splits."""
     given = given or Given()
-    if given.train is None and not recipe.data.train:
-        raise TrainError(TrainCode.RECIPE, "the recipe names no training data: `data.train`")
-    train = _table(recipe, given.train, recipe.data.train)
+    train = _training(recipe, given.train)
     validation = None if given.validation is None else _given(given.validation)
     if validation is None and recipe.data.validation > 0:
+        if isinstance(train, data.Stream):
+            raise TrainError(TrainCode.RECIPE, "a stream of batches cannot be split: give both")
         train, validation = data.split(train, recipe.data.validation, recipe.seed)
     has_test = given.test is not None or recipe.data.test
     return Tables(
         train, validation, _table(recipe, given.test, recipe.data.test) if has_test else None
     )
+
+
+def batches_of(recipe: Recipe, train: data.Table | data.Stream) -> data.Source:
+    """The batches of a run."""
+    if isinstance(train, data.Stream):
+        return train
+    how = recipe.data
+    return data.Batches(train, how.batch_size, recipe.seed, how.shuffle, how.last)
+
+
+def _training(recipe: Recipe, given: Training | None) -> data.Table | data.Stream:
+    if given is None:
+        if not recipe.data.train:
+            raise TrainError(TrainCode.RECIPE, "the recipe names no training data: `data.train`")
+        return _inputs(recipe, recipe.data.train)
+    if isinstance(given, data.Table | Mapping):
+        return _given(cast("Arrays", given))
+    return data.Stream.of(given, recipe.data.epoch)
 
 
 def _table(recipe: Recipe, given: Arrays | None, name: str) -> data.Table:
@@ -60,7 +80,7 @@ def _given(given: Arrays) -> data.Table:
 def _inputs(recipe: Recipe, name: str) -> data.Table:
     """The inputs of a recipe from one of its files."""
     kinds = {column: _dtype(kind) for column, kind in recipe.data.dtypes.items()}
-    table = data.load(recipe.path(name), kinds)
+    table = readers.load(recipe.path(name), kinds)
     columns = {
         parameter: table[column]
         if isinstance(column, str)

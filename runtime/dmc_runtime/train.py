@@ -21,6 +21,7 @@ from dmc_runtime.errors import TrainCode, TrainError
 from dmc_runtime.files import discard_unfinished, writing
 from dmc_runtime.interrupt import interruptible
 from dmc_runtime.metrics import MetricsLog, Row, read
+from dmc_runtime.prefetch import prefetched
 from dmc_runtime.progress import Progress
 from dmc_runtime.recipe import FREE, Mode, Quantity, Recipe, differences
 from dmc_runtime.records import Record
@@ -41,7 +42,8 @@ from dmc_runtime.runs import (
     scores_of,
     steps_in,
 )
-from dmc_runtime.sources import Given, Tables, load_tables
+from dmc_runtime.sources import Given, Tables, batches_of, load_tables
+from dmc_runtime.trees import Array
 
 
 def run(
@@ -101,15 +103,10 @@ class _Run:
         self.functions = functions
         self.tables = tables
         self.folder = recipe.path(recipe.outputs.directory)
-        self.batches = data.Batches(
-            tables.train,
-            recipe.data.batch_size,
-            recipe.seed,
-            recipe.data.shuffle,
-            recipe.data.last,
-        )
+        self.batches = batches_of(recipe, tables.train)
         self.total = recipe.steps or recipe.epochs * self.batches.per_epoch
         self.changed: tuple[str, ...] = ()
+        self.weights: Array | None = None
 
     def run(
         self, resume: bool | str | Path, overwrite: bool, progress: bool, max_steps: int | None
@@ -125,10 +122,14 @@ class _Run:
         first = state.step
         end = self.total if max_steps is None else min(self.total, max_steps)
         training: Scores = {}
-        with Progress(self.total, state.step, progress) as bar, interruptible() as interrupt:
+        stream = self.batches.stream(state.step)
+        with (
+            Progress(self.total, state.step, progress) as bar,
+            interruptible() as interrupt,
+            prefetched(stream, self.recipe.data.prefetch) as batches,
+        ):
             log: MetricsLog | None = None
             validation = self.validate(state)
-            batches = self.batches.stream(state.step)
             began = time.perf_counter() - state.seconds
             try:
                 stopped = False
@@ -204,12 +205,14 @@ class _Run:
         """The parts of the recipe that decide the numbers, for those who resume to compare."""
         content = self.recipe.content()
         del content["outputs"]
-        return {**content, "examples": len(self.tables.train)}
+        del content["data"]["prefetch"]
+        train = self.tables.train
+        return {**content, "examples": 0 if isinstance(train, data.Stream) else len(train)}
 
     def step(self, state: State, batch: data.Table) -> tuple[State, Scores]:
         """One step; refuses a loss or metric that is not finite before anything of it is kept."""
         result = self.functions.step(
-            state.net, state.opt, **batch.columns, **self.arguments(state.step)
+            state.net, state.opt, **batch.columns, **self.arguments(state, batch)
         )
         if len(result) not in (3, 4):
             raise TrainError(
@@ -230,14 +233,14 @@ class _Run:
             f"{self.batches.per_epoch}); `{self.folder / LAST}` holds the last good checkpoint",
         )
 
-    def arguments(self, step: int) -> dict[str, Any]:
-        """The arguments of `step` that do not come from the data."""
+    def arguments(self, state: State, batch: data.Table) -> dict[str, Any]:
+        """The arguments of `step` that are no columns of the data."""
         return {
-            name: self.quantity(value, step) if isinstance(value, Quantity) else value
+            name: self.quantity(value, state, batch) if isinstance(value, Quantity) else value
             for name, value in self.recipe.arguments.items()
         }
 
-    def quantity(self, name: Quantity, step: int) -> Any:
+    def quantity(self, name: Quantity, state: State, batch: data.Table) -> Any:
         """A value of the run; a key is one of its own for each step."""
         match name:
             case Quantity.STEPS:
@@ -247,9 +250,22 @@ class _Run:
             case Quantity.STEPS_PER_EPOCH:
                 return self.batches.per_epoch
             case Quantity.KEY:
-                return keys.fold(keys.fold_path(keys.key(self.recipe.seed), "step"), step)
+                return keys.fold(keys.fold_path(keys.key(self.recipe.seed), "step"), state.step)
             case Quantity.MASK:
-                return self.batches.mask(step)
+                return self.batches.mask(state.step, len(batch))
+            case Quantity.CLASS_WEIGHTS:
+                return self.class_weights(state)
+
+    def class_weights(self, state: State) -> Array:
+        """Weights of the classes in the training data, in the element type of the model."""
+        if self.weights is None:
+            train = self.tables.train
+            if isinstance(train, data.Stream):
+                raise TrainError(TrainCode.DATA, "a stream of batches has no class weights")
+            kind = next(leaf for _, leaf in state.net.params)
+            self.weights = data.class_weights(train[self.recipe.data.labels])
+            self.weights = self.weights.astype(np.asarray(kind).dtype)
+        return self.weights
 
     def epoch(self, step: int) -> int:
         """The epoch (from 1) that a finished step belongs to."""

@@ -84,6 +84,17 @@ def test_a_trainer_trains_a_stack_on_arrays(recipe: dict[str, Any], tmp_path: Pa
     assert again.steps == 62
 
 
+def test_a_stream_of_batches(recipe: dict[str, Any]) -> None:
+    x, y = data().values()
+    batches = [{"x": x[:8], "y": y[:8]}, {"x": x[8:16], "y": y[8:16]}]
+    settings: dict[str, Any] = {"steps": 5, "data.last": "fill"}
+    report = dmc.train(recipe, settings=settings, data=batches, progress=False)
+    assert report.steps == 5
+    settings["steps"] = 6
+    on = dmc.train(recipe, settings=settings, data=batches, resume=True, progress=False)
+    assert on.steps == 6
+
+
 def test_what_the_recipe_lacks_is_named(recipe: dict[str, Any]) -> None:
     with pytest.raises(dmc.TrainError, match="names no training data") as caught:
         dmc.train(recipe, progress=False)

@@ -5,8 +5,10 @@ import itertools
 import numpy as np
 import pytest
 
-from dmc_runtime.data import Batches, Table, load, split, table
+from dmc_runtime.data import Batches, Stream, Table, class_weights, split, table
 from dmc_runtime.errors import TrainCode, TrainError
+from dmc_runtime.prefetch import prefetched
+from dmc_runtime.readers import load
 from dmc_runtime.recipe import Last
 
 
@@ -40,8 +42,8 @@ def test_bad_files_are_refused_with_the_reason(tmp_path):
     (tmp_path / "dir.csv").mkdir()
     for name, message in {
         "none.npz": "cannot read .*no such file",
-        "dir.csv": "cannot read .*is a directory",
-        "a.parquet": r"neither .npz nor .csv",
+        "dir.csv": r"holds no \.npy files",
+        "a.parquet": r"is no folder and none of .npz, .npy, .csv, .safetensors",
         "cut.npz": "no archive of plain arrays",
         "text.npz": "no archive of plain arrays",
         "objects.npz": "no archive of plain arrays",
@@ -127,11 +129,11 @@ def test_a_short_last_batch_is_filled_up():
     *_, last = batches.epoch(3)
     order = batches.order(3)
     assert last["y"].tolist() == [*order[20:], *order[:2]]
-    masks = [batches.mask(step).tolist() for step in (3, 4, 9)]
+    masks = [batches.mask(step, 5).tolist() for step in (3, 4, 9)]
     assert masks == [[True] * 5, [True] * 3 + [False] * 2, [True] * 3 + [False] * 2]
     few = Batches(numbers(3), 5)
     assert len(next(few.epoch(0))) == 3
-    assert few.mask(0).tolist() == [True] * 3
+    assert few.mask(0, 3).tolist() == [True] * 3
 
 
 def test_dropping_the_last_batch():
@@ -141,3 +143,75 @@ def test_dropping_the_last_batch():
         Batches(numbers(3), 5, last=Last.DROP)
     with pytest.raises(TrainError, match="a batch of 0"):
         Batches(numbers(3), 0)
+
+
+def test_folders_of_arrays_stay_on_the_disk(tmp_path):
+    np.save(tmp_path / "x.npy", np.arange(20.0).reshape(10, 2))
+    np.save(tmp_path / "y.npy", np.arange(10))
+    data = load(tmp_path, {"y": np.int32})
+    assert isinstance(data["x"], np.memmap)
+    rest, held_out = split(data, 0.3, seed=0)
+    assert (len(rest), len(held_out)) == (7, 3)
+    assert sorted([*rest["y"], *held_out["y"]]) == list(range(10))
+    assert rest.columns["x"] is data.columns["x"]
+    batch = next(Batches(rest, 4).epoch(0))
+    assert type(batch["x"]) is np.ndarray
+    assert np.array_equal(batch["x"][:, 0], 2 * batch["y"])
+    points = np.array([(1, 2.0), (3, 4.0)], [("n", np.int32), ("v", np.float64)])
+    np.save(tmp_path / "points.npy", points)
+    assert load(tmp_path / "points.npy")["v"].tolist() == [2.0, 4.0]
+    (tmp_path / "none").mkdir()
+    with pytest.raises(TrainError, match=r"holds no \.npy files"):
+        load(tmp_path / "none")
+    (tmp_path / "y.npy").write_bytes(b"no array")
+    with pytest.raises(TrainError, match="is no plain array"):
+        load(tmp_path / "y.npy")
+
+
+def test_safetensors_of_any_origin(tmp_path):
+    from safetensors.numpy import save_file
+
+    save_file({"x": np.eye(3), "y": np.arange(3)}, tmp_path / "a.safetensors")
+    assert load(tmp_path / "a.safetensors", {"x": np.float32})["x"].dtype == np.float32
+    (tmp_path / "a.safetensors").write_bytes(b"none")
+    with pytest.raises(TrainError, match="is no safetensors file"):
+        load(tmp_path / "a.safetensors")
+
+
+def test_streams_go_round_and_go_on_at_any_step():
+    batches = [{"y": np.arange(n)} for n in range(1, 4)]
+    stream = Stream.of(batches, 0)
+    assert stream.per_epoch == 3
+    sizes = [len(batch) for batch in itertools.islice(stream.stream(4), 4)]
+    assert sizes == [2, 3, 1, 2]
+    once = Stream.of(iter(batches), 2)
+    with pytest.raises(TrainError, match="ended after 3, before the run did"):
+        list(once.stream())
+    with pytest.raises(TrainError, match=r"`data\.epoch`"):
+        Stream.of(iter(batches), 0)
+
+
+def test_batches_are_made_ahead_in_order():
+    made = []
+
+    def items():
+        for n in range(100):
+            made.append(n)
+            if n == 60:
+                raise OSError("no more")
+            yield n
+
+    with prefetched(items(), 3) as ahead:
+        assert [next(ahead) for _ in range(10)] == list(range(10))
+    assert 10 <= len(made) <= 15  # the thread has ended
+    with prefetched(items(), 2) as ahead, pytest.raises(OSError, match="no more"):
+        list(ahead)
+    with prefetched(iter("ab"), 0) as plain:
+        assert list(plain) == ["a", "b"]
+
+
+def test_weights_of_classes_are_the_inverse_of_their_share():
+    weights = class_weights(np.array([0, 0, 0, 1]))
+    assert weights.tolist() == [4 / 6, 2.0]
+    with pytest.raises(TrainError, match="no example of class 1"):
+        class_weights(np.array([0, 2]))

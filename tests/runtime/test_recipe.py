@@ -99,7 +99,7 @@ def test_a_full_recipe(tmp_path):
         (
             {"arguments__total": "step"},
             "`arguments.total` is 'step'; expected a number or "
-            '"steps" or "epochs" or "steps_per_epoch" or "key" or "mask"',
+            '"steps" or "epochs" or "steps_per_epoch" or "key" or "mask" or "class_weights"',
         ),
         ({"arguments__peak": float("nan")}, "`arguments.peak` is nan; numbers of a recipe are"),
         ({"model__hyper": {"rate": float("inf")}}, "`model.hyper.rate` is inf; numbers"),

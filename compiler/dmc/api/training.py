@@ -20,7 +20,7 @@ from dmc_runtime.errors import CheckpointError, TrainCode, TrainError
 from dmc_runtime.recipe import Recipe
 from dmc_runtime.records import Record
 from dmc_runtime.runs import BEST, LAST, Callback, Functions, Report, Scores
-from dmc_runtime.sources import Arrays, Given
+from dmc_runtime.sources import Arrays, Given, Training
 from dmc_runtime.spelling import did_you_mean
 
 T = TypeVar("T")
@@ -33,7 +33,8 @@ class Trainer:
     Args:
         recipe: the path of a TOML file, its content as a dict, or a `Recipe`.
         settings: values by dotted key, as in `{"arguments.rate": 0.1}`, in place of the recipe's.
-        data, validation, test: arrays by the parameters of `step`, in place of files.
+        data, validation, test: arrays by the parameters of `step`, in place of files; `data` may
+            also be an iterable of batches, each a dict of arrays.
         callbacks: each is called after every step with a `Moment` (`step`, `epoch`, `row`, `net`);
             one that gives something true ends the run, with everything saved.
 
@@ -45,7 +46,7 @@ class Trainer:
         recipe: RecipeLike,
         *,
         settings: Mapping[str, object] | None = None,
-        data: Arrays | None = None,
+        data: Training | None = None,
         validation: Arrays | None = None,
         test: Arrays | None = None,
         callbacks: Sequence[Callback] = (),
@@ -127,7 +128,7 @@ def train(
     recipe: RecipeLike,
     *,
     settings: Mapping[str, object] | None = None,
-    data: Arrays | None = None,
+    data: Training | None = None,
     validation: Arrays | None = None,
     test: Arrays | None = None,
     callbacks: Sequence[Callback] = (),
