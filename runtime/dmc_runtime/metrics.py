@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import TypeAlias, cast
 
 from dmc_runtime.files import writing
+from dmc_runtime.tensorboard import EventFile
 
 Row: TypeAlias = dict[str, int | float]
 
@@ -23,9 +24,17 @@ class MetricsLog:
     Args:
         columns: of the CSV, in order; a row may leave some out.
         resume_at: the last step whose rows are kept; 0 starts new files.
+        tensorboard: whether new rows go into an event file of TensorBoard, too.
     """
 
-    def __init__(self, folder: Path, columns: Sequence[str], resume_at: int = 0) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        columns: Sequence[str],
+        resume_at: int = 0,
+        tensorboard: bool = False,
+    ) -> None:
+        self._events: EventFile | None = None
         self.columns = list(columns)
         self._paths = (folder / "metrics.csv", folder / "metrics.jsonl")
         kept = [row for row in read(folder) if row["step"] <= resume_at]
@@ -42,6 +51,7 @@ class MetricsLog:
             self._writer.writeheader()
         for row in kept:
             self.write(row)
+        self._events = EventFile(folder) if tensorboard else None
 
     def write(self, row: Row) -> None:
         """Adds a row; raises TrainError (`train.output`) on a full disk, as do the others."""
@@ -50,6 +60,9 @@ class MetricsLog:
             self._writer.writerow(row)
         with writing(lines):
             self._lines.write(json.dumps(row) + "\n")
+        if self._events is not None:
+            values = {name: value for name, value in row.items() if name != "step"}
+            self._events.scalars(int(row["step"]), values)
 
     def flush(self) -> None:
         """Makes all rows visible to readers."""
@@ -62,6 +75,8 @@ class MetricsLog:
     def close(self) -> None:
         """Closes both files."""
         table, lines = self._paths
+        if self._events is not None:
+            self._events.close()
         try:
             with writing(table):
                 self._table.close()

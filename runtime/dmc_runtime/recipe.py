@@ -31,6 +31,11 @@
     best = "accuracy"           # the score that the best checkpoint has the most of
     best_mode = "max"
 
+    [watch]
+    every = 100                 # steps between looks at gradients and activations
+    activations = "hidden"      # (net, inputs …) -> a record of arrays, optional
+    patience = 5                # evaluations without a better score that end the run
+
 Paths are relative to the recipe. Every key is checked: an unknown one is an error, not a silence.
 """
 
@@ -137,6 +142,25 @@ class Outputs:
     best: str = "loss"
     best_mode: Mode = Mode.MIN
     plot: bool = True
+    report: bool = True
+    tensorboard: bool = False
+
+
+@dataclass(frozen=True)
+class Watch:
+    """What to look at while a run goes on.
+
+    Attributes:
+        every: steps between looks at gradients and activations; 0 never looks.
+        loss: the function of the program whose gradient in its first parameter is looked at.
+        activations: one that gives a record (or tuple) of arrays to look at.
+        patience: evaluations without a better score after which the run stops; 0 never stops.
+    """
+
+    every: int = 0
+    loss: str = "loss"
+    activations: str = ""
+    patience: int = 0
 
 
 @dataclass(frozen=True)
@@ -152,6 +176,7 @@ class Recipe:
     functions: FunctionNames = field(default_factory=FunctionNames)
     arguments: dict[str, Number | Quantity] = field(default_factory=dict[str, Number | Quantity])
     outputs: Outputs = field(default_factory=Outputs)
+    watch: Watch = field(default_factory=Watch)
     folder: Path = field(default_factory=Path, metadata={"outside": True})
 
     def path(self, name: str) -> Path:
@@ -165,7 +190,7 @@ class Recipe:
         return cast("dict[str, Any]", _plain(plain))
 
 
-FREE = ("epochs", "steps", "arguments", "outputs")
+FREE = ("epochs", "steps", "arguments", "outputs", "watch")
 """The parts of a recipe that may change when a run goes on."""
 
 

@@ -14,11 +14,13 @@ from dmc_runtime import checkpoint, data
 from dmc_runtime.buffers import pack
 from dmc_runtime.errors import CheckpointError, TrainCode, TrainError
 from dmc_runtime.metrics import Row
+from dmc_runtime.monitor import Finding
 from dmc_runtime.records import Record
 from dmc_runtime.trees import Tree, spec_of, tree_map, values_of
 
 Scores: TypeAlias = dict[str, float]
-LAST, BEST, PLOT = "last.safetensors", "best.safetensors", "training.png"
+LAST, BEST = "last.safetensors", "best.safetensors"
+PLOT, REPORT = "training.png", "report.html"
 
 
 @dataclass(frozen=True)
@@ -32,12 +34,18 @@ class Functions:
             metrics)` with a record of numbers.
         evaluate: `evaluate(net, **inputs)` gives a record of numbers, or one number, the loss; each
             a mean over the examples it was given.
+        gradient: `gradient(net, **given)`, of all that a step is given, is the gradient to watch.
+        activations: `activations(net, **given)` gives the arrays to watch.
+        blame: `blame(net, opt, **given)` says where a step first makes NaN or infinity, in words.
     """
 
     init: Callable[[], Record]
     start: Callable[[Record], Tree]
     step: Callable[..., tuple[Any, ...]]
     evaluate: Callable[..., Any] | None = None
+    gradient: Callable[..., Tree] | None = None
+    activations: Callable[..., Tree] | None = None
+    blame: Callable[..., str] | None = None
 
 
 @dataclass(frozen=True)
@@ -100,6 +108,8 @@ class Report:
         test: scores of the best (else the last) model on the test data, if there is any.
         checkpoint: the file that holds the model that was tested.
         interrupted: whether Ctrl-C stopped the run early.
+        stopped: whether the scores had not become better for as long as the recipe waits.
+        findings: what looked wrong on the way (see `dmc_runtime.monitor`).
         changed: the keys of the recipe that are not what they were before resuming.
     """
 
@@ -112,6 +122,8 @@ class Report:
     checkpoint: Path
     plot: Path | None
     interrupted: bool
+    stopped: bool = False
+    findings: tuple[Finding, ...] = ()
     changed: tuple[str, ...] = ()
 
 

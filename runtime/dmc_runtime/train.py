@@ -8,27 +8,29 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 
-from dmc_runtime import checkpoint, data, keys, plot
+from dmc_runtime import checkpoint, data, plot
 from dmc_runtime.checkpoint import Json
-from dmc_runtime.errors import TrainCode, TrainError
+from dmc_runtime.errors import CheckpointError, TrainCode, TrainError
 from dmc_runtime.files import discard_unfinished, writing
-from dmc_runtime.interrupt import interruptible
+from dmc_runtime.interrupt import Interrupt, interruptible
 from dmc_runtime.metrics import MetricsLog, Row, read
 from dmc_runtime.prefetch import prefetched
 from dmc_runtime.progress import Progress
-from dmc_runtime.recipe import FREE, Mode, Quantity, Recipe, differences
+from dmc_runtime.recipe import FREE, Mode, Recipe, differences
 from dmc_runtime.records import Record
+from dmc_runtime.report import page
 from dmc_runtime.runs import (
     BEST,
     LAST,
     PLOT,
+    REPORT,
     Best,
     Callback,
     Functions,
@@ -38,12 +40,13 @@ from dmc_runtime.runs import (
     State,
     Told,
     in_flat_buffers,
-    numbers_of,
     scores_of,
     steps_in,
 )
-from dmc_runtime.sources import Given, Tables, batches_of, load_tables
-from dmc_runtime.trees import Array
+from dmc_runtime.sources import Given, Tables, load_tables
+from dmc_runtime.steps import Stepper
+from dmc_runtime.watch import Watcher
+from dmc_runtime.watch import read as read_looks
 
 
 def run(
@@ -92,6 +95,16 @@ def evaluate(
     return scores_of(functions.evaluate, net, table, recipe.data.evaluation_batch_size)
 
 
+@dataclass(frozen=True)
+class _Ended:
+    """Where a run was when it ended, and whether it was tired of waiting for a better score."""
+
+    state: State
+    training: Scores
+    validation: Scores
+    tired: bool
+
+
 class _Run:
     """One run of a recipe."""
 
@@ -103,10 +116,10 @@ class _Run:
         self.functions = functions
         self.tables = tables
         self.folder = recipe.path(recipe.outputs.directory)
-        self.batches = batches_of(recipe, tables.train)
-        self.total = recipe.steps or recipe.epochs * self.batches.per_epoch
+        self.stepper = Stepper(recipe, functions, tables)
+        self.batches = self.stepper.batches
+        self.total = self.stepper.total
         self.changed: tuple[str, ...] = ()
-        self.weights: Array | None = None
 
     def run(
         self, resume: bool | str | Path, overwrite: bool, progress: bool, max_steps: int | None
@@ -119,42 +132,74 @@ class _Run:
             discard_unfinished(self.folder / name)
         source = self.folder / LAST if isinstance(resume, bool) else Path(resume)
         state = self.fresh() if resume is False else self.resumed(source)
-        first = state.step
         end = self.total if max_steps is None else min(self.total, max_steps)
-        training: Scores = {}
+        watcher = Watcher(
+            self.folder, self.functions.gradient, self.functions.activations, state.step
+        )
         stream = self.batches.stream(state.step)
         with (
             Progress(self.total, state.step, progress) as bar,
             interruptible() as interrupt,
             prefetched(stream, self.recipe.data.prefetch) as batches,
         ):
-            log: MetricsLog | None = None
-            validation = self.validate(state)
-            began = time.perf_counter() - state.seconds
-            try:
-                stopped = False
-                while state.step < end and not interrupt.wanted and not stopped:
-                    state, training = self.step(state, next(batches))
-                    row: Row = {"step": state.step, "epoch": self.epoch(state.step), **training}
-                    if self.due(state.step, self.recipe.outputs.evaluate_every):
-                        validation = self.validate(state)
-                        row |= {plot.HELD_OUT + name: v for name, v in validation.items()}
-                    state = replace(state, seconds=time.perf_counter() - began)
-                    row["seconds"] = round(state.seconds, 6)
-                    if log is None:
-                        log = self.open_log(row, validation, first)
-                    log.write(row)
-                    state = self.keep_best(state, row)
-                    if self.due(state.step, self.recipe.outputs.checkpoint_every):
-                        log.flush()
-                        self.save(state, LAST)
-                    bar.show(state.step, training, validation)
-                    stopped = self.called_back(state, row)
-            finally:
-                if log is not None:
-                    log.close()
-            self.save(state, LAST)
-        return self.report(state, training, validation, interrupt.wanted)
+            ended = self.go(state, end, batches, watcher, bar, interrupt)
+            self.save(ended.state, LAST)
+        return self.report(ended, interrupt.wanted, watcher)
+
+    def go(
+        self,
+        state: State,
+        end: int,
+        batches: Iterator[data.Table],
+        watcher: Watcher,
+        bar: Progress,
+        interrupt: Interrupt,
+    ) -> _Ended:
+        """Takes steps until the end, a wish to stop, or no better score for too long."""
+        log: MetricsLog | None = None
+        first, training, stopped, tired = state.step, Scores(), False, False
+        validation = self.validate(state)
+        began = time.perf_counter() - state.seconds
+        try:
+            while state.step < end and not (interrupt.wanted or stopped or tired):
+                batch = next(batches)
+                self.watch(watcher, state, batch)
+                state, training = self.step(state, batch)
+                watcher.loss(training["loss"], state.step)
+                row: Row = {"step": state.step, "epoch": self.epoch(state.step), **training}
+                if self.due(state.step, self.recipe.outputs.evaluate_every):
+                    validation = self.validate(state)
+                    row |= {plot.HELD_OUT + name: v for name, v in validation.items()}
+                state = replace(state, seconds=time.perf_counter() - began)
+                row["seconds"] = round(state.seconds, 6)
+                if log is None:
+                    log = self.open_log(row, validation, first)
+                log.write(row)
+                state = self.keep_best(state, row)
+                if self.due(state.step, self.recipe.outputs.checkpoint_every):
+                    log.flush()
+                    self.save(state, LAST)
+                bar.show(state.step, training, validation)
+                stopped = self.called_back(state, row)
+                tired = self.is_tired(state)
+        finally:
+            if log is not None:
+                log.close()
+        return _Ended(state, training, validation, tired)
+
+    def watch(self, watcher: Watcher, state: State, batch: data.Table) -> None:
+        """Looks at gradients and activations where a look is due."""
+        every = self.recipe.watch.every
+        if every and state.step % every == 0:
+            watcher.look(state.net, self.stepper.given(state, batch), state.step + 1)
+
+    def is_tired(self, state: State) -> bool:
+        """Whether the score has not become better for as long as the recipe waits."""
+        patience = self.recipe.watch.patience
+        if not patience or state.best is None:
+            return False
+        wait = patience * self.recipe.outputs.evaluate_every * self.batches.per_epoch
+        return state.step - state.best.step >= wait
 
     def require_new(self) -> None:
         """Refuses to write over a run."""
@@ -204,68 +249,32 @@ class _Run:
     def identity(self) -> dict[str, Any]:
         """The parts of the recipe that decide the numbers, for those who resume to compare."""
         content = self.recipe.content()
-        del content["outputs"]
+        del content["outputs"], content["watch"]
         del content["data"]["prefetch"]
         train = self.tables.train
         return {**content, "examples": 0 if isinstance(train, data.Stream) else len(train)}
 
     def step(self, state: State, batch: data.Table) -> tuple[State, Scores]:
         """One step; refuses a loss or metric that is not finite before anything of it is kept."""
-        result = self.functions.step(
-            state.net, state.opt, **batch.columns, **self.arguments(state, batch)
-        )
-        if len(result) not in (3, 4):
-            raise TrainError(
-                TrainCode.STEP, "`step` must give (loss, net, opt) or (loss, net, opt, metrics)"
-            )
-        training = {"loss": float(result[0]), **(numbers_of(result[3]) if len(result) == 4 else {})}
+        after, training = self.stepper.step(state, batch)
         for name, value in training.items():
             if not math.isfinite(value):
                 raise self.not_finite(state.step, f"`{name}` is {value}")
-        return replace(state, net=result[1], opt=result[2], step=state.step + 1), training
+        return after, training
 
     def not_finite(self, step: int, what: str) -> TrainError:
-        """The refusal of a step counted from 0."""
-        epoch, number = divmod(step, self.batches.per_epoch)
+        """The refusal of a step counted from 0, which is taken again to see where it goes wrong."""
+        last = self.folder / LAST
+        place = self.stepper.place(step)
+        try:
+            cause = self.stepper.first_not_finite(self.resumed(last), step)
+        except (TrainError, CheckpointError):  # the checkpoint there is of another run
+            cause = ""
         return TrainError(
             TrainCode.NONFINITE,
-            f"{what} at step {step + 1} (epoch {epoch + 1}, batch {number + 1} of "
-            f"{self.batches.per_epoch}); `{self.folder / LAST}` holds the last good checkpoint",
+            f"{what} at {place}{f'; {cause}' if cause else ''}; `{last}` holds the last good "
+            "checkpoint",
         )
-
-    def arguments(self, state: State, batch: data.Table) -> dict[str, Any]:
-        """The arguments of `step` that are no columns of the data."""
-        return {
-            name: self.quantity(value, state, batch) if isinstance(value, Quantity) else value
-            for name, value in self.recipe.arguments.items()
-        }
-
-    def quantity(self, name: Quantity, state: State, batch: data.Table) -> Any:
-        """A value of the run; a key is one of its own for each step."""
-        match name:
-            case Quantity.STEPS:
-                return self.total
-            case Quantity.EPOCHS:
-                return -(-self.total // self.batches.per_epoch)
-            case Quantity.STEPS_PER_EPOCH:
-                return self.batches.per_epoch
-            case Quantity.KEY:
-                return keys.fold(keys.fold_path(keys.key(self.recipe.seed), "step"), state.step)
-            case Quantity.MASK:
-                return self.batches.mask(state.step, len(batch))
-            case Quantity.CLASS_WEIGHTS:
-                return self.class_weights(state)
-
-    def class_weights(self, state: State) -> Array:
-        """Weights of the classes in the training data, in the element type of the model."""
-        if self.weights is None:
-            train = self.tables.train
-            if isinstance(train, data.Stream):
-                raise TrainError(TrainCode.DATA, "a stream of batches has no class weights")
-            kind = next(leaf for _, leaf in state.net.params)
-            self.weights = data.class_weights(train[self.recipe.data.labels])
-            self.weights = self.weights.astype(np.asarray(kind).dtype)
-        return self.weights
 
     def epoch(self, step: int) -> int:
         """The epoch (from 1) that a finished step belongs to."""
@@ -297,9 +306,8 @@ class _Run:
 
     def open_log(self, row: Row, validation: Scores, resume_at: int) -> MetricsLog:
         first = [name for name in row if not name.startswith(plot.HELD_OUT)]
-        return MetricsLog(
-            self.folder, [*first, *(plot.HELD_OUT + name for name in validation)], resume_at
-        )
+        columns = [*first, *(plot.HELD_OUT + name for name in validation)]
+        return MetricsLog(self.folder, columns, resume_at, self.recipe.outputs.tensorboard)
 
     def keep_best(self, state: State, row: Row) -> State:
         """Saves a model whose validation score is better than all before."""
@@ -331,29 +339,52 @@ class _Run:
             if not np.isfinite(leaf).all():
                 raise self.not_finite(state.step - 1, f"`{path}` is not finite")
 
-    def report(
-        self, state: State, training: Scores, validation: Scores, interrupted: bool
-    ) -> Report:
+    def report(self, ended: _Ended, interrupted: bool, watcher: Watcher) -> Report:
+        state, outputs = ended.state, self.recipe.outputs
         path = self.folder / (BEST if state.best else LAST)
         net = checkpoint.restore(path, state.net, part="net")
         test: Scores = {}
         if self.tables.test is not None and self.functions.evaluate is not None and not interrupted:
             size = self.recipe.data.evaluation_batch_size
             test = scores_of(self.functions.evaluate, net, self.tables.test, size)
-        picture = None
-        if self.recipe.outputs.plot and state.step:
-            picture = self.folder / PLOT
+        rows = read(self.folder)
+        picture = self.folder / PLOT if outputs.plot and rows else None
+        if picture is not None:
             with writing(picture):
-                plot.plot(read(self.folder), picture, self.recipe.model.name)
-        return Report(
-            net,
-            state.step,
-            state.seconds,
-            training,
-            validation,
-            test,
-            path,
-            picture,
-            interrupted,
-            self.changed,
+                plot.plot(rows, picture, self.recipe.model.name)
+        report = Report(
+            net=net,
+            steps=state.step,
+            seconds=state.seconds,
+            training=ended.training,
+            validation=ended.validation,
+            test=test,
+            checkpoint=path,
+            plot=picture,
+            interrupted=interrupted,
+            stopped=ended.tired,
+            findings=tuple(watcher.findings),
+            changed=self.changed,
         )
+        if outputs.report and rows:
+            self.write_page(report, rows)
+        return report
+
+    def write_page(self, report: Report, rows: Sequence[Row]) -> None:
+        """Writes `report.html`."""
+        scores = {
+            "training": report.training,
+            "validation": report.validation,
+            "test": report.test,
+        }
+        text = page(
+            f"{self.recipe.model.name}: {report.steps} steps in {report.seconds:.1f} s",
+            self.recipe.content(),
+            rows,
+            read_looks(self.folder),
+            [str(finding) for finding in report.findings],
+            scores,
+        )
+        target = self.folder / REPORT
+        with writing(target):
+            target.write_text(text, encoding="utf-8")

@@ -15,8 +15,10 @@ import pytest
 
 from dmc_runtime import keys, metrics, plot
 from dmc_runtime.checkpoint import assemble, read, restore, save
+from dmc_runtime.data import Table
 from dmc_runtime.errors import CheckpointError, MissingExtraError, TrainCode, TrainError
-from dmc_runtime.recipe import Last, Quantity, Recipe, parse
+from dmc_runtime.rates import Range, find_rate
+from dmc_runtime.recipe import Last, Quantity, Recipe, Watch, parse
 from dmc_runtime.records import Record, make_record
 from dmc_runtime.runs import Functions, Report
 from dmc_runtime.sources import load_tables
@@ -377,6 +379,35 @@ def test_callbacks_see_each_step_and_end_a_run(recipe, tmp_path):
     assert report.training["loss"] == seen[-1][2]
 
 
+def test_a_run_stops_when_its_score_does_not_become_better(recipe, tmp_path):
+    def scored(net, /, x, y):
+        return score(net, x, y).replace(accuracy=0.5)
+
+    patient = replace(recipe, watch=Watch(patience=2))
+    flat = replace(FUNCTIONS, evaluate=scored)
+    report = quiet(patient, flat)
+    assert report.stopped
+    assert report.steps == 3 * 7
+    assert quiet(patient, flat, max_steps=10).steps == 10
+    assert quiet(patient, flat, resume=True).steps == 3 * 7
+    assert not quiet(recipe, flat).stopped
+
+
+def test_a_run_leaves_a_page_and_events(recipe, tmp_path):
+    quiet(replace(recipe, outputs=replace(recipe.outputs, tensorboard=True)))
+    assert "Line: 42 steps" in (tmp_path / "run" / "report.html").read_text()
+    assert len(list((tmp_path / "run").glob("events.out.tfevents.*"))) == 1
+
+
+def test_a_rate_is_found(recipe):
+    told = {**recipe.arguments, "total": 10_000}
+    search = find_rate(replace(recipe, arguments=told), FUNCTIONS, "peak", Range(1e-4, 1e3, 80))
+    assert 0.01 < search.suggestion < 0.5
+    assert search.rates[-1] < 100  # it ran away there
+    with pytest.raises(TrainError, match="no argument `rate`; it has peak, total, key"):
+        find_rate(recipe, FUNCTIONS, "rate")
+
+
 def test_a_masked_batch_gives_the_gradient_of_a_short_one(recipe):
     def masked(net, opt, /, x, y, here, **arguments):
         return step(net, opt, x=x[here], y=y[here], **arguments)
@@ -426,6 +457,7 @@ def test_inputs_from_csv_columns(recipe, tmp_path):
         recipe.data, train="line.csv", inputs={"x": ("a", "b", "c"), "y": "y"}, test=""
     )
     tables = load_tables(replace(recipe, data=content))
+    assert isinstance(tables.train, Table)
     assert tables.train["x"].shape == (16, 3)
     with pytest.raises(TrainError, match="`f8` is no dtype of data; known: f16, "):
         load_tables(replace(recipe, data=replace(content, dtypes={"y": "f8"})))

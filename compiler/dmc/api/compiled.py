@@ -14,6 +14,7 @@ from dmc.api.program import LoadedProgram
 from dmc.diagnostics.diagnostic import Diagnostic, Label
 from dmc.diagnostics.errors import Error, error
 from dmc.ir.collection import seldom_collecting
+from dmc.ir.location import Span
 from dmc.ir.types import Array
 from dmc.process import compiling, lazy, native
 from dmc.semantics.types import Role, TensorType
@@ -148,6 +149,24 @@ class Compiled:
         if ready.artifact.returns_fault and results[-1]:
             raise self._outside(ready.artifact.checked_indexes, int(results[-1]))
         return self._make(iter(results))
+
+    def not_finite(self, arguments: Sequence[PythonValue]) -> tuple[Span, float] | None:
+        """Where a call first makes NaN or infinity of finite numbers, and which; it is interpreted.
+
+        None where every value is finite, or where what is not was given.
+        """
+        with native:
+            from dmc.ir.tracing import first_not_finite
+
+        arrays: list[Array] = []
+        for take, value in zip(self._takers, arguments, strict=True):
+            take(value, arrays)
+        with compiling:
+            compilation = self.compilation
+            found = first_not_finite(compilation.expanded, compilation.entry, arrays)
+        if found is None:
+            return None
+        return found.op.location.span or self.entry.span, found.value
 
     def _explained(self, failure: MemoryError) -> Error:
         """The error that says what takes the memory."""

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar, cast
 
+import numpy as np
+
+from dmc.api.differentiate import grad
 from dmc.api.function import Function
 from dmc.api.loading import load
 from dmc.api.module import Module
@@ -17,6 +20,7 @@ from dmc_runtime import arguments, keys
 from dmc_runtime import recipe as recipes
 from dmc_runtime import train as engine
 from dmc_runtime.errors import CheckpointError, TrainCode, TrainError
+from dmc_runtime.rates import Range, RateSearch, find_rate
 from dmc_runtime.recipe import Recipe
 from dmc_runtime.records import Record
 from dmc_runtime.runs import BEST, LAST, Callback, Functions, Report, Scores
@@ -75,7 +79,19 @@ class Trainer:
             start=_entity(self.program, names.start, "function"),
             step=_in_place(_entity(self.program, names.step, "function")),
             evaluate=_entity(self.program, names.evaluate, "function") if self._scores else None,
+            gradient=self._watched(self.recipe.watch.loss, grad),
+            activations=self._watched(self.recipe.watch.activations, _same),
+            blame=partial(_blame, _entity(self.program, names.step, "function")),
         )
+
+    def _watched(
+        self, name: str, derived: Callable[[Function], Function]
+    ) -> Callable[..., Any] | None:
+        """A function to look at, or what is derived of it, where the recipe looks at all."""
+        if not self.recipe.watch.every or not name:
+            return None
+        function = _entity(self.program, name, "function")
+        return partial(_looked_at, derived(function))
 
     @property
     def _scores(self) -> bool:
@@ -115,6 +131,18 @@ class Trainer:
         """Scores of a checkpoint (else the best, else the last one) on data that is held out."""
         path = self.checkpoint if checkpoint is None else Path(checkpoint)
         return _told(partial(engine.evaluate, self.recipe, self.functions, path, self._given))
+
+    def find_rate(
+        self, argument: str = "rate", low: float = 1e-6, high: float = 10.0, steps: int = 100
+    ) -> RateSearch:
+        """Try growing values of an argument of `step`, from the start; nothing is written.
+
+        The result has the `rates`, the smoothed `losses` and a `suggestion`: a tenth of the rate
+        at which the loss was least, before it ran away (Smith, 2017).
+        """
+        tried = Range(low, high, steps)
+        work = partial(find_rate, self.recipe, self.functions, argument, tried, self._given)
+        return _told(work)
 
     @property
     def checkpoint(self) -> Path:
@@ -175,3 +203,38 @@ def _entity(module: Module, name: str, kind: str) -> Any:
     hint = "".join(f"; {help_}" for help_ in did_you_mean(name, dir(module)))
     message = f"`{module.__file__}` has no {kind} `{name}`{hint}"
     raise error(Diagnostic(TrainCode.RECIPE, message, at_call=True))
+
+
+def _same(function: Function) -> Function:
+    return function
+
+
+def _looked_at(function: Function, net: Record, /, **given: Any) -> Any:
+    """A function of the model and those of the arguments of a step that it takes."""
+    first, *rest = (parameter.name for parameter in function.checked.parameters)
+    named = {name: given[name] for name in rest if name in given}
+    result = function(**{first: net}, **named)
+    # The gradient of a function with auxiliary results comes with these.
+    is_gradient = bool(function.operators)
+    return cast("tuple[Any, ...]", result)[0] if is_gradient and _is_pair(result) else result
+
+
+def _is_pair(result: object) -> bool:
+    return isinstance(result, tuple)
+
+
+def _blame(step: Function, net: Record, opt: Any, /, **given: Any) -> str:
+    """Where a step first makes NaN or infinity of finite numbers, in words."""
+    for name, value in given.items():
+        array = np.asarray(value)
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            return f"the input `{name}` holds {array[~np.isfinite(array)].flat[0]}"
+    names = [parameter.name for parameter in step.checked.parameters]
+    values = {names[0]: net, names[1]: opt, **given}
+    compiled = step.specialize(**values)
+    found = compiled.not_finite([values[name] for name in compiled.parameters])
+    if found is None:
+        return ""
+    span, value = found
+    line = span.file.line(span.start_line).strip()
+    return f"the first value that is not finite, {value}, comes from {span}: `{line}`"

@@ -40,6 +40,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--overwrite", action="store_true", help="start anew where the folder holds a run"
     )
+    parser.add_argument(
+        "--find-rate",
+        metavar="ARGUMENT",
+        help="do not train; try growing values of an argument of `step`, and suggest one",
+    )
     parser.add_argument("--max-steps", type=int, metavar="N", help="stop after N steps in all")
     parser.add_argument("--no-progress", action="store_true", help="no progress bar")
 
@@ -47,6 +52,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Train or evaluate, and say how it went; 130 after Ctrl-C."""
     trainer = Trainer(options.recipe, settings=dict(map(setting, options.settings)))
+    if options.find_rate:
+        search = trainer.find_rate(options.find_rate)
+        for rate, loss in zip(search.rates, search.losses, strict=True):
+            print(f"{rate:.3e} {loss:.6g}")
+        print(f"suggestion: {search.suggestion:.2g}")
+        return 0
     if options.evaluate:
         path = trainer.checkpoint if options.evaluate is True else options.evaluate
         print(f"{path}: {_scores(trainer.evaluate(path))}")
@@ -74,6 +85,10 @@ def _print_report(report: Report) -> None:
     for name, scores in parts:
         if scores:
             print(f"{name}: {_scores(scores)}")
+    if report.stopped:
+        print("stopped early: the score had not become better")
+    for finding in report.findings:
+        print(f"warning: {finding}")
     print(f"checkpoint: {report.checkpoint}")
     if report.plot is not None:
         print(f"plot: {report.plot}")
