@@ -212,6 +212,22 @@ def saturated(x: Any, w: Any) -> Any:
     return total + jax.nn.sigmoid(-800 * w).sum() + smooth.sum()
 
 
+@meaning
+def until(x: Any, w: Any) -> Any:
+    """JAX has no reverse mode through loops without a bound: enough steps, of which some count."""
+    y, n = x, 0
+    for step in range(12):
+        going = (y * y).sum() > 4.0
+        new = 0.9 * y * jnp.cos(y * w) + 0.02 * jnp.roll(y, -step, 0)
+        y, n = jnp.where(going, new, y), n + going
+    for k in range(10):
+        y = jnp.where(k < n - 2, y + 0.1 * jnp.sin(y) * k, y)
+    z = x[:, 0] ** 2 + 0.1
+    for _ in range(60):
+        z = jnp.where(z < 5.0, z + 0.7 * z * jnp.cos(w[:4] * z) ** 2 + 0.1, z)
+    return (y * w).sum() + z.sum()
+
+
 def test_every_construct_has_a_meaning() -> None:
     functions = {name for name in dir(FEATURES) if name[0].islower()}
     assert functions == MEANINGS.keys()

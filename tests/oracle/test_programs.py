@@ -166,7 +166,7 @@ def test_pendulum_is_fitted_as_by_jax() -> None:
 
 
 def test_newton_on_keplers_equation() -> None:
-    """Forward mode through `while`, against the implicit function theorem."""
+    """Both modes through `while`, against the implicit function theorem."""
     m = dmc.load(HERE / "newton.dm")
     e, mean = 0.3, 1.1
     x = m.kepler(e, mean)
@@ -174,6 +174,7 @@ def test_newton_on_keplers_equation() -> None:
     slope = 1 / (1 - e * np.cos(x))
     close(dmc.jvp(m.kepler, along=1.0)(e, mean)[1], np.sin(x) * slope, 1e-10)
     close(dmc.jvp(m.kepler, along=1.0, wrt="m")(e, mean)[1], slope, 1e-10)
+    close(dmc.grad(m.kepler, wrt=("e", "m"))(e, mean), (np.sin(x) * slope, slope), 1e-10)
 
 
 def test_a_declared_derivative() -> None:
@@ -190,6 +191,7 @@ def test_newton_of_a_function() -> None:
     m = dmc.load(HERE / "newton.dm")
     close(m.cube_root(27.0), 3.0, 1e-12)
     close(dmc.jvp(m.cube_root, along=1.0)(27.0)[1], 1 / 27, 1e-8)
+    close(dmc.grad(m.cube_root)(27.0), 1 / 27, 1e-8)
 
 
 # Bundle adjustment

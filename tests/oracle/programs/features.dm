@@ -143,3 +143,19 @@ fn solved_by_iteration(x: f64[4, 6], w: f64[6]) -> f64 {
 
 fn saturated(x: f64[4, 6], w: f64[6]) -> f64 =
     logsumexp(1000.0 * w) + sum(softplus(500.0 * x)) + sum(sigmoid(-800.0 * w)) + sum(silu(x) + gelu(x))
+
+fn until(x: f64[4, 6], w: f64[6]) -> f64 {
+    var y = x
+    var n = 0
+    while sum(y * y) > 4.0 limit 12 {
+        y = [i, j] => 0.9 * y[i, j] * cos(y[i, j] * w[j]) + 0.02 * y[(i + n) % 4, j]
+        n += 1
+    }
+    for k in 0..n - 2 { y = y + 0.1 * sin(y) * f64(k) }
+    let settled = [i in 0..4] => {
+        var z = x[i, 0] * x[i, 0] + 0.1
+        while z < 5.0 { z = z + 0.7 * z * cos(w[i] * z) ** 2 + 0.1 }
+        z
+    }
+    sum(y * w) + sum(settled)
+}

@@ -57,7 +57,6 @@ class Base:
         self.elems: Sequence[Elem] = ELEMS
         self.fuel = 0
         self.named = 0
-        self.has_while = False
 
     # Choices
 

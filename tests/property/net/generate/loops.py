@@ -50,8 +50,8 @@ class Loops(Arrays):
                     (1.0, lambda: self.stacking(depth)),
                     (0.6, lambda: self.rows(depth)),
                     (0.6, lambda: self.branch(depth)),
-                    (0.4, lambda: self.counted(depth)),
-                    (0.3, lambda: self.search(depth)),
+                    (0.8, lambda: self.counted(depth)),
+                    (0.8, lambda: self.search(depth)),
                     (1.0, lambda: self.record_binding(depth)),
                     (1.5, lambda: self.call_binding(depth)),
                     (1.5, lambda: self.library_binding(depth)),
@@ -128,6 +128,7 @@ class Loops(Arrays):
                     (2.0, lambda: self.reassign(depth)),
                     (0.7, lambda: self.guarded_update(depth)),
                     (0.5, lambda: self.inner_loop(depth)),
+                    (0.3, lambda: self.search(depth - 1) if depth > 1 else None),
                     (0.0, lambda: self.binding(0)),
                 ]
             )
@@ -334,16 +335,25 @@ class Loops(Arrays):
         name = Name(self.fresh("k"), I64)
         with self.nested() as scope:
             scope.values.append(name)
+            body = self.updates(depth) if self.chance(0.5) else []
             with self.pure():
                 of = self.scalar(Elem.F64, depth)
-        return [start, Times(name.name, self.pick(counts), (Assign(start.name, "+=", of),))]
+        body.append(Assign(start.name, "+=", of))
+        return [start, Times(name.name, self.pick(counts), tuple(body))]
 
     def search(self, depth: int) -> list[Statement]:
-        """A `while` on integers that ends."""
+        """A `while` that ends, since an integer falls, and what it carries."""
         with self.pure():
-            first = self.scalar(Elem.I64, depth - 1)
-        start = self.bind(first, is_var=True)
-        name = Name(start.name, I64)
+            first = Binary("%", self.scalar(Elem.I64, depth - 1), whole(9))
+        name = Name(self.fresh("v"), I64)
+        made: list[Statement] = [Let(name.name, first, True)]
+        if self.chance(0.8):
+            type_ = Type(Elem.F64, self.shape(self.pick((0, 0, 1))))
+            made.append(self.bind(self.array(type_, depth - 1), is_var=True))
+        self.scope.values.append(name)
+        with self.nested():
+            body = self.updates(depth) if len(made) > 1 else []
         condition = Compare(">", name, whole(self.pick((0, 1, 2))))
         down = Binary(self.pick(("//", "-")), name, whole(2))
-        return [start, While(condition, (Assign(start.name, "=", down),))]
+        body.append(Assign(name.name, "=", down))
+        return [*made, While(condition, tuple(body))]
