@@ -5,6 +5,8 @@ import pytest
 import dmc
 from dmc.diagnostics.errors import Error
 
+POINT = "struct P { x: f64\n y: f64 }\n"
+
 HABITS: dict[str, tuple[str, str]] = {
     "fn f(x: float) -> f64 = x": ("name.unknown", "write `f64`, or `f32`"),
     "fn f(x: f64) -> f64 = None": ("name.unknown", "write `()`, or leave it out"),
@@ -42,6 +44,11 @@ HABITS: dict[str, tuple[str, str]] = {
         "syntax.type",
         "the fields of a model are in scope",
     ),
+    f"{POINT}fn f(a: f64) -> P = P {{ x: a, y }}": (
+        "syntax.unexpected",
+        "`P(x = a, y = y)`",
+    ),
+    f"{POINT}fn f(a: f64) -> P = P(x: a, y: 2.0)": ("syntax.unexpected", "write `x = …`"),
     "fn f(x: f64) -> f64 { let y = x\n y += 1.0\n y += 2.0\n y }": (
         "value.immutable",
         "declare it as `var y = …`",

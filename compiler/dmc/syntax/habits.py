@@ -129,10 +129,50 @@ def _nested_function(s: Situation) -> Diagnostic | None:
     return s.report("syntax.declaration", title, help_)
 
 
+def _braced_record(s: Situation) -> Diagnostic | None:
+    """`Point { x: 1.0, y: 2.0 }`."""
+    name = s.previous
+    if s.found is None or s.found.text != "{" or name is None or name.kind is not Kind.WORD:
+        return None
+    if not name.text[0].isupper() or [x.text for x in s.after[1:2]] not in ([":"], ["="], [","]):
+        return None
+    closing = next((x for x in s.after if x.text == "}"), None)
+    if closing is None:
+        return None
+    text = s.between(s.span(s.after[0]), s.span(closing)).strip()
+    fields = ", ".join(map(_as_argument, text.split(",")))
+    title = "a record is made by calling its type"
+    return s.report("syntax.unexpected", title, f"write `{name.text}({fields})`")
+
+
+def _as_argument(field: str) -> str:
+    name, _, value = field.partition(":")
+    return (
+        f"{name.strip()} = {value.strip() or name.strip()}" if "=" not in field else field.strip()
+    )
+
+
+def _named_argument(s: Situation) -> Diagnostic | None:
+    """`f(x: 1.0)`."""
+    name, open_ = s.previous, s.brackets().open
+    if s.found is None or s.found.text != ":" or name is None or name.kind is not Kind.WORD:
+        return None
+    if not open_ or open_[-1].text != "(" or "EQ" not in s.accepts:
+        return None
+    title = "an argument is named with `=`"
+    return s.report("syntax.unexpected", title, f"write `{name.text} = …`")
+
+
 Rule = Callable[[Situation], Diagnostic | None]
 
 WORDS: tuple[Rule, ...] = (_foreign_word, _foreign_character, _comment)
 """Words and characters, which no other rule explains better."""
 
-FORMS: tuple[Rule, ...] = (_several_names, _comprehension, _nested_function)
+FORMS: tuple[Rule, ...] = (
+    _several_names,
+    _comprehension,
+    _nested_function,
+    _braced_record,
+    _named_argument,
+)
 """Forms that are explained after slips in brackets, numbers and operators."""
