@@ -14,6 +14,7 @@ from dmc.driver import Compilation
 from dmc.ir import Interpreter, Module, VerifyError, bytes_of, dtype_of, shape_of, verify
 from dmc.ir.passes import PassManager
 from dmc.transforms import pipeline, stream_rows
+from dmc.transforms.bound_spaces import BoundSpaces
 from dmc.transforms.stream_rows import StreamRows
 from dmc.transforms.streams.rows import Rows
 
@@ -119,6 +120,27 @@ def _kernels(module: Module) -> Sequence[kernel.Generic]:
 def test_tiles_compute_the_same(name: str, rows: int) -> None:
     module = streamed(name, rows)
     assert any(isinstance(op, control.For) for op in module.walk())
+
+
+@pytest.mark.parametrize("rows", [1, 2, 5])
+def test_a_mask_bounds_all_that_reads_it_in_a_tile(rows: int) -> None:
+    """Scores, their largest, and the product with their cotangents."""
+    module = streamed("attention", rows)
+    arguments = arguments_of(module)
+    (entry,) = [f.sym_name for f in func.functions(module) if not f.is_private]
+    expected = Interpreter(module).call(entry, arguments)
+    passes = pipeline.to_kernels()
+    names = [each.name for each in passes]
+    rest = passes[names.index(StreamRows.name) + 1 : names.index(BoundSpaces.name) + 1]
+    PassManager([*rest, BoundSpaces()]).run(module)
+    bounded = [op for op in _kernels(module) if not op.domain.is_everything]
+    loops = [op for op in bounded if isinstance(op.parent_op, control.For)]
+    assert sum(op.contraction() is not None for op in loops) == 2
+    assert sum(op.combiner_names == ("max",) for op in loops) == 1
+    assert all(op.domain.dims().intersection(range(len(op.space), 99)) for op in loops)
+    found = Interpreter(module).call(entry, arguments)
+    for a, b in zip(found, expected, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-11, atol=1e-11)
 
 
 def test_an_error_in_where_rows_begin_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:

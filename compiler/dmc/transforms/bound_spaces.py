@@ -18,7 +18,7 @@ from dmc.ir import (
     dtype_of,
 )
 from dmc.ir.passes import Pass
-from dmc.transforms.half_spaces import NOTHING, Facts, ScalarFacts, moved
+from dmc.transforms.half_spaces import Facts, HalfSpace, ScalarFacts, TensorFacts, moved
 from dmc.transforms.scalar_subscripts import Space, space_of
 
 
@@ -35,19 +35,25 @@ class BoundSpaces(Pass):
 
     def run(self, module: Module) -> None:
         for function in func.functions(module):
-            known: dict[Value, Facts] = {}
+            known: dict[Value, TensorFacts] = {}
             for op in function.walk():
                 if isinstance(op, kernel.Generic):
                     _bound(op, known)
                 elif isinstance(op, kernel.Copy):
-                    known[op.output] = known.get(op.source, NOTHING)
+                    known[op.output] = known.get(op.source, {})
 
 
-def _bound(op: kernel.Generic, known: dict[Value, Facts]) -> None:
+def _bound(op: kernel.Generic, known: dict[Value, TensorFacts]) -> None:
     """Set the domain of a kernel, and note what is known of its results."""
-    pairs = zip(op.operands, op.operand_maps, strict=True)
+    facts = [known.get(value, {}) for value in op.operands]
+    halves = [half for each in facts for half in each]
+    missing = dict.fromkeys(value for half in halves for _, value in half.scalars)
+    added = [_take(op, value) for value in missing if value not in op.operands]
     space = space_of(op)
-    read = [moved(known.get(value, NOTHING), map_, space.sizes) for value, map_ in pairs]
+    dims = {value: len(op.space) + i for i, value in enumerate(op.operands)}
+    facts = [known.get(value, {}) for value in op.operands]
+    pairs = zip(facts, op.operand_maps, strict=True)
+    read = [moved(each, map_, space.sizes, dims) for each, map_ in pairs]
     body = ScalarFacts(op.body, space, read[: op.body_count])
     yielded = op.body.terminator.operands
     if op.reduction:
@@ -71,6 +77,35 @@ def _bound(op: kernel.Generic, known: dict[Value, Facts]) -> None:
             _set_domain(op, space, groups[outside], outside)
     for value, result, map_ in zip(op.results, results, op.result_maps, strict=True):
         known[value] = _over_axes(op, after[result], map_)
+    first = min((op.operands.index(value) for value in added), default=0)
+    if added and op.domain.dims().isdisjoint(range(len(op.space) + first, len(space.sizes))):
+        for value in reversed(added):
+            _leave(op, value)
+
+
+def _take(op: kernel.Generic, scalar: Value) -> Value:
+    """Make a scalar an operand that the code does not read: what matters where it counts."""
+    place = len(op.operands) if op.reduction else op.body_count
+    maps = list(op.affine_maps)
+    maps.insert(place, AffineMap(len(op.space), ()))
+    op.insert_operand(place, scalar)
+    op.attributes["maps"] = ArrayAttr(tuple(maps))
+    (op.epilogue if op.reduction else op.body).add_arg(scalar.type, scalar.name)
+    if op.reduction:
+        op.attributes["epilogue_operands"] = op.epilogue_operands + 1
+    return scalar
+
+
+def _leave(op: kernel.Generic, scalar: Value) -> None:
+    """Undo `_take`."""
+    place = op.operands.index(scalar)
+    maps = op.affine_maps[:place] + op.affine_maps[place + 1 :]
+    op.set_operands([value for i, value in enumerate(op.operands) if i != place])
+    op.attributes["maps"] = ArrayAttr(maps)
+    block = op.epilogue if op.reduction else op.body
+    block.erase_arg(len(block.args) - len(op.operands) + place - 1 if op.reduction else place)
+    if op.reduction:
+        op.attributes["epilogue_operands"] = op.epilogue_operands - 1
 
 
 def _mentioned(facts: ScalarFacts, values: Sequence[Value]) -> list[AffineExpr]:
@@ -128,16 +163,18 @@ def _set_domain(
     op.attributes["outside"] = ArrayAttr(tuple(outside))
 
 
-def _over_axes(op: kernel.Generic, facts: Facts, map_: AffineMap) -> Facts:
+def _over_axes(op: kernel.Generic, facts: Facts, map_: AffineMap) -> TensorFacts:
     """Facts over the space of `op` as facts over the axes of a result."""
-    picked = map_.picked() or ()
+    picked, own = map_.picked() or (), len(op.space)
     rank = len(picked)
-    by = [AffineExpr.number(rank, 0)] * (len(op.space) + len(op.operands))
+    by = [AffineExpr.number(rank, 0)] * (own + len(op.operands))
     for axis, d in enumerate(picked):
         by[d] = AffineExpr.dim(rank, axis)
     sizes = [op.space[d] for d in picked]
-    return {
-        where.substitute(by, rank, sizes): value
-        for where, value in facts.items()
-        if max(where.dims(), default=-1) < len(op.space)
-    }
+    found: dict[HalfSpace, DenseElements] = {}
+    for where, constant in facts.items():
+        others = sorted(d for d in where.dims() if d >= own)
+        if where.is_affine:
+            scalars = tuple((where.coefficients[d], op.operands[d - own]) for d in others)
+            found[HalfSpace(where.substitute(by, rank, sizes), scalars)] = constant
+    return found

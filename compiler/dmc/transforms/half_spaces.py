@@ -7,6 +7,7 @@ and from the kernel that stores a tensor to those that read it.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -34,18 +35,41 @@ Facts = Mapping[AffineExpr, DenseElements]
 NOTHING: Facts = {}
 
 
-def moved(facts: Facts, map_: AffineMap, sizes: Sequence[int]) -> Facts:
+@dataclass(frozen=True, slots=True)
+class HalfSpace:
+    """Where `expr`, over the axes of a tensor, and multiples of `scalars` are negative together.
+
+    The scalars are 0-d integers of known bounds, and count from the lower one.
+    """
+
+    expr: AffineExpr
+    scalars: tuple[tuple[int, Value], ...] = ()
+
+
+TensorFacts = Mapping[HalfSpace, DenseElements]
+"""The constant that a tensor is in several half-spaces."""
+
+
+def moved(
+    facts: TensorFacts, map_: AffineMap, sizes: Sequence[int], dims: Mapping[Value, int]
+) -> Facts:
     """The facts about a tensor as facts about its element at `map_`, over a space of `sizes`.
 
-    The space may have more dimensions than the map, behind them.
+    The space may have more dimensions than the map, behind them; `dims` are those of scalars.
     """
     if not map_.is_affine:
         return NOTHING
-    more = (0,) * (len(sizes) - map_.dimensions)
+    rank = len(sizes)
+    more = (0,) * (rank - map_.dimensions)
     by = [AffineExpr((*expr.coefficients, *more), expr.constant) for expr in map_.results]
     found: dict[AffineExpr, DenseElements] = {}
-    for expr, constant in facts.items():
-        at = tightened(expr.substitute(by, len(sizes), sizes))
+    for half, constant in facts.items():
+        if any(value not in dims for _, value in half.scalars):
+            continue
+        at = half.expr.substitute(by, rank, sizes)
+        for c, value in half.scalars:
+            at += AffineExpr.dim(rank, dims[value], c)
+        at = tightened(at)
         if _may_be_negative(at, sizes):
             found[at] = constant
     return found
