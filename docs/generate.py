@@ -202,6 +202,20 @@ fn turns[N](a: f64[N, N]) -> bool {
     let (sign, size) = slogdet(a)
     sign < 0.0 and size > -inf
 }
+fn fitted[N, M](a: f64[N, M], b: f64[N]) -> f64[M] = lstsq(a, b)
+fn basis[N, M](a: f64[N, M]) -> f64[N, M] {
+    let (q, r) = qr(a)
+    q
+}
+fn gap[N](a: f64[N, N]) -> f64 requires N >= 2 {
+    let (w, v) = eigh(a)
+    w[1] - w[0]
+}
+fn first[N, M](a: f64[N, M]) -> f64[N, M] requires M >= 1 {
+    let (u, s, v) = svd(a)
+    [i, j] => s[0] * u[i, 0] * v[0, j]
+}
+fn flow[N](a: f64[N, N], x: f64[N], t: f64) -> f64[N] = expm(t * a) @ x
 fn entropy[N](k: f64[N, N]) -> f64 = 0.5 * logdet(k)"""
 
 _OTHERS = """\

@@ -8,6 +8,8 @@ from tests.dialects.checks import Build, Draw, Sample
 
 POSITIVE = Draw((3, 3), low=-1.0, high=1.0, diagonal=(4.0, 3.0, 5.0))
 GENERAL = Draw((3, 3), low=-1.0, high=1.0, diagonal=(0.5, -2.0, 3.0))
+SMALL = Draw((3, 3), low=-0.4, high=0.4)
+TALL = Draw((4, 2), diagonal=(2.0, -1.0))
 RIGHT = Draw((3, 2))
 
 
@@ -27,6 +29,13 @@ def factored(transposed: bool) -> Build:
 
 LINALG = (
     Sample("linalg.cholesky", linalg.cholesky, (POSITIVE,)),
+    Sample("linalg.expm", linalg.expm, (SMALL,)),
+    Sample("linalg.expm_derivative", linalg.expm_derivative, (SMALL, SMALL)),
+    Sample("linalg.qr", linalg.qr, (GENERAL,)),
+    Sample("linalg.qr", linalg.qr, (TALL,), "tall"),
+    Sample("linalg.eigh", linalg.eigh, (POSITIVE,)),
+    Sample("linalg.svd", linalg.svd, (GENERAL,)),
+    Sample("linalg.svd", linalg.svd, (TALL,), "tall"),
     Sample("linalg.lu", linalg.lu, (GENERAL,)),
     Sample("linalg.solve", factored(False), (GENERAL, RIGHT)),
     Sample("linalg.solve", factored(True), (GENERAL, RIGHT), "transposed"),

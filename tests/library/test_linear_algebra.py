@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 import pytest
+from scipy import linalg
 
 import dmc
+
+Array = npt.NDArray[Any]
 
 PROGRAM = dmc.loads("""
 fn systems[N, K](a: f64[N, N], s: f64[N, N], b: f64[N], c: f64[N, K])
@@ -35,6 +41,43 @@ fn slope[N](a: f64[N, N], b: f64[N]) -> f64[N, N] = grad(fn(m) => logdet(m) * (b
 
 fn twice[N](a: f64[N, N], b: f64[N]) -> f64 = sum(slope(a, b) ** 2)
 
+fn factors[N, M](a: f64[N, M], s: f64[M, M], b: f64[N])
+        -> (f64[M], f64[N, M], f64[M, M], f64[M], f64[M, M], f64[N, M], f64[M], f64[M, M],
+            f64[M, M]) {
+    let (q, r) = qr(a)
+    let (w, v) = eigh(s)
+    let (u, z, t) = svd(a)
+    (lstsq(a, b), q, r, w, v, u, z, t, expm(s))
+}
+
+fn wide[N, M, K](a: f64[N, M], b: f64[N, K]) -> f64[M, K] = lstsq(a, b)
+
+fn spectra[B, N](a: f32[B, N, N]) -> (f32[B, N, N], f32[B, N, N]) {
+    let (w, v) = eigh(a)
+    let (u, z, t) = svd(a)
+    ([n, i, j] => sum[k](w[n, k] * v[n, i, k] * v[n, j, k]), [n] => (u[n] * z[n]) @ t[n])
+}
+
+fn exponentials[B, N](a: f64[B, N, N]) -> f64[B, N, N] = [n] => expm(a[n])
+
+fn factored[N, M](a: f64[N, M], b: f64[N]) -> f64 {
+    let (q, r) = qr(a)
+    let (w, v) = eigh(a.T @ a)
+    let (u, z, t) = svd(a)
+    sum(lstsq(a, b) ** 3) + sum(q[:, 0] ** 3) + r[0, 1] + sum(w ** 2) + sum(v[:, 0] ** 3)
+        + sum(u[:, 1] ** 3) + z[0] * z[1] + sum(t[0] ** 3)
+}
+
+fn largest[N](a: f64[N, N]) -> f64 requires N >= 1 {
+    let (w, v) = eigh(a)
+    w[N - 1]
+}
+
+fn turned[N](a: f64[N, N]) -> f64 requires N >= 1 {
+    let (w, v) = eigh(a)
+    sum(v[0])
+}
+
 fn chosen(a: f64[2, 2], c: bool) -> f64 =
     if c { logdet(a) + sum(solve(a, [1.0, 2.0])) } else { a[0, 0] }
 """)
@@ -42,7 +85,7 @@ fn chosen(a: f64[2, 2], c: bool) -> f64 =
 RNG = np.random.default_rng(0)
 
 
-def regular(*shape: int) -> np.ndarray:
+def regular(*shape: int) -> Array:
     return RNG.standard_normal(shape) + 2 * np.eye(shape[-1])
 
 
@@ -82,6 +125,72 @@ def test_derivatives() -> None:
     dmc.check_grads(PROGRAM.twice, a, b)
 
 
+def orthonormal(columns: Array) -> bool:
+    product = columns.T @ columns
+    return np.allclose(product, np.eye(len(product)), atol=1e-12)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (6, 4), (40, 40)])
+def test_factors(shape: tuple[int, int]) -> None:
+    rows, columns = shape
+    a, b = RNG.standard_normal(shape), RNG.standard_normal(rows)
+    s = RNG.standard_normal((columns, columns))
+    x, q, r, w, v, u, z, t, exponential = PROGRAM.factors(a, s, b)
+    np.testing.assert_allclose(x, np.linalg.lstsq(a, b)[0], rtol=1e-7)
+    np.testing.assert_allclose(q, np.linalg.qr(a)[0], atol=1e-12)
+    np.testing.assert_allclose(r, np.linalg.qr(a)[1], atol=1e-11)
+    np.testing.assert_allclose(w, np.linalg.eigvalsh((s + s.T) / 2), rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(v * w @ v.T, (s + s.T) / 2, atol=1e-11)
+    np.testing.assert_allclose(z, np.linalg.svd(a)[1], rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(u * z @ t, a, atol=1e-11)
+    np.testing.assert_allclose(exponential, linalg.expm(s), rtol=1e-9, atol=1e-9)
+    assert orthonormal(v)
+    assert orthonormal(u)
+    assert orthonormal(t.T)
+
+
+def test_matrices_that_are_no_random_ones() -> None:
+    """Repeated and zero values, ranks that are not full, extremes of the range."""
+    cases = [np.zeros((4, 4)), np.eye(4), np.ones((4, 4)), np.diag([2.0, 0.0, 2.0, -1.0])]
+    cases += [1e200 * RNG.standard_normal((4, 4)), 1e-200 * RNG.standard_normal((4, 4))]
+    cases += [np.eye(4, k=1), np.triu(np.ones((4, 4))), np.outer([1.0, 2, 3, 4], [0.0, 1, 1, 0])]
+    for a in cases:
+        s, size = (a + a.T) / 2, np.abs(a).max() or 1.0
+        _, q, r, w, v, u, z, t, _ = PROGRAM.factors(a, s, np.ones(4))
+        np.testing.assert_allclose(q @ r / size, a / size, atol=1e-13)
+        np.testing.assert_allclose(v * (w / size) @ v.T, s / size, atol=1e-13)
+        np.testing.assert_allclose(u * (z / size) @ t, a / size, atol=1e-13)
+        assert all(map(orthonormal, (q, v, u, t.T)))
+    infinite = np.full((4, 4), np.inf)
+    _, _, _, w, v, u, z, t, _ = PROGRAM.factors(np.full((4, 4), np.nan), infinite, np.ones(4))
+    assert all(np.isnan(array).all() for array in (w, v, u, z, t))
+
+
+def test_many_factors_at_once() -> None:
+    a = RNG.standard_normal((100, 5, 5)).astype(np.float32)
+    of_values, of_singular = PROGRAM.spectra(a)
+    np.testing.assert_allclose(of_values, (a + np.swapaxes(a, 1, 2)) / 2, atol=1e-5)
+    np.testing.assert_allclose(of_singular, a, atol=1e-5)
+    a = RNG.standard_normal((3, 4, 4)) * np.array([0.1, 1.0, 20.0])[:, None, None]
+    wanted = linalg.expm(a)
+    sizes = np.abs(wanted).max((1, 2), keepdims=True)
+    np.testing.assert_allclose(PROGRAM.exponentials(a) / sizes, wanted / sizes, atol=1e-11)
+
+
+def test_derivatives_of_factors() -> None:
+    a, b = RNG.standard_normal((4, 3)), RNG.standard_normal(4)
+    dmc.check_grads(PROGRAM.factored, a, b)
+    c, d = a.T, RNG.standard_normal((3, 2))
+    np.testing.assert_allclose(PROGRAM.wide(c, d), np.linalg.lstsq(c, d)[0], rtol=1e-9)
+
+
+def test_equal_eigenvalues() -> None:
+    """Their derivatives exist; those of eigenvectors do not."""
+    largest = dmc.grad(PROGRAM.largest)(np.diag([1.0, 1.0, 2.0]))
+    assert largest.tolist() == np.diag([0.0, 0.0, 1.0]).tolist()
+    assert not np.isfinite(dmc.grad(PROGRAM.turned)(np.eye(3))).all()
+
+
 def test_what_has_no_solution() -> None:
     """Infinite or not a number; and no derivative of it reaches what does not use it."""
     singular = np.ones((2, 2))
@@ -101,5 +210,7 @@ def test_shapes_are_checked() -> None:
         dmc.loads("fn f[N, M](a: f64[N, M], b: f64[N]) -> f64[N] = solve(a, b)")
     with pytest.raises(dmc.Error, match="right side"):
         dmc.loads("fn f[N, M](a: f64[N, N], b: f64[M]) -> f64[N] = solve(a, b)")
+    with pytest.raises(dmc.Error, match="no fewer rows"):
+        PROGRAM.factors(np.ones((2, 3)), np.ones((3, 3)), np.ones(2))
     with pytest.raises(dmc.Error, match="floats"):
         dmc.loads("fn f[N](a: i64[N, N]) -> i64 = logdet(a)")

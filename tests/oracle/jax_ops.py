@@ -408,3 +408,46 @@ def _lu(op: linalg.LU, x: Any) -> Any:
 @meaning("linalg.solve")
 def _solve(op: linalg.Solve, matrix: Any, *given: Any) -> Any:
     return jnp.linalg.solve(matrix.T if op.transposed else matrix, given[-1])
+
+
+@meaning("linalg.qr")
+def _qr(op: linalg.QR, x: Any) -> Any:
+    return tuple(jnp.linalg.qr(x))
+
+
+def signs(columns: Any) -> Any:
+    """Of the first largest element of each column."""
+    place = jnp.argmax(jnp.abs(columns), 0)
+    return jnp.sign(lax.stop_gradient(columns[place, jnp.arange(columns.shape[1])]))
+
+
+@meaning("linalg.eigh")
+def _eigh(op: linalg.Eigh, x: Any) -> Any:
+    values, vectors = jnp.linalg.eigh(mirrored(x))
+    return values, vectors * signs(vectors)
+
+
+@meaning("linalg.svd")
+def _svd(op: linalg.SVD, x: Any) -> Any:
+    left, values, right = jnp.linalg.svd(x, full_matrices=False)
+    turned = signs(left)
+    return left * turned, values, turned[:, None] * right
+
+
+def series(x: Any) -> Any:
+    """The exponential of a small matrix: JAX's own takes long to compile and differentiate."""
+    term = total = jnp.eye(len(x), dtype=x.dtype)
+    for k in range(1, 22):
+        term = term @ x / k
+        total = total + term
+    return total
+
+
+@meaning("linalg.expm")
+def _expm(op: linalg.Expm, x: Any) -> Any:
+    return series(x)
+
+
+@meaning("linalg.expm_derivative")
+def _expm_derivative(op: linalg.ExpmDerivative, x: Any, direction: Any) -> Any:
+    return jax.jvp(series, (x,), (direction,))[1]

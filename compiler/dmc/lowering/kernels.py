@@ -16,7 +16,10 @@ from dmc.lowering.machine import Machine
 from dmc.lowering.schedules.contraction import emit_contraction
 from dmc.lowering.schedules.elementwise import emit_map
 from dmc.lowering.schedules.linalg.cholesky import emit_cholesky
+from dmc.lowering.schedules.linalg.eigh import emit_eigh
 from dmc.lowering.schedules.linalg.lu import emit_lu
+from dmc.lowering.schedules.linalg.qr import emit_qr
+from dmc.lowering.schedules.linalg.svd import emit_svd
 from dmc.lowering.schedules.linalg.triangular import emit_triangular_solve
 from dmc.lowering.schedules.movement import emit_concatenate, emit_copy, emit_update_window
 from dmc.lowering.schedules.nest import nest_of
@@ -145,7 +148,10 @@ EMIT: dict[type[Operation], Emit] = {
     kernel.Scatter: emit_scatter,
     kernel.Sort: emit_sort,
     kernel.UpdateWindow: emit_update_window,
+    linalg.Eigh: emit_eigh,
     linalg.LU: emit_lu,
+    linalg.SVD: emit_svd,
+    linalg.QR: emit_qr,
     linalg.Cholesky: emit_cholesky,
     linalg.TriangularSolve: emit_triangular_solve,
 }

@@ -165,7 +165,9 @@ _FUNCTIONS: dict[str, Way] = {
         "of a matrix: `[i] => a[i, i]`; "
         "from a vector: `[i, j in 0..N] => if i == j { x[i] } else { 0.0 }`"
     ),
-    "pinv": _say("of a matrix with an inverse: `inv(a)`"),
+    "eig": _say("of a symmetric matrix: `eigh(a)`"),
+    "eigvalsh": _say("they come first: `eigh(a)`"),
+    "pinv": _say("of a square matrix: `inv(a)`; of another, `lstsq(a, b)` solves with it"),
     "solve_triangular": _say("write `solve_lower(a, b)` or `solve_upper(a, b)`"),
     "triangular_solve": _say("write `solve_lower(a, b)` or `solve_upper(a, b)`"),
     "cho_solve": _say("write `cholesky_solve(cholesky(a), b)`"),
@@ -249,8 +251,8 @@ _ARRAY_LIBRARIES = frozenset(
         "cumlogsumexp", "elu", "entr", "erfinv", "glu", "group_norm", "hardsigmoid", "hardswish",
         "igamma", "kl_div", "l1_loss", "lerp", "linear", "logcumsumexp", "lu",
         "masked_fill", "max_pool2d", "mish", "nll_loss", "normalize", "pmap", "polygamma", "prelu",
-        "qr", "relu", "rms_norm", "scatter", "selu", "smooth_l1_loss", "softmin",
-        "softshrink", "softsign", "stft", "svd", "tanhshrink", "topk", "xlog1py", "xlogy", "zeta",
+        "relu", "rms_norm", "scatter", "selu", "smooth_l1_loss", "softmin",
+        "softshrink", "softsign", "stft", "tanhshrink", "topk", "xlog1py", "xlogy", "zeta",
     )
 )  # fmt: skip
 """Names of PyTorch and JAX that are near names of the prelude, or often written."""

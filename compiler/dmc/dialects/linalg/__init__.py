@@ -6,18 +6,33 @@ derivative results for forward and reverse mode algorithmic differentiation" (20
 "Differentiation of the Cholesky decomposition" (2016).
 """
 
+from dmc.dialects.linalg.base import Composed
 from dmc.dialects.linalg.cholesky import Cholesky, cholesky
+from dmc.dialects.linalg.expm import Expm, ExpmDerivative, expm, expm_derivative
 from dmc.dialects.linalg.lu import LU, Solve, lu, solve
+from dmc.dialects.linalg.qr import QR, qr
+from dmc.dialects.linalg.spectral import SVD, Eigh, eigh, svd
 from dmc.dialects.linalg.triangular import Solver, TriangularSolve, triangular_solve
 
 __all__ = [
     "LU",
+    "QR",
+    "SVD",
     "Cholesky",
+    "Composed",
+    "Eigh",
+    "Expm",
+    "ExpmDerivative",
     "Solve",
     "Solver",
     "TriangularSolve",
     "cholesky",
+    "eigh",
+    "expm",
+    "expm_derivative",
     "lu",
+    "qr",
     "solve",
+    "svd",
     "triangular_solve",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 import numpy as np
@@ -21,6 +22,14 @@ from dmc.ir import (
     operand,
     shape_of,
 )
+
+
+class Composed(TensorOp, ABC):
+    """Base of operations that other operations compute, once they are differentiated."""
+
+    @abstractmethod
+    def expanded(self, builder: Builder) -> Value | None:
+        """The result by other operations; None where this one is a kernel."""
 
 
 class Factorization(TensorOp):
@@ -169,3 +178,13 @@ def total(builder: Builder, *parts: Value | None) -> Value | None:
     for part in present[1:]:
         out = arith.add(builder, out, part)
     return out
+
+
+def selected(builder: Builder, x: Value, by: Value, along: Sequence[int]) -> Value:
+    """`x` where something along axes of `by`, of the same shape, is not zero; zeros elsewhere."""
+    zero = arith.zeros(builder, by.type)
+    counts = arith.compare(builder, Direction.NE, by, zero)
+    some = tensor.reduce(builder, counts, tensor.Kind.ANY, along)
+    dims = [d for d in range(rank_of(by)) if d not in along]
+    spread = tensor.broadcast_in_dim(builder, some, shape_of(by.type), dims)
+    return arith.select(builder, spread, x, zero)

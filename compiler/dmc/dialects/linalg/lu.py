@@ -165,12 +165,10 @@ class Solve(Solver):
                 x[at] = np.linalg.solve(matrix[at], right[at])
         return (self.absorbed(right, x).astype(operands[-1].dtype),)
 
-    def expanded(self, builder: Builder) -> Value:
+    def solved(self, builder: Builder) -> Value:
         factors = self.factors
         if not self.transposed:
-            right = reordered(builder, self.right, self.permutation)
-            right = triangular_solve(builder, factors, right, lower=True, unit=True)
-            return triangular_solve(builder, factors, right)
+            return eliminated(builder, factors, self.permutation, self.right)
         right = triangular_solve(builder, factors, self.right, transposed=True)
         right = triangular_solve(builder, factors, right, lower=True, transposed=True, unit=True)
         return reordered(builder, right, self.inverse)
@@ -202,6 +200,13 @@ class Solve(Solver):
         else:
             outer = product(builder, right, transposed(builder, self.result), (True, False))
         return (arith.negate(builder, outer), None, None, None, right)
+
+
+def eliminated(builder: Builder, factors: Value, permutation: Value, right: Value) -> Value:
+    """The solution of systems with matrices that are factored."""
+    right = reordered(builder, right, permutation)
+    right = triangular_solve(builder, factors, right, lower=True, unit=True)
+    return triangular_solve(builder, factors, right)
 
 
 def reordered(builder: Builder, x: Value, order: Value) -> Value:

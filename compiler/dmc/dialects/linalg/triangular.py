@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Sequence
 from math import prod
 
@@ -10,14 +10,16 @@ import numpy as np
 
 from dmc.dialects import arith, tensor
 from dmc.dialects.linalg.base import (
+    Composed,
     product,
+    selected,
     swapped,
     total,
     transposed,
     triangle,
     widened,
 )
-from dmc.dialects.tensor.base import TensorOp, moved_bytes, rank_of, type_of
+from dmc.dialects.tensor.base import moved_bytes, rank_of, type_of
 from dmc.dialects.tensor.batching import align_all, arrange, axis_sizes
 from dmc.ir import (
     Array,
@@ -35,7 +37,7 @@ from dmc.ir import (
 )
 
 
-class Solver(TensorOp, ABC):
+class Solver(Composed):
     """Base of operations that solve systems: `right`, the last operand, has a column for each.
 
     If `absorbs`, a column of `right` that is zero gives zeros, whatever the matrix is: so it is in
@@ -49,8 +51,14 @@ class Solver(TensorOp, ABC):
         return self.operands[-1]
 
     @abstractmethod
-    def expanded(self, builder: Builder) -> Value:
-        """What solves the same systems, and absorbs nothing."""
+    def solved(self, builder: Builder) -> Value | None:
+        """What solves the same systems, and absorbs nothing; None for this operation itself."""
+
+    def expanded(self, builder: Builder) -> Value | None:
+        solved = self.solved(builder)
+        if solved is None or not self.absorbs:
+            return solved
+        return selected(builder, solved, self.right, [rank_of(self.right) - 2])
 
     def absorbed(self, right: Array, x: Array) -> Array:
         """The solution with zeros where the operation is to give them."""
@@ -136,7 +144,9 @@ class TriangularSolve(Solver):
                     x[..., i, :] /= triangular[..., i, i, None]
         return (self.absorbed(right, x).astype(operands[1].dtype),)
 
-    def expanded(self, builder: Builder) -> Value:
+    def solved(self, builder: Builder) -> Value | None:
+        if not self.absorbs:
+            return None
         attributes: dict[str, Attribute] = {**self.attributes, "absorbs": False}
         return builder.insert(type(self)(self.operands, attributes)).result
 

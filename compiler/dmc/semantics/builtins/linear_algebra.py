@@ -9,6 +9,7 @@ from dmc.dialects import arith, linalg, math, tensor
 from dmc.dialects.linalg.base import (
     diagonal,
     is_diagonal,
+    product,
     splat,
     transposed,
     triangle,
@@ -120,6 +121,25 @@ def _same(type_: Tensor) -> Type:
     return type_
 
 
+def _eigh(builder: Builder, x: Value) -> Sequence[Value]:
+    return linalg.eigh(builder, _symmetric(builder, x))
+
+
+def _expm(builder: Builder, x: Value) -> Sequence[Value]:
+    return [linalg.expm(builder, x)]
+
+
+def _lstsq(builder: Builder, matrix: Value, right: Value) -> Value:
+    """By the triangular factor of the matrix, or of its transpose where that is the taller one."""
+    *_, rows, columns = shape_of(matrix.type)
+    if rows >= columns:
+        q, r = linalg.qr(builder, matrix)
+        projected = product(builder, transposed(builder, q), right)
+        return linalg.triangular_solve(builder, r, projected)
+    q, r = linalg.qr(builder, transposed(builder, matrix))
+    return product(builder, q, linalg.triangular_solve(builder, r, right, transposed=True))
+
+
 def _number(type_: Tensor) -> Tensor:
     return Tensor(type_.element, type_.shape[:-2])
 
@@ -172,6 +192,36 @@ class _System(ArrayFunction):
         return Array(tensor.reshape(builder, x, shape_of(x.type)[:-1]) if single else x)
 
 
+def _two_factors(type_: Tensor) -> Type:
+    *lead, _, columns = type_.shape
+    return TupleType((type_, Tensor(type_.element, (*lead, columns, columns))))
+
+
+def _values(type_: Tensor) -> Tensor:
+    return Tensor(type_.element, type_.shape[:-1])
+
+
+def _eigen(type_: Tensor) -> Type:
+    return TupleType((_values(type_), type_))
+
+
+def _three_factors(type_: Tensor) -> Type:
+    *lead, _, columns = type_.shape
+    square = Tensor(type_.element, (*lead, columns, columns))
+    return TupleType((type_, Tensor(type_.element, (*lead, columns)), square))
+
+
+class _TallFactors(_Factors):
+    """Of matrices with no fewer rows than columns."""
+
+    def lower(self, body: Body, node: typed.Builtin) -> Lowered:
+        *_, rows, columns = shape_of(body.array(node.operands[0]).type)
+        if rows < columns:
+            title = f"`{self}` takes no fewer rows than columns, not {rows} and {columns}"
+            raise body.fail("shape.rank", title, node.span)
+        return _Factors.lower(self, body, node)
+
+
 SOLVE = _System("solve", "`solve(a, b)`: the x with `a @ x = b`, of a square matrix")
 SOLVE_LOWER = _System(
     "solve_lower",
@@ -207,6 +257,36 @@ LOGDET = _Factors(
     results=_number,
     build=_logdet,
 )
+QR = _TallFactors(
+    "qr",
+    "`qr(a)`: orthonormal columns `q` and an upper triangular `r`, with `q @ r = a`; "
+    "no fewer rows than columns",
+    square=False,
+    results=_two_factors,
+    build=linalg.qr,
+)
+EIGH = _Factors(
+    "eigh",
+    "`eigh(a)`: the eigenvalues of a symmetric matrix, ascending, and its eigenvectors as columns",
+    results=_eigen,
+    build=_eigh,
+)
+SVD = _TallFactors(
+    "svd",
+    "`svd(a)`: orthonormal columns `u`, singular values `s`, descending, and a square `v`, with "
+    "`(u * s) @ v = a`; no fewer rows than columns",
+    square=False,
+    results=_three_factors,
+    build=linalg.svd,
+)
+EXPM = _Factors("expm", "`expm(a)`: the exponential of a square matrix", build=_expm)
+LSTSQ = _System(
+    "lstsq",
+    "`lstsq(a, b)`: the x with the least `sum((a @ x - b) ** 2)`, and the least `sum(x ** 2)` if "
+    "there are many, of a matrix of full rank",
+    square=False,
+    build=_lstsq,
+)
 LINEAR_ALGEBRA = (
     CHOLESKY,
     SOLVE,
@@ -217,4 +297,9 @@ LINEAR_ALGEBRA = (
     DET,
     LOGDET,
     SLOGDET,
+    LSTSQ,
+    QR,
+    EIGH,
+    SVD,
+    EXPM,
 )

@@ -8,7 +8,7 @@ from dmc.dialects import arith, linalg
 from dmc.dialects.arith import Direction
 from dmc.ir.operation import Operation, Value
 from dmc.ir.types import DType, dtype_of
-from dmc.lowering.loop_builder import Linear, LoopBuilder, Subscript, register_type
+from dmc.lowering.loop_builder import Linear, LoopBuilder, Subscript
 from dmc.lowering.machine import Machine
 from dmc.lowering.schedules.linalg.matrix import Matrix, Run, each_matrix, matrix_in
 from dmc.lowering.schedules.linalg.tiles import Tiles
@@ -102,7 +102,7 @@ class _Elimination:
         whole = code.down_to(c, TOGETHER)
         b.each(0, whole, TOGETHER, lambda k: self._subtract(c, k, TOGETHER, left))
         b.each(whole, c, 1, lambda k: self._subtract(c, k, 1, left))
-        pivot = self._pivot(c, left)
+        pivot = code.place_of_largest(self.columns.part(c, 0), c, left)
         same = code.compare(pivot, Direction.EQ, c)
 
         def exchange() -> list[Value]:
@@ -162,33 +162,6 @@ class _Elimination:
             code.put(code.subtract(old, total), columns, c, i, mask)
 
         code.each_vector(code.b.index(Linear.of(k) + count), left, rows)
-
-    def _pivot(self, c: Value, left: Value) -> Value:
-        """The first of the rows from `c` on whose element of the column is the largest."""
-        code, b = self.code, self.code.b
-        none = b.constant(-1.0, register_type(code.dtype, code.lanes))
-        start = b.broadcast(c, code.lanes)
-        lanes = b.iota(code.lanes)
-
-        def step(i: Value, best: list[Value]) -> list[Value]:
-            mask = b.tail_mask(Linear.of(left) + Linear.of(i) * -1, code.lanes)
-            size = b.insert(arith.Abs([code.vector(self.columns, c, i, mask)])).result
-            size = code.select(mask, size, none)
-            place = arith.add(b.builder, b.broadcast(i, code.lanes), lanes)
-            larger = code.compare(size, Direction.GT, best[0])
-            return [code.select(larger, size, best[0]), code.select(larger, place, best[1])]
-
-        best = b.for_(c, left, step, [none, start], step=code.lanes)
-
-        def better(x: list[Value], y: list[Value]) -> list[Value]:
-            larger = code.compare(y[0], Direction.GT, x[0])
-            equal = code.compare(y[0], Direction.EQ, x[0])
-            earlier = code.compare(y[1], Direction.LT, x[1])
-            both = arith.logical_and(b.builder, equal, earlier)
-            chosen = arith.logical_or(b.builder, larger, both)
-            return [code.select(chosen, p, q) for p, q in zip(y, x, strict=True)]
-
-        return b.fold_lanes(best, better)[1]
 
     def _rest(
         self, target: Matrix, panels: Value, strips: Value, first: Value, rows: Subscript

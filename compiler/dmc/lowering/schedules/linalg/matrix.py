@@ -7,10 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from dmc.dialects import arith
+from dmc.dialects.arith import Direction
 from dmc.dialects.loop import INDEX
 from dmc.ir.operation import Value
 from dmc.ir.types import DType, dtype_of
 from dmc.lowering.loop_builder import Linear, LoopBuilder, Subscript, register_type
+from dmc.lowering.machine import Machine
 from dmc.lowering.schedules.movement import memref_type
 from dmc.lowering.schedules.plan import MOST_TASKS, Split
 
@@ -31,6 +33,10 @@ class Matrix:
         """What begins at an element."""
         (origin,) = self.at(i, j)
         return replace(self, origin=Linear.of(origin))
+
+    def row(self, i: Subscript) -> Matrix:
+        """A row as a matrix of one."""
+        return self.part(i, 0)
 
     @property
     def transposed(self) -> Matrix:
@@ -93,8 +99,14 @@ class Code:
     def divide(self, x: Value, y: Value) -> Value:
         return arith.divide(self.b.builder, x, y)
 
-    def compare(self, x: Value, direction: arith.Direction, y: Value) -> Value:
+    def compare(self, x: Value, direction: Direction, y: Value) -> Value:
         return arith.compare(self.b.builder, direction, x, y)
+
+    def magnitude(self, x: Value) -> Value:
+        return self.b.insert(arith.Abs([x])).result
+
+    def negative(self, x: Value) -> Value:
+        return arith.negate(self.b.builder, x)
 
     def select(self, condition: Value, x: Value, y: Value) -> Value:
         return arith.select(self.b.builder, condition, x, y)
@@ -132,6 +144,32 @@ class Code:
         )
         return out
 
+    def place_of_largest(self, row: Matrix, lower: Subscript, upper: Subscript) -> Value:
+        """The first subscript from `lower` on whose element's magnitude is the largest."""
+        b = self.b
+        none = b.constant(-1.0, register_type(self.dtype, self.lanes))
+        start = b.broadcast(b.index(lower), self.lanes)
+        lanes = b.iota(self.lanes)
+
+        def step(j: Value, best: list[Value]) -> list[Value]:
+            mask = b.tail_mask(Linear.of(upper) + Linear.of(j) * -1, self.lanes)
+            size = self.select(mask, self.magnitude(self.vector(row, 0, j, mask)), none)
+            place = self.add(b.broadcast(j, self.lanes), lanes)
+            larger = self.compare(size, Direction.GT, best[0])
+            return [self.select(larger, size, best[0]), self.select(larger, place, best[1])]
+
+        best = b.for_(lower, upper, step, [none, start], step=self.lanes)
+
+        def better(x: list[Value], y: list[Value]) -> list[Value]:
+            larger = self.compare(y[0], Direction.GT, x[0])
+            equal = self.compare(y[0], Direction.EQ, x[0])
+            earlier = self.compare(y[1], Direction.LT, x[1])
+            both = arith.logical_and(b.builder, equal, earlier)
+            chosen = arith.logical_or(b.builder, larger, both)
+            return [self.select(chosen, p, q) for p, q in zip(y, x, strict=True)]
+
+        return b.fold_lanes(best, better)[1]
+
     def each_vector(
         self, lower: Subscript, upper: Subscript, body: Callable[[Value, Value], None]
     ) -> None:
@@ -160,7 +198,7 @@ class Code:
         b, lanes = self.b, self.lanes
 
         def counted(here: Linear, end: Subscript, count: Linear) -> Value:
-            inside = self.compare(b.index(here), arith.Direction.LT, b.index(end))
+            inside = self.compare(b.index(here), Direction.LT, b.index(end))
             return b.tail_mask(self.select(inside, b.index(count), b.index(0)), lanes)
 
         def block(i: Value, j: Value) -> None:
@@ -236,6 +274,7 @@ def matrix_in(b: LoopBuilder, buffer: Value, number: Linear) -> Matrix:
     return Matrix(b.flat(buffer), number * (rows * columns), columns)
 
 
-def code_for(b: LoopBuilder, buffer: Value, lanes: int) -> Code:
+def code_for(b: LoopBuilder, machine: Machine, buffer: Value) -> Code:
     """What writes code for the elements of a buffer."""
-    return Code(b, dtype_of(buffer.type), lanes)
+    dtype = dtype_of(buffer.type)
+    return Code(b, dtype, machine.lanes(dtype))

@@ -36,7 +36,7 @@ def emit_triangular_solve(
     *_, size, columns = memref_type(right).shape
 
     if columns == 1:
-        code = code_for(b, right, machine.lanes(dtype_of(right.type)))
+        code = code_for(b, machine, right)
 
         def one(m: Linear) -> None:
             x = matrix_in(b, target, m)
