@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         Function,
         GradientCheck,
         IndexOutOfRange,
+        Memory,
         MissingFileError,
         Module,
         NamingError,
@@ -68,12 +69,12 @@ __version__ = VERSION
 
 __all__ = [
     "CallError", "CheckpointError", "Compiled", "CompilerBug", "DTypeError", "DerivativeError",
-    "Error", "FileError", "Function", "GradientCheck", "IndexOutOfRange", "MissingFileError",
-    "Module", "NamingError", "OutOfMemory", "ParseError", "Record", "ShapeError", "StateError",
-    "TrainError", "Trainer", "UnsupportedError", "ValueUseError", "check_grads", "convert",
-    "donate", "flatten", "fold", "get_num_threads", "grad", "hessian", "hvp", "jacobian", "jvp",
-    "key", "load", "loads", "restore", "save", "set_num_threads", "split", "stack", "train",
-    "value_and_grad", "vjp",
+    "Error", "FileError", "Function", "GradientCheck", "IndexOutOfRange", "Memory",
+    "MissingFileError", "Module", "NamingError", "OutOfMemory", "ParseError", "Record",
+    "ShapeError", "StateError", "TrainError", "Trainer", "UnsupportedError", "ValueUseError",
+    "check_grads", "convert", "donate", "flatten", "fold", "get_num_threads", "grad", "hessian",
+    "hvp", "jacobian", "jvp", "key", "load", "loads", "restore", "save", "set_num_threads", "split",
+    "stack", "train", "value_and_grad", "vjp",
 ]  # fmt: skip
 
 _BRIDGES = ("jax", "scipy", "sklearn", "torch")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import enum
 import os
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -41,8 +42,11 @@ from dmc.process import VERIFY_EACH, lazy
 from dmc.transforms import pipeline
 from dmc.transforms.index_arguments import IndexArgument, index_arguments
 from dmc.transforms.index_uses import indexes_of
+from dmc.transforms.memory import MemoryPlan, report
 from dmc.transforms.memory.shortage import needed_bytes, shortage
+from dmc.transforms.rematerialize import BudgetTooSmall
 from dmc.transforms.trap_indexes import IndexUse, TrapIndexes, unproved_indexes
+from dmc_runtime.sizes import shown_bytes
 
 
 class Stage(enum.Enum):
@@ -75,8 +79,11 @@ class Compilation:
         on_print: Print | None = None,
         checked: bool = False,
         strict: bool = False,
+        budget: int = 0,
     ) -> None:
         """`entry` names the public function of the tensor-level `module`.
+
+        Its arena may take `budget` bytes, unless that is 0, or what gradients in it may take.
 
         If `checked`, a program with `index_uses` may return one more value (`returns_fault`): 0, or
         what `Fault` reads. If `strict`, sums are taken as they are written: no product is rounded
@@ -86,6 +93,7 @@ class Compilation:
         self.entry = entry
         self.checked = checked
         self.strict = strict
+        self._allowed = budget
         self._engine = engine
         self._print_after = print_after
         self._on_print = on_print
@@ -95,6 +103,16 @@ class Compilation:
     @property
     def engine(self) -> Engine:
         return self._engine or default_engine()
+
+    @lazy
+    def budget(self) -> int | None:
+        """The bytes that the arena may take, where there is a bound."""
+        asked = (self._allowed, autodiff.budget_of(self.tensor))
+        budget, there = min(filter(None, asked), default=None), memory()
+        if budget is not None and budget > there:
+            given = f"a budget of {shown_bytes(budget)} holds nothing back"
+            warnings.warn(f"{given}: the machine has {shown_bytes(there)}", stacklevel=2)
+        return budget
 
     @property
     def _left_out(self) -> frozenset[str]:
@@ -146,7 +164,8 @@ class Compilation:
     @lazy
     def kernels(self) -> Module:
         """Grouped into passes over memory."""
-        return self._run(self.optimized, pipeline.to_kernels(self._left_out))
+        passes = pipeline.to_kernels(self._left_out, self.budget or 0)
+        return self._run(self.optimized, passes)
 
     @lazy
     def loops(self) -> LoopProgram:
@@ -232,10 +251,9 @@ class Compilation:
                 module = self.loops.module
         return print_module(module, generic=generic, locations=locations)
 
-    def memory(self) -> str:
-        """What a call needs beside its arguments and results."""
-        arena, scratch = self.llvm.arena_bytes, self.llvm.scratch_bytes
-        return f"arena {arena} bytes; scratch {scratch} bytes for each thread"
+    def memory(self) -> MemoryPlan:
+        """What lies in the arena, and when."""
+        return report(func.lookup(self.kernels, self.entry))
 
     def _derivative(
         self, transform: Callable[[Module, func.Func, Sequence[int], Sequence[int]], func.Func]
@@ -287,6 +305,8 @@ class _Refusals:
             span = cause.location.span
             label = Label(span) if span is not None else None
             raise error(Diagnostic(cause.code, cause.title, label, help=(cause.help,))) from None
+        if isinstance(cause, BudgetTooSmall):
+            raise error(cause.diagnostic) from None
         if isinstance(failure, PassFailure):
             name, path = failure.pass_name, failure.reproducer
             raise CompilerBug(str(cause), pass_name=name, reproducer=path) from cause

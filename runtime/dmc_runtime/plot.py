@@ -64,6 +64,31 @@ def plot_rates(rates: Sequence[float], path: Path, title: str = "") -> None:
     figure.savefig(path, dpi=120)
 
 
+def plot_memory(
+    live: Sequence[int], reverse_from: int | None, budget: int | None, path: Path, title: str = ""
+) -> None:
+    """Draws the bytes that are live at each point of a program, and the budget, into a PNG.
+
+    The reverse pass begins at the point `reverse_from`.
+    """
+    figure = _figure_class()(figsize=(7.0, 3.2), layout="constrained")
+    axes = figure.add_subplot(1, 1, 1)
+    places, mebi = range(len(live)), [count / 2**20 for count in live]
+    axes.fill_between(places, mebi, step="post", color=_TRAIN_COLOUR)
+    axes.step(places, mebi, where="post", color=_MEAN_COLOUR, linewidth=1.5)
+    if reverse_from is not None:
+        axes.axvline(reverse_from, color="grey", linewidth=1.0)
+        axes.text(reverse_from, 0.0, " reverse", rotation=90, color="grey", va="bottom")
+    if budget is not None:
+        axes.axhline(budget / 2**20, color=_HELD_OUT_COLOUR, linewidth=1.5, label="budget")
+        axes.legend(frameon=False)
+    axes.set_title(title, loc="left")
+    axes.set_xlabel("point of the program")
+    axes.set_ylabel("MiB live in the arena")
+    axes.grid(alpha=0.25)
+    figure.savefig(path, dpi=120)
+
+
 def _panel(axes: Axes, rows: Sequence[Row], name: str) -> None:
     steps = [row["step"] for row in rows if name in row]
     values = [row[name] for row in rows if name in row]

@@ -3,6 +3,7 @@
     program = "digits.dm"
     seed = 0
     epochs = 40                 # or `steps`
+    memory = "256MB"            # optional: a step takes no more beside its arguments and results
 
     [model]
     name = "MLP"
@@ -51,6 +52,7 @@ from pathlib import Path
 from typing import Any, TypeAlias, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from dmc_runtime.errors import TrainCode, TrainError
+from dmc_runtime.sizes import parse_bytes
 from dmc_runtime.spelling import did_you_mean
 
 Number: TypeAlias = bool | int | float
@@ -173,6 +175,7 @@ class Recipe:
     epochs: int = 0
     steps: int = 0
     seed: int = 0
+    memory: str = ""
     functions: FunctionNames = field(default_factory=FunctionNames)
     arguments: dict[str, Number | Quantity] = field(default_factory=dict[str, Number | Quantity])
     outputs: Outputs = field(default_factory=Outputs)
@@ -225,6 +228,11 @@ def parse(
         raise _bad(f"{source}: a run is `epochs` or `steps` long, and one of them is needed")
     _at_least(source, "epochs", recipe.epochs, 0)
     _at_least(source, "steps", recipe.steps, 0)
+    if recipe.memory:
+        try:
+            parse_bytes(recipe.memory)
+        except ValueError as problem:
+            raise _bad(f"{source}: `memory` is {recipe.memory!r}: {problem}") from None
     _at_least(source, "data.batch_size", recipe.data.batch_size, 1)
     _at_least(source, "data.prefetch", recipe.data.prefetch, 0)
     _at_least(source, "outputs.evaluate_every", recipe.outputs.evaluate_every, 1)

@@ -249,7 +249,7 @@ class _Run:
     def identity(self) -> dict[str, Any]:
         """The parts of the recipe that decide the numbers, for those who resume to compare."""
         content = self.recipe.content()
-        del content["outputs"], content["watch"]
+        del content["outputs"], content["watch"], content["memory"]
         del content["data"]["prefetch"]
         train = self.tables.train
         return {**content, "examples": 0 if isinstance(train, data.Stream) else len(train)}

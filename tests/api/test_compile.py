@@ -59,7 +59,7 @@ def test_generic_syntax() -> None:
 
 
 def test_memory() -> None:
-    assert "bytes" in program.loss.compile(N=2, D=3).memory()
+    assert "bytes" in str(program.loss.compile(N=2, D=3).memory())
 
 
 MORE = """

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -78,3 +81,63 @@ def test_memory_that_is_not_free_now(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(entry, "aligned_bytes", fail)
     error = refusal(program.doubled, np.ones(17))
     assert "`doubled` needs 136 bytes" in str(error)
+
+
+LAYERS = dmc.loads("""\
+fn loss[B, H](w: f64[H, H], v: f64[H, H], x: f64[B, H]) -> f64 {
+    let hidden = tanh(x @ w)
+    mean(tanh(hidden @ v) ** 2)
+}
+""")
+
+
+def test_what_is_reported_is_what_is_allocated() -> None:
+    compiled = dmc.value_and_grad(LAYERS.loss, wrt=("w", "v")).compile(B=256, H=64)
+    memory = compiled.memory()
+    executable = compiled.compilation.executable
+    assert memory.arena + memory.scratch == executable.memory
+    assert memory.arguments == 8 * (2 * 64 * 64 + 256 * 64)
+    assert memory.results == 8 * (2 * 64 * 64 + 1)
+    parts = memory.arguments + memory.results + memory.arena + memory.scratch
+    assert memory.peak == parts
+    assert sum(value.bytes for value in memory.live) <= memory.arena
+    assert memory.arena <= 1.1 * sum(value.bytes for value in memory.live)
+    assert "hidden" in [value.name for value in memory.saved]
+    (hidden,) = [value for value in memory.saved if value.name == "hidden"]
+    assert (hidden.type, hidden.bytes, hidden.line) == ("f64[256, 64]", 8 * 256 * 64, 2)
+    assert hidden in memory.largest
+
+
+def test_table_and_picture(tmp_path: Path) -> None:
+    memory = dmc.value_and_grad(LAYERS.loss, budget="1MiB").compile(B=256, H=64).memory()
+    lines = str(memory).splitlines()
+    assert lines[0].startswith("loss: ")
+    assert any(re.fullmatch(r"  budget +1 MiB +1,048,576 bytes", line) for line in lines)
+    assert any(line.startswith("kept for the reverse pass: ") for line in lines)
+    assert any("f64[256, 64]" in line and line.endswith(":2") for line in lines)
+    assert any(moment.is_reverse for moment in memory.moments)
+    assert not memory.moments[0].is_reverse
+    memory.plot(tmp_path / "memory.png")
+    assert (tmp_path / "memory.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_resident_memory_is_what_is_reported() -> None:
+    """What a process takes more with a call is the report, but for a constant."""
+    code = """
+import resource, sys
+import numpy as np, dmc
+def resident():
+    pages = int(open("/proc/self/statm").read().split()[1])
+    return pages * resource.getpagesize()
+program = dmc.loads('fn f[N](x: f64[N, N]) -> f64 = sum(tanh(tanh(x @ x) @ x) @ x)')
+f = dmc.value_and_grad(program.f)
+f(np.ones((8, 8)))
+before = resident()
+x = np.ones((1024, 1024))
+compiled = f.compile(x)
+result = compiled(x)
+print(resident() - before, compiled.memory().peak)
+"""
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)
+    grown, reported = map(int, out.stdout.split())
+    assert 0.75 * reported < grown < reported + 32 * 2**20

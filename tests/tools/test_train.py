@@ -127,3 +127,17 @@ def test_ctrl_c_leaves_a_usable_checkpoint(
     assert out.startswith("interrupted: ")
     last = recipe.parent / "run" / "last.safetensors"
     assert dmc(capsys, "train", str(recipe), "--evaluate", str(last)).status == 0
+
+
+def test_memory_budget(capsys: pytest.CaptureFixture[str], recipe: Path) -> None:
+    """A bound of memory is held to, and changes no number."""
+    recipe.write_text(recipe.read_text().replace("epochs = 20", 'epochs = 2\nmemory = "64MB"'))
+    assert dmc(capsys, "train", str(recipe)).status == 0
+    outcome = dmc(capsys, "train", str(recipe), "--resume", "--memory-budget", "1 MiB")
+    assert outcome.status == 0
+    assert "other values" not in outcome.out
+    outcome = dmc(capsys, "train", str(recipe), "--overwrite", "--memory-budget", "8 bytes")
+    assert outcome.status == 1
+    assert "`step` cannot do with 8 bytes of memory" in outcome.err
+    outcome = dmc(capsys, "train", str(recipe), "--memory-budget", "lots")
+    assert "`memory` is 'lots': write a number and a unit" in outcome.err

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from dmc.api.donation import donate
     from dmc.api.function import Function
     from dmc.api.loading import load, loads
+    from dmc.api.memory import Memory
     from dmc.api.module import Module
     from dmc.api.storage import restore, save
     from dmc.api.training import Trainer, train
@@ -63,6 +64,7 @@ _HOMES: dict[str, str] = {
     "Module": "dmc.api.module",
     "Function": "dmc.api.function",
     "Compiled": "dmc.api.compiled",
+    "Memory": "dmc.api.memory",
     "Record": "dmc_runtime.records",
     "stack": "dmc_runtime.records",
     "key": "dmc_runtime.keys",
@@ -87,12 +89,12 @@ _HOMES: dict[str, str] = {
 
 __all__ = [
     "CallError", "CheckpointError", "Compiled", "CompilerBug", "DTypeError", "DerivativeError",
-    "Error", "FileError", "Function", "GradientCheck", "IndexOutOfRange", "MissingFileError",
-    "Module", "NamingError", "OutOfMemory", "ParseError", "Record", "ShapeError", "StateError",
-    "TrainError", "Trainer", "UnsupportedError", "ValueUseError", "check_grads", "convert",
-    "donate", "flatten", "fold", "get_num_threads", "grad", "hessian", "hvp", "jacobian", "jvp",
-    "key", "load", "loads", "restore", "save", "set_num_threads", "split", "stack", "train",
-    "value_and_grad", "vjp",
+    "Error", "FileError", "Function", "GradientCheck", "IndexOutOfRange", "Memory",
+    "MissingFileError", "Module", "NamingError", "OutOfMemory", "ParseError", "Record",
+    "ShapeError", "StateError", "TrainError", "Trainer", "UnsupportedError", "ValueUseError",
+    "check_grads", "convert", "donate", "flatten", "fold", "get_num_threads", "grad", "hessian",
+    "hvp", "jacobian", "jvp", "key", "load", "loads", "restore", "save", "set_num_threads", "split",
+    "stack", "train", "value_and_grad", "vjp",
 ]  # fmt: skip
 
 

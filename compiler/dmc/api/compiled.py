@@ -22,6 +22,7 @@ from dmc_runtime.arguments import shown, text
 from dmc_runtime.errors import ArgumentError
 
 if TYPE_CHECKING:
+    from dmc.api.memory import Memory
     from dmc.api.recall import Recall
     from dmc.driver import Compilation
     from dmc.jit.artifact import Artifact, CheckedIndex
@@ -102,6 +103,7 @@ class Compiled:
             lowered.function.sym_name,
             checked=self._options.checks,
             strict=self._options.strict,
+            budget=self.entry.budget,
         )
 
     @property
@@ -300,10 +302,12 @@ class Compiled:
         with compiling:
             return self.compilation.ir(Stage(stage), generic=generic, locations=locations)
 
-    def memory(self) -> str:
-        """What a call needs beside its arguments and results."""
+    def memory(self) -> Memory:
+        """What a call takes, and which values take it; known before it runs."""
+        with native:
+            from dmc.api.memory import memory_of
         with compiling:
-            return self.compilation.memory()
+            return memory_of(self.name, self.compilation)
 
     def __repr__(self) -> str:
         parameters = ", ".join(f"{name}: {type_}" for name, type_ in self.entry.parameters)

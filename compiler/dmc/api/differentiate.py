@@ -4,26 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, cast
+from operator import index
+from typing import TYPE_CHECKING, Any, SupportsIndex, cast
 
 from dmc.api.donation import kept
 from dmc.api.operators import Gradient, Jacobian, Pullback, Pushforward, Wrt, wrt_problem
+from dmc_runtime.arguments import shown
+from dmc_runtime.sizes import parse_bytes
 
 if TYPE_CHECKING:
     from dmc.api.function import Function
 
 
-def grad(f: Function, wrt: Wrt = None) -> Function:
+def grad(f: Function, wrt: Wrt = None, budget: Budget = None) -> Function:
     """The gradient of `f`, which returns a float, or a tuple whose first component is one.
 
-    With a tuple the result is `(gradient, rest)`.
+    With a tuple the result is `(gradient, rest)`. Under a `budget`, bytes or a text such as
+    `"256MB"`, values are computed again rather than kept, so that the memory of a call beside its
+    arguments and results (`Memory.arena`) is no larger. The result is the same in every bit.
     """
-    return function_of(f, "grad", wrt).derived(Gradient(wrt))
+    inner = function_of(f, "grad", wrt)
+    return inner.derived(Gradient(wrt, budget=_bytes(inner, budget)))
 
 
-def value_and_grad(f: Function, wrt: Wrt = None) -> Function:
-    """The result of `f` and its gradient: `(value, gradient)`."""
-    return function_of(f, "value_and_grad", wrt).derived(Gradient(wrt, with_value=True))
+def value_and_grad(f: Function, wrt: Wrt = None, budget: Budget = None) -> Function:
+    """The result of `f` and its gradient: `(value, gradient)`; `budget` as for `grad`."""
+    inner = function_of(f, "value_and_grad", wrt)
+    return inner.derived(Gradient(wrt, with_value=True, budget=_bytes(inner, budget)))
 
 
 def jvp(f: Function, along: Any, wrt: Wrt = None) -> Function:
@@ -53,9 +60,9 @@ def hessian(f: Function, wrt: Wrt = None) -> Function:
 class Vjp:
     """The result of a function together with the pullback of cotangents (reverse mode)."""
 
-    def __init__(self, f: Function, wrt: Wrt) -> None:
+    def __init__(self, f: Function, wrt: Wrt, budget: int = 0) -> None:
         self._value = f
-        self._pull = f.derived(Pullback(wrt))
+        self._pull = f.derived(Pullback(wrt, budget))
         self.__doc__ = f.__doc__
 
     def __call__(self, /, *arguments: Any, **named: Any) -> tuple[Any, Pulled]:
@@ -82,9 +89,36 @@ class Pulled:
         return self._pull.with_extra(cotangent)(*self._arguments, **self._named)
 
 
-def vjp(f: Function, wrt: Wrt = None) -> Vjp:
-    """A function that gives `(y, pull)`; `pull(dy)` is a gradient."""
-    return Vjp(function_of(f, "vjp", wrt), wrt)
+def vjp(f: Function, wrt: Wrt = None, budget: Budget = None) -> Vjp:
+    """A function that gives `(y, pull)`; `pull(dy)` is a gradient; `budget` as for `grad`."""
+    inner = function_of(f, "vjp", wrt)
+    return Vjp(inner, wrt, _bytes(inner, budget))
+
+
+_MOST = 1 << 62
+
+Budget = str | SupportsIndex | None
+"""Bytes, as a number or a text with a unit; None is no bound."""
+
+
+def _bytes(f: Function, budget: Budget) -> int:
+    """The bytes of a budget, 0 for none. Raises dmc.Error for what is none."""
+    from dmc.diagnostics.diagnostic import Diagnostic
+    from dmc.diagnostics.errors import error
+
+    if budget is None:
+        return 0
+    try:
+        if isinstance(budget, bool | float):
+            raise ValueError('write bytes as an integer, or a text such as "256MB"')
+        count = parse_bytes(budget) if isinstance(budget, str) else index(budget)
+        if count < 1:
+            raise ValueError('it is at least one byte, as in "256MB"')
+    except (ValueError, TypeError) as failure:
+        hint = str(failure) if isinstance(failure, ValueError) else 'write "256MB" or 256_000_000'
+        title = f"{f.checked.name}: `budget` is {shown(budget)}, which is no amount of memory"
+        raise error(Diagnostic("grad.budget", title, help=(hint,), at_call=True)) from None
+    return min(count, _MOST)
 
 
 def function_of(f: object, operator: str, wrt: Wrt) -> Function:

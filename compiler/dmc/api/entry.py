@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from dmc.api.conversion import refuse
-from dmc.api.operators import Gradient, Jacobian, Operator, Pullback, Pushforward, Wrt
+from dmc.api.operators import Gradient, Held, Jacobian, Operator, Pullback, Pushforward, Wrt
 from dmc.diagnostics.errors import Error
 from dmc.dialects import func
 from dmc.dialects.derivatives import Problem
@@ -53,6 +53,8 @@ class Entry:
     has_auxiliary: bool
     name: str
     span: Span
+    budget: int = 0
+    """The bytes that a call may take beside arguments and results; 0 is no bound."""
 
     @lazy
     def lowered(self) -> Lowered:
@@ -156,6 +158,8 @@ def apply(operator: Operator, entry: Entry) -> Entry:
             return _pullback(operator, entry)
         case Jacobian():
             return _jacobian(operator, entry)
+        case Held(budget):
+            return replace(entry, budget=budget)
 
 
 def _gradient(operator: Gradient, entry: Entry) -> Entry:
@@ -163,7 +167,7 @@ def _gradient(operator: Gradient, entry: Entry) -> Entry:
     _require_scalar(entry)
 
     def build(wrapper: _Wrapper) -> Sequence[Value]:
-        values, bars = wrapper.problem(target).gradient(wrapper.builder)
+        values, bars = wrapper.problem(target, operator.budget).gradient(wrapper.builder)
         return [*values, *bars] if operator.with_value else [*bars, *values[1:]]
 
     if operator.with_value:
@@ -190,7 +194,8 @@ def _pullback(operator: Pullback, entry: Entry) -> Entry:
     name = fresh("cotangent", [name for name, _ in entry.parameters])
 
     def build(wrapper: _Wrapper) -> Sequence[Value]:
-        return wrapper.problem(target).pull(wrapper.builder, wrapper.extra, of)[1]
+        problem = wrapper.problem(target, operator.budget)
+        return problem.pull(wrapper.builder, wrapper.extra, of)[1]
 
     extra = name, gradient_type(entry.primary)
     return _derived(entry, "vjp", build, target.type, None, extra)
@@ -274,8 +279,8 @@ class _Wrapper:
         """The leaves of the further parameter."""
         return tuple(self.function.body.args[len(self.entry.arguments) :])
 
-    def problem(self, target: Target) -> Problem:
-        return Problem(self.entry.lowered.function, self.arguments, target.indexes)
+    def problem(self, target: Target, budget: int = 0) -> Problem:
+        return Problem(self.entry.lowered.function, self.arguments, target.indexes, budget)
 
 
 def tensor_type(leaf: Leaf) -> TensorType:

@@ -316,6 +316,8 @@ class Function:
             else:
                 known = (*names, *self._size_names())
                 (hint,) = did_you_mean(key, known) or (self.signature,)
+                if key == "budget":
+                    hint = 'a gradient takes one: `dmc.grad(f, budget="256MB")`'
                 message = f"{name}: there is no parameter `{key}`"
                 raise refuse("call.argument", message, span, hint)
         for key, value in values.items():

@@ -15,10 +15,14 @@ None is the first parameter. With a tuple, gradients and directions are tuples.
 
 @dataclass(frozen=True)
 class Gradient:
-    """`grad` and, with the value, `value_and_grad`: of the first component of the result."""
+    """`grad` and, with the value, `value_and_grad`: of the first component of the result.
+
+    The program takes at most `budget` bytes beside arguments and results; 0 is no bound.
+    """
 
     wrt: Wrt = None
     with_value: bool = False
+    budget: int = 0
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,7 @@ class Pullback:
     """`vjp`: takes a last parameter `cotangent`, gives the gradient it pulls back to."""
 
     wrt: Wrt = None
+    budget: int = 0
 
 
 @dataclass(frozen=True)
@@ -43,7 +48,14 @@ class Jacobian:
     wrt: Wrt = None
 
 
-Operator = Gradient | Pushforward | Pullback | Jacobian
+@dataclass(frozen=True)
+class Held:
+    """The function itself, held to `budget` bytes beside arguments and results."""
+
+    budget: int
+
+
+Operator = Gradient | Pushforward | Pullback | Jacobian | Held
 
 
 def wrt_problem(wrt: object, names: Sequence[str]) -> tuple[str, str] | None:

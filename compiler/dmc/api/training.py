@@ -13,6 +13,7 @@ from dmc.api.differentiate import grad
 from dmc.api.function import Function
 from dmc.api.loading import load
 from dmc.api.module import Module
+from dmc.api.operators import Held
 from dmc.diagnostics.diagnostic import Diagnostic
 from dmc.diagnostics.errors import error
 from dmc.process import lazy
@@ -24,6 +25,7 @@ from dmc_runtime.rates import Range, RateSearch, find_rate
 from dmc_runtime.recipe import Recipe
 from dmc_runtime.records import Record
 from dmc_runtime.runs import BEST, LAST, Callback, Functions, Report, Scores
+from dmc_runtime.sizes import parse_bytes
 from dmc_runtime.sources import Arrays, Given, Training
 from dmc_runtime.spelling import did_you_mean
 
@@ -77,12 +79,17 @@ class Trainer:
         return Functions(
             init=init,
             start=_entity(self.program, names.start, "function"),
-            step=_in_place(_entity(self.program, names.step, "function")),
+            step=_in_place(self._held(_entity(self.program, names.step, "function"))),
             evaluate=_entity(self.program, names.evaluate, "function") if self._scores else None,
             gradient=self._watched(self.recipe.watch.loss, grad),
             activations=self._watched(self.recipe.watch.activations, _same),
             blame=partial(_blame, _entity(self.program, names.step, "function")),
         )
+
+    def _held(self, step: Function) -> Function:
+        """A step that takes no more than the recipe says beside its arguments and results."""
+        memory = self.recipe.memory
+        return step.derived(Held(parse_bytes(memory))) if memory else step
 
     def _watched(
         self, name: str, derived: Callable[[Function], Function]

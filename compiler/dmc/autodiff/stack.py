@@ -12,16 +12,34 @@ from dataclasses import dataclass
 
 from dmc.autodiff.tape import Tape
 from dmc.dialects import arith, control, tensor
+from dmc.dialects.segments import cut, inner_loop
 from dmc.dialects.tensor.base import is_zero
 from dmc.ir import Builder, Value, bytes_of
+
+LONGEST_SEGMENT = 512
+"""The most iterations that one contraction sums over, where their number can be divided."""
 
 
 def stack_contractions(tape: Tape) -> None:
     """Rewrite the reverse loops of `tape`, inner before outer, where bytes are saved."""
-    for loop in tape.reverse_of.values():
+    for loop in list(tape.reverse_of.values()):
         if isinstance(loop, control.For) and loop.trip_count > 1:
             for index in range(loop.carried):
-                _rewrite(loop, index)
+                if _parts(loop, loop.carried_args[index], loop.next_values[index]):
+                    _rewrite_all(loop)
+                    break
+
+
+def _rewrite_all(loop: control.For) -> None:
+    """Of a long loop a segment at a time, so that no more than that need be stacked at once."""
+    count = loop.trip_count
+    if count > LONGEST_SEGMENT:
+        steps = range(LONGEST_SEGMENT, LONGEST_SEGMENT // 16, -1)
+        step = next((step for step in steps if count % step == 0), 0)
+        if step:
+            loop = inner_loop(cut(loop, step, tensor.reshape))
+    for index in range(loop.carried):
+        _rewrite(loop, index)
 
 
 @dataclass(frozen=True)

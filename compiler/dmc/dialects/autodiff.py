@@ -145,10 +145,17 @@ class Jvp(_Derivative):
 class Vjp(_Derivative):
     """`autodiff.vjp`: operands end with a cotangent for each result in `of`.
 
-    Results: all results of the callee, then the cotangents of the arguments in `wrt`.
+    Results: all results of the callee, then the cotangents of the arguments in `wrt`. What is
+    compiled with it may take `budget` bytes in its arena; 0 is no bound.
+
+    C4: the budget is not negative.
     """
 
     name = "autodiff.vjp"
+    budget = attribute(int, default=0)
+
+    def verify_(self) -> None:
+        self.require(4, self.budget >= 0, f"the budget is {self.budget}")
 
     @property
     def vector_count(self) -> int:
@@ -183,14 +190,22 @@ def vjp(
     cotangents: Sequence[Value],
     wrt: Sequence[int],
     of: Sequence[int],
+    budget: int = 0,
 ) -> tuple[tuple[Value, ...], tuple[Value, ...]]:
     """Results of `callee` and cotangents of the arguments in `wrt`."""
     outputs = callee.function_type.results
     types = [*outputs, *(arguments[i].type for i in wrt)]
-    op = Vjp([*arguments, *cotangents], _attributes(callee, wrt, of), result_types=types)
+    attributes = _attributes(callee, wrt, of) | ({"budget": budget} if budget else {})
+    op = Vjp([*arguments, *cotangents], attributes, result_types=types)
     results = builder.insert(op).results
     return results[: len(outputs)], results[len(outputs) :]
 
 
 def _attributes(callee: func.Func, wrt: Sequence[int], of: Sequence[int]) -> dict[str, Attribute]:
     return {"callee": SymbolRef(callee.sym_name), "wrt": tuple(wrt), "of": tuple(of)}
+
+
+def budget_of(root: Operation) -> int | None:
+    """The smallest budget that a request inside asks for."""
+    asked = [op.budget for op in root.walk() if isinstance(op, Vjp) and op.budget]
+    return min(asked, default=None)

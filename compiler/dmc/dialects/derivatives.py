@@ -15,12 +15,14 @@ class Problem:
     """`function` at `arguments`, to be differentiated in the arguments at positions `target`.
 
     Gradients, tangents and Jacobians are in the order of the target, which is any. What is
-    differentiated are results of the function: `of` numbers them, ascending.
+    differentiated are results of the function: `of` numbers them, ascending. Reverse mode is
+    held to a `budget` of bytes, unless it is 0.
     """
 
     function: func.Func
     arguments: tuple[Value, ...]
     target: tuple[int, ...]
+    budget: int = 0
 
     @property
     def wrt(self) -> tuple[int, ...]:
@@ -47,7 +49,7 @@ class Problem:
     ) -> tuple[tuple[Value, ...], list[Value]]:
         """Results, and cotangents of the target from those of the results `of`."""
         values, found = autodiff.vjp(
-            builder, self.function, self.arguments, cotangents, self.wrt, of
+            builder, self.function, self.arguments, cotangents, self.wrt, of, self.budget
         )
         return values, [found[i] for i in self.order]
 
@@ -72,9 +74,12 @@ class Problem:
         types = [value.type for value in self.arguments]
         names = [value.name for value in self.arguments]
         new, inner = func.function(module, name, types, names, builder.location, private=True)
-        within = Problem(self.function, tuple(new.body.args), self.target)
+        within = Problem(self.function, tuple(new.body.args), self.target, self.budget)
         return Problem(
-            func.finish(new, inner, within.gradient(inner)[1]), self.arguments, self.target
+            func.finish(new, inner, within.gradient(inner)[1]),
+            self.arguments,
+            self.target,
+            self.budget,
         )
 
     def jacobian(self, builder: Builder) -> list[Value]:

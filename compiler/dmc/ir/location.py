@@ -69,12 +69,17 @@ class Span:
         return f"{self.file.name}:{self.start_line}:{self.start_column}"
 
 
+REVERSE = frozenset({"adjoint", "recompute"})
+"""The producers of reverse passes: derivatives, and what is computed again for them."""
+
+
 @dataclass(frozen=True, slots=True)
 class Location:
     """The `.dm` span of an operation (None when it has none) and what produced the operation.
 
-    `producer` names passes and rules, outermost first, such as `adjoint` or `fuse`; it is empty
-    for operations that lowering from source made.
+    `producer` names the pass or rule, such as `fuse`; it is empty for operations that lowering from
+    source made. That something belongs to a reverse pass stays in front: `adjoint`, then
+    `adjoint fuse`.
     """
 
     span: Span | None = None
@@ -82,7 +87,15 @@ class Location:
 
     def by(self, producer: str) -> Location:
         """The same place in the source, now produced by `producer`."""
+        first = self.producer.partition(" ")[0]
+        if first in REVERSE and producer not in REVERSE:
+            producer = f"{first} {producer}"
         return self if producer == self.producer else replace(self, producer=producer)
+
+    @property
+    def is_reverse(self) -> bool:
+        """Whether it belongs to a reverse pass."""
+        return self.producer.partition(" ")[0] in REVERSE
 
 
 UNKNOWN = Location()

@@ -27,6 +27,7 @@ class Buffers:
         self.arena = arena
         self.arena_bytes = planned_bytes
         self.private_bytes = private_bytes
+        self._slots: dict[int, int] = {}
         self._task: Block | None = None
         self._private: Value | None = None
 
@@ -41,6 +42,16 @@ class Buffers:
         offset = -(-self.arena_bytes // ALIGNMENT) * ALIGNMENT
         self.arena_bytes = offset + type_.bytes
         return self.at(offset, type_)
+
+    def slot(self, number: int, type_: MemRefType) -> Value:
+        """Memory for a scalar until the next one of that number is written."""
+        if self._task is not None:
+            return self.fresh(type_)
+        if number in self._slots:
+            return self.at(self._slots[number], type_)
+        found = self.fresh(type_)
+        self._slots[number] = self.arena_bytes - type_.bytes
+        return found
 
     def _allocate(self, block: Block, type_: MemRefType) -> Value:
         place = Builder(block, block.first, self.b.location)

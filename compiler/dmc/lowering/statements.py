@@ -217,7 +217,7 @@ class Statements:
         if all(_type(v).size == 0 for v in op.results):
             self.set(op, [self.place(v) for v in op.results])
             return
-        outputs = [self.place(v) for v in op.results]
+        outputs = [self._output(v) for v in op.results]
         if isinstance(op, IN_PLACE):
             self.copy(self.values[op.target], outputs[0])
         operands = [self.values[v] for v in op.operands]
@@ -227,6 +227,12 @@ class Statements:
         captured = {load.source: self.values[load.source] for load in loads}
         self.functions.call(self.b, op, [*operands, *outputs], captured, self.parallel)
         self.set(op, [self._held(v, o) for v, o in zip(op.results, outputs, strict=True)])
+
+    def _output(self, value: Value) -> Value:
+        """Where a kernel writes a result; one without axes is taken from there at once."""
+        if _type(value).rank or value in self.wanted:
+            return self.place(value)
+        return self.buffers.slot(value.index, buffer_type(value))
 
     def _held(self, value: Value, buffer: Value) -> Value:
         """Results without axes go to a register at once."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
+from operator import add, mul, sub
 
 from dmc.ir.location import Span
 from dmc.semantics import typed
@@ -30,6 +32,7 @@ from dmc.semantics.program import FieldEntity, FunctionDeclaration, Poison, Sour
 from dmc.semantics.resolver import (
     DTYPES,
     resolve_type,
+    try_size,
 )
 from dmc.semantics.solver import Solver
 from dmc.semantics.typed import Symbol, SymbolKind
@@ -312,6 +315,7 @@ def derived_handle(context: Context, operator: typed.Operator, node: ast.Call) -
     function: ast.Expr | None = None
     wrt: ast.Expr | None = None
     along: ast.Expr | None = None
+    budget = 0
     for argument in node.arguments:
         name = argument.name.text if argument.name is not None else None
         match name:
@@ -326,7 +330,14 @@ def derived_handle(context: Context, operator: typed.Operator, node: ast.Call) -
                 typed.Operator.VALUE_AND_GRAD,
                 typed.Operator.VJP,
             ):
-                raise context.unsupported("`budget`", argument.span)
+                budget = _budget(context, argument.value)
+            case "budget":
+                raise context.fail(
+                    "grad.budget",
+                    f"`{operator.value}` keeps nothing for a reverse pass, so it takes no budget",
+                    argument.span,
+                    help=["`grad`, `value_and_grad` and `vjp` take one"],
+                )
             case _:
                 raise context.fail(
                     "call.keyword",
@@ -351,7 +362,54 @@ def derived_handle(context: Context, operator: typed.Operator, node: ast.Call) -
             help=[f"`{operator.value}(f, along = dx)(x)`"],
         )  # fmt: skip
     inner = resolve_function(context, function)
-    return DerivedHandle(operator, inner, wrt, along, node.span)
+    return DerivedHandle(operator, inner, wrt, along, node.span, budget)
+
+
+def _budget(context: Context, node: ast.Expr) -> int:
+    """The bytes of a budget, which is a number known at compile time."""
+    amount = _amount(context, node)
+    if amount is None or not 1 <= amount < math.inf:
+        problem = "is not a number of bytes known at compile time"
+        if amount is not None:
+            problem = "is no budget: it is at least one byte"
+        raise context.fail(
+            "grad.budget",
+            f"`{context.quote(node)}` {problem}",
+            node.span,
+            help=["as in `budget = 256 * MiB`; there are KiB, MiB and GiB"],
+        )
+    return int(min(amount, 2**62))
+
+
+_AMOUNTS: dict[ast.BinaryOp, Callable[[float, float], float]] = {
+    ast.BinaryOp.ADD: add,
+    ast.BinaryOp.SUBTRACT: sub,
+    ast.BinaryOp.MULTIPLY: mul,
+}
+
+
+def _amount(context: Context, node: ast.Expr) -> float | None:
+    match node:
+        case ast.IntLit(value=value) | ast.FloatLit(value=value):
+            return value
+        case ast.Unary(op=ast.UnaryOp.NEGATE, operand=operand):
+            inner = _amount(context, operand)
+            return None if inner is None else -inner
+        case ast.Binary():
+            first, operations = ast.chain(node)
+            total = _amount(context, first)
+            for each in operations:
+                right, combine = _amount(context, each.right), _AMOUNTS.get(each.op)
+                if total is None or right is None or combine is None:
+                    return None
+                total = combine(total, right)
+            return total
+        case ast.Name(text=text) if context.lookup(text) is None:
+            named = context.prelude.get(text)
+            return named.value if isinstance(named, Constant) else None
+        case _:
+            size = try_size(context, node)
+            return None if size is None else size.constant
 
 
 def _is_derivative(context: Context, node: ast.Call) -> bool:

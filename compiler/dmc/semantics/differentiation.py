@@ -65,7 +65,7 @@ def call_derived(context: Context, handle: DerivedHandle, call: typed.Call) -> t
         request = DerivativeRequest(call.callee.declaration, positions, handle.span)
         context.requests.append(request)
     type_ = _result_type(context, handle, target, result, output, rest)
-    callee = typed.Derived(operator, call.callee, tuple(paths), is_tuple, along)
+    callee = typed.Derived(operator, call.callee, tuple(paths), is_tuple, along, handle.budget)
     return typed.Call(type_, span, callee, call.arguments)
 
 

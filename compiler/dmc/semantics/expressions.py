@@ -379,7 +379,10 @@ def _checkpoint(context: Context, node: ast.Checkpoint, expected: Type | None) -
         item = node.every.items[0]
         if len(node.every.items) != 1 or not isinstance(item, ast.IntLit) or item.value < 1:
             raise context.fail(
-                "loop.checkpoint", "`checkpoint[k]` takes one positive number", node.every.span
+                "loop.checkpoint",
+                "`checkpoint[k]` takes one positive number",
+                node.every.span,
+                help=["`checkpoint[32] for …` keeps every 32nd step, `checkpoint for …` chooses"],
             )
         every = item.value
     return check_for(context, node.body, every)

@@ -56,6 +56,7 @@ class DerivedHandle:
     wrt: ast.Expr | None
     along: ast.Expr | None
     span: Span
+    budget: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -424,6 +424,7 @@ class Derived:
     """A function made by a differentiation operator.
 
     `wrt` are paths: a parameter's position, then field names. `along` are tangents for them.
+    `budget` bytes are what the program with the derivative may take; 0 is no bound.
     """
 
     operator: Operator
@@ -431,6 +432,7 @@ class Derived:
     wrt: tuple[tuple[int, tuple[str, ...]], ...]
     is_tuple: bool
     along: tuple[Node, ...] = ()
+    budget: int = 0
 
 
 Callee = UserFunction | LocalFunction | Lambda | PreludeFunction | Derived

@@ -84,6 +84,13 @@ COMMANDS: dict[str, Command] = {
         "dmc check-grad line.dm loss --wrt line --sizes N=100 --seed 1\n"
         "dmc check-grad digits.dm loss --sizes B=8,net.I=5,net.H=16,net.O=3",
     ),
+    "memory": Command(
+        "memory",
+        "show what a function takes of memory, and which values take it",
+        "dmc memory line.dm loss --sizes N=1000\n"
+        "dmc memory digits.dm loss --gradient --sizes B=64,net.I=64,net.H=256,net.O=10\n"
+        "dmc memory digits.dm loss --budget 256KiB --plot memory.png   # of its gradient",
+    ),
     "train": Command(
         "train",
         "train a model as a recipe says",

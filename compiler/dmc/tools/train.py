@@ -46,12 +46,21 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="do not train; try growing values of an argument of `step`, and suggest one",
     )
     parser.add_argument("--max-steps", type=int, metavar="N", help="stop after N steps in all")
+    parser.add_argument(
+        "--memory-budget",
+        metavar="SIZE",
+        help="what a step may take beside its arguments and results, such as 256MB; "
+        "the numbers stay the same",
+    )
     parser.add_argument("--no-progress", action="store_true", help="no progress bar")
 
 
 def run(options: argparse.Namespace) -> int:
     """Train or evaluate, and say how it went; 130 after Ctrl-C."""
-    trainer = Trainer(options.recipe, settings=dict(map(setting, options.settings)))
+    settings = dict(map(setting, options.settings))
+    if options.memory_budget:
+        settings["memory"] = options.memory_budget
+    trainer = Trainer(options.recipe, settings=settings)
     if options.find_rate:
         search = trainer.find_rate(options.find_rate)
         for rate, loss in zip(search.rates, search.losses, strict=True):

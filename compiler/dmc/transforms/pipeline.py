@@ -30,6 +30,7 @@ from dmc.transforms.prove_bounds import ProveBounds
 from dmc.transforms.recognize_contractions import RecognizeContractions
 from dmc.transforms.recognize_windows import RecognizeWindows
 from dmc.transforms.relax_guards import RelaxGuards
+from dmc.transforms.rematerialize import Rematerialize
 from dmc.transforms.scalarize import Scalarize
 from dmc.transforms.scatter_selections import ScatterSelections
 from dmc.transforms.settle_subscripts import SettleSubscripts
@@ -87,12 +88,12 @@ def optimize(without: Iterable[str] = ()) -> list[Pass]:
     return _chosen([*batched, *contracted, *small], without)
 
 
-def to_kernels(without: Iterable[str] = ()) -> list[Pass]:
-    """From tensor to kernel level, and where everything lies."""
+def to_kernels(without: Iterable[str] = (), budget: int = 0) -> list[Pass]:
+    """From tensor to kernel level, and where everything lies, in an arena of `budget` bytes."""
     gathered = [ExpandLinalg(), GatherAccumulations(), Cse(), Dce(), ExpandDraws()]
     grouped = [Kernelize(), Fuse(), ScatterSelections(), Orient(), StreamRows(), Dce()]
     settled = [SettleSubscripts(), ExpandPhilox(), *clean(), ProveBounds(), BoundSpaces()]
-    placed = [JoinReductions(), AlternateBuffers(), PlanMemory()]
+    placed = [JoinReductions(), AlternateBuffers(), Rematerialize(budget), PlanMemory()]
     return _chosen([*gathered, *grouped, *settled, *placed], without)
 
 

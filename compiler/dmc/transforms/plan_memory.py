@@ -11,6 +11,7 @@ from dmc.transforms.common import is_loop
 from dmc.transforms.generics import is_tensor
 from dmc.transforms.memory.copies import drop_needless, insert_copies
 from dmc.transforms.memory.layout import Placed, lay_out, peak
+from dmc.transforms.memory.liveness import Numbering
 from dmc.transforms.memory.place import ARENA_BYTES, PRIVATE_BYTES, Kind, Place, record
 from dmc.transforms.memory.sharing import Buffer, Sharing, map_around
 
@@ -33,7 +34,15 @@ class PlanMemory(Pass):
             plan(function)
 
 
-def plan(function: func.Func) -> None:
+@dataclass(frozen=True)
+class Planned:
+    """Where the buffers of a function lie in its arena, and the points of its operations."""
+
+    arena: list[Placed]
+    numbering: Numbering
+
+
+def plan(function: func.Func) -> Planned:
     """Plan one function in place."""
     insert_copies(function)
     sharing = Sharing(function)
@@ -55,6 +64,7 @@ def plan(function: func.Func) -> None:
             record(op, [_place(sharing, offsets, value) for value in op.results])
     function.attributes[ARENA_BYTES] = peak(arena)
     function.attributes[PRIVATE_BYTES] = peak(private)
+    return Planned(arena, sharing.liveness.numbering)
 
 
 def _place(sharing: Sharing, offsets: dict[Buffer, int], value: Value) -> Place:

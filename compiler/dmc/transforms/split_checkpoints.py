@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isqrt
 
 from dmc.dialects import arith, control, math, tensor
-from dmc.ir import Block, Builder, DType, Module, Value, shape_of
+from dmc.dialects.segments import cut, iterations
+from dmc.ir import Block, Builder, DType, Module
 from dmc.ir.passes import Pass
 from dmc.ir.rewriter import replace_op
 
@@ -41,21 +41,25 @@ def _split(op: control.For) -> None:
         op.attributes["checkpoint"] = EVERY_STEP
         return
     count = op.trip_count
-    builder = Builder.ahead_of(op)
-    segments, rest = divmod(count, step)
-    whole = segments * step
-    first = _emit_segments(builder, op, segments, step)
-    if rest == 0:
-        replace_op(op, first)
-        return
-    carried = first[: op.carried]
-    scanned = [tensor.slice_axis(builder, v, 0, whole, count) for v in op.scanned]
-    last = _emit_loop(builder, op, rest, carried, scanned, arith.index(builder, whole))
+    rest = count % step
+    outer = cut(_without_last(op, rest) if rest else op, step, tensor.reshape)
+    outer.attributes["checkpoint"] = EVERY_STEP
+
+
+def _without_last(op: control.For, rest: int) -> control.For:
+    """Put two loops in place of `op`, of which the last does `rest` iterations; gives the first."""
+    builder, whole = Builder.ahead_of(op), op.trip_count - rest
+    heads = [tensor.slice_axis(builder, v, 0, 0, whole) for v in op.scanned]
+    tails = [tensor.slice_axis(builder, v, 0, whole, op.trip_count) for v in op.scanned]
+    first = iterations(builder, op, whole, op.inits, heads, arith.index(builder, 0))
+    start = arith.index(builder, whole)
+    last = iterations(builder, op, rest, first.finals, tails, start)
     stacks = [
         tensor.concatenate(builder, [head, tail], 0)
-        for head, tail in zip(first[op.carried :], last.stacks, strict=True)
+        for head, tail in zip(first.stacks, last.stacks, strict=True)
     ]
     replace_op(op, [*last.finals, *stacks])
+    return first
 
 
 def _step(op: control.For) -> int:
@@ -82,7 +86,7 @@ def _split_computed(op: control.For) -> None:
     inside = Builder(body, location=op.location)
     start = arith.multiply(inside, body.args[0], step)
     own = arith.minimum(inside, step, arith.subtract(inside, count, start))
-    inner = _emit_loop(inside, op, own, carried, (), start, most=max(op.checkpoint, -1))
+    inner = iterations(inside, op, own, carried, (), start, most=max(op.checkpoint, -1))
     control.make_yield(inside, inner.results)
     outer = control.make_for(builder, segments, op.inits, (), body, checkpoint=EVERY_STEP)
     replace_op(op, outer.results)
@@ -96,55 +100,3 @@ def _segment(count: int) -> int:
             if 2 * candidate >= root and candidate <= 2 * root and count % candidate == 0:
                 return candidate
     return root
-
-
-def _emit_segments(builder: Builder, op: control.For, segments: int, step: int) -> list[Value]:
-    """A loop over segments around a loop of `step` iterations; its results as `op` would give."""
-    body = Block([control.INDEX], ["segment"])
-    carried = [body.add_arg(arg.type, arg.name) for arg in op.carried_args]
-    scans: list[Value] = []
-    parts: list[Value] = []
-    for value, arg in zip(op.scanned, op.scanned_args, strict=True):
-        shape = shape_of(value.type)
-        head = tensor.slice_axis(builder, value, 0, 0, segments * step)
-        scans.append(tensor.reshape(builder, head, (segments, step, *shape[1:])))
-        parts.append(body.add_arg(control.stacked(arg.type, step), arg.name))
-    inside = Builder(body, location=op.location)
-    start = arith.multiply(inside, body.args[0], arith.index(inside, step))
-    inner = _emit_loop(inside, op, step, carried, parts, start)
-    control.make_yield(inside, inner.results)
-    outer = control.make_for(
-        builder,
-        arith.index(builder, segments),
-        op.inits,
-        scans,
-        body,
-        segments,
-        checkpoint=EVERY_STEP,
-    )
-    flat = [
-        tensor.reshape(builder, v, (segments * step, *shape_of(v.type)[2:])) for v in outer.stacks
-    ]
-    return [*outer.finals, *flat]
-
-
-def _emit_loop(
-    builder: Builder,
-    op: control.For,
-    count: int | Value,
-    inits: Sequence[Value],
-    scanned: Sequence[Value],
-    start: Value,
-    most: int = -1,
-) -> control.For:
-    """`count` iterations of `op`, the first of which has the index `start`."""
-    body = Block([arg.type for arg in op.body.args], [arg.name for arg in op.body.args])
-    inside = Builder(body, location=op.location)
-    mapping: dict[Value, Value] = dict(zip(op.body.args, body.args, strict=True))
-    mapping[op.index] = arith.add(inside, body.args[0], start)
-    for inner in op.body:
-        inside.insert(inner.clone(mapping))
-    if isinstance(count, int):
-        known = arith.index(builder, count)
-        return control.make_for(builder, known, inits, scanned, body, trip_count=count)
-    return control.make_for(builder, count, inits, scanned, body, most=most)

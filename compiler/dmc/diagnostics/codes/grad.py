@@ -97,6 +97,19 @@ CODES: tuple[Code, ...] = (
         Language.SHELL,
     ),
     Code(
+        "grad.budget",
+        "a budget of memory that is none",
+        "A budget bounds what a program with a gradient takes beside its arguments and results: "
+        "what does not fit is computed again. It is at least one byte, and known at compile time. "
+        "Forward mode keeps nothing, and so takes none.",
+        "fn f[N](x: f64[N]) -> f64 = sum(sin(sin(x)))\n"
+        "\n"
+        "fn g[N](x: f64[N]) -> f64[N] = grad(f, budget = 0)(x)\n",
+        "fn f[N](x: f64[N]) -> f64 = sum(sin(sin(x)))\n"
+        "\n"
+        "fn g[N](x: f64[N]) -> f64[N] = grad(f, budget = 64 * MiB)(x)\n",
+    ),
+    Code(
         "grad.order",
         "an operation has no derivative of this order yet",
         "Differentiating again needs the derivative of a derivative. Declare that of the function "

@@ -18,6 +18,18 @@ CODES: tuple[Code, ...] = (
         Language.PYTHON,
     ),
     Code(
+        "memory.budget",
+        "a budget of memory below what is possible",
+        "A gradient under a budget computes values again instead of keeping them. Some must be "
+        "there at once all the same; the message says how much that is, and which. Exactly so much "
+        "is enough.",
+        'mod = dmc.loads("fn f[N](x: f64[N]) -> f64 = sum(sort(x) * x)")\n'
+        'dmc.grad(mod.f, budget="1kB")(np.ones(1_000))\n',
+        'mod = dmc.loads("fn f[N](x: f64[N]) -> f64 = sum(sort(x) * x)")\n'
+        'dmc.grad(mod.f, budget="1MB")(np.ones(1_000))\n',
+        Language.PYTHON,
+    ),
+    Code(
         "memory.tape",
         "memory runs out while a gradient runs",
         "Of a loop whose count shows only as it runs (a `while`, a `for` whose count is computed) "

@@ -50,7 +50,7 @@ def _problem(
         for name in path:
             value, start = _enter(value, name, start)
         target += [start + offset for offset in _trained(value)]
-    return Problem(function, (*captured, *leaves), tuple(target))
+    return Problem(function, (*captured, *leaves), tuple(target), derived.budget)
 
 
 def _inner_type(node: typed.Node, derived: typed.Derived) -> Type:

@@ -6,15 +6,18 @@ from dataclasses import dataclass
 
 from dmc.dialects import func, kernel
 from dmc.dialects.flow import flow_of
-from dmc.ir import Block, Location, ShapedType, Type, Value
+from dmc.ir import Block, Location, Operation, ShapedType, TensorType, Type, Value
 from dmc.transforms.memory.layout import aligned
-from dmc.transforms.memory.liveness import Liveness
+from dmc.transforms.memory.liveness import Liveness, uses_of
 from dmc.transforms.memory.place import ARENA_BYTES, PRIVATE_BYTES, Kind, Place, place_of
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A value in the arena, and the first and last point at which it must be there."""
+    """A value in the arena, and the first and last point at which it must be there.
+
+    It `is_saved` if it is made in the forward pass and read in the reverse pass.
+    """
 
     name: str
     type: Type
@@ -23,6 +26,7 @@ class Entry:
     bytes: int
     first: int
     last: int
+    is_saved: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,44 +35,78 @@ class MemoryPlan:
 
     `arena_bytes` is allocated once, `private_bytes` for each parallel task of a map. `least_bytes`
     is the most that is live at one point: no layout takes less. `entries` are in program order.
+    The reverse pass begins at the point `reverse_from`, where there is one.
     """
 
     arena_bytes: int
     private_bytes: int
     least_bytes: int
     entries: tuple[Entry, ...]
+    reverse_from: int | None = None
 
     def live_bytes(self) -> list[tuple[int, int]]:
         """For each point where something becomes live, the bytes live there."""
         points = sorted({entry.first for entry in self.entries})
-        return [(point, self._live_at(point)) for point in points]
+        return [(p, sum(aligned(e.bytes) for e in self._distinct(p))) for p in points]
 
-    def _live_at(self, point: int) -> int:
-        # Values of one buffer, such as views, count once.
-        ranges: dict[int, int] = {}
+    def live_at_peak(self) -> list[Entry]:
+        """What is live where the most is, the largest first."""
+        points = self.live_bytes()
+        if not points:
+            return []
+        peak, _ = max(points, key=lambda pair: pair[1])
+        return sorted(self._distinct(peak), key=lambda entry: -entry.bytes)
+
+    def _distinct(self, point: int) -> list[Entry]:
+        """What is live at a point. Values of one buffer, such as views, count once."""
+        ranges: dict[int, Entry] = {}
         for entry in self.entries:
             if entry.first <= point <= entry.last:
-                ranges[entry.offset] = max(ranges.get(entry.offset, 0), aligned(entry.bytes))
-        return sum(ranges.values())
+                known = ranges.get(entry.offset)
+                if known is None or aligned(entry.bytes) > aligned(known.bytes):
+                    ranges[entry.offset] = entry
+        return list(ranges.values())
 
 
 def report(function: func.Func) -> MemoryPlan:
     """Read the plan recorded in `function`. Raises KeyError when it has none."""
     entries: list[Entry] = []
-    for value, (first, last) in Liveness(function).intervals.items():
+    liveness = Liveness(function)
+    for value, (first, last) in liveness.intervals.items():
         place = _place(value)
         if place is None or place.kind is not Kind.ARENA:
             continue
         op = value.defining_op or (value.parent_block and value.parent_block.parent_op)
         location = op.location if op else function.location
         size = value.type.bytes if isinstance(value.type, ShapedType) else 0
-        entries.append(Entry(value.name, value.type, location, place.offset, size, first, last))
+        saved = isinstance(value.owner, Operation) and _is_saved(value)
+        what = value.name, value.type, location, place.offset, size
+        entries.append(Entry(*what, first, last, saved))
     entries.sort(key=lambda entry: entry.first)
-    plan = MemoryPlan(
-        _bytes(function, ARENA_BYTES), _bytes(function, PRIVATE_BYTES), 0, tuple(entries)
-    )
+    begin = liveness.numbering.begin
+    reverse = min((begin[op] for op in function.body if op.location.is_reverse), default=None)
+    arena, private = (_bytes(function, name) for name in (ARENA_BYTES, PRIVATE_BYTES))
+    plan = MemoryPlan(arena, private, 0, tuple(entries), reverse)
     least = max((live for _, live in plan.live_bytes()), default=0)
-    return MemoryPlan(plan.arena_bytes, plan.private_bytes, least, plan.entries)
+    return MemoryPlan(arena, private, least, plan.entries, reverse)
+
+
+def described(type_: Type) -> str:
+    """A type as the language writes it."""
+    if not isinstance(type_, TensorType):
+        return str(type_)
+    return f"{type_.dtype.value}{list(type_.shape)}" if type_.shape else type_.dtype.value
+
+
+def _is_saved(value: Value) -> bool:
+    """Whether a value of the forward pass is read in the reverse pass, itself or as a view."""
+    op = value.defining_op
+    if op is None or op.location.is_reverse:
+        return False
+    return any(
+        user.location.is_reverse or (isinstance(user, kernel.View) and _is_saved(user.output))
+        for user, _ in uses_of(value)
+    )
 
 
 def _bytes(function: func.Func, name: str) -> int:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from dmc.diagnostics.diagnostic import Diagnostic, Label
 from dmc.dialects import func
-from dmc.ir import Location, TensorType, Value
+from dmc.ir import UNKNOWN, Location, TensorType, Value
 from dmc.transforms.memory.place import ARENA_BYTES, PRIVATE_BYTES
-from dmc.transforms.memory.report import report
+from dmc.transforms.memory.report import described, report
+from dmc_runtime.sizes import shown_bytes
 
 _SHOWN = 3
 _WORTH_NAMING = 100  # how many times smaller than the largest
-_UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB", "ZiB", "YiB")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,27 +44,17 @@ def shortage(function: func.Func, name: str, available: int) -> Diagnostic:
     found = _results(function)
     for entry in plan.entries:
         if isinstance(entry.type, TensorType):
-            found.append(_Large(_described(entry.type), entry.bytes, entry.location))
+            found.append(_Large(described(entry.type), entry.bytes, entry.location))
     found.sort(key=lambda large: -large.bytes)
     found = [large for large in found if large.bytes * _WORTH_NAMING >= found[0].bytes]
-    labels: list[Label] = []
-    notes: list[str] = []
-    for large in found:
-        span = large.location.span
-        text = f"{large.text}: {_size(large.bytes)}"
-        if span is None:
-            notes.append(text)
-        elif all(label.span.start_line != span.start_line for label in labels):
-            labels.append(Label(span, text))
-        if len(labels) + len(notes) == _SHOWN:
-            break
+    labels, notes = _places(found)
     private = function.attributes[PRIVATE_BYTES]
     if isinstance(private, int) and private > available:
-        notes.append(f"each parallel task of a builder needs {_size(private)}")
-    needed = _size(needed_bytes(function))
+        notes.append(f"each parallel task of a builder needs {shown_bytes(private)}")
+    needed = shown_bytes(needed_bytes(function))
     return Diagnostic(
         "memory.size",
-        f"`{name}` needs {needed} of memory, and there are {_size(available)}",
+        f"`{name}` needs {needed} of memory, and there are {shown_bytes(available)}",
         labels[0] if labels else None,
         tuple(labels[1:]),
         tuple(notes),
@@ -74,13 +65,55 @@ def shortage(function: func.Func, name: str, available: int) -> Diagnostic:
     )
 
 
+def budget_shortage(name: str, budget: int, needed: int, live: Mapping[Value, int]) -> Diagnostic:
+    """Why the function `name` does not do with `budget` bytes: `live` are there together."""
+    found = [
+        _Large(described(value.type), size, _origin(value))
+        for value, size in sorted(live.items(), key=lambda item: -item[1])
+        if isinstance(value.type, TensorType)
+    ]
+    labels, notes = _places(found)
+    return Diagnostic(
+        "memory.budget",
+        f"`{name}` cannot do with {shown_bytes(budget)} of memory: it needs {needed} bytes",
+        labels[0] if labels else None,
+        tuple(labels[1:]),
+        tuple(notes),
+        (
+            f"allow it so much: `budget={needed}`",
+            "what is shown is there at once, however much is computed again; make it smaller",
+        ),
+    )
+
+
+def _origin(value: Value) -> Location:
+    op = value.defining_op or (value.parent_block and value.parent_block.parent_op)
+    return op.location if op else UNKNOWN
+
+
+def _places(found: Sequence[_Large]) -> tuple[list[Label], list[str]]:
+    """The largest values at their lines, and those that have none."""
+    labels: list[Label] = []
+    notes: list[str] = []
+    for large in found:
+        span = large.location.span
+        text = f"{large.text}: {shown_bytes(large.bytes)}"
+        if span is None:
+            notes.append(text)
+        elif all(label.span.start_line != span.start_line for label in labels):
+            labels.append(Label(span, text))
+        if len(labels) + len(notes) == _SHOWN:
+            break
+    return labels, notes
+
+
 def _results(function: func.Func) -> list[_Large]:
     """The results that are new arrays, those written over a donated argument left out."""
     donated = function.attributes.get("donated", ())
     spare = len(donated) if isinstance(donated, tuple) else 0
     values = function.body.terminator.operands
     found = [
-        _Large(_described(value.type), value.type.bytes, _location(value, function))
+        _Large(described(value.type), value.type.bytes, _location(value, function))
         for value in values
         if isinstance(value.type, TensorType)
     ]
@@ -90,14 +123,3 @@ def _results(function: func.Func) -> list[_Large]:
 def _location(value: Value, function: func.Func) -> Location:
     op = value.defining_op
     return function.location if op is None else op.location
-
-
-def _described(type_: TensorType) -> str:
-    return f"{type_.dtype.value}{list(type_.shape)}" if type_.shape else type_.dtype.value
-
-
-def _size(count: int) -> str:
-    amount, unit = float(count), 0
-    while amount >= 1024 and unit + 1 < len(_UNITS):
-        amount, unit = amount / 1024, unit + 1
-    return f"{amount:.4g} {_UNITS[unit]}"

@@ -1,0 +1,115 @@
+"""How much memory a function would take as it is now, when the most is live, and what is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from dmc.dialects import func, kernel
+from dmc.dialects.flow import ControlFlow
+from dmc.ir import Operation, Trait, Value, shape_of
+from dmc.transforms.memory.layout import ALIGNMENT, Placed, aligned
+from dmc.transforms.memory.liveness import Interval
+from dmc.transforms.plan_memory import plan
+
+SHARPNESS = 24
+"""The power of bytes that `Measure.weight` sums."""
+
+
+@dataclass(frozen=True)
+class Measure:
+    """The plan of a copy of a function, in terms of the function itself.
+
+    `arena` is what a plan takes, `least` the most that is live at one point, which is `peak`. The
+    `profile` has for each stretch of points how many they are and what is live. `live` are the
+    values in buffers that are live at the peak, with the bytes of their buffers; `points` when
+    operations begin and end.
+    """
+
+    arena: int
+    least: int
+    peak: int
+    profile: list[tuple[int, int]]
+    live: dict[Value, int]
+    points: dict[Operation, Interval]
+
+    def weight(self, unit: int) -> float:
+        """How much is live, with most weight on where it is the most; `unit` bytes count 1."""
+        return sum(length * (bytes_ / unit) ** SHARPNESS for length, bytes_ in self.profile)
+
+    def spans(self, op: Operation) -> bool:
+        """Whether `op` runs, or begins, at the peak."""
+        first, last = self.points[op]
+        return first <= self.peak <= last + 1
+
+    def is_behind(self, op: Operation) -> bool:
+        """Whether `op` begins after the peak."""
+        return self.points[op][0] > self.peak
+
+
+def measure(function: func.Func) -> Measure:
+    """Plan a copy of `function`."""
+    mapping: dict[Value, Value] = {}
+    copy = function.clone(mapping)
+    assert isinstance(copy, func.Func)
+    pairs = list(zip(_code(function), _code(copy), strict=True))
+    planned = plan(copy)
+    numbers = planned.numbering
+    points = {old: (numbers.begin[new], numbers.end[new]) for old, new in pairs}
+    originals = {new: old for old, new in mapping.items()}
+    least, at, profile = _profile(planned.arena)
+    live = {
+        originals[value]: placed.buffer.bytes
+        for placed in planned.arena
+        if any(first <= at <= last for first, last in placed.intervals)
+        for value in placed.buffer.members
+        if value in originals
+    }
+    spare = _spare(function)
+    arena = copy.attributes["arena_bytes"]
+    assert isinstance(arena, int)
+    return Measure(arena + spare, least + spare, at, profile, live, points)
+
+
+def _code(function: func.Func) -> Iterator[Operation]:
+    """The operations of a function that are at points of their own."""
+
+    def visit(op: Operation) -> Iterator[Operation]:
+        for inner in op.regions:
+            for each in inner.block:
+                yield each
+                if isinstance(each, ControlFlow):
+                    yield from visit(each)
+
+    return visit(function)
+
+
+def _profile(arena: list[Placed]) -> tuple[int, int, list[tuple[int, int]]]:
+    """The most bytes that are live at one point, the first such point, and the whole profile."""
+    if not arena:
+        return 0, 0, []
+    changes: dict[int, int] = {}
+    for placed in arena:
+        size = aligned(placed.buffer.bytes)
+        for first, last in placed.intervals:
+            changes[first] = changes.get(first, 0) + size
+            changes[last + 1] = changes.get(last + 1, 0) - size
+    points = sorted(changes)
+    totals = np.cumsum([changes[point] for point in points])
+    at = int(np.argmax(totals))
+    stretches = zip(np.diff(points), totals, strict=False)
+    return int(totals[at]), points[at], [(int(n), int(live)) for n, live in stretches]
+
+
+def _spare(function: func.Func) -> int:
+    """What lowering may take of the arena beside the plan, for scalars that kernels write."""
+    slots = views = 0
+    for op in _code(function):
+        scalars = sum(not shape_of(value.type) for value in op.results)
+        if isinstance(op, kernel.View):
+            views += not shape_of(op.source.type)
+        elif not op.has(Trait.CONSTANT) and not isinstance(op, ControlFlow) and op.regions:
+            slots = max(slots, scalars)
+    return (slots + views) * ALIGNMENT

@@ -1,0 +1,111 @@
+"""Holding programs to a budget: what is computed again, so that the peak of memory is lower."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from dmc.diagnostics.diagnostic import Diagnostic
+from dmc.dialects import func
+from dmc.ir import Block, Module, Value
+from dmc.ir.passes import Pass
+from dmc.transforms.dce import Dce
+from dmc.transforms.memory.shortage import budget_shortage
+from dmc.transforms.remat import again, segments, tape
+from dmc.transforms.remat.measure import Measure, measure
+from dmc.transforms.remat.move import Move
+from dmc.transforms.remat.prune import prune_results
+
+MOST_TRIES = 8
+"""How many moves are tried, the best first, before no more is hoped for."""
+
+
+class BudgetTooSmall(Exception):
+    """No way was found to do with so little. `diagnostic` tells users how much is enough."""
+
+    def __init__(self, diagnostic: Diagnostic) -> None:
+        super().__init__(diagnostic.title)
+        self.diagnostic = diagnostic
+
+
+@dataclass(frozen=True)
+class Rematerialize(Pass):
+    """Compute values again rather than keep them, until the arena takes at most `budget` bytes.
+
+    The moves are made in an order that does not depend on the budget, each time the one that frees
+    the most bytes at the peak, for the longest, in the least time (`cost`), if it helps: a value is
+    computed again behind the peak (`remat.again`), in each iteration of a reverse loop
+    (`remat.tape`), or segment by segment (`remat.segments`). So whatever is enough for a budget is
+    enough for a larger one, and the smallest that is reported works. What runs again are the same
+    kernels: no bit of a result changes. It must run behind all passes that merge equal operations.
+
+    0 is no bound. Raises BudgetTooSmall.
+    """
+
+    budget: int = 0
+
+    name = "rematerialize"
+
+    def run(self, module: Module) -> None:
+        if self.budget:
+            for function in func.functions(module):
+                _Search(module, function, self.budget).run()
+
+
+@dataclass
+class _Search:
+    module: Module
+    function: func.Func
+    budget: int
+    copies: tape.Copies = field(default_factory=dict[tuple[Block, Value], Value])
+    needed: int = 1 << 62
+    live: dict[Value, int] = field(default_factory=dict[Value, int])
+
+    def run(self) -> None:
+        now: Measure | None = measure(self.function)
+        unit = max(now.least, 1)
+        while now is not None and now.arena > self.budget:
+            if now.arena < self.needed:
+                self.needed, self.live = now.arena, now.live
+            now = self._improved(now, unit)
+        if now is None:
+            name = self.function.sym_name
+            raise BudgetTooSmall(budget_shortage(name, self.budget, self.needed, self.live))
+
+    def _improved(self, now: Measure, unit: int) -> Measure | None:
+        """Make the first move, in the order of their worth, that helps; None if none does."""
+        tries = min(MOST_TRIES, len(list(self._moves(now))))
+        for number in range(tries):
+            move = sorted(self._moves(now), key=lambda move: -move.worth)[number]
+            held = self._copy()
+            move.apply()
+            prune_results(self.function)
+            Dce().run(self.module)
+            after = measure(self.function)
+            if after.weight(unit) < now.weight(unit):
+                return after
+            self._restore(*held)
+            now = measure(self.function)
+        return None
+
+    def _copy(self) -> tuple[func.Func, tape.Copies]:
+        mapping: dict[Value, Value] = {}
+        copy = self.function.clone(mapping)
+        assert isinstance(copy, func.Func)
+        copies: tape.Copies = {}
+        for (block, value), made in self.copies.items():
+            new = mapping.get(block.args[0])
+            if new is not None and value in mapping and made in mapping:
+                assert isinstance(new.owner, Block)
+                copies[new.owner, mapping[value]] = mapping[made]
+        return copy, copies
+
+    def _restore(self, function: func.Func, copies: tape.Copies) -> None:
+        self.function.erase()
+        self.module.append(function)
+        self.function, self.copies = function, copies
+
+    def _moves(self, now: Measure) -> Iterator[Move]:
+        yield from again.moves(now)
+        yield from tape.moves(now, self.copies)
+        yield from segments.moves(now)

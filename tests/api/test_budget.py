@@ -1,0 +1,129 @@
+"""Gradients under a budget of memory: the same bits, in no more than that."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import dmc
+from dmc.dialects import func
+from dmc.transforms.memory import replay
+
+program = dmc.load(Path(__file__).parent / "budget.dm")
+_random = np.random.default_rng(0)
+
+
+def normal(*shape: int) -> np.ndarray:
+    return _random.normal(size=shape) / 2
+
+
+CASES: dict[str, tuple[object, ...]] = {
+    "layers": (normal(8, 8), normal(8, 8), normal(8, 8), normal(64, 8)),
+    "stack": (normal(12, 6, 6), normal(16, 6)),
+    "recurrent": (normal(4, 4), normal(60, 4)),
+    "series": (0.7, normal(64)),
+    "dropped": (normal(8, 8), normal(64, 8), dmc.key(3)),
+    "nested": (normal(3, 4, 4), normal(20, 4)),
+}
+
+
+def least(f: dmc.Function, *arguments: object) -> int:
+    """The smallest budget, as the refusal of a smaller one says."""
+    with pytest.raises(dmc.OutOfMemory, match="cannot do with") as caught:
+        dmc.value_and_grad(f, budget=1).compile(*arguments)
+    (diagnostic,) = caught.value.diagnostics
+    assert diagnostic.code == "memory.budget"
+    assert diagnostic.primary is not None
+    found = re.search(r"it needs (\d+) bytes", diagnostic.title)
+    assert found is not None
+    return int(found[1])
+
+
+def bits(value: object) -> list[bytes]:
+    parts = value if isinstance(value, tuple) else (value,)
+    return [np.asarray(part).tobytes() for part in parts]
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_every_budget_gives_the_same_bits(name: str) -> None:
+    f, arguments = getattr(program, name), CASES[name]
+    whole = dmc.value_and_grad(f).compile(*arguments)
+    expected, most = bits(whole(*arguments)), whole.memory().arena
+    smallest = least(f, *arguments)
+    assert smallest < 0.8 * most
+    for budget in (smallest, (smallest + most) // 2, most + 4096):
+        compiled = dmc.value_and_grad(f, budget=budget).compile(*arguments)
+        memory = compiled.memory()
+        assert memory.arena <= budget == memory.budget
+        assert bits(compiled(*arguments)) == expected
+        planned = func.lookup(compiled.compilation.kernels, compiled.compilation.entry)
+        replay(planned, memory.arena)
+    with pytest.raises(dmc.OutOfMemory, match=f"needs {smallest} bytes"):
+        dmc.value_and_grad(f, budget=smallest - 1).compile(*arguments)
+
+
+def test_long_loop_needs_memory_for_its_root() -> None:
+    """Hundred thousand steps: a thousandth of the tape, and at most twice the work."""
+    f, sizes = program.recurrent, {"T": 100_000, "H": 64}
+    assert dmc.value_and_grad(f).specialize(**sizes).memory().arena > 100_000_000
+    compiled = dmc.value_and_grad(f, budget="8MB").specialize(**sizes)
+    assert compiled.memory().arena < 8_000_000
+
+
+def test_budget_in_the_language() -> None:
+    w, x = CASES["recurrent"]
+    assert isinstance(x, np.ndarray)
+    compiled = program.step.compile()
+    assert compiled.memory().budget == 3 * 1024
+    assert compiled.memory().arena <= 3 * 1024
+    expected = w - 0.1 * dmc.grad(program.recurrent)(w, x[:30])
+    assert np.array_equal(compiled(w, x[:30]), expected)
+
+
+@pytest.mark.parametrize(
+    ("budget", "help_"),
+    [
+        (0, "at least one byte"),
+        (-3, "at least one byte"),
+        (True, "as an integer"),
+        (1.5, "as an integer"),
+        ("much", "a number and a unit"),
+        ("-3 MB", "a number and a unit"),
+        ("12 Mb", "`Mb` is bits"),
+        ("3 parsecs", "no unit `parsecs`"),
+        ([1], "write"),
+    ],
+)
+def test_what_is_no_budget(budget: object, help_: str) -> None:
+    with pytest.raises(dmc.DerivativeError, match=help_) as caught:
+        dmc.grad(program.layers, budget=budget)  # pyright: ignore[reportArgumentType]
+    assert caught.value.diagnostics[0].code == "grad.budget"
+
+
+@pytest.mark.parametrize("budget", ["0", "-1", "x[0]", "N * KiB", "MiB / 2"])
+def test_what_is_no_budget_in_the_language(budget: str) -> None:
+    source = f"""
+fn f[N](x: f64[N]) -> f64 = sum(sin(x))
+fn g[N](x: f64[N]) -> f64[N] = grad(f, budget = {budget})(x)
+"""
+    with pytest.raises(dmc.DerivativeError, match=r"as in `budget = 256 \* MiB`"):
+        dmc.loads(source)
+
+
+def test_budgets_belong_to_reverse_mode() -> None:
+    with pytest.raises(dmc.CallError, match=r"a gradient takes one: `dmc\.grad"):
+        program.layers.compile(budget=3)
+    with pytest.raises(dmc.DerivativeError, match="`jvp` keeps nothing"):
+        dmc.loads("fn f(x: f64) -> f64 = sin(x)\nfn g(x: f64) -> f64 = jvp(f, budget = 8)(x)")
+
+
+def test_a_budget_larger_than_the_machine_is_worth_a_warning() -> None:
+    with pytest.warns(UserWarning, match="holds nothing back"):
+        dmc.grad(program.series, budget="1000 PB").specialize(T=3).memory()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        dmc.grad(program.series, budget="1MB").specialize(T=3).memory()
