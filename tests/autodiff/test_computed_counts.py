@@ -140,6 +140,18 @@ fn f(x: f64[64], n: i64) -> f64 {
     while i < n { y = sin(y); i += 1 }
     sum(y)
 }
+fn table[N](x: f64[N]) -> f64 {
+    var t = x
+    var i = 1
+    while i < N { t[i] = 0.5 * t[i - 1] + sin(t[i]); i += 1 }
+    sum(t * t)
+}
+fn grown(x: f64, w: f64[2]) -> f64 {
+    var y = x
+    while y < 10.0 { y = y + w[0] * y + sin(w[1] * y) * 0.1 + 0.1 }
+    y
+}
+fn lanes[N](x: f64[N], w: f64[2]) -> f64 = sum[i](grown(x[i], w) * cos(f64(i)))
 fn zero(x: f64[3]) -> f64[3] = grad(g)(x)
 fn g(x: f64[3]) -> f64 {
     var y = x
@@ -177,6 +189,31 @@ def test_memory_grows_with_iterations_and_may_run_out(limited: None) -> None:
     assert tape_memory().peak() <= 1 << 20
     gradient(x, 1000)
     assert tape_memory().peak() == peaks[1]
+
+
+def test_of_a_table_the_overwritten_elements_are_kept() -> None:
+    gradient = dmc.grad(dmc.loads(LONG).table)
+    x = np.linspace(0.0, 1.0, 1024)
+    gradient(x)
+    tape_memory().peak()
+    gradient(x)
+    # And the counter, for where they were.
+    assert tape_memory().peak() <= 2 * 2 * x.nbytes
+
+
+def test_bits_do_not_depend_on_threads() -> None:
+    gradient = dmc.grad(dmc.loads(LONG).lanes, wrt=("x", "w"))
+    x, w = np.linspace(0.1, 12.0, 3000), np.array([0.2, 0.7])
+    threads = dmc.get_num_threads()
+    found: list[tuple[np.ndarray, np.ndarray]] = []
+    try:
+        for count in (1, 4):
+            dmc.set_num_threads(count)
+            found.append(gradient(x, w))
+    finally:
+        dmc.set_num_threads(threads)
+    for one, many in zip(*found, strict=True):
+        np.testing.assert_array_equal(one, many)
 
 
 def test_a_loop_that_does_not_run_passes_its_cotangent_on() -> None:

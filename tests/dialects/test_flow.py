@@ -6,8 +6,9 @@ import pytest
 
 from dmc.dialects import func
 from dmc.dialects.flow import ControlFlow, flow_of, reach
-from dmc.ir import Operation, Value
+from dmc.ir import Module, Operation, Value
 from dmc.ir.parser import parse_module
+from dmc.ir.printer import print_module
 
 TEXT = """
 func.func @f(%n: tensor<i64>, %x: tensor<f64>, %xs: tensor<4xf64>, %c: tensor<i1>)
@@ -20,7 +21,7 @@ func.func @f(%n: tensor<i64>, %x: tensor<f64>, %xs: tensor<4xf64>, %c: tensor<i1
     %t = arith.add %q, %e : tensor<f64>
     control.yield %q, %t, %p : tensor<f64>
   }
-  %w, %tape = control.while %a : (tensor<f64>) -> (tensor<f64>, tape<tensor<f64>>)
+  %w, %tape = control.while %a : (tensor<f64>) -> (tensor<f64>, !dmc.tape<tensor<f64>>)
       (%u: tensor<f64>) {
     %z = arith.compare %u, %x {direction = "LT"} : (tensor<f64>, tensor<f64>) -> tensor<i1>
     control.yield %z : tensor<i1>
@@ -47,6 +48,15 @@ func.func @f(%n: tensor<i64>, %x: tensor<f64>, %xs: tensor<4xf64>, %c: tensor<i1
 @pytest.fixture
 def function() -> func.Func:
     return func.lookup(parse_module(TEXT), "f")
+
+
+@pytest.mark.parametrize("generic", [False, True])
+def test_tapes_have_a_textual_form(function: func.Func, generic: bool) -> None:
+    module = function.parent_op
+    assert isinstance(module, Module)
+    text = print_module(module, generic=generic)
+    assert "-> (tensor<f64>, !dmc.tape<tensor<f64>>)" in text
+    assert print_module(parse_module(text), generic=generic) == text
 
 
 def structured(function: func.Func) -> list[ControlFlow]:

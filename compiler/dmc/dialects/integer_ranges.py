@@ -15,7 +15,7 @@ from dmc.dialects import arith, control, tensor
 from dmc.dialects.arith import Direction
 from dmc.dialects.elementwise import constant_array, splat_of
 from dmc.dialects.flow import ControlFlow
-from dmc.ir import DType, TensorType, Value, dtype_of, shape_of
+from dmc.ir import DType, TapeType, TensorType, Value, dtype_of, shape_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +182,8 @@ class IntegerRanges:
 
     def _find(self, value: Value) -> Range:
         type_ = value.type
+        if isinstance(type_, TapeType):
+            return self._stacked(value)
         if not isinstance(type_, TensorType) or type_.dtype.is_float or 0 in type_.shape:
             return ANY
         op = value.defining_op
@@ -233,6 +235,13 @@ class IntegerRanges:
                 return self.range(op.operands[0])
             case _:
                 return ANY
+
+    def _stacked(self, tape: Value) -> Range:
+        """All that a loop has put on a tape."""
+        op = tape.defining_op
+        if not isinstance(op, control.Loop) or dtype_of(tape.type).is_float:
+            return ANY
+        return self.range(op.stacked_values[op.stacks.index(tape)])
 
     def _branches(self, op: control.If, value: Value) -> Range:
         place = op.results.index(value)

@@ -154,7 +154,7 @@ class MemRefType(ShapedType):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class TapeType(Type):
-    """What a loop has kept of each iteration that it ran: `tape<tensor<2xf32>>`.
+    """What a loop has kept of each iteration that it ran: `!dmc.tape<tensor<2xf32>>`.
 
     How many there are is known only at run time.
     """
@@ -162,7 +162,7 @@ class TapeType(Type):
     element: TensorType | TapeType
 
     def __str__(self) -> str:
-        return f"tape<{self.element}>"
+        return f"!dmc.tape<{self.element}>"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
