@@ -35,6 +35,11 @@ def test_values(prelude):
     two, ten = prelude.logs(x)
     assert np.allclose(two, np.log2(x), rtol=1e-15)
     assert np.allclose(ten, np.log10(x), rtol=1e-15)
+    powers = np.array([float(f"1e{k}") for k in range(-300, 300)])
+    assert np.array_equal(prelude.logs(powers)[1], np.arange(-300.0, 300.0))
+    assert np.array_equal(prelude.logs(2.0 ** np.arange(-99, 99))[0], np.arange(-99.0, 99.0))
+    for ends in prelude.logs(np.array([0.0, np.inf, -1.0])):
+        assert np.array_equal(ends, [-np.inf, np.inf, np.nan], equal_nan=True)
     odd = np.array([np.nan, np.inf, -np.inf, 0, 1e38, -3], np.float32)
     for found, function in zip(prelude.kinds(odd), (np.isnan, np.isinf, np.isfinite), strict=True):
         assert np.array_equal(found, function(odd))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dmc.dialects import arith, math
+from dmc.dialects import arith, autodiff, math
 from dmc.dialects.arith import Direction
 from dmc.ir import Block, Builder, DType, Interpreter, TensorType, Value, dtype_of
 from dmc.semantics.primitive import Primitive
@@ -219,13 +219,27 @@ def _silu(builder: Builder, x: Value) -> Value:
     return arith.multiply(builder, above, math.unary(builder, "logistic", below))
 
 
+_EPSILON = {DType.F32: 2.0**-23, DType.F64: 2.0**-52}
+"""From 1 to the next number."""
+
+
 def _log_of_base(base: float) -> Callable[[Builder, Value], Value]:
+    """The quotient of two logarithms; a whole number where that is the nearest there is."""
+
     def build(builder: Builder, x: Value) -> Value:
-        return arith.divide(
-            builder,
-            math.unary(builder, "log", x),
-            arith.constant(builder, pymath.log(base), x.type),
-        )
+        scale = arith.constant(builder, pymath.log(base), x.type)
+        near = arith.divide(builder, math.unary(builder, "log", x), scale)
+        whole = math.unary(builder, "round", near)
+        power = math.power(builder, arith.constant(builder, base, x.type), whole)
+        gap = math.unary(builder, "abs", arith.subtract(builder, power, x))
+        # A relative error of x is one of the logarithm that is less by a factor of `whole`.
+        precision = arith.constant(builder, _EPSILON[dtype_of(x.type)] / 4, x.type)
+        product = math.unary(builder, "abs", arith.multiply(builder, x, whole))
+        hit = arith.compare(builder, Direction.LE, gap, arith.multiply(builder, product, precision))
+        error = arith.subtract(builder, whole, near)
+        error = arith.select(builder, hit, error, arith.zeros(builder, x.type))
+        settled = builder.insert(autodiff.StopGradient([error])).results[0]
+        return arith.add(builder, near, settled)
 
     return build
 
