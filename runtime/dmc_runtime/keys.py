@@ -43,7 +43,7 @@ and an element takes `z_even` or `z_odd` as its own word (or number) is the even
 
 from __future__ import annotations
 
-from typing import Any, SupportsIndex, TypeAlias
+from typing import Any, SupportsIndex, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -64,21 +64,38 @@ DRAW, SPLIT, FOLD = 0, 1, 2
 _KEY = "the key (`dmc.key(0)` makes one)"
 
 _LANES = 16
-_LOW = np.uint64(0xFFFF_FFFF)
-_HALF = np.uint64(32)
+_LOW = 0xFFFF_FFFF
+_HALF = 32
+
+_FEW = 64
+"""So many blocks take as long one by one as all at once."""
 
 
 def philox(counter: U32, key: U32) -> U32:
     """Philox4x32-10: counters `[..., 4]` under keys `[..., 2]` (or `[2]`) to words `[..., 4]`."""
-    c0, c1, c2, c3 = (counter[..., i].astype(np.uint64) for i in range(4))
-    k0, k1 = (key[..., i].astype(np.uint64) for i in range(2))
-    m0, m1 = map(np.uint64, MULTIPLIERS)
+    words = [
+        part[..., i].astype(np.uint64) for part in (counter, key) for i in range(part.shape[-1])
+    ]
+    # Arrays of u64 compute as integers do.
+    return np.stack(_rounds(*cast("list[int]", words)), axis=-1).astype(np.uint32)
+
+
+def _rounds(c0: int, c1: int, c2: int, c3: int, k0: int, k1: int) -> tuple[int, int, int, int]:
+    """Philox4x32-10 of the words of a counter under those of a key."""
+    (m0, m1), (w0, w1), low = MULTIPLIERS, WEYL, _LOW
     for _ in range(ROUNDS):
         product0, product1 = m0 * c0, m1 * c2
-        c0, c2 = (product1 >> _HALF) ^ c1 ^ k0, (product0 >> _HALF) ^ c3 ^ k1
-        c1, c3 = product1 & _LOW, product0 & _LOW
-        k0, k1 = (k0 + np.uint64(WEYL[0])) & _LOW, (k1 + np.uint64(WEYL[1])) & _LOW
-    return np.stack([c0, c1, c2, c3], axis=-1).astype(np.uint32)
+        c0, c2 = (product1 >> 32) ^ c1 ^ k0, (product0 >> 32) ^ c3 ^ k1
+        c1, c3 = product1 & low, product0 & low
+        k0, k1 = (k0 + w0) & low, (k1 + w1) & low
+    return c0, c1, c2, c3
+
+
+def _derived(key: int, number: int, tag: int) -> np.int64:
+    """The number `(w0, w1)` of `B(key, number, tag)`, as a key."""
+    counter = number & _LOW, number >> _HALF, 0, tag
+    low, high, *_ = _rounds(*counter, key & _LOW, key >> _HALF & _LOW)
+    return _signed(low | high << _HALF)
 
 
 def blocks(key: Key, numbers: NDArray[Any], tag: int = DRAW) -> U32:
@@ -101,13 +118,15 @@ def split(key: Key, n: int = 2) -> tuple[np.int64, ...]:
     """`n` keys independent of each other and of every draw from `key`."""
     key = integer(key, _KEY)
     n = integer(n, "`dmc.split`: the number of keys", 0, 2**31 - 1)
-    return tuple(map(_signed, _pairs(blocks(key, np.arange(n), SPLIT))[:, 0]))
+    if n <= _FEW:
+        return tuple([_derived(key, j, SPLIT) for j in range(n)])
+    return tuple(map(_signed, _pairs(blocks(key, np.arange(n), SPLIT))[:, 0].tolist()))
 
 
 def fold(key: Key, i: int) -> np.int64:
     """The key that number `i` derives from `key`."""
     key, i = integer(key, _KEY), integer(i, "`dmc.fold`: the number")
-    return _signed(_pairs(blocks(key, np.array([i % 2**64], np.uint64), FOLD))[0, 0])
+    return _derived(key, i % 2**64, FOLD)
 
 
 def fold_path(key: Key, path: str) -> np.int64:
@@ -180,11 +199,12 @@ def _unit(drawn: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
 
 def _pairs(words: U32) -> U64:
     wide = words.astype(np.uint64)
-    return wide[..., 0::2] | (wide[..., 1::2] << _HALF)
+    return wide[..., 0::2] | (wide[..., 1::2] << np.uint64(_HALF))
 
 
-def _signed(value: int | np.uint64) -> np.int64:
-    return np.uint64(value).astype(np.int64)
+def _signed(value: int) -> np.int64:
+    """The number of the same 64 bits."""
+    return np.int64(value - 2**64 if value >= 2**63 else value)
 
 
 def _count(shape: Shape) -> tuple[int, tuple[int, ...]]:
