@@ -137,7 +137,19 @@ LONG = """
 fn f(x: f64[64], n: i64) -> f64 {
     var y = x
     var i = 0
-    while i < n { y = sin(y); i += 1 }
+    while i < n { y = sin(y) * 1.01; i += 1 }
+    sum(y)
+}
+fn saved(x: f64[64], n: i64) -> f64 {
+    var y = x
+    var i = 0
+    checkpoint while i < n { y = sin(y) * 1.01; i += 1 }
+    sum(y)
+}
+fn thirtieth(x: f64[64], n: i64) -> f64 {
+    var y = x
+    var i = 0
+    checkpoint[30] while i < 10_000 limit n { y = sin(y) * 1.01; i += 1 }
     sum(y)
 }
 fn table[N](x: f64[N]) -> f64 {
@@ -189,6 +201,33 @@ def test_memory_grows_with_iterations_and_may_run_out(limited: None) -> None:
     assert tape_memory().peak() <= 1 << 20
     gradient(x, 1000)
     assert tape_memory().peak() == peaks[1]
+
+
+def test_a_checkpointed_while_keeps_about_the_root_of_its_length() -> None:
+    program, x = dmc.loads(LONG), np.linspace(0.1, 1.0, 64)
+    gradients = [dmc.grad(f) for f in (program.f, program.saved, program.thirtieth)]
+    peaks: list[int] = []
+    for n in (0, 1, 2, 7, 1000):
+        wanted, *found = (gradient(x, n) for gradient in gradients)
+        for each in found:
+            np.testing.assert_array_equal(each, wanted)
+    for gradient in gradients:
+        tape_memory().peak()
+        gradient(x, 1000)
+        peaks.append(tape_memory().peak())
+    # States and one segment, each with up to twice the room.
+    assert peaks[1] <= 2 * 2 * 2 * 45 * x.nbytes
+    assert peaks[2] <= 2 * 2 * 2 * 34 * x.nbytes
+
+
+def test_a_budget_is_for_what_is_known_beforehand() -> None:
+    program, x = dmc.loads(LONG), np.linspace(0.1, 1.0, 64)
+    compiled = dmc.grad(program.f, budget="64kB").compile(x, 10)
+    np.testing.assert_array_equal(compiled(x, 1000), dmc.grad(program.f)(x, 1000))
+    memory = compiled.memory()
+    assert memory.peak <= 64_000
+    assert [value.bytes for value in memory.kept] == [x.nbytes]
+    assert "each iteration" in str(memory)
 
 
 def test_of_a_table_the_overwritten_elements_are_kept() -> None:

@@ -182,7 +182,7 @@ class Compiled:
         title = f"{self.name}: memory ran out for what the reverse pass needs of its loops"
         help_ = (
             "bound the loop that runs for too long: `while c limit 1000 { … }`",
-            "or keep less of one that counts: `checkpoint for`",
+            "or keep less of it: `checkpoint while c { … }`, `checkpoint for`",
         )
         return error(Diagnostic("memory.tape", title, Label(self.entry.span), help=help_))
 

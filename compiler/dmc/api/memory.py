@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from dmc.driver import Compilation
 from dmc.jit.pool import pool
-from dmc.transforms.memory.report import Entry, described
+from dmc.transforms.memory.report import Entry, Kept, described
 from dmc_runtime.arguments import path
 from dmc_runtime.sizes import shown_bytes
 
@@ -54,7 +54,8 @@ class Memory:
     pack and add up apart.
     Arena and scratch are allocated when the function is loaded and kept. `live` are the values that
     are live where most of the arena is, `saved` those that the forward pass keeps for the reverse
-    pass, `largest` the largest of all. `budget` is the bound that the program asks for.
+    pass, `largest` the largest of all. `budget` is the bound that the program asks for. Only what
+    is `kept` of each iteration of loops without a bound comes on top, as long as they run.
     """
 
     function: str
@@ -68,6 +69,7 @@ class Memory:
     largest: tuple[MemoryValue, ...]
     budget: int | None = None
     moments: tuple[Moment, ...] = field(default=(), repr=False)
+    kept: tuple[MemoryValue, ...] = ()
 
     def __str__(self) -> str:
         return "\n".join(self._lines())
@@ -81,6 +83,7 @@ class Memory:
             yield f"  {'budget':<10} {shown_bytes(self.budget):>12} {self.budget:>16,} bytes"
         yield from _table("live at the peak of the arena", self.live)
         yield from _table("kept for the reverse pass", self.saved)
+        yield from _table("and of each iteration of a loop without a bound", self.kept)
 
     def plot(self, file: str | PathLike[str]) -> None:
         """Draw the live bytes over the program, and the budget, into a PNG; needs matplotlib."""
@@ -127,6 +130,7 @@ def memory_of(name: str, compilation: Compilation) -> Memory:
             Moment(live, plan.reverse_from is not None and point >= plan.reverse_from)
             for point, live in plan.live_bytes()
         ),
+        _values(plan.kept),
     )
 
 
@@ -134,7 +138,7 @@ def _bytes(spec: ArgumentSpec | ResultSpec) -> int:
     return prod(spec.shape) * spec.numpy.itemsize
 
 
-def _values(entries: Iterator[Entry] | Sequence[Entry]) -> tuple[MemoryValue, ...]:
+def _values(entries: Iterator[Entry] | Sequence[Entry | Kept]) -> tuple[MemoryValue, ...]:
     found: list[MemoryValue] = []
     for entry in entries:
         span = entry.location.span

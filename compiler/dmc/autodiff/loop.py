@@ -53,9 +53,8 @@ def tangent_of_while(driver: TangentDriver, op: Operation) -> None:
     for inner_op in op.condition:
         test.insert(inner_op.clone(mapping))
     body, _ = _tangent_body(driver, op)
-    _take(
-        driver, op, control.make_while(driver.builder, _both(driver, op.inits, carried), test, body)
-    )
+    inits = _both(driver, op.inits, carried)
+    _take(driver, op, control.make_while(driver.builder, inits, test, body, op.checkpoint))
 
 
 def _active(driver: TangentDriver, values: Sequence[Value]) -> list[int]:
@@ -174,11 +173,18 @@ def _repeating(driver: AdjointDriver, op: control.For) -> _Pair:
     loop.attributes["most"] = _most(op)
     loop.attributes["checkpoint"] = 0
 
-    def begin(back: AdjointDriver) -> list[Pullback]:
-        back.primal.update(zip(op.body.args, loop.body.args, strict=True))
-        return back.forward(op.body)
-
+    begin = _repeat(op, loop.body.args)
     return _Pair(op, loop, lambda back: back.primal[op.count], begin)
+
+
+def _repeat(op: control.Loop, args: Sequence[Value]) -> Callable[[AdjointDriver], list[Pullback]]:
+    """Do again what an iteration has done, from the arguments of the forward loop."""
+
+    def begin(back: AdjointDriver) -> list[Pullback]:
+        back.primal.update(zip(op.repeated.args, args, strict=True))
+        return back.forward(op.repeated)
+
+    return begin
 
 
 def _resume(
@@ -205,7 +211,13 @@ def adjoint_of_while(driver: AdjointDriver, op: Operation) -> Pullback:
     inner = driver.inside(body)
     for arg in op.body.args:
         inner.primal[arg] = body.add_arg(arg.type, arg.name)
-    pullbacks = inner.forward(op.body)
+    if op.checkpoint:
+        for inner_op in op.body:
+            if inner_op is not op.body.terminator:
+                inner.copy(inner_op)
+        begin = _repeat(op, body.args[1:])
+    else:
+        begin = _resume(inner, inner.forward(op.body))
     following = arith.add(inner.builder, body.args[0], arith.index(inner.builder, 1))
     yielded = [inner.primal[v] for v in op.body.terminator.operands]
     control.make_yield(inner.builder, [following, *yielded])
@@ -214,7 +226,7 @@ def adjoint_of_while(driver: AdjointDriver, op: Operation) -> Pullback:
     for old, new in zip(op.results, loop.results[1:], strict=True):
         new.name = old.name
         driver.primal[old] = new
-    return _Pair(op, loop, lambda _: loop.results[0], _resume(inner, pullbacks)).pull_back
+    return _Pair(op, loop, lambda _: loop.results[0], begin).pull_back
 
 
 class _Reverse:

@@ -193,10 +193,13 @@ def dtype_of(type_: Type) -> DType:
 
 
 def shape_of(type_: Type) -> tuple[int, ...]:
-    """The shape of a scalar (empty) or shaped type. Raises TypeError for a function type."""
+    """The shape of a shaped type; that of a scalar or tape is empty.
+
+    Raises TypeError for a function type.
+    """
     if isinstance(type_, ShapedType):
         return type_.shape
-    if isinstance(type_, ScalarType):
+    if isinstance(type_, ScalarType | TapeType):
         return ()
     raise TypeError(f"{type_} has no shape")
 

@@ -385,4 +385,6 @@ def _checkpoint(context: Context, node: ast.Checkpoint, expected: Type | None) -
                 help=["`checkpoint[32] for …` keeps every 32nd step, `checkpoint for …` chooses"],
             )
         every = item.value
+    if isinstance(node.body, ast.While):
+        return check_while(context, node.body, every)
     return check_for(context, node.body, every)

@@ -513,7 +513,7 @@ def _elements(context: Context, scanned: typed.Node, span: Span) -> tuple[Type, 
             raise context.fail("loop.iterable", f"a loop cannot run over {type_}", span)
 
 
-def check_while(context: Context, node: ast.While) -> typed.Node:
+def check_while(context: Context, node: ast.While, checkpoint: int = 0) -> typed.Node:
     """`while`: a scalar condition, an optional whole limit, a body without value."""
     context.loop_depth += 1
     outer, context.loop_count = context.loop_count, None
@@ -542,7 +542,7 @@ def check_while(context: Context, node: ast.While) -> typed.Node:
             str(pruned(body.type)),
             help=["carry it in a `var`"],
         )
-    return typed.While(UNIT, node.span, condition, limit, body)
+    return typed.While(UNIT, node.span, condition, limit, body, checkpoint)
 
 
 def _is_whole(type_: TensorType) -> bool:

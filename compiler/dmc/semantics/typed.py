@@ -331,11 +331,12 @@ class For(Node):
 
 @dataclass(eq=False, slots=True)
 class While(Node):
-    """`while`, at most `limit` times."""
+    """`while`, at most `limit` times; `checkpoint` as of `for`."""
 
     condition: Node
     limit: Node | None
     body: Node
+    checkpoint: int = 0
 
 
 # ---- functions --------------------------------------------------------------------------------

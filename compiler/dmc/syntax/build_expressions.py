@@ -314,7 +314,7 @@ class ExpressionBuilder:
         return ast.While(self._span(word, body), condition, limit, body)
 
     def checkpoint_e(
-        self, word: Token, every: ast.Bracket | None, body: ast.Block | ast.For
+        self, word: Token, every: ast.Bracket | None, body: ast.Block | ast.For | ast.While
     ) -> ast.Checkpoint:
         return ast.Checkpoint(self._span(word, body), every, body)
 

@@ -467,7 +467,7 @@ class Batcher:
         at = Builder(test, location=builder.location)
         every = range(len(first.axes))
         control.make_yield(at, [tensor.reduce(at, test.args[-1], tensor.Kind.ANY, every)])
-        return control.make_while(builder, [*inits, first.value], test, body)
+        return control.make_while(builder, [*inits, first.value], test, body, op.checkpoint)
 
 
 def _other_than_empty(first: Batched, second: Batched) -> Batched:

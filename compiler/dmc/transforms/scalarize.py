@@ -18,7 +18,6 @@ from dmc.ir import (
     Interpreter,
     Module,
     Operation,
-    TapeType,
     TensorType,
     Trait,
     Value,
@@ -121,8 +120,7 @@ MEMORY = (
 
 
 def _size(value: Value) -> int:
-    """The elements of a tensor; a tape has none that could be scalars."""
-    return 0 if isinstance(value.type, TapeType) else prod(shape_of(value.type))
+    return prod(shape_of(value.type))
 
 
 def _unrolled(op: Operation) -> int:
@@ -297,7 +295,7 @@ class _Scalarizer:
             count = len(yielded) if old is op.condition else len(op.inits)
             stacked = [self.tensor(inner, value) for value in yielded[count:]]
             control.make_yield(inner, [*self._pass(inner, yielded[:count]), *stacked])
-        loop = control.make_while(builder, inits, *blocks)
+        loop = control.make_while(builder, inits, blocks[0], blocks[1], op.checkpoint)
         self._receive(op.finals, loop.finals)
         self.whole.update(zip(op.stacks, loop.stacks, strict=True))
 

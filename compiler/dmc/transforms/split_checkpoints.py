@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isqrt
 
 from dmc.dialects import arith, control, math, tensor
 from dmc.dialects.segments import cut, iterations
-from dmc.ir import Block, Builder, DType, Module
+from dmc.ir import Block, Builder, DType, Module, Value
 from dmc.ir.passes import Pass
 from dmc.ir.rewriter import replace_op
 
@@ -17,8 +18,9 @@ EVERY_STEP = 1
 
 @dataclass(frozen=True)
 class SplitCheckpoints(Pass):
-    """Cut `for` loops with `checkpoint` k into segments of k steps (-1: about sqrt(T) of T).
+    """Cut loops with `checkpoint` k into segments of k steps (-1: about sqrt(T) of T).
 
+    Of a `while` nobody knows T: its segments are 1, 2, 3, … steps long, about sqrt(2 T) at last.
     The outer loop keeps its carried values only; reverse mode repeats a segment, with all that it
     needs kept, just before going back through it. Peak memory falls from T to T/k + k steps
     (Griewank and Walther, Evaluating Derivatives, 2008, section 12.2).
@@ -30,6 +32,8 @@ class SplitCheckpoints(Pass):
         for op in list(module.walk()):
             if isinstance(op, control.For) and op.checkpoint not in (0, EVERY_STEP):
                 _split(op)
+            elif isinstance(op, control.While) and op.checkpoint not in (0, EVERY_STEP):
+                _split_while(op)
 
 
 def _split(op: control.For) -> None:
@@ -90,6 +94,56 @@ def _split_computed(op: control.For) -> None:
     control.make_yield(inside, inner.results)
     outer = control.make_for(builder, segments, op.inits, (), body, checkpoint=EVERY_STEP)
     replace_op(op, outer.results)
+
+
+def _split_while(op: control.While) -> None:
+    """A segment ends where the condition no longer holds, too."""
+    builder = Builder.ahead_of(op)
+    test, body = (Block([control.INDEX], ["segment"]) for _ in range(2))
+    for block in (test, body):
+        for arg in op.body.args:
+            block.add_arg(arg.type, arg.name)
+    asking, inside = (Builder(block, location=op.location) for block in (test, body))
+    control.make_yield(asking, [_holds(op, asking, test.args[1:])])
+    one = arith.index(inside, 1)
+    following = arith.add(inside, body.args[0], one)
+    step = arith.index(inside, op.checkpoint) if op.checkpoint > 0 else following
+    zero = arith.index(inside, 0)
+    inner = _segment_of_while(inside, op, [zero, *body.args[1:]], step)
+    control.make_yield(inside, [following, *inner.results[1:]])
+    inits = [arith.index(builder, 0), *op.inits]
+    outer = control.make_while(builder, inits, test, body, checkpoint=EVERY_STEP)
+    replace_op(op, outer.results[1:])
+
+
+def _segment_of_while(
+    builder: Builder, op: control.While, inits: Sequence[Value], step: Value
+) -> control.While:
+    """At most `step` iterations of `op`; the first carried value counts them."""
+    types, names = [value.type for value in inits], [arg.name for arg in op.body.args]
+    test, body = (Block(types, ["i", *names]) for _ in range(2))
+    asking, inside = (Builder(block, location=op.location) for block in (test, body))
+    more = arith.compare(asking, arith.Direction.LT, test.args[0], step)
+    holds = _holds(op, asking, test.args[1:])
+    control.make_yield(asking, [arith.logical_and(asking, more, holds)])
+    mapping = dict(zip(op.body.args, body.args[1:], strict=True))
+    for each in op.body:
+        if each is not op.body.terminator:
+            inside.insert(each.clone(mapping))
+    following = arith.add(inside, body.args[0], arith.index(inside, 1))
+    nexts = [mapping.get(value, value) for value in op.next_values]
+    control.make_yield(inside, [following, *nexts])
+    return control.make_while(builder, inits, test, body)
+
+
+def _holds(op: control.While, builder: Builder, values: Sequence[Value]) -> Value:
+    """The condition of `op` for these carried values."""
+    mapping = dict(zip(op.condition.args, values, strict=True))
+    for each in op.condition:
+        if each is not op.condition.terminator:
+            builder.insert(each.clone(mapping))
+    (holds,) = op.condition.terminator.operands
+    return mapping.get(holds, holds)
 
 
 def _segment(count: int) -> int:

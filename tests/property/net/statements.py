@@ -207,9 +207,11 @@ class Times(Statement):
 class While(Statement):
     condition: Compare
     body: tuple[Statement, ...]
+    is_checkpoint: bool = False
 
     def text(self) -> str:
-        return f"while {self.condition.text()} {braces(self.body)}"
+        head = f"{'checkpoint ' if self.is_checkpoint else ''}while {self.condition.text()} "
+        return head + braces(self.body)
 
     def run(self, env: Env) -> None:
         while self.condition.value(env):

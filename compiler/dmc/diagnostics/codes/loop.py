@@ -34,7 +34,7 @@ CODES: tuple[Code, ...] = (
         "loop.checkpoint",
         "`checkpoint[k]` without a positive number, or not on a loop",
         "`checkpoint[32] for` keeps every 32nd carried value; the plain form keeps about "
-        "the square root of the count.",
+        "the square root of the count. `checkpoint while` does likewise.",
         "fn f(x: f64) -> f64 {\n"
         "    var y = x\n"
         "    checkpoint[0] for _ in 0..8 { y = sin(y) }\n"

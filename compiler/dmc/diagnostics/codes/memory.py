@@ -34,7 +34,7 @@ CODES: tuple[Code, ...] = (
         "memory runs out while a gradient runs",
         "Of a loop whose count shows only as it runs (a `while`, a `for` whose count is computed) "
         "the reverse pass keeps what it needs of every iteration, in memory that grows with them. "
-        "Bound the loop with `limit`, or keep less of a loop that counts with `checkpoint for`. "
+        "Bound the loop with `limit`, or keep less of it: `checkpoint while`, `checkpoint for`. "
         "Arguments that were donated to the call are gone.",
         "",
         "",

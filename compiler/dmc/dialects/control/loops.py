@@ -265,7 +265,8 @@ class For(Loop):
 class While(Loop):
     """`control.while`: repeats `body` as long as `condition` holds; operands are carried values.
 
-    The body yields the next carried values, then values to stack on tapes.
+    The body yields the next carried values, then values to stack on tapes. `checkpoint` is as of
+    `control.for`.
 
     C1: both regions take the carried types.  C2: `condition` yields a 0-d `i1`.
     C3: `body` yields the carried types first; results are of these, then tapes.
@@ -273,6 +274,7 @@ class While(Loop):
 
     name = "control.while"
     first_carried = 0
+    checkpoint = attribute(int, default=0)
     values = operands()
     condition = region()
     body = region()
@@ -349,6 +351,9 @@ def make_for(
     return builder.insert(For([count, *inits, *scanned], attributes, [Region(body)]))
 
 
-def make_while(builder: Builder, inits: Sequence[Value], condition: Block, body: Block) -> While:
+def make_while(
+    builder: Builder, inits: Sequence[Value], condition: Block, body: Block, checkpoint: int = 0
+) -> While:
     """Both blocks take the carried values and end in `control.yield` already."""
-    return builder.insert(While(inits, None, [Region(condition), Region(body)]))
+    regions = [Region(condition), Region(body)]
+    return builder.insert(While(inits, {"checkpoint": checkpoint}, regions))

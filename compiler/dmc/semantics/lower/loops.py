@@ -221,7 +221,7 @@ def _while(body: Body, node: typed.While) -> Lowered:
         one = arith.index(stepping.builder, 1)
         values.append(arith.add(stepping.builder, step.args[-1], one))
     control.make_yield(stepping.builder, values)
-    loop = control.make_while(body.builder, inits, test, step)
+    loop = control.make_while(body.builder, inits, test, step, node.checkpoint)
     _restore(body, symbols, iter(loop.results))
     return UNIT
 

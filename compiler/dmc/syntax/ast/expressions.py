@@ -359,10 +359,10 @@ class While(Node):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Checkpoint(Node):
-    """`checkpoint { ... }`, `checkpoint for ...`, `checkpoint[32] for ...`."""
+    """`checkpoint { ... }`, `checkpoint for ...`, `checkpoint[32] while ...`."""
 
     every: Bracket | None
-    body: Block | For
+    body: Block | For | While
 
 
 # ---- statements -------------------------------------------------------------------------------

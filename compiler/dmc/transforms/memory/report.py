@@ -4,9 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dmc.dialects import func, kernel
+from dmc.dialects import control, func, kernel
 from dmc.dialects.flow import flow_of
-from dmc.ir import Block, Location, Operation, ShapedType, TensorType, Type, Value
+from dmc.ir import (
+    Block,
+    DType,
+    Location,
+    Operation,
+    ShapedType,
+    TapeType,
+    TensorType,
+    Type,
+    Value,
+)
 from dmc.transforms.memory.layout import aligned
 from dmc.transforms.memory.liveness import Liveness, uses_of
 from dmc.transforms.memory.place import ARENA_BYTES, PRIVATE_BYTES, Kind, Place, place_of
@@ -30,12 +40,23 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
+class Kept:
+    """A value that a loop without a bound keeps on a tape, and its bytes in one iteration."""
+
+    name: str
+    type: Type
+    location: Location
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class MemoryPlan:
     """The memory of a planned function beside its arguments and results.
 
     `arena_bytes` is allocated once, `private_bytes` for each parallel task of a map. `least_bytes`
     is the most that is live at one point: no layout takes less. `entries` are in program order.
-    The reverse pass begins at the point `reverse_from`, where there is one.
+    The reverse pass begins at the point `reverse_from`, where there is one. What is `kept` on tapes
+    comes on top, as long as loops run.
     """
 
     arena_bytes: int
@@ -43,6 +64,7 @@ class MemoryPlan:
     least_bytes: int
     entries: tuple[Entry, ...]
     reverse_from: int | None = None
+    kept: tuple[Kept, ...] = ()
 
     def live_bytes(self) -> list[tuple[int, int]]:
         """For each point where something becomes live, the bytes live there."""
@@ -88,11 +110,32 @@ def report(function: func.Func) -> MemoryPlan:
     arena, private = (_bytes(function, name) for name in (ARENA_BYTES, PRIVATE_BYTES))
     plan = MemoryPlan(arena, private, 0, tuple(entries), reverse)
     least = max((live for _, live in plan.live_bytes()), default=0)
-    return MemoryPlan(arena, private, least, plan.entries, reverse)
+    kept = [
+        _kept(stack)
+        for op in function.walk()
+        if isinstance(op, control.Loop)
+        for stack in op.stacks
+    ]
+    tapes = tuple(each for each in kept if each is not None)
+    return MemoryPlan(arena, private, least, plan.entries, reverse, tapes)
+
+
+def _kept(stack: Value) -> Kept | None:
+    """What one iteration adds to a tape."""
+    if not isinstance(stack.type, TapeType):
+        return None
+    loop, element = stack.defining_op, stack.type.element
+    assert isinstance(loop, control.Loop)
+    value = loop.repeated.terminator.operands[stack.index]
+    made = value.defining_op or loop
+    size = element.bytes if isinstance(element, TensorType) else DType.I64.bytes
+    return Kept(value.name, element, made.location, size)
 
 
 def described(type_: Type) -> str:
     """A type as the language writes it."""
+    if isinstance(type_, TapeType):
+        return f"as often as a loop inside ran: {described(type_.element)}"
     if not isinstance(type_, TensorType):
         return str(type_)
     return f"{type_.dtype.value}{list(type_.shape)}" if type_.shape else type_.dtype.value

@@ -356,4 +356,4 @@ class Loops(Arrays):
         condition = Compare(">", name, whole(self.pick((0, 1, 2))))
         down = Binary(self.pick(("//", "-")), name, whole(2))
         body.append(Assign(name.name, "=", down))
-        return [*made, While(condition, tuple(body))]
+        return [*made, While(condition, tuple(body), self.chance(0.15))]
