@@ -39,6 +39,7 @@ _FAMILY_TITLES = {
     "value": "Values",
     "loop": "Loops",
     "key": "Random keys",
+    "lint": "Warnings",
     "feature": "Not supported yet",
     "call": "Calls from Python and the shell",
     "file": "Files",

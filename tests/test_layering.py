@@ -25,6 +25,7 @@ LAYERS = (
     "export",
     "driver",
     "api",
+    "lints",
     "interop",
     "tools",
 )

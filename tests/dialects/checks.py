@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from dmc.dialects import arith, tensor
+from dmc.dialects.value_ranges import Ranges
 from dmc.ir import (
     Array,
     Batched,
@@ -163,6 +164,18 @@ def check_runs(sample: Sample) -> None:
     if sample.op != "arith.convert":
         assert tuple(made.op.infer()) == made.op.result_types
     made.run(sample.arrays(), made.op.results)
+
+
+def check_range(sample: Sample) -> None:
+    """What is computed from numbers is in the range that is said of it, but for rounding."""
+    arrays = sample.arrays()
+    made = program(sample, arrays)
+    ranges = Ranges()
+    found = [ranges.range(value) for value in made.op.results]
+    for array, range_ in zip(made.run([], made.op.results), found, strict=True):
+        known = array[~np.isnan(array)].astype(np.float64)
+        slack = 1e-9 * np.maximum(1.0, np.abs(known))
+        assert bool(np.all((known >= range_.low - slack) & (known <= range_.high + slack)))
 
 
 def check_cost(sample: Sample) -> None:

@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 import pytest
 
 import dmc.dialects  # noqa: F401  (all operations are registered)
-from dmc.dialects import arith
+from dmc.dialects import arith, math
 from dmc.dialects.elementwise import Elementwise, Scale, X
+from dmc.dialects.ranges import Range
 from dmc.ir import (
     Batched,
     Builder,
@@ -61,6 +62,17 @@ def test_rule(row: Sample, aspect: str) -> None:
             CHECKS[aspect](row)
     else:
         CHECKS[aspect](row)
+
+
+def test_ranges_hold_what_is_computed() -> None:
+    for row in ROWS:
+        checks.check_range(row)
+
+
+def test_a_wrong_range_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(math.Sin, "image", Range(0.0, 0.5))
+    with pytest.raises(AssertionError):
+        checks.check_range(next(row for row in ROWS if row.op == "math.sin"))
 
 
 @pytest.mark.parametrize("dtype", [DType.F32, DType.F16], ids=repr)

@@ -3,7 +3,8 @@
 Fenced blocks are run in order, page by page, in one folder and one Python namespace a page:
 
 - `file=NAME` after the language writes the block to NAME for the blocks after it.
-- `dm` is checked; `dm error=CODE` must be refused with CODE.
+- `dm` is checked and has no warnings; `dm error=CODE` must be refused with CODE, and
+  `dm warning=CODE` be accepted with that warning.
 - `python` is executed.
 - `console` runs what follows `$ ` and compares what is below it.
 - `mlir` is read by the IR's parser.
@@ -29,8 +30,11 @@ from pathlib import Path
 import dmc
 import dmc.dialects  # the operations that the parser knows
 from dmc.diagnostics.errors import Error
+from dmc.diagnostics.render import render_all
 from dmc.ir import Operation
 from dmc.ir.parser import parse_module
+from dmc.lints.lint import lint
+from dmc.semantics.modules import check_program
 
 _FENCE = re.compile(r"^```(\w*)[ \t]*([^\n]*)\n(.*?)^```[ \t]*$", re.MULTILINE | re.DOTALL)
 
@@ -118,6 +122,11 @@ class Page:
         else:
             if wanted is not None:
                 raise SnippetFailure(f"accepted, but {wanted} was expected")
+            warnings = lint(check_program(path.name))
+            allowed = {snippet.options["warning"]} if "warning" in snippet.options else set[str]()
+            if {warning.code for warning in warnings} != allowed:
+                raise SnippetFailure(render_all(warnings))
+            self.printed = render_all(warnings) if warnings else None
 
 
 @contextlib.contextmanager

@@ -35,6 +35,10 @@ PLANTED = {
     "wrong console output": "```console\n$ echo one\ntwo\n```\n",
     "text that is not IR": "```mlir\nthis is not IR\n```\n",
     "a program with an error": "```dm\nfn f(x: f32) -> f32 = y\n```\n",
+    "a program with a warning": "```dm\nfn f(x: f64) -> f64 = log(sigmoid(x))\n```\n",
+    "a right program shown with a warning": (
+        "```dm warning=lint.key\nfn f(x: f32) -> f32 = x\n```\n"
+    ),
     "a right program shown as wrong": "```dm error=name.unknown\nfn f(x: f32) -> f32 = x\n```\n",
 }
 

@@ -69,6 +69,19 @@ def test_check_as_json(capsys: Capture, tmp_path: Path) -> None:
     assert (outcome.status, outcome.out) == (0, "[]\n")
 
 
+def test_check_warns(capsys: Capture, tmp_path: Path) -> None:
+    file = tmp_path / "odd.dm"
+    file.write_text("fn f(x: f64) -> f64 = log(sigmoid(x))\n\nfn g(key: Key) -> f64 = 1.0\n")
+    outcome = dmc(capsys, "check", str(file))
+    assert (outcome.status, outcome.out) == (0, f"{file}: no errors\n")
+    assert re.findall(r"^warning\[(.*?)\]", outcome.err, re.M) == ["lint.singular", "lint.key"]
+    assert "2 warnings; `dmc explain lint.singular` says more" in outcome.err
+    assert dmc(capsys, "check", str(file), "--deny-warnings").status == 1
+    assert dmc(capsys, "check", str(file), "--no-lints", "--deny-warnings").status == 0
+    found = json.loads(dmc(capsys, "check", str(file), "--format", "json").out)
+    assert [each["severity"] for each in found] == ["warning", "warning"]
+
+
 def test_colour_is_for_terminals(
     capsys: Capture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from dmc.api.conversion import PythonValue, refuse
+from dmc.diagnostics.errors import Error
 from dmc.ir.location import Span
 from dmc.ir.types import DType
+from dmc.semantics.binding import bind
 from dmc.semantics.signature import Given, GivenArray, GivenRecord, GivenTuple, Signature
 from dmc.semantics.sizes import Size, SizeError
 from dmc.semantics.types import (
@@ -113,6 +115,27 @@ def placeholders(
             describer = _Describer(signature, parameter.name, parameter.span, known, elements)
             out[parameter.name] = describer.describe(parameter.type)
     return out
+
+
+def fitting_sizes(
+    signature: Signature, known: Mapping[str, int], smallest: int = 3
+) -> dict[str, int]:
+    """`known` and small sizes for the rest, different ones if the declaration then makes sense."""
+    missing = [name for name in size_names(signature) if name not in known]
+    proposals = [
+        {name: smallest + i for i, name in enumerate(missing)},
+        *(dict.fromkeys(missing, n) for n in (4, 8, 12, 16, 28, 32, 64) if n > smallest),
+    ]
+    own = {g.name for g in signature.generics}
+    for proposal in proposals:
+        sizes = {**known, **proposal}
+        try:
+            given = placeholders(signature, {}, {}, sizes)
+            bind(signature, given, (), {n: v for n, v in sizes.items() if n in own})
+        except Error:
+            continue
+        return sizes
+    return {**known, **proposals[0]}
 
 
 def describe(type_: Type, signature: Signature, name: str, span: Span) -> Given:

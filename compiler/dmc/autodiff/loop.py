@@ -15,7 +15,7 @@ from dmc.autodiff.adjoint import AdjointDriver, Pullback
 from dmc.autodiff.tangent import TangentDriver
 from dmc.diagnostics.errors import CompilerBug
 from dmc.dialects import arith, control
-from dmc.dialects.integer_ranges import bounds_of
+from dmc.dialects.value_ranges import bounds_of
 from dmc.ir import Block, Operation, TapeType, Value
 
 # Forward mode

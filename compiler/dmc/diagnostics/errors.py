@@ -81,7 +81,7 @@ class StateError(Error, TypeError):
 
 
 class ValueUseError(Error, ValueError):
-    """A value unused, spent twice or carried with two types (`value.*`, `loop.*`, `key.*`)."""
+    """A value unused, spent twice or of two types (`value.*`, `loop.*`, `key.*`, `lint.*`)."""
 
     __module__ = "dmc"
 
@@ -142,6 +142,7 @@ _BY_FAMILY: dict[str, type[Error]] = {
     "value": ValueUseError,
     "loop": ValueUseError,
     "key": ValueUseError,
+    "lint": ValueUseError,
     "call": CallError,
     "memory": OutOfMemory,
     "feature": UnsupportedError,

@@ -16,6 +16,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from dmc.dialects.ranges import ANY, Range
 from dmc.ir import (
     Array,
     Attribute,
@@ -197,6 +198,15 @@ class Elementwise(Operation):
                 (out,) = self.evaluate([array.reshape(-1)[0] for array in arrays], Interpreter())
             return (DenseElements(np.broadcast_to(out, type_.shape), type_),)
         return None
+
+    def range_of(self, operands: Sequence[Range]) -> Range:
+        """What the result can be, by what the operands can be."""
+        return ANY
+
+    @property
+    def is_float(self) -> bool:
+        """Whether it computes with floating-point numbers."""
+        return dtype_of(self.results[0].type).is_float
 
     def tangent(self, builder: Builder, tangents: Sequence[Value | None]) -> Sequence[Value | None]:
         if not self.terms:

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Protocol, Self, TypeVar
+from typing import ClassVar, Protocol, Self, TypeVar
 
 import numpy as np
 
-from dmc.dialects import arith
+from dmc.dialects import arith, ranges
 from dmc.dialects.elementwise import (
     OUT,
     Binary,
@@ -24,6 +24,7 @@ from dmc.dialects.elementwise import (
     compare,
     splat_of,
 )
+from dmc.dialects.ranges import ANY, POSITIVE, TINY, Range
 from dmc.ir import Array, Builder, Interpreter, Operation, Value, attribute, dtype_of
 
 
@@ -38,9 +39,20 @@ def _scalar_function(function: Callable[[float], float]) -> Callable[[Array], Ar
 
 
 class _Unary(Unary):
-    """One operand, and a polynomial to evaluate."""
+    """One operand, and a polynomial to evaluate.
+
+    `grows` is the function of one number, if it never decreases, and `image` what it can give,
+    rounded.
+    """
 
     flops = 10
+    grows: ClassVar[Callable[[float], float] | None] = None
+    image: ClassVar[Range] = ANY
+
+    def range_of(self, operands: Sequence[Range]) -> Range:
+        (of,) = operands
+        grows, image = type(self).grows, self.image
+        return image if grows is None else ranges.clip(ranges.monotone(grows, of), image)
 
 
 class Exp(_Unary):
@@ -49,6 +61,8 @@ class Exp(_Unary):
     name = "math.exp"
     numpy = np.exp
     terms = (Scale(OUT),)
+    grows = math.exp
+    image = Range(TINY, math.inf)
 
 
 class Expm1(_Unary):
@@ -57,6 +71,7 @@ class Expm1(_Unary):
     name = "math.expm1"
     numpy = np.expm1
     terms = (Scale(call("math.exp", X)),)
+    grows = math.expm1
 
 
 class Log(_Unary):
@@ -65,6 +80,7 @@ class Log(_Unary):
     name = "math.log"
     numpy = np.log
     terms = (Scale(1.0 / X),)
+    grows = math.log
 
 
 class Log1p(_Unary):
@@ -73,6 +89,7 @@ class Log1p(_Unary):
     name = "math.log1p"
     numpy = np.log1p
     terms = (Scale(1.0 / (X + 1.0)),)
+    grows = math.log1p
 
 
 class Sqrt(_Unary):
@@ -81,6 +98,12 @@ class Sqrt(_Unary):
     name = "math.sqrt"
     numpy = np.sqrt
     terms = (Scale(0.5 / OUT),)
+
+    def range_of(self, operands: Sequence[Range]) -> Range:
+        (of,) = operands
+        low, high = (math.sqrt(max(end, 0.0)) for end in (of.low, of.high))
+        return Range(POSITIVE if of.low < 0 < of.high else low, high)
+
     flops = 4
 
 
@@ -89,6 +112,7 @@ class Rsqrt(_Unary):
 
     name = "math.rsqrt"
     terms = (Scale(-0.5 * (OUT / X)),)
+    image = Range(POSITIVE, math.inf)
     flops = 6
 
     @staticmethod
@@ -102,6 +126,7 @@ class Sin(_Unary):
     name = "math.sin"
     numpy = np.sin
     terms = (Scale(call("math.cos", X)),)
+    image = Range(-1.0, 1.0)
 
 
 class Cos(_Unary):
@@ -110,6 +135,7 @@ class Cos(_Unary):
     name = "math.cos"
     numpy = np.cos
     terms = (Scale(-call("math.sin", X)),)
+    image = Range(-1.0, 1.0)
 
 
 class Tan(_Unary):
@@ -151,6 +177,7 @@ class Atan(_Unary):
     name = "math.atan"
     numpy = np.arctan
     terms = (Scale(_WITCH),)
+    grows = math.atan
 
 
 class Sinh(_Unary):
@@ -159,6 +186,7 @@ class Sinh(_Unary):
     name = "math.sinh"
     numpy = np.sinh
     terms = (Scale(call("math.cosh", X)),)
+    grows = math.sinh
 
 
 class Cosh(_Unary):
@@ -167,6 +195,7 @@ class Cosh(_Unary):
     name = "math.cosh"
     numpy = np.cosh
     terms = (Scale(call("math.sinh", X)),)
+    image = Range(1.0, math.inf)
 
 
 class Tanh(_Unary):
@@ -175,6 +204,7 @@ class Tanh(_Unary):
     name = "math.tanh"
     numpy = np.tanh
     terms = (Scale(1.0 - OUT * OUT),)
+    grows = math.tanh
 
 
 class Logistic(_Unary):
@@ -182,6 +212,7 @@ class Logistic(_Unary):
 
     name = "math.logistic"
     terms = (Scale(OUT * (1.0 - OUT)),)
+    image = Range(0.0, 1.0)
 
     @staticmethod
     def numpy(x: Array) -> Array:
@@ -199,6 +230,7 @@ class Erf(_Unary):
     name = "math.erf"
     numpy = _scalar_function(math.erf)
     terms = (Scale(2.0 / math.sqrt(math.pi) * call("math.exp", -(_NEAR * _NEAR))),)
+    grows = math.erf
 
 
 def _lgamma(x: float) -> float:
@@ -277,6 +309,7 @@ class Floor(_Unary):
     name = "math.floor"
     numpy = np.floor
     terms = (None,)
+    grows = math.floor
     flops = 1
 
 
@@ -286,6 +319,7 @@ class Ceil(_Unary):
     name = "math.ceil"
     numpy = np.ceil
     terms = (None,)
+    grows = math.ceil
     flops = 1
 
 
@@ -295,6 +329,7 @@ class Round(_Unary):
     name = "math.round"
     numpy = np.round
     terms = (None,)
+    grows = round
     flops = 1
 
 
@@ -349,6 +384,14 @@ class Power(_Binary):
                 return [_root(builder, x, root, 0.0)]
             case _:
                 return None
+
+    def range_of(self, operands: Sequence[Range]) -> Range:
+        """Of what is not negative, or by an even number, it is not negative."""
+        base, exponent = operands
+        even = exponent.low == exponent.high and exponent.low % 2 == 0
+        if not self.is_float or not (base.low >= 0 or even):
+            return ANY
+        return Range(0.0 if base.low == 0 or base.high == 0 else POSITIVE, math.inf)
 
 
 def _integer_power(x: Array, y: Array) -> Array:
@@ -478,6 +521,10 @@ class Hypot(_Binary):
     name = "math.hypot"
     numpy = np.hypot
     terms = (Scale(_share(X)), Scale(_share(Y)))
+
+    def range_of(self, operands: Sequence[Range]) -> Range:
+        lhs, rhs = map(ranges.absolute, operands)
+        return Range(max(lhs.low, rhs.low), math.inf)
 
 
 class Atan2(_Binary):

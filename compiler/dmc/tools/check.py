@@ -1,4 +1,4 @@
-"""`dmc check`: every mistake of a program."""
+"""`dmc check`: every mistake of a program, and what is hardly ever meant."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ import json
 import sys
 from collections.abc import Sequence
 
-from dmc.diagnostics.diagnostic import Diagnostic
+from dmc.diagnostics.diagnostic import Diagnostic, Severity
 from dmc.diagnostics.errors import Error
+from dmc.diagnostics.render import render
+from dmc.lints.lint import lint
 from dmc.semantics.modules import check_program
 from dmc.tools.failures import MISTAKE, wants_color
 
@@ -22,32 +24,44 @@ def configure(parser: argparse.ArgumentParser) -> None:
         default="text",
         help="json: one array of diagnostics with positions (default: text)",
     )
+    parser.add_argument(
+        "--no-lints", dest="lints", action="store_false", help="errors only, no warnings"
+    )
+    parser.add_argument(
+        "--deny-warnings", action="store_true", help="exit with 1 for a warning, as for an error"
+    )
 
 
 def run(options: argparse.Namespace) -> int:
-    """Check the files; 1 when any of them has a mistake."""
-    failures: list[Error] = []
+    """Check the files; 1 when any of them has a mistake, or a warning if these are denied."""
+    found: list[Diagnostic] = []
     for file in options.files:
         try:
-            check_program(file)
+            program = check_program(file)
         except Error as failure:
-            failures.append(failure)
+            found += failure.diagnostics
+        else:
+            found += lint(program) if options.lints else []
     if options.format == "json":
-        found = [entry for failure in failures for entry in failure.to_json()]
-        print(json.dumps(found, indent=2, ensure_ascii=False))
+        print(json.dumps([each.to_json() for each in found], indent=2, ensure_ascii=False))
     else:
-        _print_text(failures, options.files)
-    return MISTAKE if failures else 0
+        _print_text(found, options.files)
+    failing = [each for each in found if options.deny_warnings or each.severity is Severity.ERROR]
+    return MISTAKE if failing else 0
 
 
-def _print_text(failures: Sequence[Error], files: Sequence[str]) -> None:
-    for failure in failures:
-        print(failure.render(color=wants_color(sys.stderr)), end="\n\n", file=sys.stderr)
-    diagnostics: list[Diagnostic] = [d for failure in failures for d in failure.diagnostics]
-    if diagnostics:
-        count = len(diagnostics)
-        first = diagnostics[0].code
-        words = f"{count} errors" if count > 1 else "1 error"
-        print(f"{words}; `dmc explain {first}` says more", file=sys.stderr)
-    else:
+def _print_text(found: Sequence[Diagnostic], files: Sequence[str]) -> None:
+    for diagnostic in found:
+        text = render(diagnostic, color=wants_color(sys.stderr))
+        print(text, end="\n\n", file=sys.stderr)
+    errors = sum(each.severity is Severity.ERROR for each in found)
+    counts = [_counted(errors, "error"), _counted(len(found) - errors, "warning")]
+    if found:
+        listed = " and ".join(filter(None, counts))
+        print(f"{listed}; `dmc explain {found[0].code}` says more", file=sys.stderr)
+    if not errors:
         print(f"{', '.join(files)}: no errors")
+
+
+def _counted(number: int, word: str) -> str:
+    return f"{number} {word}{'s' * (number > 1)}" if number else ""

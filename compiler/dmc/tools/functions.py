@@ -5,15 +5,13 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 
 from dmc.api.conversion import PythonValue
 from dmc.api.function import Function
 from dmc.api.loading import load
 from dmc.api.module import Module
-from dmc.api.placeholders import placeholders, size_names, sizes_in
-from dmc.diagnostics.errors import Error
-from dmc.semantics.binding import bind
+from dmc.api.placeholders import fitting_sizes, size_names, sizes_in
 from dmc.semantics.signature import Signature
 from dmc.tools.failures import UsageError
 from dmc_runtime.spelling import did_you_mean
@@ -100,27 +98,7 @@ def complete_sizes(
     missing = [name for name in size_names(signature) if name not in known]
     if not missing:
         return known
-    chosen = _first_that_fits(signature, known, missing)
+    chosen = fitting_sizes(signature, known)
     listed = ",".join(f"{name}={chosen[name]}" for name in missing)
     print(f"dmc: sizes chosen: {listed} (others with --sizes)", file=sys.stderr)
-    return known | chosen
-
-
-def _first_that_fits(
-    signature: Signature, known: Mapping[str, int], missing: Sequence[str]
-) -> Sizes:
-    """Small sizes, different ones if possible, under which the declaration makes sense."""
-    proposals = [
-        {name: 3 + i for i, name in enumerate(missing)},
-        *(dict.fromkeys(missing, n) for n in (4, 8, 12, 16, 28, 32, 64)),
-    ]
-    own = {g.name for g in signature.generics}
-    for proposal in proposals:
-        sizes = {**known, **proposal}
-        try:
-            given = placeholders(signature, {}, {}, sizes)
-            bind(signature, given, (), {n: v for n, v in sizes.items() if n in own})
-        except Error:
-            continue
-        return proposal
-    return proposals[0]
+    return chosen

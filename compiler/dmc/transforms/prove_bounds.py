@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from dmc.dialects import kernel
-from dmc.dialects.integer_ranges import Bounds, bounds_of
+from dmc.dialects.value_ranges import Bounds, bounds_of
 from dmc.ir import Module, Value, shape_of
 from dmc.ir.passes import Pass
 from dmc.transforms.scalar_subscripts import Subscripts, space_of

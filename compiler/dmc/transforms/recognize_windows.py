@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dmc.dialects import arith, tensor
-from dmc.dialects.integer_ranges import bounds_of
 from dmc.dialects.tensor.subscripts import movement_map, subscript_of
+from dmc.dialects.value_ranges import bounds_of
 from dmc.ir import AffineExpr, Builder, DType, Module, Operation, Value, shape_of
 from dmc.ir.passes import Pass
 from dmc.ir.rewriter import pattern, rewrite

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from dmc.dialects import arith, kernel
 from dmc.dialects.elementwise import constant_array
-from dmc.dialects.integer_ranges import bounds_of
+from dmc.dialects.value_ranges import bounds_of
 from dmc.ir import AffineExpr, DType, Operation, Value, dtype_of
 
 

@@ -14,8 +14,8 @@ from graphlib import TopologicalSorter
 
 from dmc.dialects import arith, autodiff, control, func, tensor
 from dmc.dialects.arith import Direction
-from dmc.dialects.integer_ranges import Facts, IntegerRanges
 from dmc.dialects.tensor import Kind
+from dmc.dialects.value_ranges import Facts, Ranges
 from dmc.ir import (
     Block,
     Builder,
@@ -77,7 +77,7 @@ def unproved_indexes(module: Module) -> list[IndexUse]:
     found: list[IndexUse] = []
     for function in func.functions(module):
         if function.sym_name not in rules:
-            _search(function.body, IntegerRanges(), (), found)
+            _search(function.body, Ranges(), (), found)
     return found
 
 
@@ -86,7 +86,7 @@ def _rules(module: Module) -> set[str]:
     return {rule.name for f in functions for rule in (f.jvp_rule, f.vjp_rule) if rule is not None}
 
 
-def _search(block: Block, ranges: IntegerRanges, facts: Facts, found: list[IndexUse]) -> None:
+def _search(block: Block, ranges: Ranges, facts: Facts, found: list[IndexUse]) -> None:
     for op in block:
         for index, size in indexes_of(op):
             if 0 not in shape_of(index.type) and not ranges.is_within(index, size, facts):
@@ -95,7 +95,7 @@ def _search(block: Block, ranges: IntegerRanges, facts: Facts, found: list[Index
             _search(inner, ranges, (*facts, *learnt), found)
 
 
-def _inside(op: Operation, ranges: IntegerRanges) -> Sequence[tuple[Block, Facts]]:
+def _inside(op: Operation, ranges: Ranges) -> Sequence[tuple[Block, Facts]]:
     """The blocks of an operation, each with what holds in it."""
     match op:
         case control.If():

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from dmc.dialects.elementwise import Elementwise, Same
+from dmc.dialects.ranges import ANY, Range
 from dmc.ir import (
     Array,
     Attribute,
@@ -122,6 +123,18 @@ class Convert(Elementwise):
         type_ = with_dtype(value.type, dtype_of(self.result.type))
         new = Convert([value], result_types=[type_], location=self.location)
         return (Batched(builder.insert(new).result, operands[0].axes),)
+
+    def range_of(self, operands: Sequence[Range]) -> Range:
+        """Nothing is known of floats as integers, nor of what wraps; truth values are 0 and 1."""
+        (of,) = operands
+        before, after = dtype_of(self.operand.type), dtype_of(self.result.type)
+        if before is DType.BOOL:
+            return Range(0, 1)
+        if after.is_float:
+            return of
+        beyond = 2 ** (8 * after.numpy.itemsize - 1)
+        fits = before.is_integer and after.is_integer and -beyond <= of.low and of.high < beyond
+        return of if fits else ANY
 
 
 def constant(builder: Builder, value: Array | float | int | bool, type_: Type) -> Value:

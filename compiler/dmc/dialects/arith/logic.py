@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from dmc.dialects.elementwise import Binary, Elementwise, Keep, Unary, X, splat_of
+from dmc.dialects.ranges import Range
 from dmc.ir import (
     Array,
     Attribute,
@@ -90,6 +91,10 @@ class Select(Elementwise):
                 return (self.on_false,)
             case _:
                 return super().fold()
+
+    def range_of(self, operands: Sequence[Range]) -> Range:
+        _, on_true, on_false = operands
+        return on_true.union(on_false)
 
 
 def _absorbed(op: Binary, absorbing: bool) -> Sequence[Value] | None:

@@ -8,6 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from dmc.dialects import ranges
 from dmc.dialects.elementwise import (
     OUT,
     Binary,
@@ -25,6 +26,7 @@ from dmc.dialects.elementwise import (
 from dmc.dialects.elementwise import (
     compare as compare_expr,
 )
+from dmc.dialects.ranges import ANY, Range
 from dmc.ir import Array, Attribute, Builder, Trait, Value, dtype_of
 
 
@@ -54,6 +56,9 @@ class Add(Binary):
                 return (one,)
         return super().fold()
 
+    def range_of(self, operands: Sequence[Range]) -> Range:
+        return ranges.add(*operands)
+
 
 class Subtract(Binary):
     """`arith.subtract`."""
@@ -72,12 +77,25 @@ class Subtract(Binary):
             return (negate(builder, self.rhs),)
         return None
 
+    def range_of(self, operands: Sequence[Range]) -> Range:
+        lhs, rhs = operands
+        return ranges.add(lhs, ranges.negate(rhs))
+
 
 class Product(Binary):
     """Base of products: `lhs_absorbs` if a zero of `lhs` makes 0 of an infinity or NaN in `rhs`."""
 
     lhs_absorbs: ClassVar[bool] = False
     rhs_absorbs: ClassVar[bool] = False
+
+    def range_of(self, operands: Sequence[Range]) -> Range:
+        """Squares of floats are not negative; integers without known ends may wrap around."""
+        lhs, rhs = operands
+        if not self.is_float and not (lhs.is_finite and rhs.is_finite):
+            return ANY
+        if self.lhs is self.rhs:
+            lhs = rhs = ranges.absolute(lhs)
+        return ranges.multiply(lhs, rhs)
 
 
 class Multiply(Product):
@@ -199,6 +217,9 @@ class Divide(Binary):
             return (self.lhs,)
         return super().fold()
 
+    def range_of(self, operands: Sequence[Range]) -> Range:
+        return ranges.divide(*operands) if self.is_float else ANY
+
 
 class FloorDivide(Binary):
     """`arith.floor_divide`: rounds down, as Python's and NumPy's `//`; integers by 0 give 0."""
@@ -212,6 +233,12 @@ class FloorDivide(Binary):
         if x.dtype.kind == "f":
             return np.floor_divide(x, y)
         return np.where(y == 0, 0, np.floor_divide(x, np.where(y == 0, 1, y)))
+
+    def range_of(self, operands: Sequence[Range]) -> Range:
+        lhs, rhs = operands
+        if self.is_float or rhs.low != rhs.high or rhs.low <= 0:
+            return ANY
+        return Range(*(n // rhs.low if math.isfinite(n) else n for n in (lhs.low, lhs.high)))
 
 
 class Remainder(Binary):
@@ -230,6 +257,10 @@ class Remainder(Binary):
             return np.remainder(x, y)
         return np.where(y == 0, 0, np.remainder(x, np.where(y == 0, 1, y)))
 
+    def range_of(self, operands: Sequence[Range]) -> Range:
+        _, by = operands
+        return Range(0, by.high if self.is_float else by.high - 1) if by.low > 0 else ANY
+
 
 class Negate(Unary):
     """`arith.negate`."""
@@ -243,6 +274,9 @@ class Negate(Unary):
         if isinstance(inner, Negate):
             return (inner.operand,)
         return super().fold()
+
+    def range_of(self, operands: Sequence[Range]) -> Range:
+        return ranges.negate(*operands)
 
 
 class Maximum(Binary):
@@ -267,6 +301,10 @@ class Maximum(Binary):
             return (builder.insert(Relu([self.rhs])).result,)
         return None
 
+    def range_of(self, operands: Sequence[Range]) -> Range:
+        lhs, rhs = operands
+        return Range(max(lhs.low, rhs.low), max(lhs.high, rhs.high))
+
 
 class Minimum(Binary):
     """`arith.minimum`: NaN if either is; on a tie the derivative goes to the first operand.
@@ -284,6 +322,10 @@ class Minimum(Binary):
     def numpy(x: Array, y: Array) -> Array:
         return np.where(np.isnan(x), x, np.where(x < y, x, y))
 
+    def range_of(self, operands: Sequence[Range]) -> Range:
+        lhs, rhs = operands
+        return Range(min(lhs.low, rhs.low), min(lhs.high, rhs.high))
+
 
 class Relu(Unary):
     """`arith.relu`: 0 for negative x, else x; the derivative at 0 is 0; NaN stays NaN."""
@@ -295,6 +337,10 @@ class Relu(Unary):
     def numpy(x: Array) -> Array:
         return np.where(x < 0, np.zeros((), x.dtype), x)
 
+    def range_of(self, operands: Sequence[Range]) -> Range:
+        (of,) = operands
+        return Range(max(of.low, 0.0), max(of.high, 0.0))
+
 
 class Abs(Unary):
     """`arith.abs`; the derivative at 0 is 0."""
@@ -302,6 +348,9 @@ class Abs(Unary):
     name = "arith.abs"
     numpy = np.abs
     terms = (Scale(call("arith.sign", X)),)
+
+    def range_of(self, operands: Sequence[Range]) -> Range:
+        return ranges.absolute(*operands) if self.is_float else ANY
 
 
 class Sign(Unary):
@@ -313,6 +362,14 @@ class Sign(Unary):
     @staticmethod
     def numpy(x: Array) -> Array:
         return np.where(x == 0, x, np.sign(x))
+
+    def range_of(self, operands: Sequence[Range]) -> Range:
+        (of,) = operands
+        return Range(_sign(of.low), _sign(of.high))
+
+
+def _sign(number: float) -> int:
+    return (number > 0) - (number < 0)
 
 
 def add(builder: Builder, x: Value, y: Value) -> Value:

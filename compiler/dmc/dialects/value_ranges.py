@@ -1,8 +1,11 @@
-"""What whole numbers of a program can be: the ranges of values, and what conditions say of them.
+"""What the numbers of a program can be: the ranges of values, and what conditions say of them.
 
-A range holds all elements of a tensor. Sums are compared as linear functions of the values that
-they are made of, so that `i + 1 < n` is known of `i + 1` and of `i`. Additions that run over the
-range of their type are not thought of. After MLIR's integer range analysis.
+A range holds all elements of a tensor. Sums of integers are compared as linear functions of the
+values that they are made of, so that `i + 1 < n` is known of `i + 1` and of `i`. Additions that run
+over the range of their type are not thought of. After MLIR's integer range analysis.
+
+Nothing of integers follows from the ranges of floats, which leave out single points, NaN and
+rounding.
 """
 
 from __future__ import annotations
@@ -10,26 +13,15 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 
-from dmc.dialects import arith, control, tensor
+from dmc.dialects import arith, autodiff, control, tensor
 from dmc.dialects.arith import Direction
-from dmc.dialects.elementwise import constant_array, splat_of
-from dmc.dialects.flow import ControlFlow
-from dmc.ir import DType, TapeType, TensorType, Value, dtype_of, shape_of
-
-
-@dataclass(frozen=True, slots=True)
-class Range:
-    """From `low` to `high`, both included; either may be infinite."""
-
-    low: float
-    high: float
-
-    def union(self, other: Range) -> Range:
-        return Range(min(self.low, other.low), max(self.high, other.high))
-
-
-ANY = Range(-math.inf, math.inf)
+from dmc.dialects.elementwise import Elementwise, constant_array, splat_of
+from dmc.dialects.flow import ControlFlow, flow_of
+from dmc.dialects.ranges import ANY, Range, absolute, multiply
+from dmc.dialects.tensor.reduction import Kind
+from dmc.ir import TapeType, TensorType, Value, dtype_of, shape_of
 
 
 @dataclass(frozen=True)
@@ -59,7 +51,8 @@ Facts = Sequence[Linear]
 
 _MOVES = (
     tensor.BroadcastInDim, tensor.Reshape, tensor.Transpose, tensor.Slice, tensor.Reverse,
-    tensor.Extract, tensor.DynamicSlice, tensor.Gather, tensor.Sort,
+    tensor.Extract, tensor.DynamicSlice, tensor.Gather, tensor.Sort, autodiff.StopGradient,
+    autodiff.Direction,
 )  # fmt: skip
 """Operations whose elements are elements of their first operand."""
 
@@ -75,7 +68,7 @@ def _read_by(value: Value) -> tuple[Value, ...]:
     return op.operands if isinstance(op, _LINEAR) else ()
 
 
-class IntegerRanges:
+class Ranges:
     """Ranges of the values of one function, found when they are asked for."""
 
     def __init__(self) -> None:
@@ -133,7 +126,9 @@ class IntegerRanges:
 
     def _read(self, value: Value) -> Linear:
         alone = Linear({value: 1}, 0)
-        splat = splat_of(value) if dtype_of(value.type).is_integer else None
+        if not dtype_of(value.type).is_integer:
+            return alone
+        splat = splat_of(value)
         if splat is not None:
             return Linear({}, int(splat))
         op = value.defining_op
@@ -174,63 +169,51 @@ class IntegerRanges:
     def _terms_below(self, value: Value) -> list[Value]:
         """What a value that is not known yet is computed from in its block, first of all."""
         op = value.defining_op
-        if op is None or op.regions or not dtype_of(value.type).is_integer:
+        if op is None or op.regions:
             return []
-        integers = [v for v in op.operands if dtype_of(v.type).is_integer]
-        terms = (term for v in integers for term in self.linear(v).terms)
+        whole = dtype_of(value.type).is_integer
+        read = [v for v in op.operands if not whole or dtype_of(v.type).is_integer]
+        terms = (term for v in read for term in self.linear(v).terms)
         return [term for term in terms if term not in self._ranges]
 
     def _find(self, value: Value) -> Range:
         type_ = value.type
         if isinstance(type_, TapeType):
             return self._stacked(value)
-        if not isinstance(type_, TensorType) or type_.dtype.is_float or 0 in type_.shape:
+        if not isinstance(type_, TensorType) or 0 in type_.shape:
             return ANY
         op = value.defining_op
         if op is None:
             return self._argument(value)
         array = constant_array(value)
         if array is not None:
-            return Range(int(array.min()), int(array.max()))
+            ends = array.min().item(), array.max().item()
+            return ANY if any(map(math.isnan, ends)) else Range(*ends)
         match op:
+            case Elementwise():
+                return op.range_of([self.range(v) for v in op.operands])
             case tensor.Iota():
                 return Range(0, type_.shape[op.iota_dimension] - 1)
-            case arith.Maximum():
-                a, b = self.range(op.lhs), self.range(op.rhs)
-                return Range(max(a.low, b.low), max(a.high, b.high))
-            case arith.Minimum():
-                a, b = self.range(op.lhs), self.range(op.rhs)
-                return Range(min(a.low, b.low), min(a.high, b.high))
-            case arith.Multiply():
-                return _product(self.range(op.lhs), self.range(op.rhs))
-            case arith.Remainder():
-                by = self.range(op.rhs)
-                return Range(0, by.high - 1) if by.low > 0 else ANY
-            case arith.FloorDivide():
-                return _divided(self.range(op.lhs), splat_of(op.rhs))
-            case arith.Select():
-                return self.range(op.on_true).union(self.range(op.on_false))
-            case arith.Convert() if dtype_of(op.operand.type) is DType.BOOL:
-                return Range(0, 1)
-            case arith.Convert() if dtype_of(op.operand.type).is_integer:
-                of, beyond = self.range(op.operand), 2 ** (8 * type_.dtype.numpy.itemsize - 1)
-                return of if -beyond <= of.low and of.high < beyond else ANY
             case tensor.ArgReduce():
                 return Range(0, shape_of(op.operand.type)[op.dimension] - 1)
             case tensor.ArgSort():
                 return Range(0, type_.shape[-1] - 1)
             case tensor.TopK() if value is op.results[1]:
                 return Range(0, shape_of(op.operands[0].type)[-1] - 1)
-            case tensor.Concatenate():
-                first, *others = map(self.range, op.operands)
-                for other in others:
-                    first = first.union(other)
-                return first
+            case tensor.Reduce():
+                return self._reduced(op)
+            case tensor.DotGeneral() if type_.dtype.is_float:
+                return self._contracted(op)
+            case tensor.Concatenate() | tensor.FromElements():
+                return self._union(op.operands)
             case control.If():
                 return self._branches(op, value)
             case control.For() if value in op.finals:
                 place = op.finals.index(value)
                 return self.range(op.inits[place]).union(self.range(op.next_values[place]))
+            case ControlFlow():
+                flow = flow_of(value)
+                return ANY if flow is None or flow.repeats else self._union(flow.origins)
             case _ if isinstance(op, _MOVES):
                 return self.range(op.operands[0])
             case _:
@@ -242,6 +225,32 @@ class IntegerRanges:
         if not isinstance(op, control.Loop) or dtype_of(tape.type).is_float:
             return ANY
         return self.range(op.stacked_values[op.stacks.index(tape)])
+
+    def _union(self, values: Sequence[Value]) -> Range:
+        first, *others = map(self.range, values)
+        for other in others:
+            first = first.union(other)
+        return first
+
+    def _reduced(self, op: tensor.Reduce) -> Range:
+        of = self.range(op.operand)
+        match op.kind:
+            case Kind.MAX | Kind.MIN:
+                return of
+            case Kind.SUM if dtype_of(op.operand.type).is_float:
+                count = prod(shape_of(op.operand.type)[d] for d in op.dimensions)
+                return multiply(of, Range(count, count))
+            case _:
+                return ANY
+
+    def _contracted(self, op: tensor.DotGeneral) -> Range:
+        """A sum of products; of squares, where a tensor meets itself and nothing is left over."""
+        terms = multiply(self.range(op.lhs), self.range(op.rhs))
+        rank, batching = len(shape_of(op.result.type)), len(op.lhs_batching_dimensions)
+        squares = op.lhs is op.rhs and rank == batching
+        if squares and op.lhs_contracting_dimensions == op.rhs_contracting_dimensions:
+            return Range(absolute(self.range(op.lhs)).low ** 2, math.inf)
+        return Range(0.0 if terms.low >= 0 else -math.inf, 0.0 if terms.high <= 0 else math.inf)
 
     def _branches(self, op: control.If, value: Value) -> Range:
         place = op.results.index(value)
@@ -268,6 +277,11 @@ class IntegerRanges:
                 place = value.index
                 arg, following = op.body.args[place], op.body.terminator.operands[place]
                 return self._carried(arg, op.inits[place], following)
+            case ControlFlow():
+                flow = flow_of(value)
+                if flow is None or flow.entering is None or flow.repeats or not flow.sliced:
+                    return ANY
+                return self.range(flow.entering)
             case _:
                 return ANY
 
@@ -278,7 +292,7 @@ class IntegerRanges:
             low = first.low if step.number >= 0 else -math.inf
             return Range(low, first.high if step.number <= 0 else math.inf)
         # What is being found counts as known, so that values which follow from each other end.
-        upwards = IntegerRanges()
+        upwards = Ranges()
         upwards._ranges = {**self._ranges, arg: Range(first.low, math.inf)}
         after = upwards.range(following)
         return first.union(after if after.low >= first.low else self.range(following))
@@ -290,7 +304,7 @@ Bounds = tuple[int, int]
 
 def bounds_of(value: Value) -> Bounds | None:
     """The values that an integer can take; None where one end is not known."""
-    found = IntegerRanges().range(value)
+    found = Ranges().range(value)
     if not (math.isfinite(found.low) and math.isfinite(found.high)):
         return None
     return int(found.low), int(found.high)
@@ -319,17 +333,3 @@ def _holds_all(op: arith.Convert) -> bool:
     """Whether the result is the same whole number, whatever the operand is."""
     of, to = dtype_of(op.operand.type), dtype_of(op.result.type)
     return of.is_integer and to.is_integer and of.numpy.itemsize <= to.numpy.itemsize
-
-
-def _product(a: Range, b: Range) -> Range:
-    ends = (a.low, a.high, b.low, b.high)
-    if not all(map(math.isfinite, ends)):
-        return ANY
-    corners = [x * y for x in (a.low, a.high) for y in (b.low, b.high)]
-    return Range(min(corners), max(corners))
-
-
-def _divided(of: Range, by: object) -> Range:
-    if not isinstance(by, int) or by <= 0:
-        return ANY
-    return Range(*(n // by if math.isfinite(n) else n for n in (of.low, of.high)))
