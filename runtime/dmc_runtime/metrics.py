@@ -6,13 +6,14 @@ A run that resumes at a step drops the rows after it first, so the files never t
 from __future__ import annotations
 
 import csv
+import io
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TypeAlias, cast
+from typing import TextIO, TypeAlias, cast
 
-from dmc_runtime.files import writing
+from dmc_runtime.files import replace, writing
 from dmc_runtime.tensorboard import EventFile
 
 Row: TypeAlias = dict[str, int | float]
@@ -39,19 +40,23 @@ class MetricsLog:
         self._paths = (folder / "metrics.csv", folder / "metrics.jsonl")
         kept = [row for row in read(folder) if row["step"] <= resume_at]
         table, lines = self._paths
+        text = io.StringIO(newline="")
+        start = self._written(text)
+        start.writeheader()
+        start.writerows(kept)
+        # In one step: whoever is killed meanwhile has the old rows or the new ones.
         with writing(table):
-            self._table = table.open("w", newline="", encoding="utf-8")
+            replace(table, text.getvalue().encode())
+            self._table = table.open("a", newline="", encoding="utf-8")
         with writing(lines):
-            self._lines = lines.open("w", encoding="utf-8")
-        # Rows that were there before may have columns that this run does not have.
-        self._writer = csv.DictWriter(
-            self._table, self.columns, lineterminator="\n", extrasaction="ignore"
-        )
-        with writing(table):
-            self._writer.writeheader()
-        for row in kept:
-            self.write(row)
+            replace(lines, "".join(json.dumps(row) + "\n" for row in kept).encode())
+            self._lines = lines.open("a", encoding="utf-8")
+        self._writer = self._written(self._table)
         self._events = EventFile(folder) if tensorboard else None
+
+    def _written(self, file: TextIO) -> csv.DictWriter[str]:
+        """Rows that were there before may have columns that this run does not have."""
+        return csv.DictWriter(file, self.columns, lineterminator="\n", extrasaction="ignore")
 
     def write(self, row: Row) -> None:
         """Adds a row; raises TrainError (`train.output`) on a full disk, as do the others."""

@@ -15,7 +15,7 @@ from typing import Any, TypeAlias, cast
 import numpy as np
 
 from dmc_runtime import monitor
-from dmc_runtime.files import writing
+from dmc_runtime.files import replace, writing
 from dmc_runtime.records import Record
 from dmc_runtime.trees import Leaf, Tree, children_of, tree_leaves, tree_paths
 
@@ -44,9 +44,10 @@ class Watcher:
         self._said: set[str] = set()
         kept = [look for look in read(folder) if look["step"] <= resume_at]
         with writing(self._path):
-            self._path.unlink(missing_ok=True)
-        for look in kept:
-            self._write(look)
+            if kept:
+                replace(self._path, "".join(map(_line, kept)).encode())
+            else:
+                self._path.unlink(missing_ok=True)
 
     def look(self, net: Record, given: Mapping[str, Any], step: int) -> None:
         """Norms before the step that is numbered from 1; `given` are the arguments of `step`."""
@@ -80,7 +81,11 @@ class Watcher:
 
     def _write(self, row: Look) -> None:
         with writing(self._path), self._path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(row) + "\n")
+            file.write(_line(row))
+
+
+def _line(row: Look) -> str:
+    return json.dumps(row) + "\n"
 
 
 def read(folder: Path) -> list[Look]:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from dmc_runtime import metrics
 from tests.fuzz.family import Fault, Outcome
 from tests.tools.test_train import tensors, write
 
@@ -158,6 +159,9 @@ def killed_training(folder: Path, rng: random.Random) -> str:
     run(TRAIN, *arguments)
     if tensors(last) != whole:
         raise Failed("a killed and resumed run ends otherwise")
+    steps = [row["step"] for row in metrics.read(folder / "run")]
+    if steps != list(range(1, len(steps) + 1)) or len(steps) < 60:
+        raise Failed(f"the log of a killed and resumed run tells of {steps}")
     left = [path.name for path in (folder / "run").iterdir() if path.name.startswith(".")]
     if left:
         raise Failed(f"{left} stays")
