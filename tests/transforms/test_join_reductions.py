@@ -146,3 +146,22 @@ def test_what_is_stored_is_stored_at_every_point() -> None:
         op.attributes["maps"] = type(op.maps)(tuple(maps))
 
     refused(shifted)
+
+
+TRANSPOSED = """
+fn f[B, N](x: f64[N, B, 2], w: f64[B, N, 2]) -> (f64, f64[N, B, 2]) {
+    let d = ([b, n, k] => x[n, b, k]) - w
+    (sum(d * d), [n, b, k] => 2.0 * d[b, n, k])
+}
+"""
+
+
+@pytest.mark.parametrize("shape", [(3, 3), (8, 8), (37, 5)])
+def test_what_is_stored_across_the_sum_is_not_joined(shape: tuple[int, int]) -> None:
+    b, n = shape
+    rng = np.random.default_rng(0)
+    x, w = rng.standard_normal((n, b, 2)), rng.standard_normal((b, n, 2))
+    total, twice = dmc.loads(TRANSPOSED).f(x, w)
+    off = x - w.transpose(1, 0, 2)
+    np.testing.assert_allclose(total, np.sum(off * off), rtol=1e-13)
+    np.testing.assert_array_equal(twice, 2.0 * off)

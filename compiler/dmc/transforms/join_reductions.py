@@ -86,7 +86,29 @@ class _Joining:
             return None
         if op.reduction and along != tuple(range(len(op.space))):
             return None
+        if not all(_lies_along(op.result_maps[i], along, user) for i in _kept(op, user)):
+            return None
         return along
+
+
+def _kept(op: kernel.Generic, user: kernel.Generic) -> list[int]:
+    """The results of `op` at every point that others than `user` read."""
+    return [
+        value.index
+        for value in op.results[len(op.reduced) if op.reduction else 0 :]
+        if any(reader is not user for reader in value.users)
+    ]
+
+
+def _lies_along(map_: AffineMap, along: Sequence[int], user: kernel.Generic) -> bool:
+    """Whether what is stored lies in memory as the sum goes, which may cut it into vectors."""
+    picked = map_.picked()
+    if picked is None:
+        return False
+    places = [along[d] for d in picked]
+    summed = [d for d in user.order if d in user.reduction]
+    first = places.index(summed[0])
+    return places[first : first + len(summed)] == summed
 
 
 def _sums_alike(op: kernel.Generic, user: kernel.Generic) -> bool:
@@ -119,11 +141,7 @@ def _joined(op: kernel.Generic, user: kernel.Generic, along: Sequence[int]) -> k
         for value, map_ in zip(user.body_inputs, user.operand_maps, strict=False)
     ]
     more = body.inline(user.body, own)
-    kept = [
-        i
-        for i, value in enumerate(op.results[finished:])
-        if any(reader is not user for reader in value.users)
-    ]
+    kept = [index - finished for index in _kept(op, user)]
     reduced = [epilogue.add_leading(value) for value in (*sums, *more)]
     body.finish([*sums, *more, *(points[i] for i in kept)])
     outputs: list[Value] = []
