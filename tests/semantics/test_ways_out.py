@@ -39,6 +39,10 @@ WAYS: dict[str, tuple[str, str, str, str]] = {
         "fn f[N](net: Linear[1, 3], x: f32[N]) -> f32[N, 3] = net(x[:, _])\n",
         "shape.stretch", "x[:, _]", "reshape[N, 1](x)",
     ),
+    "a new axis to join along": (
+        "fn f[N](x: f32[N], y: f32[N, 1]) -> f32[N, 2] = concat[1](x[:, _], y)\n",
+        "shape.stretch", "x[:, _]", "reshape[N, 1](x)",
+    ),
     "brackets that the wanted type tells": (
         "from init import glorot_uniform\n"
         "model M[I, H] {\n    param w: f32[I, 3 * H] = glorot_uniform(key)\n}\n",

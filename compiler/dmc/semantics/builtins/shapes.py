@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dmc.dialects import tensor
 from dmc.ir import shape_of
 from dmc.semantics import typed
+from dmc.semantics.agreement import expect
 from dmc.semantics.axes import axis_position
 from dmc.semantics.builtins.call import Call
 from dmc.semantics.builtins.called import ArrayFunction, ArrayOperation, ValueFunction
@@ -62,7 +63,7 @@ class _Concat(ArrayFunction):
             raise call.fail("call.count", "`concat` takes at least 2 arguments")
         first = call.tensor(values[0])
         axis = call.axis(first)
-        total = first.shape[axis]
+        total = self._length(call, values[0], axis)
         for value in values[1:]:
             type_ = call.tensor(value)
             ok = len(type_.shape) == len(first.shape) and all(
@@ -76,13 +77,20 @@ class _Concat(ArrayFunction):
                     "shape.mismatch", f"{first} and {type_} do not join along axis {axis}",
                     value.span, str(type_), [(values[0].span, str(first))],
                 )  # fmt: skip
-            length = type_.shape[axis]
-            assert isinstance(total, Size)
-            assert isinstance(length, Size)
-            total = total + length
+            total = total + self._length(call, value, axis)
         shape: Shape = (*first.shape[:axis], total, *first.shape[axis + 1 :])
         result = TensorType(first.element, shape)
         return self.apply(result, call.span, values, (axis_position(first, axis),))
+
+    def _length(self, call: Call, value: typed.Node, axis: int) -> Size:
+        """The length of what is joined, which an axis made by `_` does not have."""
+        type_ = call.tensor(value)
+        length = type_.shape[axis]
+        if not isinstance(length, Size):
+            shape = (*type_.shape[:axis], Size.of(1), *type_.shape[axis + 1 :])
+            expect(call.context, value, TensorType(type_.element, shape), value.span)
+            return Size.of(1)
+        return length
 
     def lower(self, body: Body, node: typed.Builtin) -> Lowered:
         parts = [body.array(operand) for operand in node.operands]
