@@ -96,25 +96,28 @@ def dangling(path: Path, rng: random.Random) -> None:
     path.symlink_to("nowhere")
 
 
-DAMAGE: tuple[Callable[[Path, random.Random], None], ...] = (
-    *(truncate, flip, swap, pipe, directory, dangling),
-)
+Damage = Callable[[Path, random.Random], None]
+DAMAGE: tuple[Damage, ...] = (truncate, flip, swap, pipe, directory, dangling)
 
 
 # Scenarios: each leaves what it used in a folder, and gives a word for how it went
 
 
 def damaged_cache(folder: Path, rng: random.Random) -> str:
-    cache = str(folder / "cache")
-    wanted = run(CALL, DMC_CACHE_DIR=cache)
-    files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    wanted = run(CALL, DMC_CACHE_DIR=str(folder / "cache"))
     harm = rng.choice(DAMAGE)
+    return f"{harm.__name__} of {harmed(folder / 'cache', wanted, harm, rng)}"
+
+
+def harmed(cache: Path, wanted: str, harm: Damage, rng: random.Random) -> int:
+    """Damage all files of a cache that has been used; how many there are."""
+    files = [path for path in sorted(cache.rglob("*")) if path.is_file()]
     for path in files:
         harm(path, rng)
-    found = run(CALL, DMC_CACHE_DIR=cache)
+    found = run(CALL, DMC_CACHE_DIR=str(cache))
     if found != wanted:
         raise Failed(f"{harm.__name__}: {found} instead of {wanted}")
-    return f"{harm.__name__} of {len(files)}"
+    return len(files)
 
 
 def no_home(folder: Path, rng: random.Random) -> str:

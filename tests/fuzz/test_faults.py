@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,14 +12,20 @@ import pytest
 from tests.fuzz import faults
 
 
+@pytest.fixture(scope="module")
+def used(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A cache that has what a call takes, and what the call prints."""
+    cache = tmp_path_factory.mktemp("used") / "cache"
+    return cache, faults.run(faults.CALL, DMC_CACHE_DIR=str(cache))
+
+
 @pytest.mark.parametrize("harm", faults.DAMAGE, ids=lambda harm: harm.__name__)
 def test_a_damaged_cache_costs_time_only(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    harm: Callable[[Path, random.Random], None],
+    tmp_path: Path, used: tuple[Path, str], harm: faults.Damage
 ) -> None:
-    monkeypatch.setattr(faults, "DAMAGE", (harm,))
-    assert faults.damaged_cache(tmp_path, random.Random(0)) != f"{harm.__name__} of 0"
+    cache, wanted = used
+    copy = shutil.copytree(cache, tmp_path / "cache")
+    assert faults.harmed(copy, wanted, harm, random.Random(0)) > 0
 
 
 @pytest.mark.parametrize(
