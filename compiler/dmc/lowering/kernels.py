@@ -15,8 +15,10 @@ from dmc.lowering.loop_builder import LoopBuilder, function
 from dmc.lowering.machine import Machine
 from dmc.lowering.schedules.contraction import emit_contraction
 from dmc.lowering.schedules.elementwise import emit_map
+from dmc.lowering.schedules.linalg import interleaved
 from dmc.lowering.schedules.linalg.cholesky import emit_cholesky
 from dmc.lowering.schedules.linalg.eigh import emit_eigh
+from dmc.lowering.schedules.linalg.interleaved import or_interleaved
 from dmc.lowering.schedules.linalg.lu import emit_lu
 from dmc.lowering.schedules.linalg.qr import emit_qr
 from dmc.lowering.schedules.linalg.svd import emit_svd
@@ -149,10 +151,12 @@ EMIT: dict[type[Operation], Emit] = {
     kernel.Sort: emit_sort,
     kernel.UpdateWindow: emit_update_window,
     linalg.Eigh: emit_eigh,
-    linalg.LU: emit_lu,
+    linalg.LU: or_interleaved(interleaved.emit_lu, emit_lu),
     linalg.SVD: emit_svd,
     linalg.QR: emit_qr,
-    linalg.Cholesky: emit_cholesky,
-    linalg.TriangularSolve: emit_triangular_solve,
+    linalg.Cholesky: or_interleaved(interleaved.emit_cholesky, emit_cholesky),
+    linalg.TriangularSolve: or_interleaved(
+        interleaved.emit_triangular_solve, emit_triangular_solve
+    ),
 }
 """The schedule of every kernel that becomes a function."""

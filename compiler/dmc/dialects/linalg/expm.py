@@ -194,7 +194,9 @@ def _block(builder: Builder, x: Value, i: int, j: int) -> Value:
 
 
 def _approximated(builder: Builder, a: Value) -> Value:
-    """The exponential by other operations."""
+    """The exponential by other operations; of nothing, nothing."""
+    if 0 in shape_of(a.type):
+        return a
     dtype = dtype_of(a.type)
     rank = rank_of(a)
     sizes = tensor.reduce_sum(builder, math.unary(builder, "abs", a), [rank - 2])

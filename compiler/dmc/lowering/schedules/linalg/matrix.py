@@ -170,6 +170,33 @@ class Code:
 
         return b.fold_lanes(best, better)[1]
 
+    def any(self, condition: Value) -> Value:
+        """Whether a condition holds in some lane."""
+        (out,) = self.b.fold_lanes(
+            [condition],
+            lambda x, y: [
+                arith.logical_or(self.b.builder, p, q) for p, q in zip(x, y, strict=True)
+            ],
+        )
+        return out
+
+    def each_some(
+        self,
+        lower: Subscript,
+        upper: Subscript,
+        count: int,
+        body: Callable[[Value, int], None],
+    ) -> None:
+        """Subscripts by groups of `count`, a power of two, and what is left one by one."""
+        b = self.b
+        if isinstance(lower, int) and isinstance(upper, int):
+            whole: Subscript = lower + (upper - lower) // count * count
+        else:
+            size = self.down_to(Linear.of(upper) + Linear.of(lower) * -1, count)
+            whole = b.index(Linear.of(lower) + size)
+        b.each(lower, whole, count, lambda i: body(i, count))
+        b.each(whole, upper, 1, lambda i: body(i, 1))
+
     def each_vector(
         self, lower: Subscript, upper: Subscript, body: Callable[[Value, Value], None]
     ) -> None:
@@ -193,13 +220,25 @@ class Code:
 
         self.b.each(0, rows, 1, row)
 
-    def turn(self, source: Matrix, target: Matrix, rows: Subscript, columns: Subscript) -> None:
-        """The transpose of a matrix, in square blocks that are turned in registers."""
+    def turn(
+        self,
+        source: Matrix,
+        target: Matrix,
+        rows: Subscript,
+        columns: Subscript,
+        whole: bool = False,
+    ) -> None:
+        """The transpose of a matrix, in square blocks that are turned in registers.
+
+        If `whole`, the rows of the target are written in whole vectors, with zeros at the end.
+        """
         b, lanes = self.b, self.lanes
 
         def counted(here: Linear, end: Subscript, count: Linear) -> Value:
             inside = self.compare(b.index(here), Direction.LT, b.index(end))
             return b.tail_mask(self.select(inside, b.index(count), b.index(0)), lanes)
+
+        filled = Linear((), lanes) if whole else None
 
         def block(i: Value, j: Value) -> None:
             across = Linear.of(columns) + Linear.of(j) * -1
@@ -210,7 +249,7 @@ class Code:
             ]
             for c, column in enumerate(b.transpose(read)):
                 here = Linear.of(j) + c
-                self.put(column, target, here, i, counted(here, columns, down))
+                self.put(column, target, here, i, counted(here, columns, filled or down))
 
         b.each(0, rows, lanes, lambda i: b.each(0, columns, lanes, lambda j: block(i, j)))
 
@@ -229,6 +268,49 @@ Vector = Callable[[Value, Value], Value]
 
 Run = Callable[[Linear], None]
 """What is done with the matrix of a number."""
+
+
+Group = Callable[[Linear, Subscript], None]
+"""What is done with some matrices, from a number on."""
+
+
+def each_group(
+    b: LoopBuilder,
+    machine: Machine,
+    buffer: Value,
+    work: int,
+    parallel: bool,
+    prepare: Callable[[], Group],
+) -> None:
+    """Run code for the matrices of a buffer, as many at once as there are lanes.
+
+    The arguments are those of `each_matrix`.
+    """
+    if 0 in memref_type(buffer).shape:
+        return
+    code = code_for(b, machine, buffer)
+    lanes = code.lanes
+    count = math.prod(memref_type(buffer).shape[:-2])
+    groups = -(-count // lanes)
+
+    def some(lower: Subscript, upper: Subscript) -> None:
+        run = prepare()
+
+        def group(number: Value) -> None:
+            first = Linear.of(number) * lanes
+            rest: Subscript = lanes
+            if count % lanes:
+                rest = code.minimum(first * -1 + count, lanes)
+            run(first, rest)
+
+        b.each(lower, upper, 1, group)
+
+    tasks = min(MOST_TASKS, groups, count * work // TASK_WORK)
+    if not parallel or tasks < 2:
+        some(0, groups)
+        return
+    division = Split(0, groups, -(-groups // tasks))
+    b.parallel(division.tasks, lambda task: some(*division.bounds(b, task)))
 
 
 def each_matrix(

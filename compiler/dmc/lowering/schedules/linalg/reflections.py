@@ -109,10 +109,7 @@ class Reflections:
 
             code.each_vector(lower, upper, add)
 
-        count = code.down_to(Linear.of(past) + Linear.of(first) * -1, TOGETHER)
-        whole = b.index(Linear.of(first) + count)
-        b.each(first, whole, TOGETHER, lambda i: some(i, TOGETHER))
-        b.each(whole, past, 1, lambda i: some(i, 1))
+        code.each_some(first, past, TOGETHER, some)
 
     def accumulate(self, target: Matrix, count: int, shift: int, upper: int) -> None:
         """The product of the first `count` reflections times what the rows of `target` are.

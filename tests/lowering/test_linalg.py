@@ -1,0 +1,70 @@
+"""Schedules of factorizations, by the loop interpreter, which minds bounds, and natively."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pytest
+
+from dmc.dialects import linalg
+from dmc.ir import Array, Builder, DType, TensorType, Value
+from tests.lowering import native
+
+Build = Callable[[Builder, list[Value]], Sequence[Value]]
+
+
+def solves(lower: bool, transposed: bool, unit: bool = False) -> Build:
+    return lambda b, v: [linalg.triangular_solve(b, v[0], v[1], lower, transposed, unit)]
+
+
+CASES: dict[str, tuple[Build, list[tuple[int, ...]]]] = {
+    "cholesky": (lambda b, v: [linalg.cholesky(b, v[0])], [(9, 9)]),
+    "lu": (lambda b, v: linalg.lu(b, v[0]), [(2, 6, 6)]),
+    "qr": (lambda b, v: linalg.qr(b, v[0]), [(5, 3)]),
+    "eigh": (lambda b, v: linalg.eigh(b, v[0]), [(4, 4)]),
+    "svd": (lambda b, v: linalg.svd(b, v[0]), [(5, 3)]),
+    "one right side, by rows": (solves(False, False), [(10, 10), (10, 1)]),
+    "one right side, by columns": (solves(False, True), [(10, 10), (10, 1)]),
+    "right sides": (solves(True, True, True), [(10, 10), (10, 3)]),
+    "cholesky in lanes": (lambda b, v: [linalg.cholesky(b, v[0])], [(17, 3, 3)]),
+    "lu in lanes": (lambda b, v: linalg.lu(b, v[0]), [(17, 3, 3)]),
+    "right sides in lanes": (solves(False, False), [(17, 3, 3), (17, 3, 5)]),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_loops(case: str) -> None:
+    build, shapes = CASES[case]
+    dtype = DType.F32 if "lanes" in case else DType.F64
+    rng = np.random.default_rng(0)
+    arrays: list[Array] = [rng.standard_normal(shape).astype(dtype.numpy) for shape in shapes]
+    rows, columns = shapes[0][-2:]
+    arrays[0] = arrays[0] + (np.eye(rows, columns) * np.arange(6, 6 * columns + 1, 6)).astype(
+        dtype.numpy
+    )
+    types = [TensorType(shape, dtype) for shape in shapes]
+    rtol = 1e-11 if dtype is DType.F64 else 1e-4
+    native.check(native.program(types, build), arrays, rtol=rtol, plans=[False])
+
+
+@pytest.mark.parametrize("size", [64, 70, 130])
+def test_blocks(size: int) -> None:
+    """Whole blocks, and a last one that is no whole number of tiles."""
+    rng = np.random.default_rng(1)
+    a, b = rng.standard_normal((size, size)), rng.standard_normal((size, 17))
+    s = a @ a.T + size * np.eye(size)
+    types = [TensorType(x.shape, DType.F64) for x in (a, s, b)]
+
+    def build(builder: Builder, v: list[Value]) -> Sequence[Value]:
+        factors = linalg.lu(builder, v[0])
+        solved = linalg.triangular_solve(builder, v[1], v[2])
+        return [*factors, linalg.cholesky(builder, v[1]), solved]
+
+    factors, order, inverse, upper, x = native.compile_native(native.program(types, build))(a, s, b)
+    product = (np.tril(factors, -1) + np.eye(size)) @ np.triu(factors)
+    np.testing.assert_allclose(product, a[order], atol=1e-11 * size)
+    np.testing.assert_array_equal(order[inverse], np.arange(size))
+    np.testing.assert_allclose(np.abs(np.tril(factors, -1)).max(), 1.0, atol=0.1)
+    np.testing.assert_allclose(upper.T @ upper, s, atol=1e-11 * size)
+    np.testing.assert_allclose(np.triu(s) @ x, b, atol=1e-11)
