@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from dmc.diagnostics.diagnostic import Diagnostic
@@ -15,6 +14,7 @@ from dmc.transforms.remat import again, segments, tape
 from dmc.transforms.remat.measure import Measure, measure
 from dmc.transforms.remat.move import Move
 from dmc.transforms.remat.prune import prune_results
+from dmc.transforms.remat.twins import twins
 
 MOST_TRIES = 8
 """How many moves are tried, the best first, before no more is hoped for."""
@@ -36,8 +36,9 @@ class Rematerialize(Pass):
     the most bytes at the peak, for the longest, in the least time (`cost`), if it helps: a value is
     computed again behind the peak (`remat.again`), in each iteration of a reverse loop
     (`remat.tape`), or segment by segment (`remat.segments`). So whatever is enough for a budget is
-    enough for a larger one, and the smallest that is reported works. What runs again are the same
-    kernels: no bit of a result changes. It must run behind all passes that merge equal operations.
+    enough for a larger one, and the smallest that is reported works. What then need not run again
+    is kept after all. What runs again are the same kernels: no bit of a result changes. It must run
+    behind all passes that merge equal operations.
 
     0 is no bound. Raises BudgetTooSmall.
     """
@@ -68,17 +69,18 @@ class _Search:
             if now.arena < self.needed:
                 self.needed, self.live = now.arena, now.live
             now = self._improved(now, unit)
-        if now is None:
+        if now is not None:
+            self._save_time(now)
+        else:
             name = self.function.sym_name
             raise BudgetTooSmall(budget_shortage(name, self.budget, self.needed, self.live))
 
     def _improved(self, now: Measure, unit: int) -> Measure | None:
         """Make the first move, in the order of their worth, that helps; None if none does."""
-        tries = min(MOST_TRIES, len(list(self._moves(now))))
-        for number in range(tries):
-            move = sorted(self._moves(now), key=lambda move: -move.worth)[number]
+        moves = self._moves(now)
+        for number in range(min(MOST_TRIES, len(moves))):
             held = self._copy()
-            move.apply()
+            moves[number].apply()
             prune_results(self.function)
             Dce().run(self.module)
             after = measure(self.function)
@@ -86,7 +88,22 @@ class _Search:
                 return after
             self._restore(*held)
             now = measure(self.function)
+            moves = self._moves(now)
         return None
+
+    def _save_time(self, now: Measure) -> None:
+        """Keep after all what need not run again, now that the budget is met."""
+        number, pairs = 0, twins(self.function, now)
+        while number < min(MOST_TRIES, len(pairs)):
+            held = self._copy()
+            pairs[number].join()
+            Dce().run(self.module)
+            now = measure(self.function)
+            if now.arena > self.budget:
+                self._restore(*held)
+                now = measure(self.function)
+                number += 1
+            pairs = twins(self.function, now)
 
     def _copy(self) -> tuple[func.Func, tape.Copies]:
         mapping: dict[Value, Value] = {}
@@ -105,7 +122,7 @@ class _Search:
         self.module.append(function)
         self.function, self.copies = function, copies
 
-    def _moves(self, now: Measure) -> Iterator[Move]:
-        yield from again.moves(now)
-        yield from tape.moves(now, self.copies)
-        yield from segments.moves(now)
+    def _moves(self, now: Measure) -> list[Move]:
+        """All moves, the best first."""
+        found: list[Move] = [*again.moves(now), *tape.moves(now, self.copies), *segments.moves(now)]
+        return sorted(found, key=lambda move: -move.worth)

@@ -14,7 +14,7 @@ from dmc.dialects.flow import flow_of
 from dmc.ir import Block, Builder, Operation, Trait, Value, bytes_of, shape_of
 from dmc.transforms.memory.copies import viewed
 from dmc.transforms.remat.measure import Measure
-from dmc.transforms.remat.move import Move, anchor, can_repeat, time_of
+from dmc.transforms.remat.move import Move, anchor
 
 RECOMPUTE = "recompute"
 
@@ -67,7 +67,7 @@ def moves(measure: Measure) -> Iterator[Again]:
     """The values that are only waiting at the peak, each with the ways to have it again."""
     for value in measure.live:
         op = value.defining_op
-        if op is None or isinstance(op, kernel.View) or not can_repeat(op):
+        if op is None or isinstance(op, kernel.View) or not measure.can_repeat(op):
             continue
         early, late, waits = [op], list[Operation](), True
         for place, _, _ in uses(value):
@@ -87,7 +87,7 @@ def moves(measure: Measure) -> Iterator[Again]:
             gain = measure.live[value] - chain.kept_bytes
             if gain > 0 and chain.is_possible:
                 times = executions(op.parent)
-                cost = times * sum(map(time_of, chain.ops))
+                cost = times * sum(map(measure.time_of, chain.ops))
                 yield Again(gain, span, cost, value, at, tuple(chain.ops))
             if not chain.has_choice:
                 break
@@ -128,7 +128,7 @@ class _Chain:
         if isinstance(op, kernel.View) and op.parent is self.at.parent:
             self.add(op)
             return
-        if op is not None and op.parent is self.at.parent and can_repeat(op):
+        if op is not None and op.parent is self.at.parent and self.measure.can_repeat(op):
             self.has_choice = True
             if not self.extends:
                 self.add(op)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from dmc.ir import Operation, Trait, Value, shape_of
 from dmc.transforms.memory.layout import ALIGNMENT, Placed, aligned
 from dmc.transforms.memory.liveness import Interval
 from dmc.transforms.plan_memory import plan
+from dmc.transforms.remat.move import can_repeat, time_of
 
 SHARPNESS = 24
 """The power of bytes that `Measure.weight` sums."""
@@ -34,6 +35,20 @@ class Measure:
     profile: list[tuple[int, int]]
     live: dict[Value, int]
     points: dict[Operation, Interval]
+    _repeats: dict[Operation, bool] = field(default_factory=dict[Operation, bool])
+    _times: dict[Operation, float] = field(default_factory=dict[Operation, float])
+
+    def can_repeat(self, op: Operation) -> bool:
+        """As `dmc.transforms.remat.move.can_repeat`, which is asked once."""
+        if op not in self._repeats:
+            self._repeats[op] = can_repeat(op)
+        return self._repeats[op]
+
+    def time_of(self, op: Operation) -> float:
+        """As `dmc.transforms.remat.move.time_of`, which is asked once."""
+        if op not in self._times:
+            self._times[op] = time_of(op)
+        return self._times[op]
 
     def weight(self, unit: int) -> float:
         """How much is live, with most weight on where it is the most; `unit` bytes count 1."""

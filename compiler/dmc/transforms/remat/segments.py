@@ -19,7 +19,7 @@ from dmc.ir import Block, Builder, Operation, Value, bytes_of
 from dmc.ir.rewriter import replace_op
 from dmc.transforms.remat.again import RECOMPUTE
 from dmc.transforms.remat.measure import Measure
-from dmc.transforms.remat.move import Move, can_repeat, time_of
+from dmc.transforms.remat.move import Move
 from dmc.transforms.remat.tape import pair_of, reader_of
 
 
@@ -55,7 +55,12 @@ def moves(measure: Measure) -> Iterator[Cut]:
         forward = stack.defining_op
         if not isinstance(forward, control.For) or stack.index < forward.carried:
             continue
-        if forward in done or forward.trip_count < 4 or forward.reverse or not can_repeat(forward):
+        if (
+            forward in done
+            or forward.trip_count < 4
+            or forward.reverse
+            or not measure.can_repeat(forward)
+        ):
             continue
         done.add(forward)
         yield from _cuts(measure, forward)
@@ -87,7 +92,7 @@ def _cuts(measure: Measure, forward: control.For) -> Iterator[Cut]:
         gain = sum(measure.live.get(stack, 0) for stack in stacks) - left
         if gain > 0:
             span = measure.points[reader][0] - measure.points[forward][0]
-            cost = time_of(forward) * executions(forward.parent)
+            cost = measure.time_of(forward) * executions(forward.parent)
             yield Cut(gain, span, cost, forward, tuple(stacks), step)
 
 

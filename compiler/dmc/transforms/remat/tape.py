@@ -16,7 +16,7 @@ from dmc.ir import Block, Builder, Operation, Trait, Value, bytes_of, shape_of
 from dmc.transforms.memory.copies import viewed
 from dmc.transforms.remat.again import RECOMPUTE
 from dmc.transforms.remat.measure import Measure
-from dmc.transforms.remat.move import Move, can_repeat, time_of
+from dmc.transforms.remat.move import Move, can_repeat
 
 
 @dataclass(frozen=True)
@@ -79,6 +79,7 @@ class Recompute(Move):
         for arg, scanned in zip(pair.reverse.scanned_args, pair.reverse.scanned, strict=True):
             if scanned is self.stack:
                 arg.replace_all_uses_with(made)
+        _put_in_order(pair.reverse.body)
 
 
 def moves(measure: Measure, copies: Copies) -> Iterator[Recompute]:
@@ -128,13 +129,13 @@ class _Need:
             self._stays(stack)
         elif value in forward.scanned_args:
             self._stays(forward.scanned[forward.scanned_args.index(value)])
-        elif value.defining_op is None or not can_repeat(value.defining_op):
+        elif value.defining_op is None or not self.measure.can_repeat(value.defining_op):
             if value.defining_op is not None and value.defining_op.has(Trait.CONSTANT):
                 return
             count = max(forward.extent, 1)
             self.bytes += count * bytes_of(value)
         else:
-            self.cost += time_of(value.defining_op)
+            self.cost += self.measure.time_of(value.defining_op)
             for read in value.defining_op.reads():
                 if not _is_inside(read, value.defining_op):
                     self.add(read)
@@ -145,6 +146,28 @@ class _Need:
         free = isinstance(root.owner, Block) and isinstance(root.owner.parent_op, func.Func)
         if shape_of(root.type) and not free and root not in self.measure.live:
             self.bytes += bytes_of(root)
+
+
+def _put_in_order(block: Block) -> None:
+    """Put every operation behind those whose results it reads, and else leave them in order."""
+    order: dict[Operation, None] = {}
+    terminator = block.terminator
+
+    def add(op: Operation) -> None:
+        if op in order:
+            return
+        for value in op.reads():
+            made = value.defining_op
+            if made is not None and made.parent is block:
+                add(made)
+        order[op] = None
+
+    for op in block:
+        if op is not terminator:
+            add(op)
+    for op in order:
+        op.detach()
+        block.insert(op, terminator)
 
 
 def stack_of(forward: control.For, value: Value, without: Value | None = None) -> Value | None:
@@ -166,17 +189,11 @@ def _is_inside(value: Value, op: Operation) -> bool:
 
 @dataclass
 class _Emission:
-    """Makes values of the forward loop in the reverse loop, at the beginning of an iteration."""
+    """Makes values of the forward loop at the beginning of the reverse loop, in any order."""
 
     pair: Pair
     copies: Copies
     without: Value
-    before: Operation = field(init=False)
-
-    def __post_init__(self) -> None:
-        body = self.pair.reverse.body
-        made = {value.defining_op for (block, _), value in self.copies.items() if block is body}
-        self.before = next(op for op in body if op not in made)
 
     def fetch(self, value: Value) -> Value:
         forward, reverse = self.pair.forward, self.pair.reverse
@@ -197,7 +214,8 @@ class _Emission:
         if op is None or not repeats:
             return self._scanned(forward.add_stack(value))
         mapping = {read: self.fetch(read) for read in op.reads()}
-        builder = Builder(self.pair.reverse.body, self.before)
+        body = self.pair.reverse.body
+        builder = Builder(body, body.first)
         builder.insert(op.clone(mapping, op.location.by(RECOMPUTE)))
         for result in op.results:
             self.copies[self.pair.reverse.body, result] = mapping[result]
