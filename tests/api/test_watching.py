@@ -40,6 +40,8 @@ fn seen[B](net: Narrow, x: f32[B, 1]) -> Seen[B, net.H] = Seen(hidden = net.hidd
 
 fn misfit[B](net: Narrow, x: f32[B, 1], y: f32[B, 1]) -> f32 = mse(log(net(x) + 1.0), y)
 
+fn miss[B](net: Narrow, x: f32[B, 1], y: f32[B, 1]) -> f32 = mse(net(x), y)
+
 fn start(net: Narrow) -> optim.SGD[Narrow] = optim.sgd_init(net)
 
 fn step[B](net: Narrow, opt: optim.SGD[Narrow], x: f32[B, 1], y: f32[B, 1], rate: f32)
@@ -92,6 +94,22 @@ def test_depth_shatters_gradients_and_residuals_keep_them() -> None:
     deep, residual = correlation(24, 0.0), correlation(24, 1.0)
     assert residual > 0.9
     assert deep < residual
+
+
+def test_a_batch_four_times_as_large_has_half_the_noise() -> None:
+    rng = np.random.default_rng(0)
+    net = program.Narrow.init(dmc.key(1), H=3)
+
+    def spread(size: int) -> float:
+        """The deviation of the gradient of the loss from batch to batch."""
+        slopes: list[np.ndarray] = []
+        for _ in range(400):
+            x = rng.uniform(0.0, 1.0, (size, 1)).astype(np.float32)
+            y = (x + rng.standard_normal((size, 1))).astype(np.float32)
+            slopes.append(dmc.flatten(dmc.grad(program.miss)(net, x, y))[0])
+        return float(np.std(slopes, axis=0).max())
+
+    assert spread(16) / spread(64) == pytest.approx(2.0, rel=0.1)
 
 
 @pytest.fixture

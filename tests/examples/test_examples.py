@@ -1,10 +1,22 @@
 """Every example reaches the figure that examples/README.md states."""
 
+from html.parser import HTMLParser
+
+import numpy as np
 import pytest
 
 from examples.attention import train
+from examples.flow import train as flow
+from examples.hmc import sample as hmc
 from examples.kalman import fit as kalman
+from examples.learned import train as learned
+from examples.logistic import fit as logistic
 from examples.orbit import fit as orbit
+from examples.pinn import solve as pinn
+from examples.process import fit as process
+from examples.race import race
+from examples.sinusoids import train as sinusoids
+from examples.swing import train as swing
 
 
 def test_attention_learns_to_reverse() -> None:
@@ -23,3 +35,69 @@ def test_sightings_find_the_orbit() -> None:
     assert before > 0.1
     assert after < 1e-4
     assert late < 1e-3
+
+
+def test_tumours_are_told_apart() -> None:
+    right, slope, steps = logistic.main()
+    assert right > 0.96
+    assert slope < 1e-8
+    assert steps < 20
+
+
+def test_a_process_knows_its_noise() -> None:
+    noise, off, inside = process.main()
+    assert noise == pytest.approx(process.NOISE, rel=0.25)
+    assert off < 0.1
+    assert inside > 0.85
+
+
+def test_a_chain_has_the_moments_of_its_density() -> None:
+    mean, covariance, accepted = hmc.main()
+    np.testing.assert_allclose(mean, [0.0, 1.0], atol=0.1)
+    np.testing.assert_allclose(np.diag(covariance), [4.0, 2.25], rtol=0.1)
+    assert accepted > 0.9
+
+
+def test_learned_weights_adapt_to_new_waves() -> None:
+    learned_error, random_error = sinusoids.main()
+    assert learned_error < 0.4 * random_error
+
+
+def test_a_learned_optimizer_beats_tuned_descent() -> None:
+    learned_height, descent = learned.main()
+    assert learned_height < 0.1 * descent
+
+
+def test_a_flow_learns_the_moons() -> None:
+    loss, gaussian, near = flow.main()
+    assert loss < gaussian - 0.5
+    assert near > 0.85
+
+
+def test_a_net_follows_the_pendulum() -> None:
+    assert swing.main() < 0.2
+
+
+def test_a_net_solves_its_equation() -> None:
+    off, _ = pinn.main()
+    assert off < 1e-3
+
+
+def test_each_optimizer_runs_its_own_race() -> None:
+    ran = race.main()
+    sgd, momentum, adam = (ran.paths[name][:, 0] for name in ("SGD", "momentum", "Adam"))
+    bump = -3.0
+    assert sgd.max() < bump  # parks before the bump
+    assert momentum.max() > 2.0  # rolls over it and past the bottom,
+    assert abs(momentum[-1]) < 0.5  # and swings back
+    assert -0.5 < adam[-1] < adam.max() < 1.5  # goes round it, and slowly down
+    tags: list[str] = []
+
+    class Reader(HTMLParser):
+        def handle_starttag(self, tag: str, attrs: object) -> None:
+            tags.append(tag)
+
+    Reader().feed(race.page(ran))
+    assert tags.count("circle") == 3
+    assert tags.count("animate") == 6
+    assert "script" not in tags
