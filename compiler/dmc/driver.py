@@ -15,6 +15,7 @@ from dataclasses import replace
 from dmc.autodiff import differentiate
 from dmc.autodiff.activity import is_differentiable
 from dmc.autodiff.errors import NotDifferentiable
+from dmc.autodiff.narrate import Narrator
 from dmc.diagnostics.diagnostic import Diagnostic, Label
 from dmc.diagnostics.errors import CompilerBug, Error, error
 from dmc.dialects import autodiff, func
@@ -231,6 +232,7 @@ class Compilation:
         `locations` adds to every operation its place in the source and what produced it.
 
         Without derivatives in the program, `tangent` and `adjoint` are those of the entry itself.
+        The text of an adjoint quotes the source, unless it has all locations or is generic.
         """
         match stage:
             case Stage.LLVM:
@@ -249,7 +251,9 @@ class Compilation:
                 module = self.kernels
             case Stage.LOOP:
                 module = self.loops.module
-        return print_module(module, generic=generic, locations=locations)
+        quotes = stage is Stage.ADJOINT and not generic and not locations
+        comments = Narrator() if quotes else None
+        return print_module(module, generic=generic, locations=locations, comments=comments)
 
     def memory(self) -> MemoryPlan:
         """What lies in the arena, and when."""

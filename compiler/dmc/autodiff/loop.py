@@ -253,7 +253,8 @@ class _Reverse:
         for value, arg in zip(op.scanned, op.scanned_args, strict=True):
             if arg in active:
                 self.scanned.setdefault(value, []).append(arg)
-        self.body = Block([control.INDEX], ["i"])
+        counter = op.index.name if isinstance(op, control.For) else "i"
+        self.body = Block([control.INDEX], [counter])
         self.back = reverse.inside(self.body)
         self.back.entering = self._enter
         self.captured: dict[Value, Value] = {}
@@ -335,6 +336,7 @@ class _Reverse:
         for value, bar in zip(self.captured, new.finals[count:], strict=True):
             reverse.replace(value, bar)
         for i, bar in zip(self.carried, new.finals, strict=False):
+            bar.name = bar.name or _bar(op.carried_args[i])
             reverse.accumulate(op.inits[i], bar)
         for value, bar in zip(self.scanned, new.stacks, strict=True):
             if value in tapes:

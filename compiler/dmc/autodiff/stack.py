@@ -129,4 +129,6 @@ def _stack(loop: control.For, value: Value) -> Value:
     for yielded, stack in zip(loop.stacked_values, loop.stacks, strict=True):
         if yielded is value:
             return stack
-    return loop.add_stack(value)
+    stack = loop.add_stack(value)
+    stack.name = f"{value.name}_tape" if value.name else ""
+    return stack

@@ -18,7 +18,7 @@ from __future__ import annotations
 import math
 import re
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -39,14 +39,24 @@ _ESCAPED = re.compile(r'["\\\x00-\x1f\x7f]')
 _MOST_LISTED_ELEMENTS = 64
 
 
-def print_module(module: Module, *, generic: bool = False, locations: bool = False) -> str:
+Comments = Callable[[Operation, Callable[[Value], str]], Iterable[str]]
+"""The lines in front of an operation, given how the printer names values."""
+
+
+def print_module(
+    module: Module,
+    *,
+    generic: bool = False,
+    locations: bool = False,
+    comments: Comments | None = None,
+) -> str:
     """The text of `module`, ending in a newline.
 
     `generic` chooses MLIR's generic syntax; `locations` adds to every operation its source span
-    and the pass or rule that produced it. The pretty form of a module without attributes is just
-    its functions, separated by empty lines.
+    and the pass or rule that produced it, `comments` lines in front, which are not read back. The
+    pretty form of a module without attributes is just its functions, separated by empty lines.
     """
-    printer = Printer(generic=generic, locations=locations)
+    printer = Printer(generic=generic, locations=locations, comments=comments)
     bare = not generic and not module.attributes and not (locations and _has_place(module))
     if not bare:
         return printer.operation(module) + "\n"
@@ -59,9 +69,16 @@ class Printer:
     Names come from the source where there are any (`%h`, `%h_1`), else they are numbers.
     """
 
-    def __init__(self, *, generic: bool = False, locations: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        generic: bool = False,
+        locations: bool = False,
+        comments: Comments | None = None,
+    ) -> None:
         self.generic = generic
         self.locations = locations
+        self.comments = comments
         self._names: dict[Value, str] = {}
         self._taken: set[str] = set()
         self._counts: dict[str, int] = {}
@@ -187,7 +204,10 @@ class Printer:
     def _body(self, block: Block, indent: str) -> Iterator[str]:
         deeper = indent + _INDENT
         for op in block:
-            yield deeper + self.operation(op, deeper)
+            text = self.operation(op, deeper)  # before comments, which must not number values
+            for line in self.comments(op, self.value) if self.comments is not None else ():
+                yield f"{deeper}// {line}"
+            yield deeper + text
 
     def _entries(self, attributes: dict[str, Attribute]) -> str:
         return ", ".join(f"{key} = {self.attribute(attributes[key])}" for key in sorted(attributes))
