@@ -108,6 +108,22 @@ def test_what_is_reported_is_what_is_allocated() -> None:
     assert hidden in memory.largest
 
 
+def test_of_a_function_that_was_lowered() -> None:
+    """Lowering leaves operations about that read values of what it was given."""
+    program = dmc.loads("""
+fn heat[N](u: f64[N, N]) -> f64 {
+    var v = u
+    for t in 0..4 {
+        v = [i, j] => v[i, j] + v[maximum(i - 1, 0), j] * sin(v[i, minimum(j + 1, N - 1)])
+    }
+    sum(v)
+}
+""")
+    compiled = dmc.grad(program.heat).specialize(N=16)
+    _ = compiled.compilation.llvm
+    assert compiled.memory().arena > 0
+
+
 def test_table_and_picture(tmp_path: Path) -> None:
     memory = dmc.value_and_grad(LAYERS.loss, budget="1MiB").compile(B=256, H=64).memory()
     lines = str(memory).splitlines()

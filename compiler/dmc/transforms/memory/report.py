@@ -93,6 +93,10 @@ class MemoryPlan:
 def report(function: func.Func) -> MemoryPlan:
     """Read the plan recorded in `function`. Raises KeyError when it has none."""
     entries: list[Entry] = []
+    # Lowering leaves operations about that read values of the function it was given.
+    copy = function.clone({})
+    assert isinstance(copy, func.Func)
+    function = copy
     liveness = Liveness(function)
     for value, (first, last) in liveness.intervals.items():
         place = _place(value)
