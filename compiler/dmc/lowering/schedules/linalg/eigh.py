@@ -79,6 +79,7 @@ class _Symmetric:
         self.reflections = Reflections.reserved(code, self.work, count)
         self.vectors = Rows(code, square_memory(code, count, count), count)
         self.product = memory(code, count)
+        self.cosines, self.sines = memory(code, count), memory(code, count)
 
     @property
     def beside(self) -> Matrix:
@@ -236,7 +237,8 @@ class _Symmetric:
                 moved = code.multiply(new_sine, mixed)
                 code.store(code.add(below, moved), diagonal, 0, Linear.of(i) + 1)
                 next_g = code.subtract(code.multiply(new_cosine, mixed), h)
-                self.vectors.rotate(Linear.of(i) + 1, i, new_cosine, new_sine)
+                code.store(new_cosine, self.cosines, 0, i)
+                code.store(new_sine, self.sines, 0, i)
                 return [next_g, moved]
 
             def stop() -> list[Value]:
@@ -249,7 +251,12 @@ class _Symmetric:
 
         begin = arith.subtract(b.builder, split, b.constant(1, INDEX))
         inits = [begin, start, one, one, zero, scalars.true()]
-        _, g, _, _, shift, whole = b.while_(inits, going, step)
+        end, g, _, _, shift, whole = b.while_(inits, going, step)
+        # Without a rotation at the last place, if it came to a stop there.
+        skipped = code.select(whole, b.index(1), b.index(2))
+        self.vectors.rotate_along(
+            code.add(end, skipped), split, self.cosines, self.sines, backwards=True
+        )
 
         def finish() -> list[Value]:
             code.store(code.subtract(code.load(diagonal, 0, first), shift), diagonal, 0, first)

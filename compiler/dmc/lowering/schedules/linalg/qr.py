@@ -9,7 +9,12 @@ from dmc.ir.operation import Operation, Value
 from dmc.lowering.loop_builder import Linear, LoopBuilder
 from dmc.lowering.machine import Machine
 from dmc.lowering.schedules.linalg.matrix import Code, Matrix, Run, code_for, each_matrix, matrix_in
-from dmc.lowering.schedules.linalg.reflections import Reflections, set_identity, square_memory
+from dmc.lowering.schedules.linalg.reflections import (
+    CACHED,
+    Reflections,
+    set_identity,
+    square_memory,
+)
 
 
 def emit_qr(
@@ -62,12 +67,18 @@ class Triangular:
         b = code.b
         code.turn(source, vectors, rows, columns)
 
-        def column(k: Value) -> None:
-            reflections.make(k, k, rows)
-            after = b.index(Linear.of(k) + 1)
-            reflections.reflect(k, vectors, after, columns, k, rows)
+        def some(first: Value) -> None:
+            past = code.minimum(Linear.of(first) + CACHED, columns)
+            b.each(0, first, 1, lambda k: reflections.reflect(k, vectors, first, past, k, rows))
 
-        b.each(0, columns, 1, column)
+            def column(k: Value) -> None:
+                reflections.make(k, k, rows)
+                after = b.index(Linear.of(k) + 1)
+                reflections.reflect(k, vectors, after, past, k, rows)
+
+            b.each(first, past, 1, column)
+
+        b.each(0, columns, CACHED, some)
         code.fill(0.0, target, columns, columns)
 
         def finish(j: Value) -> None:

@@ -16,6 +16,9 @@ from dmc.lowering.schedules.linalg.matrix import Code, Matrix
 TOGETHER = 4
 """Rows that are reflected at once."""
 
+CACHED = 16
+"""Rows that stay in a cache while reflections pass by."""
+
 
 @dataclass(frozen=True)
 class Reflections:
@@ -116,14 +119,20 @@ class Reflections:
 
         Reflection k begins at `k + shift`; rows before that are unit vectors, which it leaves.
         """
-        b = self.code.b
+        code, b = self.code, self.code.b
 
-        def step(s: Value) -> None:
-            k = b.index(Linear.of(s) * -1 + (count - 1))
-            begin = b.index(Linear.of(k) + shift)
-            self.reflect(k, target, begin, count + shift, begin, upper)
+        def some(first: Value) -> None:
+            past = code.minimum(Linear.of(first) + CACHED, count + shift)
 
-        b.each(0, count, 1, step)
+            def step(s: Value) -> None:
+                k = b.index(Linear.of(s) * -1 + (count - 1))
+                begin = b.index(Linear.of(k) + shift)
+                rows = code.minimum(code.maximum(begin, first), past)
+                self.reflect(k, target, rows, past, begin, upper)
+
+            b.each(0, count, 1, step)
+
+        b.each(0, count + shift, CACHED, some)
 
 
 def memory(code: Code, size: int) -> Matrix:

@@ -17,6 +17,9 @@ from dmc.lowering.schedules.linalg.matrix import Code, Matrix
 MOST_SWEEPS = 40
 """For one eigenvalue or singular value; two or three are usual."""
 
+ABREAST = 4
+"""Vectors of a row that are rotated at once."""
+
 EPSILON = {DType.F64: 2.0**-52, DType.F32: 2.0**-23}
 
 
@@ -40,6 +43,46 @@ class Rows:
             code.put(b.fma(minus, x, code.multiply(c, y)), matrix, j, k, mask)
 
         code.each_vector(0, self.count, step)
+
+    def rotate_along(
+        self, first: Value, past: Value, cosines: Matrix, sines: Matrix, backwards: bool
+    ) -> None:
+        """Rotate row after row with the next, from `first` to before `past`, by angles of each.
+
+        If `backwards`, each row with the one before it, from row `past` on down: then angle i is
+        that of rows i + 1 and i. What one rotation leaves for the next stays in registers.
+        """
+        code, matrix = self.code, self.matrix
+        b = code.b
+        last = Linear.of(past) + -1
+
+        def columns(j: Value) -> None:
+            left = Linear.of(j) * -1 + self.count
+            places = [(Linear.of(j) + v * code.lanes, v) for v in range(ABREAST)]
+            masks = [b.tail_mask(left + v * -code.lanes, code.lanes) for v in range(ABREAST)]
+
+            def load(row: Subscript) -> list[Value]:
+                return [code.vector(matrix, row, place, masks[v]) for place, v in places]
+
+            def put(row: Subscript, values: Sequence[Value]) -> None:
+                for (place, v), value in zip(places, values, strict=True):
+                    code.put(value, matrix, row, place, masks[v])
+
+            def step(t: Value, xs: list[Value]) -> list[Value]:
+                i = last + Linear.of(t) * -1 if backwards else Linear.of(first) + t
+                here, other = (i + 1, i) if backwards else (i, i + 1)
+                cosine, sine = (code.load(row, 0, i) for row in (cosines, sines))
+                c, s, minus = (code.wide(x) for x in (cosine, sine, code.negative(sine)))
+                ys = load(other)
+                pairs = list(zip(xs, ys, strict=True))
+                put(here, [b.fma(s, y, code.multiply(c, x)) for x, y in pairs])
+                return [b.fma(minus, x, code.multiply(c, y)) for x, y in pairs]
+
+            count = b.index(Linear.of(past) + Linear.of(first) * -1)
+            xs = b.for_(0, count, step, load(past if backwards else first))
+            put(first if backwards else past, xs)
+
+        b.each(0, self.count, ABREAST * code.lanes, columns)
 
     def negate(self, i: Subscript) -> None:
         """Turn a row round."""

@@ -18,6 +18,7 @@ from dmc.lowering.machine import Machine
 from dmc.lowering.schedules.linalg.matrix import Code, Matrix, Run, code_for, each_matrix, matrix_in
 from dmc.lowering.schedules.linalg.qr import Triangular
 from dmc.lowering.schedules.linalg.reflections import (
+    CACHED,
     Reflections,
     memory,
     set_identity,
@@ -93,6 +94,8 @@ class _Bidiagonal:
         self.of_columns = Reflections.reserved(code, square_memory(code, columns, columns), columns)
         self.of_rows = Reflections(code, self.work, memory(code, columns), self.beside.part(0, 1))
         self.left = Rows(code, square_memory(code, columns, rows), rows)
+        self.of_left = memory(code, columns), memory(code, columns)
+        self.of_right = memory(code, columns), memory(code, columns)
         self.right = Rows(code, square_memory(code, columns, columns), columns)
 
     def reduce(self, source: Matrix, diagonal: Matrix) -> Value:
@@ -128,11 +131,16 @@ class _Bidiagonal:
         set_identity(code, right.matrix, count, count)
         self.of_rows.accumulate(right.matrix, count - 1, 1, count)
 
-        def back(s: Value) -> None:
-            k = b.index(Linear.of(s) * -1 + (count - 1))
-            self.triangular.reflections.reflect(k, left.matrix, 0, count, k, left.count)
+        def some(first: Value) -> None:
+            past = code.minimum(Linear.of(first) + CACHED, count)
 
-        b.each(0, count, 1, back)
+            def back(s: Value) -> None:
+                k = b.index(Linear.of(s) * -1 + (count - 1))
+                self.triangular.reflections.reflect(k, left.matrix, first, past, k, left.count)
+
+            b.each(0, count, 1, back)
+
+        b.each(0, count, CACHED, some)
         return size
 
     def _scale(self) -> Value:
@@ -310,6 +318,11 @@ class _Bidiagonal:
         def step(j: Value, state: list[Value]) -> list[Value]:
             cosine, sine, x, f = state
             i = Linear.of(j) + 1
+
+            def keep(angles: tuple[Matrix, Matrix], cosine: Value, sine: Value) -> None:
+                for row, value in zip(angles, (cosine, sine), strict=True):
+                    code.store(value, row, 0, j)
+
             g, y = code.load(beside, 0, i), code.load(diagonal, 0, i)
             h, g = code.multiply(sine, g), code.multiply(cosine, g)
             cosine, sine, length = scalars.rotation(f, h)
@@ -317,15 +330,17 @@ class _Bidiagonal:
             f = code.add(code.multiply(x, cosine), code.multiply(g, sine))
             g = code.subtract(code.multiply(g, cosine), code.multiply(x, sine))
             h, y = code.multiply(y, sine), code.multiply(y, cosine)
-            self.right.rotate(j, i, cosine, sine)
+            keep(self.of_right, cosine, sine)
             cosine, sine, length = scalars.rotation(f, h)
             code.store(length, diagonal, 0, j)
             f = code.add(code.multiply(cosine, g), code.multiply(sine, y))
             x = code.subtract(code.multiply(cosine, y), code.multiply(sine, g))
-            self.left.rotate(j, i, cosine, sine)
+            keep(self.of_left, cosine, sine)
             return [cosine, sine, x, f]
 
         _, _, x, f = b.for_(first, last, step, [one, one, x, f])
         code.store(zero, beside, 0, first)
         code.store(f, beside, 0, last)
         code.store(x, diagonal, 0, last)
+        self.left.rotate_along(first, last, *self.of_left, backwards=False)
+        self.right.rotate_along(first, last, *self.of_right, backwards=False)
