@@ -1,10 +1,13 @@
 """Every example reaches the figure that examples/README.md states."""
 
 from html.parser import HTMLParser
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+import dmc
+from dmc.api.placeholders import size_names
 from examples.attention import train
 from examples.flow import train as flow
 from examples.hmc import sample as hmc
@@ -17,6 +20,8 @@ from examples.process import fit as process
 from examples.race import race
 from examples.sinusoids import train as sinusoids
 from examples.swing import train as swing
+
+ROOT = Path(__file__).parents[2] / "examples"
 
 
 def test_attention_learns_to_reverse() -> None:
@@ -101,3 +106,20 @@ def test_each_optimizer_runs_its_own_race() -> None:
     assert tags.count("circle") == 3
     assert tags.count("animate") == 6
     assert "script" not in tags
+
+
+PLANNED: dict[str, dict[str, int]] = {
+    "attention/attention.dm": {"V": 11, "T": 8, "D": 32, "L": 2, "B": 32},
+    "digits/digits.dm": {"I": 64, "H": 64, "O": 10, "B": 64},
+    "kalman/kalman.dm": {"T": 200},
+    "flow/flow.dm": {"L": 4, "H": 32, "B": 128},
+}
+
+
+@pytest.mark.parametrize("file", PLANNED)
+def test_memory_is_near_what_liveness_demands(file: str) -> None:
+    function = dmc.load(ROOT / file).loss
+    names = size_names(function.checked)
+    sizes = {name: PLANNED[file][name.rpartition(".")[2]] for name in names}
+    plan = dmc.value_and_grad(function).specialize(**sizes).compilation.memory()
+    assert plan.least_bytes <= plan.arena_bytes <= 1.1 * plan.least_bytes

@@ -330,3 +330,18 @@ def test_options_and_arguments_stand_in_any_order(capsys: Capture, command: str)
 def test_sizes_before_arguments(capsys: Capture) -> None:
     outcome = dmc(capsys, "check-grad", LINE, "loss", "--sizes", "N=3", "line.slope=2.0")
     assert (outcome.status, "drawn" in outcome.err) == (0, True)
+
+
+# ---- memory -----------------------------------------------------------------------------------
+
+
+def test_memory_of_a_gradient_under_a_budget(capsys: Capture, tmp_path: Path) -> None:
+    picture = tmp_path / "memory.png"
+    given = ["--sizes", "N=1000", "--budget", "64KiB", "--plot", str(picture)]
+    outcome = dmc(capsys, "memory", LINE, "loss", *given)
+    assert outcome.status == 0
+    assert re.search(r"^  budget +64 KiB +65,536 bytes$", outcome.out, re.M)
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    outcome = dmc(capsys, "memory", LINE, "loss", "--budget", "64 parsecs")
+    assert outcome.status == 1
+    assert "there is no unit `parsecs`" in outcome.err
