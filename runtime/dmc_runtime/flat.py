@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar, cast
 
 import numpy as np
 
+from dmc_runtime.arguments import shallow, shown
 from dmc_runtime.errors import ArgumentError
-from dmc_runtime.leafwise import dtype_of, is_float, params
+from dmc_runtime.leafwise import as_array, dtype_of, is_float, params
 from dmc_runtime.trees import (
     Array,
     Kind,
@@ -33,20 +34,28 @@ def flatten(tree: T) -> tuple[Array, Callable[[Array], T]]:
     dtype; state, frozen and integer leaves stay. The vector has the widest dtype of the leaves. A
     gradient has the leaves of its model, so the two flatten alike.
     """
-    leaves = tree_leaves(params(tree))
+    with shallow("`dmc.flatten`: the tree"):
+        leaves = tree_leaves(params(tree))
     if not leaves:
         raise ArgumentError("`dmc.flatten`: there is no leaf that is differentiable")
     dtype = np.result_type(*map(dtype_of, leaves))
     vector = np.concatenate([np.asarray(leaf).reshape(-1) for leaf in leaves]).astype(dtype)
 
-    def unflatten(vector: Array) -> T:
-        given = np.asarray(vector)
+    def unflatten(vector: Array | Sequence[float]) -> T:
         count = sum(np.size(leaf) for leaf in leaves)
-        if given.shape != (count,):
-            raise ArgumentError(f"unflatten takes a vector of {count}, not {list(given.shape)}")
+        given = as_array(vector)
+        if given is None or given.shape != (count,):
+            raise ArgumentError(f"unflatten takes a vector of {count} numbers, not {_told(vector)}")
         return cast("T", with_params(tree, _parts(given, leaves)))
 
     return vector, unflatten
+
+
+def _told(value: object) -> str:
+    if isinstance(value, np.ndarray):
+        array = cast("Array", value)
+        return f"{array.dtype}{list(array.shape)}"
+    return shown(value)
 
 
 def _parts(vector: Array, leaves: list[Leaf]) -> Iterator[Leaf]:

@@ -66,6 +66,17 @@ def dtype_of(leaf: Leaf) -> np.dtype[Any]:
     return leaf.dtype if isinstance(leaf, np.ndarray | np.generic) else np.asarray(leaf).dtype
 
 
+def as_array(value: object) -> Array | None:
+    """An array, or a list that is one, of numbers; None for what is none."""
+    if not isinstance(value, np.ndarray | list | tuple):
+        return None
+    try:
+        array = np.asarray(cast("Any", value))
+    except (ValueError, OverflowError, RecursionError):
+        return None
+    return array if array.dtype.kind in "biuf" else None
+
+
 def is_float(leaf: Leaf) -> bool:
     """Whether a leaf can carry a gradient."""
     dtype = dtype_of(leaf)

@@ -51,6 +51,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
+from dmc_runtime.arguments import shown
 from dmc_runtime.errors import TrainCode, TrainError
 from dmc_runtime.sizes import parse_bytes
 from dmc_runtime.spelling import did_you_mean
@@ -222,7 +223,7 @@ def parse(
     settings: Mapping[str, object] | None = None,
 ) -> Recipe:
     """Checks a recipe given as plain data; `settings` as for `load`."""
-    given = _with_settings(content, settings or {}, source)
+    given = _with_settings(content, {} if settings is None else settings, source)
     recipe = replace(_table(Recipe, given, source, ""), folder=folder or Path())
     if bool(recipe.epochs) == bool(recipe.steps):
         raise _bad(f"{source}: a run is `epochs` or `steps` long, and one of them is needed")
@@ -267,6 +268,10 @@ def _with_settings(
     content: Mapping[str, object], settings: Mapping[str, object], source: str
 ) -> dict[str, object]:
     """The content with values put in by dotted key; a length takes the other one's place."""
+    for given, what in ((content, "the recipe"), (settings, "the settings")):
+        is_table = isinstance(cast("object", given), Mapping)
+        if not is_table or not all(isinstance(cast("object", name), str) for name in given):
+            raise _bad(f"{source}: {what} must be a dict with keys that are strings")
     changed = dict(content)
     for key, value in settings.items():
         if key in _LENGTHS and _LENGTHS[key] not in settings:
@@ -340,7 +345,7 @@ def _value(wanted: Any, value: object, source: str, path: str) -> object:
         if isinstance(value, float) and not math.isfinite(value):
             raise _bad(f"{source}: `{path}` is {value}; numbers of a recipe are finite")
         return cast("Any", wanted)(value)
-    raise _bad(f"{source}: `{path}` is {value!r}; expected {_words(wanted)}")
+    raise _bad(f"{source}: `{path}` is {shown(value)}; expected {_words(wanted)}")
 
 
 def _fits(wanted: Any, value: object) -> bool:

@@ -9,7 +9,9 @@ from typing import Any, TypeAlias, cast
 import numpy as np
 
 from dmc_runtime import data, readers
+from dmc_runtime.arguments import shown
 from dmc_runtime.errors import TrainCode, TrainError
+from dmc_runtime.leafwise import as_array
 from dmc_runtime.recipe import Recipe
 from dmc_runtime.trees import Array
 
@@ -66,6 +68,10 @@ def _training(recipe: Recipe, given: Training | None) -> data.Table | data.Strea
         return _inputs(recipe, recipe.data.train)
     if isinstance(given, data.Table | Mapping):
         return _given(cast("Arrays", given))
+    if isinstance(given, np.ndarray) or not isinstance(cast("object", given), Iterable):
+        told = shown(cast("object", given))
+        message = f"data is {told}, neither a dict of arrays nor an iterable of such"
+        raise TrainError(TrainCode.DATA, message)
     return data.Stream.of(given, recipe.data.epoch)
 
 
@@ -74,7 +80,20 @@ def _table(recipe: Recipe, given: Arrays | None, name: str) -> data.Table:
 
 
 def _given(given: Arrays) -> data.Table:
-    return given if isinstance(given, data.Table) else data.table(**given)
+    """Arrays given in Python as a table."""
+    if isinstance(given, data.Table):
+        return given
+    if not isinstance(cast("object", given), Mapping):
+        message = f"data is {shown(given)}, not a dict of arrays by the parameters of `step`"
+        raise TrainError(TrainCode.DATA, message)
+    columns: dict[str, Array] = {}
+    for name, value in given.items():
+        array = as_array(value)
+        if array is None or not isinstance(cast("object", name), str):
+            message = f"the data at {shown(name)} is {shown(value)}, not an array of numbers"
+            raise TrainError(TrainCode.DATA, message)
+        columns[name] = array
+    return data.Table(columns)
 
 
 def _inputs(recipe: Recipe, name: str) -> data.Table:

@@ -11,6 +11,7 @@ from typing import Any, cast
 import numpy as np
 
 import dmc
+from dmc_runtime.sources import load_tables
 from tests.fuzz.family import Fault, Outcome
 
 PROGRAM = """
@@ -103,6 +104,20 @@ def values(program: Any) -> dict[str, Any]:
     return named
 
 
+RECIPE: dict[str, object] = {
+    "program": "m.dm",
+    "steps": 1,
+    "model": {"name": "M"},
+    "data": {"batch_size": 1},
+    "outputs": {"plot": False},
+}
+
+
+def _trained(trainer: Any) -> object:
+    """What a run does with its data before it looks at its program."""
+    return load_tables(trainer.recipe, trainer.given)
+
+
 def calls(m: Any, folder: pathlib.Path) -> dict[str, Call]:
     """What is called, with the place of the value in its name."""
     ones = np.ones(3)
@@ -141,6 +156,17 @@ def calls(m: Any, folder: pathlib.Path) -> dict[str, Call]:
         "restore(path)": lambda v: api.restore(v, m.P),
         "restore(like)": lambda v: api.restore(saved, v),
         "restore(part=)": lambda v: api.restore(saved, m.P, v),
+        "flatten": api.flatten,
+        "unflatten": api.flatten(record)[1],
+        "convert": lambda v: api.convert(v, m),
+        "convert(program)": lambda v: api.convert(record, v),
+        "Trainer": api.Trainer,
+        "Trainer of a table": lambda v: api.Trainer({"program": "m.dm", "steps": v}),
+        "Trainer(settings=)": lambda v: api.Trainer(RECIPE, settings=v),
+        "Trainer(settings=) of a value": lambda v: api.Trainer(RECIPE, settings={"seed": v}),
+        "Trainer(data=)": lambda v: _trained(api.Trainer(RECIPE, data=v)),
+        "Trainer(data=) of a column": lambda v: _trained(api.Trainer(RECIPE, data={"x": v})),
+        "Trainer(callbacks=)": lambda v: api.Trainer(RECIPE, callbacks=v),
         "f": m.f,
         "f(x=)": lambda v: m.f(x=v),
         "f of two": lambda v: m.f(ones, v),

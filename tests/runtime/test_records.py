@@ -299,7 +299,7 @@ def test_flat_vectors(net):
     assert mixed.dtype == np.float64
     first, second = again(mixed)
     assert (first.dtype, second) == (np.float32, 3.0)
-    with pytest.raises(ArgumentError, match=r"takes a vector of 3, not \[2\]"):
+    with pytest.raises(ArgumentError, match=r"takes a vector of 3 numbers, not float64\[2\]"):
         again(mixed[:2])
     with pytest.raises(ArgumentError, match="no leaf that is differentiable"):
         flatten(np.arange(3))

@@ -7,6 +7,7 @@ from typing import TypeVar, cast
 from dmc.api.module import Module
 from dmc.diagnostics.diagnostic import Diagnostic
 from dmc.diagnostics.errors import Error, error
+from dmc_runtime.arguments import shallow, shown
 from dmc_runtime.records import Kind, Record, Tree, build, constants_of, kind_of, spec_of, stack_of
 from dmc_runtime.trees import children_of, with_children
 
@@ -19,7 +20,10 @@ def convert(value: T, program: Module) -> T:
     For going on with a program that was edited and loaded again: each record must have the fields
     that the program declares now. Arrays are shared. Raises dmc.Error naming what differs.
     """
-    return cast("T", _converted(value, program, ""))
+    if not isinstance(cast("object", program), Module):
+        raise _refused(f"`program` is {shown(program)}, not a loaded program", "")
+    with shallow("`dmc.convert`: the value"):
+        return cast("T", _converted(value, program, ""))
 
 
 def _converted(value: Tree, program: Module, path: str) -> Tree:

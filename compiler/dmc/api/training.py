@@ -58,8 +58,8 @@ class Trainer:
         callbacks: Sequence[Callback] = (),
     ) -> None:
         self.recipe = _told(partial(recipe_of, recipe, settings))
-        self.callbacks = tuple(callbacks)
-        self._given = Given(data, validation, test)
+        self.callbacks = _callbacks(callbacks)
+        self.given = Given(data, validation, test)
 
     @lazy
     def program(self) -> Module:
@@ -103,7 +103,7 @@ class Trainer:
     @property
     def _scores(self) -> bool:
         """Whether there is data to score."""
-        data, given = self.recipe.data, self._given
+        data, given = self.recipe.data, self.given
         held_out = data.validation or data.test or given.validation is not None
         return bool(self.recipe.functions.evaluate and (held_out or given.test is not None))
 
@@ -129,7 +129,7 @@ class Trainer:
             overwrite=overwrite,
             progress=progress,
             max_steps=max_steps,
-            given=self._given,
+            given=self.given,
             callbacks=self.callbacks,
         )
         return _told(work)
@@ -137,7 +137,7 @@ class Trainer:
     def evaluate(self, checkpoint: str | Path | None = None) -> Scores:
         """Scores of a checkpoint (else the best, else the last one) on data that is held out."""
         path = self.checkpoint if checkpoint is None else Path(checkpoint)
-        return _told(partial(engine.evaluate, self.recipe, self.functions, path, self._given))
+        return _told(partial(engine.evaluate, self.recipe, self.functions, path, self.given))
 
     def find_rate(
         self, argument: str = "rate", low: float = 1e-6, high: float = 10.0, steps: int = 100
@@ -148,7 +148,7 @@ class Trainer:
         at which the loss was least, before it ran away (Smith, 2017).
         """
         tried = Range(low, high, steps)
-        work = partial(find_rate, self.recipe, self.functions, argument, tried, self._given)
+        work = partial(find_rate, self.recipe, self.functions, argument, tried, self.given)
         return _told(work)
 
     @property
@@ -179,13 +179,24 @@ def train(
     return trainer.run(resume=resume, overwrite=overwrite, progress=progress, max_steps=max_steps)
 
 
+def _callbacks(given: object) -> tuple[Callback, ...]:
+    """The callbacks, in a list or tuple."""
+    several = cast("Sequence[object]", given) if isinstance(given, list | tuple) else (given,)
+    if not isinstance(given, list | tuple) or not all(map(callable, several)):
+        told = arguments.shown(cast("object", given))
+        message = f"`dmc.Trainer`: `callbacks` is {told}, not a list of functions"
+        raise error(Diagnostic("call.value", message, at_call=True))
+    return tuple(cast("Sequence[Callback]", several))
+
+
 def recipe_of(given: RecipeLike, settings: Mapping[str, object] | None) -> Recipe:
     """A recipe from its path or its content. Raises TrainError of the runtime."""
+    chosen: Mapping[str, object] = {} if settings is None else settings
     if isinstance(given, Recipe):
-        return recipes.parse(given.content(), "recipe", given.folder, settings)
+        return recipes.parse(given.content(), "recipe", given.folder, chosen)
     if isinstance(given, Mapping):
-        return recipes.parse(given, "recipe", Path(), settings)
-    return recipes.load(arguments.path(given, "`dmc.Trainer`: the recipe"), settings)
+        return recipes.parse(given, "recipe", Path(), chosen)
+    return recipes.load(arguments.path(given, "`dmc.Trainer`: the recipe"), chosen)
 
 
 def _told(work: Callable[[], T]) -> T:
