@@ -152,6 +152,15 @@ fn thirtieth(x: f64[64], n: i64) -> f64 {
     checkpoint[30] while i < 10_000 limit n { y = sin(y) * 1.01; i += 1 }
     sum(y)
 }
+fn often(x: f64, n: i64) -> f64 {
+    var s = x
+    for _ in 0..n {
+        var y = 0.5 * sin(s) + 1.0
+        while y < 4.0 { y = y * y + sin(y * x) }
+        s = s + cos(y)
+    }
+    s
+}
 fn table[N](x: f64[N]) -> f64 {
     var t = x
     var i = 1
@@ -228,6 +237,15 @@ def test_a_budget_is_for_what_is_known_beforehand() -> None:
     assert memory.peak <= 64_000
     assert [value.bytes for value in memory.kept] == [x.nbytes]
     assert "each iteration" in str(memory)
+
+
+def test_short_loops_inside_keep_no_room() -> None:
+    gradient, n = dmc.grad(dmc.loads(LONG).often), 10_000
+    gradient(0.7, 1)
+    tape_memory().peak()
+    gradient(0.7, n)
+    # Of each a few numbers, and y three times at most behind what every block has.
+    assert tape_memory().peak() <= n * (64 + 8 * 8) + 4096
 
 
 def test_of_a_table_the_overwritten_elements_are_kept() -> None:

@@ -7,7 +7,7 @@
 
 ; Newest block; word.
 %root = type { ptr, ptr }
-; In front of a block, which its address follows: older, newer, bytes.
+; In front of a block, which its address follows: older, newer, bytes with these.
 %block = type { ptr, ptr, i64, [5 x i64] }
 
 @used = internal global i64 0, align 128
@@ -44,14 +44,14 @@ known:
 account:
   %old = phi ptr [ null, %measure ], [ %header, %known ]
   %before = phi i64 [ 0, %measure ], [ %old.bytes, %known ]
-  %more = sub i64 %bytes, %before
+  %room = add i64 %bytes, 64
+  %more = sub i64 %room, %before
   %used.before = atomicrmw add ptr @used, i64 %more monotonic
   %used = add i64 %used.before, %more
   %too.much = icmp sgt i64 %used, %most
   br i1 %too.much, label %undo, label %allocate
 
 allocate:
-  %room = add i64 %bytes, 64
   %new = call ptr @realloc(ptr %old, i64 %room)
   %none = icmp eq ptr %new, null
   br i1 %none, label %undo, label %link
@@ -69,7 +69,7 @@ fail:
 link:
   atomicrmw umax ptr @peak, i64 %used monotonic
   %new.bytes.at = getelementptr %block, ptr %new, i64 0, i32 2
-  store i64 %bytes, ptr %new.bytes.at
+  store i64 %room, ptr %new.bytes.at
   %newer.at = getelementptr %block, ptr %new, i64 0, i32 1
   br i1 %is.new, label %append, label %relink
 

@@ -184,7 +184,11 @@ def lower_while(s: Statements, op: Operation) -> None:
         return [count, capacity, *blocks, *following]
 
     finals = s.b.while_([*state, *carried.registers], test, step)
-    s.set(op, [*carried.results(finals[kept:]), *finals[2:kept]])
+    blocks = finals[2:kept]
+    if kept and any(isinstance(user, control.Yield) for v in op.stacks for user in v.users):
+        # There will be many of them.
+        blocks = tapes.trimmed(finals[0], blocks)
+    s.set(op, [*carried.results(finals[kept:]), *blocks])
 
 
 def lower_if(s: Statements, op: Operation) -> None:

@@ -119,6 +119,11 @@ class Stacks:
         capacity, *blocks = b.if_(full, double, lambda: [capacity, *blocks], rare=True)
         return capacity, list(blocks)
 
+    def trimmed(self, count: Value, blocks: Sequence[Value]) -> list[Value]:
+        """The blocks of a loop that has run `count` times, with no room left."""
+        _, blocks = self._resized(blocks, count, count)
+        return list(blocks)
+
     def _resized(
         self, blocks: Sequence[Value], before: Value, capacity: Value
     ) -> tuple[Value, list[Value]]:
