@@ -10,19 +10,27 @@ import importlib
 import inspect
 import itertools
 import textwrap
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from dmc.autodiff.differentiate import ADJOINT_RULES, TANGENT_RULES
 from dmc.diagnostics.codes import FAMILIES, Code
+from dmc.dialects import arith, autodiff, control, linalg, random, tensor
+from dmc.dialects.elementwise import Elementwise
+from dmc.dialects.flow import ControlFlow
+from dmc.dialects.tensor.base import TensorOp
 from dmc.ir import ArrayAttr, Operation, SymbolRef, TensorType
-from dmc.ir.declarations import attribute
+from dmc.ir.declarations import Trait, attribute
 from dmc.ir.location import SourceFile
 from dmc.ir.operation import operand, operands, region, result
 from dmc.ir.printer import Printer
+from dmc.lowering.kernels import EMIT as SCHEDULES
 from dmc.semantics.builtins.prelude import SECTIONS
 from dmc.syntax import ast
 from dmc.syntax.files import read_source
 from dmc.syntax.parser import parse
+from dmc.transforms.kernelize import RULES as KERNELIZE
 from dmc_runtime import STD_FOLDER
 
 DOCS = Path(__file__).parent
@@ -69,6 +77,7 @@ def generated() -> dict[Path, str]:
         if codes:
             pages[DOCS / "errors" / f"{family}.md"] = _error_page(family, codes)
     pages[DOCS / "ir" / "operations.md"] = _operations()
+    pages[DOCS / "ir" / "aspects.md"] = _aspects()
     pages[DOCS / "language" / "prelude.md"] = _prelude()
     return pages | _library()
 
@@ -183,6 +192,127 @@ def _attribute(field: attribute[object]) -> str:
         name = _KINDS.get(kind, kind.__name__)
     default = "" if field.default is None else f" = {Printer().attribute(field.default)}"
     return f"`{field.name}: {name}{default}`"
+
+
+# What is true of every operation
+
+MISSING = "**missing**"
+"""What a cell says where an operation lacks a rule that it should have."""
+
+_LEGEND = """Every operation of programs, with where each thing that must be true of it comes from:
+
+- **shape**: `infer` gives the types of its results, or says which must be given.
+- **reference**: `evaluate` computes them with NumPy.
+- **tangent**, **adjoint**: `terms`, one partial derivative per operand, from which both are made;
+  `0`, as its results carry no derivative; `rule`, of its own; `region`, a rule for control flow in
+  `compiler/dmc/autodiff/`.
+- **batch**: `same`, the operation itself with axes in front; `rule`; `region`, by the pass
+  `batch-maps`.
+- **fold**: `constants`, of which it is computed at compile time; `rule`, for more; `-`, nothing.
+- **lowering**: the pass that makes kernels or simpler operations of it, a `schedule` of its own, or
+  `code`: loops, branches and constants stay what they are.
+- **cost**: `elements`, counted by size; `rule`.
+
+What the rules say is tested for every operation: derivatives against finite differences and each
+other, batches and native code against the reference. One derivative is missing: that of the
+trigamma function, the third of `lgamma`.
+"""
+
+
+def _aspects() -> str:
+    importlib.import_module("dmc.dialects")
+    lines = ["# What is true of every operation", "", _NOTE, _LEGEND]
+    titles = ("operation", *_ASPECTS)
+    lines += [f"| {' | '.join(titles)} |", f"|{'---|' * len(titles)}"]
+    for name, cls in sorted(Operation.registry.items()):
+        in_programs = cls.__module__.startswith("dmc.") and name.split(".")[0] in _PROGRAMS
+        if in_programs and not _is_no_value(cls):
+            cells = [f"[`{name}`](operations.md#{name.replace('.', '')})"]
+            cells += [aspect(cls) for aspect in _ASPECTS.values()]
+            lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+_PROGRAMS = ("arith", "autodiff", "control", "linalg", "math", "random", "tensor")
+
+
+def _is_no_value(cls: type[Operation]) -> bool:
+    """Whether it ends a region, or asks for a derivative: it is gone before anything runs."""
+    return Trait.TERMINATOR in cls.traits or issubclass(cls, autodiff.Jvp | autodiff.Vjp)
+
+
+def _has(cls: type[Operation], method: str, base: type[Operation] = Operation) -> bool:
+    return getattr(cls, method) is not getattr(base, method)
+
+
+def _shape(cls: type[Operation]) -> str:
+    return "`infer`" if _has(cls, "infer") else MISSING
+
+
+def _reference(cls: type[Operation]) -> str:
+    return "`evaluate`" if _has(cls, "evaluate") else MISSING
+
+
+def _derivative(cls: type[Operation], method: str) -> str:
+    if cls in {"tangent": TANGENT_RULES.keys(), "adjoint": ADJOINT_RULES.keys()}[method]:
+        return "region"
+    if Trait.INTEGER_VALUED in cls.traits or Trait.CONSTANT in cls.traits:
+        return "0"
+    if not issubclass(cls, Elementwise) or _has(cls, method, Elementwise):
+        return "rule" if _has(cls, method) else MISSING
+    # Those of a conversion depend on its types.
+    if isinstance(cls.terms, tuple) and not any(cls.terms):
+        return "0" if cls.terms else MISSING
+    return "terms"
+
+
+def _batch(cls: type[Operation]) -> str:
+    if issubclass(cls, ControlFlow):
+        return "region"
+    if issubclass(cls, Elementwise) and not _has(cls, "batch", Elementwise):
+        return "same"
+    return "rule" if _has(cls, "batch") else MISSING
+
+
+def _fold(cls: type[Operation]) -> str:
+    if _has(cls, "canonicalize"):
+        return "rule"
+    if not _has(cls, "fold"):
+        return "-"
+    return "constants" if cls.fold in (Elementwise.fold, TensorOp.fold) else "rule"
+
+
+def _lowering(cls: type[Operation]) -> str:
+    if cls in KERNELIZE or issubclass(cls, Elementwise):
+        return "`kernelize`"
+    if cls in SCHEDULES:
+        return "schedule"
+    if issubclass(cls, linalg.Composed):
+        return "`expand-linalg`"
+    if issubclass(cls, random.Draw):
+        return "`expand-draws`"
+    if issubclass(cls, tensor.Accumulate):
+        return "`gather-accumulations`"
+    is_code = issubclass(cls, ControlFlow) or cls in (arith.Constant, control.Empty)
+    return "code" if is_code else MISSING
+
+
+def _cost(cls: type[Operation]) -> str:
+    if not _has(cls, "cost"):
+        return MISSING
+    return "elements" if cls.cost in (Elementwise.cost, TensorOp.cost) else "rule"
+
+
+_ASPECTS: dict[str, Callable[[type[Operation]], str]] = {
+    "shape": _shape,
+    "reference": _reference,
+    "tangent": lambda cls: _derivative(cls, "tangent"),
+    "adjoint": lambda cls: _derivative(cls, "adjoint"),
+    "batch": _batch,
+    "fold": _fold,
+    "lowering": _lowering,
+    "cost": _cost,
+}
 
 
 # The prelude
