@@ -93,6 +93,7 @@ def compile_native(module: Module, target: Target | None = None, planned: bool =
         ),
         lowered.arena_bytes,
         lowered.scratch_bytes,
+        loops.polls,
         code,
     )
     return Compiled(loops, executable, results)
