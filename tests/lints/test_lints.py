@@ -120,6 +120,10 @@ WAYS = {
         "fn f() -> f32 = sum(f32(arange[10_000]()))",
         "lint.sum", "sum(f32(arange[10_000]()))", "f32(sum(f64(arange[10_000]())))",
     ),
+    "a sum of what was converted before": (
+        "fn f(n: i64) -> f32 {\n    let x = f32(arange[10_000]())\n    sum[0](x)\n}",
+        "lint.sum", "sum[0](x)", "f32(sum[0](f64(x)))",
+    ),
 }  # fmt: skip
 
 

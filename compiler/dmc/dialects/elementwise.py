@@ -274,6 +274,14 @@ def constant_array(value: Value) -> Array | None:
     return data.array if isinstance(data, DenseElements) else None
 
 
+def elements_of(value: Value) -> Array | None:
+    """The elements of a constant tensor that has any, one of each that is repeated; else None."""
+    array = constant_array(value)
+    if array is None:
+        return None
+    return array[tuple(slice(0, 1) if stride == 0 else slice(None) for stride in array.strides)]
+
+
 def in_rows(x: Array, axes: Sequence[int]) -> Array:
     """`x` with `axes` made one, the last, in memory: NumPy sums along that pairwise."""
     kept = [axis for axis in range(x.ndim) if axis not in axes]

@@ -17,7 +17,7 @@ from math import prod
 
 from dmc.dialects import arith, autodiff, control, tensor
 from dmc.dialects.arith import Direction
-from dmc.dialects.elementwise import Elementwise, constant_array, splat_of
+from dmc.dialects.elementwise import Elementwise, elements_of, splat_of
 from dmc.dialects.flow import ControlFlow, flow_of
 from dmc.dialects.ranges import ANY, Range, absolute, multiply
 from dmc.dialects.tensor.reduction import Kind
@@ -185,7 +185,7 @@ class Ranges:
         op = value.defining_op
         if op is None:
             return self._argument(value)
-        array = constant_array(value)
+        array = elements_of(value)
         if array is not None:
             ends = array.min().item(), array.max().item()
             return ANY if any(map(math.isnan, ends)) else Range(*ends)

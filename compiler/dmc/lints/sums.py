@@ -9,7 +9,7 @@ import numpy as np
 
 from dmc.diagnostics.diagnostic import Diagnostic
 from dmc.dialects import arith, math, tensor
-from dmc.dialects.elementwise import constant_array
+from dmc.dialects.elementwise import elements_of
 from dmc.dialects.flow import ControlFlow, flow_of
 from dmc.dialects.tensor.reduction import Kind
 from dmc.dialects.value_ranges import Ranges
@@ -39,7 +39,7 @@ def is_whole(value: Value) -> bool:
         at = pending.pop()
         if not dtype_of(at.type).is_float:
             continue
-        op, array = at.defining_op, constant_array(at)
+        op, array = at.defining_op, elements_of(at)
         if array is not None:
             if not bool(np.all(np.rint(array) == array)):
                 return False
@@ -74,12 +74,23 @@ def inexact_sums(instance: InstanceOfFunction, file: SourceModule) -> Iterator[D
         count = prod(shape_of(op.operand.type)[d] for d in op.dimensions)
         most = count * max(abs(found.low), abs(found.high))
         if found.is_finite and most > 2**bits and is_whole(op.operand):
-            text = quote(span)
-            wide = text.replace(f"{dtype.value}(", "f64(")
-            exact = f"{dtype.value}({wide})" if wide != text else f"{dtype.value}(sum(f64(x)))"
             yield warning(
                 "lint.sum",
                 f"a sum of whole numbers passes 2^{bits}, up to which {dtype.value} holds them",
                 (span, f"it can be up to {most:.3g}"),
-                f"sum in f64: `{exact}`",
+                f"sum in f64: `{dtype.value}({_wide(quote(span), dtype)})`",
             )
+
+
+def _wide(text: str, dtype: DType) -> str:
+    """A call that sums, of f64: what is converted there is converted to f64 instead."""
+    wide = text.replace(f"{dtype.value}(", "f64(")
+    if wide != text or not text.endswith(")"):
+        return wide
+    depth, place = 0, len(text)
+    while place > 0:
+        place -= 1
+        depth += (text[place] == ")") - (text[place] == "(")
+        if depth == 0:
+            break
+    return f"{text[:place]}(f64({text[place + 1 : -1]}))"
