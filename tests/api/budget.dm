@@ -45,3 +45,9 @@ fn nested[T, L, H](w: f64[L, H, H], x: f64[T, H]) -> f64 {
 }
 
 fn step(w: f64[4, 4], x: f64[30, 4]) -> f64[4, 4] = w - 0.1 * grad(recurrent, budget = 3 * KiB)(w, x)
+
+fn steps[T, H](a: f64[H], x: f64[H]) -> f64 {
+    var y = x
+    for t in 0..T { y = sin(a * y) + x }
+    sum(y * y)
+}

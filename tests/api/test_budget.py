@@ -25,7 +25,7 @@ CASES: dict[str, tuple[object, ...]] = {
     "layers": (normal(8, 8), normal(8, 8), normal(8, 8), normal(64, 8)),
     "stack": (normal(12, 6, 6), normal(16, 6)),
     "recurrent": (normal(4, 4), normal(60, 4)),
-    "series": (0.7, normal(64)),
+    "series": (0.7, normal(61)),
     "dropped": (normal(8, 8), normal(64, 8), dmc.key(3)),
     "nested": (normal(3, 4, 4), normal(20, 4)),
 }
@@ -72,6 +72,17 @@ def test_long_loop_needs_memory_for_its_root() -> None:
     assert dmc.value_and_grad(f).specialize(**sizes).memory().arena > 100_000_000
     compiled = dmc.value_and_grad(f, budget="8MB").specialize(**sizes)
     assert compiled.memory().arena < 8_000_000
+
+
+def test_the_smallest_budget_grows_with_the_logarithm() -> None:
+    """Segments of segments; counts need not have divisors."""
+    found: list[int] = []
+    for count in (64, 1009, 4096):
+        sized = dmc.value_and_grad(program.steps, budget=1).specialize(T=count, H=64)
+        with pytest.raises(dmc.OutOfMemory) as caught:
+            _ = sized.compilation.kernels
+        found.append(int(caught.value.diagnostics[0].title.split()[-2]))
+    assert max(found) < 2 * found[0]
 
 
 def test_budget_in_the_language() -> None:

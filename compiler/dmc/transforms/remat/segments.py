@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from dmc.autodiff.plan import executions
 from dmc.dialects import arith, control, kernel
-from dmc.dialects.segments import cut, in_segments, joined, segment
+from dmc.dialects.segments import cut, in_segments, iterations, joined, segment
 from dmc.ir import Block, Builder, Operation, Value, bytes_of
 from dmc.ir.rewriter import replace_op
 from dmc.transforms.remat.again import RECOMPUTE
@@ -27,7 +27,8 @@ from dmc.transforms.remat.tape import pair_of, reader_of
 class Cut(Move):
     """Cut `forward` and the loop that goes back through it into segments of `step` iterations.
 
-    `stacks` are what only that loop reads.
+    `stacks` are what only that loop reads. Iterations at the end that make no segment are loops of
+    their own.
     """
 
     forward: control.For
@@ -35,17 +36,18 @@ class Cut(Move):
     step: int
 
     def apply(self) -> None:
-        stacks = self.stacks
-        reverse = reader_of(stacks[0])
-        if reverse is None:
-            (view,) = stacks[0].users
-            reverse = reader_of_view(view)
-        else:
-            cut(reverse, self.step, _view)
-            (view,) = stacks[0].users
-            reverse = reader_of_view(view)
+        forward, stacks = self.forward, self.stacks
+        reader = reader_of(stacks[0])
+        rest = forward.trip_count % self.step
+        if reader is not None and rest:
+            forward, reader = _without_last(forward, reader, rest)
+            stacks = forward.stacks
+        if reader is not None:
+            cut(reader, self.step, _view)
+        (view,) = stacks[0].users
+        reverse = reader_of_view(view)
         assert reverse is not None
-        _snapshot(self.forward, reverse, stacks, self.step)
+        _snapshot(forward, reverse, stacks, self.step)
 
 
 def moves(measure: Measure) -> Iterator[Cut]:
@@ -85,7 +87,10 @@ def _cuts(measure: Measure, forward: control.For) -> Iterator[Cut]:
             continue
         carried = sum(map(bytes_of, forward.inits))
         each = sum(bytes_of(stack) for stack in stacks) // forward.trip_count
-        step = steps.get(reader) or _best_step(forward.trip_count, each, carried)
+        step = steps.get(reader)
+        if step is None:
+            divides = not (isinstance(reader, control.For) and _can_leave_last(forward, reader))
+            step = _best_step(forward.trip_count, each, carried, divides)
         if not 2 <= step <= forward.trip_count // 2:
             continue
         left = step * each + forward.trip_count // step * carried
@@ -96,10 +101,45 @@ def _cuts(measure: Measure, forward: control.For) -> Iterator[Cut]:
             yield Cut(gain, span, cost, forward, tuple(stacks), step)
 
 
-def _best_step(count: int, each: int, carried: int) -> int:
-    """The divisor of `count` for which tape and snapshots take the least; 0 if there is none."""
-    steps = [step for step in range(2, count // 2 + 1) if count % step == 0]
-    return min(steps, key=lambda step: step * each + count // step * carried, default=0)
+def _best_step(count: int, each: int, carried: int, divides: bool) -> int:
+    """The step for which tape and snapshots take the least; 0 if there is none.
+
+    One that divides `count` is taken unless another saves more than a quarter.
+    """
+
+    def bytes_(step: int) -> float:
+        return (step * each + count // step * carried) * (1.25 if count % step else 1.0)
+
+    steps = [step for step in range(2, count // 2 + 1) if not (divides and count % step)]
+    return min(steps, key=bytes_, default=0)
+
+
+def _can_leave_last(forward: control.For, reader: control.For) -> bool:
+    """Whether nothing but what is carried and kept for `reader` passes through both loops."""
+    kept = [value for value in forward.stacks if value.uses]
+    return not forward.scanned and not reader.stacks and set(reader.scanned) == set(kept)
+
+
+def _without_last(
+    forward: control.For, reader: control.For, rest: int
+) -> tuple[control.For, control.For]:
+    """Give the last `rest` iterations loops of their own; returns the loops over the others."""
+    whole = forward.trip_count - rest
+    builder, back = Builder.ahead_of(forward), Builder.ahead_of(reader)
+    first = iterations(builder, forward, whole, forward.inits, [], arith.index(builder, 0))
+    start = arith.index(builder, whole)
+    last = iterations(builder, forward, rest, first.finals, [], start)
+    places = [value.index - forward.carried for value in reader.scanned]
+    scans = [[loop.stacks[place] for place in places] for loop in (first, last)]
+    loops = [(whole, scans[0], arith.index(back, 0)), (rest, scans[1], arith.index(back, whole))]
+    inits: Sequence[Value] = reader.inits
+    made: list[control.For] = []
+    for count, scanned, begin in reversed(loops) if reader.reverse else loops:
+        made.append(iterations(back, reader, count, inits, scanned, begin))
+        inits = made[-1].finals
+    replace_op(reader, inits)
+    replace_op(forward, [*last.finals, *first.stacks])
+    return first, made[-1] if reader.reverse else made[0]
 
 
 def reader_of_view(view: Operation) -> control.For | None:
