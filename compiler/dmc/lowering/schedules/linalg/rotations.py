@@ -139,9 +139,6 @@ class Scalars:
             out = arith.logical_and(self.code.b.builder, out, condition)
         return out
 
-    def not_(self, condition: Value) -> Value:
-        return arith.logical_not(self.code.b.builder, condition)
-
     def true(self) -> Value:
         return self.code.b.constant(True, register_type(DType.BOOL, 1))
 
