@@ -286,7 +286,9 @@ def ht(free: bool = True) -> Example:
     data = {"model": model, "correspondences": chosen.tolist(), "points": points.tolist()}
     return Example(
         {"theta": theta.tolist(), "data": data, "us": us.tolist() if free else []},
-        {"objective": lambda: distances(theta, us), "jacobian": jacobian},
+        {"objective": lambda: distances(theta, us), "jacobian": jacobian}
+        if free
+        else {"jacobian": jacobian},
     )
 
 

@@ -3,11 +3,11 @@
 ## Rodrigues' rotation of x about r by the length of r.
 fn rotate(r: f64[3], x: f64[3]) -> f64[3] {
     let square = r @ r
-    if square == 0.0 { x + cross(r, x) } else {
-        let t = sqrt(square)
-        let w = r / t
-        x * cos(t) + cross(w, x) * sin(t) + w * ((w @ x) * (1.0 - cos(t)))
-    }
+    let still = square == 0.0
+    let t = sqrt(where(still, 1.0, square))
+    let w = r / t
+    where(still, x + cross(r, x),
+          x * cos(t) + cross(w, x) * sin(t) + w * ((w @ x) * (1.0 - cos(t))))
 }
 
 ## A camera is a rotation, a centre, a focal length, a principal point and two radial distortions.
