@@ -55,7 +55,7 @@ def test_every_budget_gives_the_same_bits(name: str) -> None:
     expected, most = bits(whole(*arguments)), whole.memory().arena
     smallest = least(f, *arguments)
     assert smallest < 0.8 * most
-    for budget in (smallest, (smallest + most) // 2, most + 4096):
+    for budget in (smallest, (smallest + most) // 2):
         compiled = dmc.value_and_grad(f, budget=budget).compile(*arguments)
         memory = compiled.memory()
         assert memory.arena <= budget == memory.budget

@@ -73,7 +73,7 @@ def outcome(compiled: Compiled, arguments: list[Array]) -> list[bytes]:
     return [array.tobytes() for array in found]
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_random_programs_under_budgets(seed: int) -> None:
     program = dmc.loads(Drawn(seed).source())
     numbers = np.random.default_rng(seed)
