@@ -11,6 +11,7 @@ import pytest
 import dmc
 from dmc_runtime import keys, recipe, train
 from dmc_runtime.checkpoint import read
+from dmc_runtime.data import Stream
 from dmc_runtime.records import tree_leaves, tree_map
 from dmc_runtime.runs import Functions
 
@@ -74,6 +75,7 @@ def test_a_compiled_step_is_the_step_by_hand(program, digits):
     opt = program.start(net)
     constants = {"peak": 3e-3, "warmup": 2, "total": 4, "clip": 1.0, "decay": 0.3}
     table = train.load_tables(digits).train
+    assert not isinstance(table, Stream)
     m = v = [np.zeros(leaf.shape) for leaf in arrays(net)]
     for t in range(4):
         x, y = table["x"][37 * t : 37 * (t + 1)], table["y"][37 * t : 37 * (t + 1)]
