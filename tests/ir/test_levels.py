@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Protocol
 
@@ -86,8 +87,14 @@ def dump(request: pytest.FixtureRequest) -> Dump:
 def test_every_level_round_trips(dump: Dump, stage: Stage, generic: bool) -> None:
     text = dump(stage, generic=generic)
     again = parse_module(text)
-    assert print_module(again, generic=generic) == text
+    assert print_module(again, generic=generic) == without_comments(text)
     verify(again)
+
+
+def without_comments(text: str) -> str:
+    """What an adjoint says of itself is for people, and is not read."""
+    lines = [line for line in text.splitlines() if not line.lstrip().startswith("//")]
+    return "\n".join(re.sub(r" +//.*$", "", line) for line in lines) + "\n"
 
 
 @pytest.mark.oracle

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import threading
+import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,6 +16,9 @@ SELDOM = (2_000_000, 1000, 100)
 MANY = 1_000_000
 """So many objects are declared old without a look before all are looked at once."""
 
+SHARE = 0.03
+"""What that may take of the time spent inside: a process may have any number of objects."""
+
 
 @dataclass
 class _Collection:
@@ -24,6 +28,11 @@ class _Collection:
     usual: tuple[int, int, int] = (0, 0, 0)
     unseen: int = 0
     """Objects that were declared old since all were looked at."""
+    begun: float = 0.0
+    spent: float = 0.0
+    """Seconds inside since then."""
+    cost: float = 0.0
+    """Seconds that it took."""
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def enter(self) -> None:
@@ -32,6 +41,7 @@ class _Collection:
                 self.usual = gc.get_threshold()
                 pairs = zip(SELDOM, self.usual, strict=True)
                 gc.set_threshold(*(max(pair) if all(pair) else 0 for pair in pairs))
+                self.begun = time.perf_counter()
             self.inside += 1
 
     def leave(self) -> None:
@@ -49,11 +59,13 @@ class _Collection:
         if gc.get_freeze_count() or not gc.isenabled():
             return
         self.unseen += gc.get_count()[0]
+        self.spent += time.perf_counter() - self.begun
         gc.freeze()
         gc.unfreeze()
-        if self.unseen > MANY:
-            self.unseen = 0
+        if self.unseen > MANY and self.cost <= SHARE * self.spent:
+            start = time.perf_counter()
             gc.collect()
+            self.unseen, self.spent, self.cost = 0, 0.0, time.perf_counter() - start
 
     def forget(self) -> None:
         """Start anew in a child process, which has no part of what other threads were doing."""

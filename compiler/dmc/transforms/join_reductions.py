@@ -93,9 +93,10 @@ class _Joining:
 
 def _kept(op: kernel.Generic, user: kernel.Generic) -> list[int]:
     """The results of `op` at every point that others than `user` read."""
+    finished = len(op.results) - len(op.stored) if op.reduction else 0
     return [
         value.index
-        for value in op.results[len(op.reduced) if op.reduction else 0 :]
+        for value in op.results[finished:]
         if any(reader is not user for reader in value.users)
     ]
 
