@@ -1,9 +1,11 @@
 """Settings shared by all tests."""
 
+import gc
 import os
 from pathlib import Path
 
 import hypothesis
+import pytest
 
 # Compilation makes single examples slow now and then, so no deadline. In CI the examples are the
 # same each time: a failure there is a failure of the change, not of the dice.
@@ -11,7 +13,18 @@ hypothesis.settings.register_profile("local", deadline=None)
 hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "local")
 
-os.environ.setdefault("DMC_VERIFY_EACH", "1")
+# Every program is lowered anew. IR is verified after each pass where passes are tested: that takes
+# almost half as long again.
+VERIFIED = {"autodiff", "property", "transforms"}
+os.environ.setdefault("DMC_VERIFY_EACH", "0")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    os.environ["DMC_VERIFY_EACH"] = "1" if item.path.parent.name in VERIFIED else "0"
+
+
+# Modules of tests keep many programs, through which full collections go for seconds.
+gc.set_threshold(700, 10, 200)
 
 # Compiled code is kept between runs, as for users, but here and not in the user's own cache.
 _CACHE = Path(__file__).parent.parent / ".pytest_cache" / "dmc"

@@ -280,7 +280,7 @@ class Compilation:
         copy = module.copy()
         manager = PassManager(
             passes,
-            verify_each=VERIFY_EACH in os.environ,
+            verify_each=os.environ.get(VERIFY_EACH, "0") != "0",
             print_after=self._print_after,
             on_print=self._on_print,
         )

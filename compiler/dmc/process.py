@@ -18,9 +18,9 @@ from typing import Generic, TypeVar, overload
 R = TypeVar("R")
 
 VERIFY_EACH = "DMC_VERIFY_EACH"
-"""Environment variable: set, the IR is checked after every pass instead of after every stage.
+"""Environment variable: set, passes run even where what they made before is in the cache.
 
-For that, passes run even where what they made before could be found in the cache.
+Unless it is 0, the IR is checked after every pass instead of after every stage.
 """
 
 

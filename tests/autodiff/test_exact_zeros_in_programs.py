@@ -64,7 +64,7 @@ def derivatives(f: Any, given: dict[str, Array]) -> list[Array]:
     ]
 
 
-@pytest.mark.parametrize(("n", "d"), [(2, 1), (5, 3), (33, 19)])
+@pytest.mark.parametrize(("n", "d"), [(2, 1), (33, 19)])
 @pytest.mark.parametrize("name", [*MASKED, *LAST])
 def test_native_code(name: str, n: int, d: int) -> None:
     for dtype in ("f64", "f32"):

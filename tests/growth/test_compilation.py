@@ -51,12 +51,6 @@ def products(count: int) -> str:
     return _function("x: f64[N]", ["    let a0 = sin(x)", *lines], f"sum(a{count - 1} * a0)")
 
 
-def scalar(count: int) -> str:
-    """Each statement on numbers reads two before it."""
-    lines = [f"    let a{i} = tanh(a{i - 1} * 1.{i} + a{i // 2})" for i in range(1, count)]
-    return _function("x: f64", ["    let a0 = sin(x)", *lines], f"a{count - 1} * a0")
-
-
 def unrolled(count: int) -> str:
     """Each statement on a number reads the one before it twice."""
     lines = [f"    let a{i} = sin(a{i - 1}) * a{i - 1}" for i in range(1, count)]
@@ -110,7 +104,7 @@ def compile_counted(source: str, folder: Path) -> Counter[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("program", [chain, wide, products, scalar, unrolled])
+@pytest.mark.parametrize("program", [chain, wide, products, unrolled])
 def test_work_grows_with_the_program(program: Callable[[int], str], tmp_path: Path) -> None:
     compile_counted(program(2), tmp_path)
     few = compile_counted(program(FEW), tmp_path)

@@ -110,11 +110,11 @@ SUMS = {
     "squares": ("F", "sum(a * a)"),
     "together": ("(F[M], F[M])", "(sum[0](a), sum[0](a + 1.0))"),
 }
-SHAPES = [(70_001, 1), (5001, 3), (1000, 17), (257, 65), (300, 40)]
+SHAPES = [(70_001, 1), (5001, 3), (257, 65), (300, 40)]
 CASES = [
     *(("f32", shape, host()) for shape in SHAPES),
     ("f64", (5001, 3), host()),
-    *(("f32", shape, named("x86-64-v2")) for shape in ((5001, 3), (300, 40))),
+    *(("f32", shape, named("x86-64-v2")) for shape in ((300, 40),)),
 ]
 """The last ones without masked memory."""
 

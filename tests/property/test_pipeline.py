@@ -21,7 +21,7 @@ def close(got: list[Array], wanted: list[Array], stage: str) -> None:
         np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-11, err_msg=stage)
 
 
-@settings(max_examples=200, suppress_health_check=QUIET)
+@settings(max_examples=120, suppress_health_check=QUIET)
 @given(programs())
 def test_every_pass_keeps_the_meaning(case: tuple[Module, list[Array]]) -> None:
     module, arguments = case
@@ -33,7 +33,7 @@ def test_every_pass_keeps_the_meaning(case: tuple[Module, list[Array]]) -> None:
         close(Interpreter(module).call("f", arguments), wanted, str(item))
 
 
-@settings(max_examples=150, suppress_health_check=QUIET)
+@settings(max_examples=100, suppress_health_check=QUIET)
 @given(programs(operations=8))
 def test_native_code_computes_the_same(case: tuple[Module, list[Array]]) -> None:
     module, arguments = case
@@ -41,7 +41,7 @@ def test_native_code_computes_the_same(case: tuple[Module, list[Array]]) -> None
     close(list(Compilation(module, "f").executable(*arguments)), wanted, "native")
 
 
-@settings(max_examples=150, suppress_health_check=QUIET)
+@settings(max_examples=100, suppress_health_check=QUIET)
 @given(programs(operations=6, depth=2))
 def test_tangents_and_adjoints_agree(case: tuple[Module, list[Array]]) -> None:
     module, arguments = case
