@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -86,3 +88,21 @@ def test_a_call_on_another_thread_goes_on() -> None:
         program.endless(1.0)
     thread.join()
     assert results == [program.nested(1.0, 2500)]
+
+
+def test_a_handler_that_stayed_is_not_in_front_of_itself() -> None:
+    """Called by itself it would not end; a process of its own, since it would not end well."""
+    code = """
+import ctypes, os, signal
+from dmc.jit.interrupts import watched
+words = ctypes.c_int32(), ctypes.c_int32()
+try:
+    with watched(words[0]), watched(words[1]):
+        os.kill(os.getpid(), signal.SIGINT)
+        for _ in range(10**6):
+            pass
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "interrupted\n")

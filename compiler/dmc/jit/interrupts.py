@@ -11,6 +11,7 @@ import signal
 import threading
 from collections.abc import Generator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from dmc.jit.cpython import natives
 from dmc.process import once
@@ -20,6 +21,16 @@ STOPPED = 2
 
 _ACTION_BYTES = 512
 """More than a `struct sigaction` has anywhere; it begins with the address of the handler."""
+
+
+@dataclass
+class _Behind:
+    """The handler that ours last stood in front of."""
+
+    handler: int | None = None
+
+
+_BEHIND = _Behind()
 
 
 @contextmanager
@@ -34,6 +45,10 @@ def watched(stop: ctypes.c_int32) -> Generator[None]:
     before = (ctypes.c_char * _ACTION_BYTES)()
     _sigaction(None, before)
     handler = ctypes.c_void_p.from_buffer(before).value
+    if handler == natives().interrupted:
+        # It stayed: an interrupt came while it was taken away, or this call is inside another.
+        handler = _BEHIND.handler
+    _BEHIND.handler = handler
     action = (ctypes.c_char * _ACTION_BYTES).from_buffer_copy(before)
     ctypes.c_void_p.from_buffer(action).value = natives().interrupted
     stop.value = 0
