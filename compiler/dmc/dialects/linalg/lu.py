@@ -14,7 +14,6 @@ from dmc.dialects.linalg.base import (
     product,
     splat,
     swapped,
-    total,
     transposed,
     triangle,
     widened,
@@ -30,7 +29,6 @@ from dmc.ir import (
     TensorType,
     Type,
     Value,
-    attribute,
     operand,
     result,
 )
@@ -142,8 +140,6 @@ class Solve(Solver):
     permutation = operand()
     inverse = operand()
     right_side = operand()
-    transposed = attribute(bool, default=False)
-    absorbs = attribute(bool, default=False)
     result = result()
 
     def infer(self) -> Sequence[Type]:
@@ -172,34 +168,6 @@ class Solve(Solver):
         right = triangular_solve(builder, factors, self.right, transposed=True)
         right = triangular_solve(builder, factors, right, lower=True, transposed=True, unit=True)
         return reordered(builder, right, self.inverse)
-
-    def _again(self, builder: Builder, right: Value, transposed: bool) -> Value:
-        """The same matrix with another right side, or its transpose."""
-        attributes: dict[str, Attribute] = {"transposed": transposed, "absorbs": True}
-        return builder.insert(Solve([*self.operands[:-1], right], attributes)).result
-
-    def tangent(self, builder: Builder, tangents: Sequence[Value | None]) -> Sequence[Value | None]:
-        matrix, *_, right = tangents
-        if matrix is not None:
-            turned = transposed(builder, matrix) if self.transposed else matrix
-            moved = product(builder, turned, self.result, (True, False))
-            right = total(builder, right, arith.negate(builder, moved))
-        if right is None:
-            return (None,)
-        return (self._again(builder, right, self.transposed),)
-
-    def adjoint(
-        self, builder: Builder, cotangents: Sequence[Value | None]
-    ) -> Sequence[Value | None]:
-        (x_bar,) = cotangents
-        if x_bar is None:
-            return (None,) * 5
-        right = self._again(builder, x_bar, not self.transposed)
-        if self.transposed:
-            outer = product(builder, self.result, transposed(builder, right), (False, True))
-        else:
-            outer = product(builder, right, transposed(builder, self.result), (True, False))
-        return (arith.negate(builder, outer), None, None, None, right)
 
 
 def eliminated(builder: Builder, factors: Value, permutation: Value, right: Value) -> Value:

@@ -40,10 +40,14 @@ from dmc.ir import (
 class Solver(Composed):
     """Base of operations that solve systems: `right`, the last operand, has a column for each.
 
+    The matrix is the first operand, or its transpose if `transposed`; only these two have
+    derivatives. With `a x = b` that of x is the solution for `ḃ - ȧ x`, the cotangent of b that for
+    `x̄` of the transposed matrix, and the cotangent of a `-b̄ xᵀ`.
     If `absorbs`, a column of `right` that is zero gives zeros, whatever the matrix is: so it is in
     derivatives, where such a column is of what is not selected.
     """
 
+    transposed = attribute(bool, default=False)
     absorbs = attribute(bool, default=False)
 
     @property
@@ -65,6 +69,41 @@ class Solver(Composed):
         if not self.absorbs:
             return x
         return np.where(np.any(right != 0, axis=-2, keepdims=True), x, np.zeros((), x.dtype))
+
+    def read_of(self, builder: Builder, matrix: Value) -> Value:
+        """The part of a change of the matrix that the solution depends on."""
+        return matrix
+
+    def _again(self, builder: Builder, right: Value, transposed: bool) -> Value:
+        """The same matrix with another right side, or its transpose."""
+        changed: dict[str, Attribute] = {"transposed": transposed, "absorbs": True}
+        operands = [*self.operands[:-1], right]
+        return builder.insert(type(self)(operands, {**self.attributes, **changed})).results[0]
+
+    def tangent(self, builder: Builder, tangents: Sequence[Value | None]) -> Sequence[Value | None]:
+        matrix, *_, right = tangents
+        if matrix is not None:
+            part = self.read_of(builder, matrix)
+            part = transposed(builder, part) if self.transposed else part
+            moved = product(builder, part, self.results[0], (True, False))
+            right = total(builder, right, arith.negate(builder, moved))
+        if right is None:
+            return (None,)
+        return (self._again(builder, right, self.transposed),)
+
+    def adjoint(
+        self, builder: Builder, cotangents: Sequence[Value | None]
+    ) -> Sequence[Value | None]:
+        (x_bar,) = cotangents
+        if x_bar is None:
+            return (None,) * len(self.operands)
+        x, right = self.results[0], self._again(builder, x_bar, not self.transposed)
+        if self.transposed:
+            outer = product(builder, x, transposed(builder, right), (False, True))
+        else:
+            outer = product(builder, right, transposed(builder, x), (True, False))
+        matrix = self.read_of(builder, arith.negate(builder, outer))
+        return (matrix, *[None] * (len(self.operands) - 2), right)
 
     def batch(self, builder: Builder, operands: Sequence[Batched]) -> Sequence[Batched]:
         """Right sides for one matrix become more columns."""
@@ -108,9 +147,7 @@ class TriangularSolve(Solver):
     matrix = operand()
     right_side = operand()
     lower = attribute(bool, default=False)
-    transposed = attribute(bool, default=False)
     unit = attribute(bool, default=False)
-    absorbs = attribute(bool, default=False)
     result = result()
 
     def infer(self) -> Sequence[Type]:
@@ -150,6 +187,9 @@ class TriangularSolve(Solver):
         attributes: dict[str, Attribute] = {**self.attributes, "absorbs": False}
         return builder.insert(type(self)(self.operands, attributes)).result
 
+    def read_of(self, builder: Builder, matrix: Value) -> Value:
+        return triangle(builder, matrix, self.lower, self.unit)
+
     def canonicalize(self, builder: Builder) -> Sequence[Value] | None:
         source = self.matrix.defining_op
         if not isinstance(source, tensor.Transpose):
@@ -163,40 +203,6 @@ class TriangularSolve(Solver):
             "transposed": not self.transposed,
         }
         return builder.insert(type(self)([source.operand, self.right], attributes)).results
-
-    def _again(self, builder: Builder, right: Value, transposed: bool) -> Value:
-        """The same matrix with another right side, or its transpose."""
-        attributes: dict[str, Attribute] = {
-            **self.attributes,
-            "transposed": transposed,
-            "absorbs": True,
-        }
-        return builder.insert(type(self)([self.matrix, right], attributes)).result
-
-    def tangent(self, builder: Builder, tangents: Sequence[Value | None]) -> Sequence[Value | None]:
-        matrix, right = tangents
-        if matrix is not None:
-            part = triangle(builder, matrix, self.lower, self.unit)
-            part = transposed(builder, part) if self.transposed else part
-            moved = product(builder, part, self.result, (True, False))
-            right = total(builder, right, arith.negate(builder, moved))
-        if right is None:
-            return (None,)
-        return (self._again(builder, right, self.transposed),)
-
-    def adjoint(
-        self, builder: Builder, cotangents: Sequence[Value | None]
-    ) -> Sequence[Value | None]:
-        (x_bar,) = cotangents
-        if x_bar is None:
-            return (None, None)
-        right = self._again(builder, x_bar, not self.transposed)
-        if self.transposed:
-            outer = product(builder, self.result, transposed(builder, right), (False, True))
-        else:
-            outer = product(builder, right, transposed(builder, self.result), (True, False))
-        part = triangle(builder, arith.negate(builder, outer), self.lower, self.unit)
-        return (part, right)
 
 
 def triangular_solve(
