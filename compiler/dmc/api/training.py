@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeAlias, TypeVar, cast
+from typing import TypeAlias, TypeVar, cast
 
 import numpy as np
 
+from dmc.api.conversion import PythonValue
 from dmc.api.differentiate import grad
 from dmc.api.function import Function
 from dmc.api.loading import load
 from dmc.api.module import Module
 from dmc.api.operators import Held
 from dmc.diagnostics.diagnostic import Diagnostic
-from dmc.diagnostics.errors import error
+from dmc.diagnostics.errors import Error, error
 from dmc.process import lazy
 from dmc_runtime import arguments, keys
 from dmc_runtime import recipe as recipes
@@ -70,20 +71,24 @@ class Trainer:
     def functions(self) -> Functions:
         """What a run calls; each function is compiled when it is first called."""
         names = self.recipe.functions
-        model = _entity(self.program, self.recipe.model.name, "model")
-        constants: Mapping[str, Any] = {**self.recipe.model.sizes, **self.recipe.model.hyper}
+        model = _model(self.program, self.recipe.model.name)
+        step = _function(self.program, names.step)
+        constants: Mapping[str, PythonValue] = {
+            **self.recipe.model.sizes,
+            **self.recipe.model.hyper,
+        }
 
         def init() -> Record:
             return model.init(keys.key(self.recipe.seed), **constants)
 
         return Functions(
             init=init,
-            start=_entity(self.program, names.start, "function"),
-            step=_in_place(self._held(_entity(self.program, names.step, "function"))),
-            evaluate=_entity(self.program, names.evaluate, "function") if self._scores else None,
+            start=_function(self.program, names.start),
+            step=_in_place(self._held(step)),
+            evaluate=_function(self.program, names.evaluate) if self._scores else None,
             gradient=self._watched(self.recipe.watch.loss, grad),
             activations=self._watched(self.recipe.watch.activations, _same),
-            blame=partial(_blame, _entity(self.program, names.step, "function")),
+            blame=partial(_blame, step),
         )
 
     def _held(self, step: Function) -> Function:
@@ -93,12 +98,11 @@ class Trainer:
 
     def _watched(
         self, name: str, derived: Callable[[Function], Function]
-    ) -> Callable[..., Any] | None:
+    ) -> Callable[..., PythonValue] | None:
         """A function to look at, or what is derived of it, where the recipe looks at all."""
         if not self.recipe.watch.every or not name:
             return None
-        function = _entity(self.program, name, "function")
-        return partial(_looked_at, derived(function))
+        return partial(_looked_at, derived(_function(self.program, name)))
 
     @property
     def _scores(self) -> bool:
@@ -207,41 +211,48 @@ def _told(work: Callable[[], T]) -> T:
         raise error(Diagnostic(failure.code, str(failure), at_call=True)) from None
 
 
-def _in_place(step: Function) -> Callable[..., Any]:
+def _in_place(step: Function) -> Callable[..., PythonValue]:
     """A step that writes the new model and optimizer state over the old ones."""
     updated = tuple(parameter.name for parameter in step.checked.parameters[:2])
     return partial(step, donate=updated)
 
 
-def _entity(module: Module, name: str, kind: str) -> Any:
+def _function(module: Module, name: str) -> Function:
     found: object = getattr(module, name, None)
-    is_right = hasattr(found, "init") if kind == "model" else isinstance(found, Function)
-    if is_right:
+    if isinstance(found, Function):
         return found
+    raise _missing(module, "function", name)
+
+
+def _model(module: Module, name: str) -> PythonValue:
+    found = getattr(module, name, None)
+    if hasattr(found, "init"):
+        return found
+    raise _missing(module, "model", name)
+
+
+def _missing(module: Module, kind: str, name: str) -> Error:
     hint = "".join(f"; {help_}" for help_ in did_you_mean(name, dir(module)))
     message = f"`{module.__file__}` has no {kind} `{name}`{hint}"
-    raise error(Diagnostic(TrainCode.RECIPE, message, at_call=True))
+    return error(Diagnostic(TrainCode.RECIPE, message, at_call=True))
 
 
 def _same(function: Function) -> Function:
     return function
 
 
-def _looked_at(function: Function, net: Record, /, **given: Any) -> Any:
+def _looked_at(function: Function, net: Record, /, **given: PythonValue) -> PythonValue:
     """A function of the model and those of the arguments of a step that it takes."""
     first, *rest = (parameter.name for parameter in function.checked.parameters)
     named = {name: given[name] for name in rest if name in given}
     result = function(**{first: net}, **named)
     # The gradient of a function with auxiliary results comes with these.
     is_gradient = bool(function.operators)
-    return cast("tuple[Any, ...]", result)[0] if is_gradient and _is_pair(result) else result
+    is_pair = is_gradient and isinstance(result, tuple)
+    return cast("tuple[PythonValue, ...]", result)[0] if is_pair else result
 
 
-def _is_pair(result: object) -> bool:
-    return isinstance(result, tuple)
-
-
-def _blame(step: Function, net: Record, opt: Any, /, **given: Any) -> str:
+def _blame(step: Function, net: Record, opt: PythonValue, /, **given: PythonValue) -> str:
     """Where a step first makes NaN or infinity of finite numbers, in words."""
     for name, value in given.items():
         array = np.asarray(value)

@@ -6,7 +6,7 @@ equal layers of a model cost the compile time of one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 
 from dmc.dialects import kernel, linalg
 from dmc.ir.module import Module
@@ -15,6 +15,7 @@ from dmc.lowering.loop_builder import LoopBuilder, function
 from dmc.lowering.machine import Machine
 from dmc.lowering.schedules.contraction import emit_contraction
 from dmc.lowering.schedules.elementwise import emit_map
+from dmc.lowering.schedules.emit import Emit
 from dmc.lowering.schedules.linalg import interleaved
 from dmc.lowering.schedules.linalg.cholesky import emit_cholesky
 from dmc.lowering.schedules.linalg.eigh import emit_eigh
@@ -32,10 +33,6 @@ from dmc.transforms.memory.place import ATTRIBUTE as PLACES
 
 PRODUCER = "to-loops"
 """Producer in the locations of loop-level operations."""
-
-Emit = Callable[[LoopBuilder, Machine, Operation, list[Value], Mapping[Value, Value], bool], None]
-"""Emits a kernel given the values of its operands and results, of captured tensors, and whether
-parallel loops are allowed."""
 
 
 class KernelFunctions:

@@ -45,8 +45,7 @@ class BoundSpaces(Pass):
 
 def _bound(op: kernel.Generic, known: dict[Value, TensorFacts]) -> None:
     """Set the domain of a kernel, and note what is known of its results."""
-    facts = [known.get(value, {}) for value in op.operands]
-    halves = [half for each in facts for half in each]
+    halves = [half for operand in op.operands for half in known.get(operand, {})]
     missing = dict.fromkeys(value for half in halves for _, value in half.scalars)
     added = [_take(op, value) for value in missing if value not in op.operands]
     space = space_of(op)

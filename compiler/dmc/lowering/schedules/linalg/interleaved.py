@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from dmc.dialects import arith, linalg
@@ -13,6 +13,7 @@ from dmc.ir.operation import Operation, Value
 from dmc.ir.types import DType
 from dmc.lowering.loop_builder import Linear, LoopBuilder, Subscript, register_type
 from dmc.lowering.machine import Machine
+from dmc.lowering.schedules.emit import Emit
 from dmc.lowering.schedules.linalg.matrix import Code, Group, Matrix, code_for, each_group
 from dmc.lowering.schedules.movement import memref_type
 
@@ -21,8 +22,6 @@ LARGEST = 16
 
 TOGETHER = 4
 """Elements of a row that are computed at once, lest each wait for the one before."""
-
-Emit = Callable[[LoopBuilder, Machine, Operation, list[Value], Mapping[Value, Value], bool], None]
 
 
 def or_interleaved(small: Emit, large: Emit) -> Emit:
