@@ -245,11 +245,11 @@ def _looked_at(function: Function, net: Record, /, **given: PythonValue) -> Pyth
     """A function of the model and those of the arguments of a step that it takes."""
     first, *rest = (parameter.name for parameter in function.checked.parameters)
     named = {name: given[name] for name in rest if name in given}
-    result: object = function(**{first: net}, **named)
+    result: PythonValue = function(**{first: net}, **named)
     # The gradient of a function with auxiliary results comes with these.
-    is_gradient = bool(function.operators)
-    is_pair = is_gradient and isinstance(result, tuple)
-    return cast("tuple[PythonValue, ...]", result)[0] if is_pair else result
+    if function.operators and isinstance(result, tuple):
+        return cast("tuple[PythonValue, ...]", result)[0]
+    return result
 
 
 def _blame(step: Function, net: Record, opt: PythonValue, /, **given: PythonValue) -> str:
