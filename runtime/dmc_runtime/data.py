@@ -1,4 +1,4 @@
-"""Data sets: tables of arrays, splitting, and seeded batches.
+"""Data sets: reading tables of arrays, splitting, and seeded batches.
 
 A data set is a table of named arrays with one leading axis in common. The order of the batches of
 an epoch is a pure function of seed and epoch, so a run resumes at any step without replaying. The
@@ -8,7 +8,7 @@ arrays may be on the disk: only the examples of a batch are read.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
+from collections.abc import Iterable, Iterator, Mapping, Sized
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
@@ -16,59 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dmc_runtime import keys
-from dmc_runtime.errors import TrainCode, TrainError
+from dmc_runtime.readers import load
 from dmc_runtime.recipe import Last
+from dmc_runtime.tables import Table, data_error, table
 from dmc_runtime.trees import Array
 
-
-@dataclass(frozen=True)
-class Table:
-    """Named arrays whose leading axis counts the examples; `TrainError` when the lengths differ.
-
-    `rows` are those that count, in order; all of them by default.
-    """
-
-    columns: dict[str, Array]
-    rows: NDArray[np.int64] | None = None
-
-    def __post_init__(self) -> None:
-        if not self.columns:
-            raise _bad("a data set needs at least one array")
-        first = next(iter(self.columns))
-        for name, array in self.columns.items():
-            if array.ndim == 0:
-                raise _bad(f"`{name}` is a single number, not an array of examples")
-            if len(array) != len(self.columns[first]):
-                there = len(self.columns[first])
-                raise _bad(f"`{name}` has {len(array)} examples but `{first}` has {there}")
-
-    def __len__(self) -> int:
-        return len(next(iter(self.columns.values())) if self.rows is None else self.rows)
-
-    def __getitem__(self, name: str) -> Array:
-        if name not in self.columns:
-            known = ", ".join(f"`{column}`" for column in self.columns)
-            raise _bad(f"the data has no array `{name}`; it has {known}")
-        array = self.columns[name]
-        return array if self.rows is None else np.asarray(array[self.rows])
-
-    def view(self, indices: NDArray[np.int64]) -> Table:
-        """The examples at `indices`; nothing is read before it is used."""
-        return Table(self.columns, indices if self.rows is None else self.rows[indices])
-
-    def take(self, indices: NDArray[np.int64]) -> Table:
-        """The examples at `indices`, copied."""
-        view = self.view(indices)
-        return Table({name: view[name] for name in self.columns})
-
-    def select(self, names: Sequence[str]) -> Table:
-        """Some of the columns, in the order given; `TrainError` for one that is not there."""
-        return Table({name: self[name] for name in names})
-
-
-def table(**columns: Array) -> Table:
-    """A table of the given arrays."""
-    return Table({name: np.asarray(array) for name, array in columns.items()})
+__all__ = ["Batches", "Source", "Stream", "Table", "class_weights", "load", "split", "table"]
 
 
 def split(data: Table, fraction: float, seed: int) -> tuple[Table, Table]:
@@ -79,7 +32,9 @@ def split(data: Table, fraction: float, seed: int) -> tuple[Table, Table]:
     """
     held_out = round(fraction * len(data))
     if not 0 < held_out < len(data):
-        raise _bad(f"a held-out fraction of {fraction} of {len(data)} examples leaves a part empty")
+        raise data_error(
+            f"a held-out fraction of {fraction} of {len(data)} examples leaves a part empty"
+        )
     order = keys.permutation(keys.fold_path(keys.key(seed), "split"), len(data))
     return data.view(order[held_out:]), data.view(order[:held_out])
 
@@ -119,9 +74,9 @@ class Batches:
 
     def __post_init__(self) -> None:
         if self.size < 1:
-            raise _bad(f"a batch of {self.size} examples")
+            raise data_error(f"a batch of {self.size} examples")
         if self.per_epoch == 0:
-            raise _bad(f"no full batch of {self.size} among {len(self.data)} examples")
+            raise data_error(f"no full batch of {self.size} among {len(self.data)} examples")
 
     @property
     def per_epoch(self) -> int:
@@ -176,7 +131,7 @@ class Stream:
         """`epoch` batches are an epoch where the iterable does not tell its length."""
         length = len(batches) if isinstance(batches, Sized) else epoch
         if length < 1:
-            raise _bad("batches without a length: say in `data.epoch` how many are an epoch")
+            raise data_error("batches without a length: say in `data.epoch` how many are an epoch")
         return cls(batches, length)
 
     def stream(self, step: int = 0) -> Iterator[Table]:
@@ -189,7 +144,7 @@ class Stream:
                     yield table(**batch)
                 number += 1
             if number == before:
-                raise _bad(f"the batches ended after {number}, before the run did")
+                raise data_error(f"the batches ended after {number}, before the run did")
 
     def mask(self, step: int, size: int) -> NDArray[np.bool_]:
         """Streams fill nothing up."""
@@ -201,9 +156,7 @@ def class_weights(labels: Array) -> NDArray[np.float64]:
     """A weight for each class 0, 1, …: its share if all were as frequent, by the share it has."""
     counts = np.bincount(labels.reshape(-1))
     if not counts.all():
-        raise _bad(f"no example of class {int(counts.argmin())}, whose weight would be infinite")
+        raise data_error(
+            f"no example of class {int(counts.argmin())}, whose weight would be infinite"
+        )
     return labels.size / (len(counts) * counts)
-
-
-def _bad(message: str) -> TrainError:
-    return TrainError(TrainCode.DATA, message)

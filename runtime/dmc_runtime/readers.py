@@ -12,8 +12,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from dmc_runtime.checkpoint import read_safetensors
-from dmc_runtime.data import Table
-from dmc_runtime.errors import TrainCode, TrainError
+from dmc_runtime.tables import Table, data_error
 from dmc_runtime.trees import Array
 
 
@@ -32,12 +31,12 @@ def load(path: str | Path, dtypes: Mapping[str, DTypeLike] | None = None) -> Tab
     source = Path(path)
     reader = _load_folder if source.is_dir() else _READERS.get(source.suffix.lower())
     if reader is None:
-        raise _bad(f"`{source}` is no folder and none of {', '.join(_READERS)}")
+        raise data_error(f"`{source}` is no folder and none of {', '.join(_READERS)}")
     try:
         return reader(source, dtypes or {})
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
-        raise _bad(f"cannot read `{source}`: {reason}") from error
+        raise data_error(f"cannot read `{source}`: {reason}") from error
 
 
 def _load_npz(path: Path, dtypes: Mapping[str, DTypeLike]) -> Table:
@@ -45,7 +44,7 @@ def _load_npz(path: Path, dtypes: Mapping[str, DTypeLike]) -> Table:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             columns = {name: np.asarray(archive[name]) for name in archive.files}
     except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise _bad(f"`{path}` is no archive of plain arrays") from error
+        raise data_error(f"`{path}` is no archive of plain arrays") from error
     return Table({name: _converted(name, array, dtypes) for name, array in columns.items()})
 
 
@@ -53,7 +52,7 @@ def _load_npy(path: Path, dtypes: Mapping[str, DTypeLike]) -> Table:
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except (ValueError, EOFError) as error:
-        raise _bad(f"`{path}` is no plain array") from error
+        raise data_error(f"`{path}` is no plain array") from error
     names = array.dtype.names
     columns = {path.stem: array} if names is None else {name: array[name] for name in names}
     return Table({name: _converted(name, column, dtypes) for name, column in columns.items()})
@@ -62,7 +61,7 @@ def _load_npy(path: Path, dtypes: Mapping[str, DTypeLike]) -> Table:
 def _load_folder(path: Path, dtypes: Mapping[str, DTypeLike]) -> Table:
     files = sorted(path.glob("*.npy"))
     if not files:
-        raise _bad(f"the folder `{path}` holds no .npy files")
+        raise data_error(f"the folder `{path}` holds no .npy files")
     columns: dict[str, Array] = {}
     for file in files:
         columns |= _load_npy(file, dtypes).columns
@@ -79,17 +78,17 @@ def _load_csv(path: Path, dtypes: Mapping[str, DTypeLike]) -> Table:
         with path.open(newline="", encoding="utf-8-sig") as file:
             rows = list(csv.reader(file))
     except (UnicodeDecodeError, csv.Error) as error:
-        raise _bad(f"`{path}` is no CSV text: {error}") from error
+        raise data_error(f"`{path}` is no CSV text: {error}") from error
     if not rows:
-        raise _bad(f"`{path}` is empty")
+        raise data_error(f"`{path}` is empty")
     header, *body = rows
     for number, row in enumerate(body, start=2):
         if len(row) != len(header):
-            raise _bad(f"{path}:{number}: {len(row)} values under {len(header)} names")
+            raise data_error(f"{path}:{number}: {len(row)} values under {len(header)} names")
     columns: dict[str, Array] = {}
     for index, name in enumerate(header):
         if name in columns:
-            raise _bad(f"{path}: two columns are named `{name}`")
+            raise data_error(f"{path}: two columns are named `{name}`")
         cells = [row[index] for row in body]
         columns[name] = _column(path, name, cells, np.dtype(dtypes.get(name, np.float32)))
     return Table(columns)
@@ -102,7 +101,7 @@ def _column(path: Path, name: str, cells: list[str], kind: np.dtype[Any]) -> Arr
             column[index] = _cell(cell, kind)
         except (ValueError, OverflowError) as error:
             message = f"{path}:{index + 2}: `{cell}` under `{name}` is no {kind.name}"
-            raise _bad(message) from error
+            raise data_error(message) from error
     return column
 
 
@@ -127,7 +126,3 @@ def _cell(text: str, kind: np.dtype[Any]) -> bool | int | float:
 
 def _converted(name: str, array: Array, dtypes: Mapping[str, DTypeLike]) -> Array:
     return array if name not in dtypes else array.astype(dtypes[name])
-
-
-def _bad(message: str) -> TrainError:
-    return TrainError(TrainCode.DATA, message)

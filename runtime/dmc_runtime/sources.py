@@ -8,7 +8,7 @@ from typing import Any, TypeAlias, cast
 
 import numpy as np
 
-from dmc_runtime import data, readers
+from dmc_runtime import data
 from dmc_runtime.arguments import shown
 from dmc_runtime.errors import TrainCode, TrainError
 from dmc_runtime.leafwise import as_array
@@ -99,7 +99,7 @@ def _given(given: Arrays) -> data.Table:
 def _inputs(recipe: Recipe, name: str) -> data.Table:
     """The inputs of a recipe from one of its files."""
     kinds = {column: _dtype(kind) for column, kind in recipe.data.dtypes.items()}
-    table = readers.load(recipe.path(name), kinds)
+    table = data.load(recipe.path(name), kinds)
     columns = {
         parameter: table[column]
         if isinstance(column, str)

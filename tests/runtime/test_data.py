@@ -5,10 +5,9 @@ import itertools
 import numpy as np
 import pytest
 
-from dmc_runtime.data import Batches, Stream, Table, class_weights, split, table
+from dmc_runtime.data import Batches, Stream, Table, class_weights, load, split, table
 from dmc_runtime.errors import TrainCode, TrainError
 from dmc_runtime.prefetch import prefetched
-from dmc_runtime.readers import load
 from dmc_runtime.recipe import Last
 
 
