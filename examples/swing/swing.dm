@@ -8,7 +8,7 @@ model Field[H] {
     l1: Linear[2, H, f64](std = 1.0)
     l2: Linear[H, 2, f64](std = 0.1)
 
-    fn forward(y: f64[2]) -> f64[2] = l2(tanh(l1(y)))
+    fn forward(t: f64, y: f64[2]) -> f64[2] = l2(tanh(l1(y)))
 }
 
 ## What is to be learned: a pendulum with friction; y is its angle and its speed.
@@ -17,17 +17,7 @@ fn truth(t: f64, y: f64[2]) -> f64[2] = [y[1], -0.2 * y[1] - 4.0 * sin(y[0])]
 fn path[N](y0: f64[2], h: f64) -> f64[N, 2] = ode.rk4[N](truth, y0, 0.0, h)
 
 ## The same steps, of Runge and Kutta, driven by a net.
-fn learned_path[N](net: Field, y0: f64[2], h: f64) -> f64[N, 2] {
-    var y = y0
-    for _ in 0..N {
-        let a = net(y)
-        let b = net(y + 0.5 * h * a)
-        let c = net(y + 0.5 * h * b)
-        let d = net(y + h * c)
-        y += h / 6.0 * (a + 2.0 * b + 2.0 * c + d)
-        y
-    }
-}
+fn learned_path[N](net: Field, y0: f64[2], h: f64) -> f64[N, 2] = ode.rk4[N](net, y0, 0.0, h)
 
 ## Mean squared distance from short pieces of the path, each from its own start.
 fn loss[B, N](net: Field, start: f64[B, 2], seen: f64[B, N, 2], h: f64) -> f64 {

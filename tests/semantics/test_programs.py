@@ -168,6 +168,36 @@ fn compose(x: f64, k: f64) -> f64 {
     assert np.isclose(run(source, "compose", x=x, k=k)[0], expected)
 
 
+def test_a_model_is_a_function_value() -> None:
+    """Passed on it is its `forward`; its other functions have names; its gradient flows."""
+    program = check_text("""\
+model Map[N] {
+    param w: f64[N, N] = zeros
+    fn forward[M](x: f64[M, N]) -> f64[M, N] = x @ w
+    fn row(x: f64[N]) -> f64[N] = tanh(w @ x)
+    fn rows(x: f64[N]) -> f64[N] = twice(row, x)
+}
+fn twice[*S](f: (f64[*S]) -> f64[*S], x: f64[*S]) -> f64[*S] = f(f(x))
+fn of_model[M](net: Map[2], x: f64[M, 2]) -> f64[M, 2] = twice(net, x)
+fn of_stack(nets: 2 * Map[2], x: f64[2]) -> f64[2] = twice(nets[1].row, x) + nets[0].rows(x)
+fn loss(net: Map[2], x: f64[2]) -> f64 {
+    let f = net.row
+    sum(twice(f, x))
+}
+fn slope(net: Map[2], x: f64[2]) -> Grad[Map[2]] = grad(loss)(net, x)
+""")
+    w, x, y = RNG.normal(size=(2, 2, 2)), RNG.normal(size=(3, 2)), X[:2]
+    net = record(program, "Map", w=w[0])
+    assert np.allclose(run(program, "of_model", net=net, x=x), x @ w[0] @ w[0])
+    row = [np.tanh(v @ np.tanh(v @ y)) for v in w]
+    nets = record(program, "Map", w=w)
+    assert np.allclose(run(program, "of_stack", nets=nets, x=y), row[0] + row[1])
+    h = np.tanh(w[0] @ y)
+    outer = 1 - np.tanh(w[0] @ h) ** 2
+    slope = np.outer(outer, h) + np.outer((w[0].T @ outer) * (1 - h**2), y)
+    assert np.allclose(run(program, "slope", net=net, x=y), slope)
+
+
 def test_draws_depend_on_key_and_position_only() -> None:
     source = """\
 fn builder[N](key: Key) -> f64[N] = [i in 0..N] => uniform(fold(key, i))

@@ -49,7 +49,10 @@ from dmc.semantics.types import (
 from dmc.syntax import ast
 from dmc_runtime.spelling import did_you_mean
 
-__all__ = ["check_lambda", "derived_value", "function_value", "resolve_function"]
+__all__ = [
+    "check_lambda", "derived_value", "function_value", "method_value", "model_as_function",
+    "resolve_function",
+]  # fmt: skip
 
 
 # ---- which function ----------------------------------------------------------------------------
@@ -159,13 +162,15 @@ def _handle_of_value(context: Context, node: ast.Expr) -> Handle:
         if isinstance(value, typed.Local):
             return TypedHandle(typed.LocalFunction(value.symbol), type_, (), node.span)
     if isinstance(type_, RecordType) and type_.declaration.is_model:
-        forward = _find_method(type_, "forward")
-        if forward is None:
-            raise context.fail(
-                "type.call", f"`{type_.declaration.name}` has no `forward`", node.span
-            )
-        return UserHandle(forward, None, value, node.span)
+        return _forward(context, value, type_)
     raise context.fail("type.call", f"{type_} cannot be called", node.span, str(type_))
+
+
+def _forward(context: Context, model: typed.Node, type_: RecordType) -> UserHandle:
+    forward = _find_method(type_, "forward")
+    if forward is None:
+        raise context.fail("type.call", f"`{type_.declaration.name}` has no `forward`", model.span)
+    return UserHandle(forward, None, model, model.span)
 
 
 def _own_receiver(
@@ -275,6 +280,28 @@ def function_value(context: Context, node: ast.Expr, expected: Type | None) -> t
             return _user_value(context, handle, declaration, wanted, node.span)
         case DerivedHandle() | LambdaHandle():
             raise context.unsupported("passing a derivative as a value", node.span)
+
+
+def model_as_function(context: Context, value: typed.Node, wanted: FunctionType) -> typed.Node:
+    """A model where a function is wanted is its `forward`; anything else is as it was."""
+    type_ = pruned(value.type)
+    if not isinstance(type_, RecordType) or not type_.declaration.is_model:
+        return value
+    handle = _forward(context, value, type_)
+    return _user_value(context, handle, handle.declaration, wanted, value.span)
+
+
+def method_value(
+    context: Context, receiver: typed.Node, node: ast.Member, expected: Type | None
+) -> typed.Node | None:
+    """`net.encode` as a value: a function of a model; None if there is none of this name."""
+    type_ = pruned(receiver.type)
+    method = _find_method(type_, node.name.text) if isinstance(type_, RecordType) else None
+    if method is None:
+        return None
+    wanted = pruned(expected) if expected is not None else None
+    handle = UserHandle(method, None, receiver, node.span)
+    return _user_value(context, handle, method, wanted, node.span)
 
 
 def _user_value(

@@ -21,7 +21,12 @@ from dmc.semantics.builtins.elementwise import (
     OR,
 )  # fmt: skip
 from dmc.semantics.builtins.shapes import TRANSPOSE
-from dmc.semantics.callees import check_lambda, function_value
+from dmc.semantics.callees import (
+    check_lambda,
+    function_value,
+    method_value,
+    model_as_function,
+)
 from dmc.semantics.calls import check_call, check_pipe
 from dmc.semantics.context import Context, Scope, Stop
 from dmc.semantics.indexing import check_index
@@ -66,6 +71,12 @@ def check_expression(context: Context, node: ast.Expr, expected: Type | None) ->
 
     Raises Stop when an error was reported.
     """
+    value = _check(context, node, expected)
+    wanted = pruned(expected) if expected is not None else None
+    return model_as_function(context, value, wanted) if isinstance(wanted, FunctionType) else value
+
+
+def _check(context: Context, node: ast.Expr, expected: Type | None) -> typed.Node:
     match node:
         case ast.IntLit(value=value):
             return context.literal(NumberKind.NUMBER, node.span, value)
@@ -306,7 +317,8 @@ def _member(context: Context, node: ast.Member, expected: Type | None) -> typed.
             )
         *front, a, b = type_.shape
         return TRANSPOSE.apply(TensorType(type_.element, (*front, b, a)), node.span, (base,))
-    return field(context, base, node)
+    method = method_value(context, base, node, expected)
+    return field(context, base, node) if method is None else method
 
 
 def _module_member(
