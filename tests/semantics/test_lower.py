@@ -77,6 +77,13 @@ EXPRESSIONS: dict[str, tuple[str, str, Any]] = {
     "indexes as numbers": ("f64[N]", "f64(arange[N]()) * x", np.arange(4) * X),
     "cumulative sum": ("f64[N]", "cumsum[0](x)", np.cumsum(X)),
     "cumulative product": ("f64[N]", "cumprod[-1](x)", np.cumprod(X)),
+    "padding": ("f64[N + 3, 2]", "pad[N](b, 1, 2)", np.pad(B, ((1, 2), (0, 0)))),
+    "padding by a number": (
+        "f64[N + M]",
+        "pad[0](x, M, 0, y[1])",
+        np.pad(X, (3, 0), constant_values=Y[1]),
+    ),
+    "repetition": ("f64[M, 2 * N]", "repeat[-1](a, 2)", np.repeat(A, 2, -1)),
     "roll": ("f64[N]", "roll[0](x, 1)", np.roll(X, 1)),
     "roll back": ("f64[M, N]", "roll[1](a, -2)", np.roll(A, -2, 1)),
     "sort": ("f64[M, N]", "sort[M](a)", np.sort(A, 0)),

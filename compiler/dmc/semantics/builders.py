@@ -88,6 +88,12 @@ def check_index_reduction(
     if not isinstance(inner, TensorType) and not is_record(inner):
         raise context.fail("type.operand", f"{inner} cannot be reduced", body.span)
     needs(context, reduction, reduction.operands, checked, body.span)
+    if reduction.is_of_one_axis and len(ranges) > 1:
+        raise context.fail("shape.axis", f"`{reduction}` takes one index", bracket.span)
+    if reduction.element is not None:
+        if not isinstance(inner, TensorType):
+            raise context.fail("type.operand", f"`{reduction}` does not take {inner}", body.span)
+        inner = TensorType(reduction.element, inner.shape)
     return typed.ReduceIndexes(
         inner, node.span, reduction, tuple(ranges), _with_elements(checked, elements)
     )

@@ -26,7 +26,7 @@ from dmc.semantics.handles import (
     UserHandle,
     argument_count,
 )
-from dmc.semantics.primitive import Planned, Primitive
+from dmc.semantics.primitive import Primitive
 from dmc.semantics.program import SourceModule
 from dmc.semantics.resolver import (
     element_named,
@@ -108,8 +108,6 @@ def _call_known(
             return known.check(call) if isinstance(known, Called) else check_reduction(call, known)
         case DerivativeOperator():
             return derived_value(context, node, expected)
-        case Planned():
-            raise context.unsupported(f"`{known}`", node.function.span)
         case _:
             return None
 

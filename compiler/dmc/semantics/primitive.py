@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["Constant", "Fill", "Planned", "Primitive"]
+__all__ = ["Constant", "Fill", "Primitive"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,8 +35,3 @@ class Fill(Primitive):
     """A value that takes its shape from context or from brackets, every leaf filled with it."""
 
     value: int = 0
-
-
-@dataclass(frozen=True, eq=False)
-class Planned(Primitive):
-    """A name of the language that this version does not compile yet."""

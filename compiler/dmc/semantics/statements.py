@@ -9,7 +9,7 @@ from dmc.ir.types import DType
 from dmc.semantics import typed
 from dmc.semantics.agreement import expect
 from dmc.semantics.arithmetic import binary
-from dmc.semantics.builtins.elementwise import NEGATE
+from dmc.semantics.builtins.elementwise import ADD, DIVIDE, MULTIPLY, NEGATE
 from dmc.semantics.context import Context, IndexInfo, Stop
 from dmc.semantics.indexing import affine_value, check_items
 from dmc.semantics.inference import join, same_shape, unify
@@ -282,10 +282,16 @@ def _augmented(
         # An element that is named twice changes twice.
         if op is ast.BinaryOp.SUBTRACT:
             change = typed.Apply(change.type, value.span, NEGATE, (change,))
-        elif op is not ast.BinaryOp.ADD:
-            raise context.unsupported(f"`{op.value}=` of gathered elements", node.span)
-        return typed.Assign(UNIT, node.span, (place,), change, accumulate=True)
+        return typed.Assign(UNIT, node.span, (place,), change, _CHANGES[op])
     return typed.Assign(UNIT, node.span, (place,), result)
+
+
+_CHANGES = {
+    ast.BinaryOp.ADD: ADD,
+    ast.BinaryOp.SUBTRACT: ADD,  # of what is negated
+    ast.BinaryOp.MULTIPLY: MULTIPLY,
+    ast.BinaryOp.DIVIDE: DIVIDE,
+}
 
 
 def _gathers(part: str | tuple[typed.At, ...]) -> bool:

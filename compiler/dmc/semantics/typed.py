@@ -295,12 +295,12 @@ class Place:
 class Assign(Node):
     """`target = value`; several targets take a tuple apart.
 
-    `+=` is expanded, save on gathered elements: there `accumulate` adds each occurrence.
+    `+=` is expanded, save on gathered elements: there `change` takes in each occurrence.
     """
 
     targets: tuple[Place, ...]
     value: Node
-    accumulate: bool = False
+    change: Elementwise | None = None
 
 
 @dataclass(eq=False, slots=True)

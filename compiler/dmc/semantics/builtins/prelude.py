@@ -13,7 +13,7 @@ from dmc.semantics.builtins.linear_algebra import LINEAR_ALGEBRA
 from dmc.semantics.builtins.randomness import RANDOM
 from dmc.semantics.builtins.records import LEAVES, MAP
 from dmc.semantics.builtins.reduction import REDUCTIONS
-from dmc.semantics.primitive import Constant, Fill, Planned, Primitive
+from dmc.semantics.primitive import Constant, Fill, Primitive
 
 CONSTANTS = (
     Constant("pi", value=math.pi),
@@ -35,6 +35,8 @@ OTHERS: tuple[Called, ...] = (
     shapes.RANK,
     shapes.RESHAPE,
     shapes.CONCAT,
+    shapes.PAD,
+    shapes.REPEAT,
     selection.CROSS,
     shapes.STOP_GRADIENT,
     creation.ONE_HOT,
@@ -52,8 +54,6 @@ OTHERS: tuple[Called, ...] = (
     ordering.ROLL,
 )
 
-PLANNED = tuple(map(Planned, ("pad", "repeat")))
-
 SECTIONS: Mapping[str, tuple[Primitive, ...]] = {
     "Constants": CONSTANTS,
     "Filled arrays, shaped by context or by brackets": FILLS,
@@ -63,7 +63,6 @@ SECTIONS: Mapping[str, tuple[Primitive, ...]] = {
     "[Randomness](randomness.md)": RANDOM,
     "Linear algebra: of the matrices in the last two axes": LINEAR_ALGEBRA,
     "Others": OTHERS,
-    "Not supported yet": PLANNED,
 }
 """As the documentation lists them."""
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math as pymath
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from dmc.diagnostics.errors import CompilerBug
 from dmc.dialects import arith, autodiff, math, tensor
 from dmc.dialects.arith import Direction
 from dmc.dialects.tensor import Kind
@@ -25,19 +27,107 @@ from dmc.semantics.primitive import Primitive
 Build = Callable[[Builder, Value, Sequence[int]], Value]
 
 
+class Stream(ABC):
+    """A reduction that takes in one element after another, where nothing bounds their number."""
+
+    @abstractmethod
+    def begin(self, builder: Builder, neutral: Value, first: Value) -> list[Value]:
+        """The state before the first element, whose index is `first`."""
+
+    @abstractmethod
+    def step(
+        self, builder: Builder, state: Sequence[Value], part: Value, index: Value
+    ) -> list[Value]:
+        """The state with one more element."""
+
+    @abstractmethod
+    def end(self, builder: Builder, state: Sequence[Value]) -> Value:
+        """The result."""
+
+
+@dataclass(frozen=True)
+class _Pairwise(Stream):
+    """The state is the result so far, which `function` combines with an element."""
+
+    function: Elementwise
+
+    def begin(self, builder: Builder, neutral: Value, first: Value) -> list[Value]:
+        return [neutral]
+
+    def step(
+        self, builder: Builder, state: Sequence[Value], part: Value, index: Value
+    ) -> list[Value]:
+        # On a tie `maximum` gives the derivative to its second operand: to the first of all.
+        return [self.function.build(builder, part, state[0])]
+
+    def end(self, builder: Builder, state: Sequence[Value]) -> Value:
+        return state[0]
+
+
+class _LogSumExp(Stream):
+    """The maximum so far, and the sum of the exponentials relative to it."""
+
+    def begin(self, builder: Builder, neutral: Value, first: Value) -> list[Value]:
+        return [neutral, arith.zeros(builder, neutral.type)]
+
+    def step(
+        self, builder: Builder, state: Sequence[Value], part: Value, index: Value
+    ) -> list[Value]:
+        top, total = state
+        constant = builder.insert(autodiff.StopGradient([part])).result
+        new = arith.maximum(builder, constant, top)
+        same = arith.compare(builder, Direction.EQ, top, new)  # infinities have no difference
+        shrunk = math.exp(builder, arith.subtract(builder, top, new))
+        factor = arith.select(builder, same, arith.ones(builder, top.type), shrunk)
+        term = math.exp(builder, arith.subtract(builder, part, _finite(builder, new)))
+        return [new, arith.add(builder, arith.multiply(builder, total, factor), term)]
+
+    def end(self, builder: Builder, state: Sequence[Value]) -> Value:
+        top, total = state
+        return arith.add(builder, _finite(builder, top), math.log(builder, total))
+
+
+@dataclass(frozen=True)
+class _Place(Stream):
+    """The best element so far and its index; a NaN is better than any number."""
+
+    better: Direction
+
+    def begin(self, builder: Builder, neutral: Value, first: Value) -> list[Value]:
+        place = arith.convert(builder, first, DType.I32)
+        return [neutral, tensor.broadcast_in_dim(builder, place, shape_of(neutral.type), ())]
+
+    def step(
+        self, builder: Builder, state: Sequence[Value], part: Value, index: Value
+    ) -> list[Value]:
+        best, place = state
+        here = arith.convert(builder, index, DType.I32)
+        here = tensor.broadcast_in_dim(builder, here, shape_of(place.type), ())
+        wins = arith.compare(builder, self.better, part, best)
+        is_nan = arith.compare(builder, Direction.NE, part, part)
+        is_first = arith.compare(builder, Direction.EQ, best, best)
+        wins = arith.logical_or(builder, wins, arith.logical_and(builder, is_nan, is_first))
+        return [arith.select(builder, wins, part, best), arith.select(builder, wins, here, place)]
+
+    def end(self, builder: Builder, state: Sequence[Value]) -> Value:
+        return state[1]
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Reduction(Primitive):
     """Elements along axes become one.
 
     `build` reduces a tensor along static axes; over none of its elements too when `takes_nothing`.
-    `neutral` changes no result: what a point outside a run-time range contributes. `step` takes in
-    one more element, where it can go one by one. `is_average` when it is the sum divided by the
-    number of elements. `element` is the type of the result when it is not the operand's.
+    `neutral` changes no result: what a point outside a run-time range contributes. `step` combines
+    two elements, `stream_` takes in one after another where that needs more. `is_average` when it
+    is the sum divided by the number of elements. `element` is the type of the result when it is not
+    the operand's.
     """
 
     build: Build
     operands: Operands = Operands.NUMBERS
     neutral: float | None = None
+    stream_: Stream | None = None
     step: Elementwise | None = None
     is_average: bool = False
     takes_nothing: bool = False
@@ -50,6 +140,15 @@ class Reduction(Primitive):
     def pairwise(self) -> Elementwise | None:
         """The function of two arrays that is meant where this one is given two."""
         return self.step if self.step in (MAXIMUM, MINIMUM) else None
+
+    @property
+    def stream(self) -> Stream:
+        """How it takes in one element after another."""
+        if self.stream_ is not None:
+            return self.stream_
+        if self.step is None:
+            raise CompilerBug(f"`{self}` does not go one by one")
+        return _Pairwise(self.step)
 
     @property
     def reduces_indexes(self) -> bool:
@@ -126,13 +225,18 @@ MEAN = Reduction("mean", build=_mean, operands=Operands.FLOATS, is_average=True)
 MAX = Reduction("max", build=_reduce(Kind.MAX), neutral=-pymath.inf, step=MAXIMUM)
 MIN = Reduction("min", build=_reduce(Kind.MIN), neutral=pymath.inf, step=MINIMUM)
 PROD = Reduction("prod", build=_reduce(Kind.PROD), neutral=1.0, step=MULTIPLY, takes_nothing=True)
-LOGSUMEXP = Reduction("logsumexp", build=_logsumexp, operands=Operands.FLOATS, neutral=-pymath.inf)
+LOGSUMEXP = Reduction(
+    "logsumexp", build=_logsumexp, operands=Operands.FLOATS, neutral=-pymath.inf,
+    stream_=_LogSumExp(),
+)  # fmt: skip
 ARGMAX = Reduction(
-    "argmax", is_step=True, build=_place(Kind.MAX), element=DType.I32, is_of_one_axis=True
-)
+    "argmax", is_step=True, build=_place(Kind.MAX), neutral=-pymath.inf,
+    stream_=_Place(Direction.GT), element=DType.I32, is_of_one_axis=True,
+)  # fmt: skip
 ARGMIN = Reduction(
-    "argmin", is_step=True, build=_place(Kind.MIN), element=DType.I32, is_of_one_axis=True
-)
+    "argmin", is_step=True, build=_place(Kind.MIN), neutral=pymath.inf,
+    stream_=_Place(Direction.LT), element=DType.I32, is_of_one_axis=True,
+)  # fmt: skip
 SOFTMAX = Reduction(
     "softmax", build=_softmax, operands=Operands.FLOATS, takes_nothing=True, keeps_shape=True
 )

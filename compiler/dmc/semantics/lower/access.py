@@ -7,11 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dmc.diagnostics.errors import CompilerBug
-from dmc.dialects import arith, tensor
-from dmc.ir import DType, Value, dtype_of, shape_of
+from dmc.dialects import arith, control, tensor
+from dmc.ir import Block, Builder, DType, TensorType, Value, dtype_of, shape_of
 from dmc.ir.location import Span
 from dmc.semantics import typed
+from dmc.semantics.builtins.elementwise import ADD, DIVIDE, MULTIPLY, Elementwise
 from dmc.semantics.lower.body import Body, register
+from dmc.semantics.lower.elementwise import combine
 from dmc.semantics.lower.values import Array, Lowered, Record, Static, flatten, rebuild
 
 __all__ = ["element", "never_empty", "update"]
@@ -280,21 +282,21 @@ def update(
     path: Sequence[str | tuple[typed.At, ...]],
     value: Lowered,
     span: Span,
-    accumulate: bool = False,
+    change: Elementwise | None = None,
 ) -> Lowered:
-    """`current` with the part at `path` replaced, or added to at gathered elements."""
+    """`current` with the part at `path` replaced; where elements are gathered, by `change`."""
     if not path:
         return value
     first, *rest = path
     if isinstance(first, str):
         assert isinstance(current, Record)
-        inner = update(body, current.fields[first], rest, value, span, accumulate)
+        inner = update(body, current.fields[first], rest, value, span, change)
         return Record(current.type, {**current.fields, first: inner})
     plan = _Plan.of(body, first)
     if rest:
         raise CompilerBug("an index ends the target of an assignment")
     leaves = [
-        _replace(body, plan, x, part, span, accumulate)
+        _replace(body, plan, x, part, span, change)
         for x, part in zip(flatten(current), flatten(value), strict=True)
     ]
     return _same_structure(current, leaves)
@@ -307,22 +309,82 @@ def _same_structure(current: Lowered, leaves: list[Value]) -> Lowered:
     return rebuild(current.type, iter(leaves))
 
 
-def _scatter(body: Body, x: Value, part: Value, axis: int, index: Value, accumulate: bool) -> Value:
+def _scatter(
+    body: Body, x: Value, part: Value, axis: int, index: Value, change: Elementwise | None
+) -> Value:
     """Write whole slices at the positions of an index tensor along one axis."""
     shape, places = shape_of(x.type), shape_of(index.type)
-    wanted = (*shape[:axis], *places, *shape[axis + 1 :])
-    rank = len(shape_of(part.type))
-    kept = range(len(wanted) - rank, len(wanted))
-    part = tensor.broadcast_in_dim(body.builder, part, wanted, kept)
     # The axes of the indices come first, as a gather would give them.
     moved = range(axis, axis + len(places))
-    rest = [d for d in range(len(wanted)) if d not in moved]
+    rest = [d for d in range(len(shape) - 1 + len(places)) if d not in moved]
     part = tensor.transpose(body.builder, part, [*moved, *rest])
-    combiner = tensor.Combiner.ADD if accumulate else tensor.Combiner.SET
-    return tensor.scatter(body.builder, x, part, [index], [axis], combiner)
+    if change in (None, ADD):
+        combiner = tensor.Combiner.SET if change is None else tensor.Combiner.ADD
+        return tensor.scatter(body.builder, x, part, [index], [axis], combiner)
+    return _change_one_by_one(body, x, part, axis, index, change)
 
 
-def _replace(body: Body, plan: _Plan, x: Value, part: Value, span: Span, accumulate: bool) -> Value:
+def _change_one_by_one(
+    body: Body, x: Value, part: Value, axis: int, index: Value, change: Elementwise
+) -> Value:
+    """Change whole slices, each occurrence of a position after the one before."""
+    shape, places = shape_of(x.type), shape_of(index.type)
+    count = pymath.prod(places)
+    others = (*shape[:axis], *shape[axis + 1 :])
+    parts = tensor.reshape(body.builder, part, (count, *others))
+    index = tensor.reshape(body.builder, index, (count,))
+    slice_type = TensorType(others, dtype_of(x.type))
+    scalar = TensorType((), dtype_of(index.type))
+    block = Block([control.INDEX, x.type, scalar, slice_type])
+    inner = Builder(block, location=body.builder.location)
+    _, current, place, by = block.args
+    starts = [arith.index(inner, 0)] * len(shape)
+    starts[axis] = arith.convert(inner, place, DType.I64)
+    sizes = [*shape[:axis], 1, *shape[axis + 1 :]]
+    old = tensor.dynamic_slice(inner, current, starts, sizes)
+    new = change.build(inner, old, tensor.reshape(inner, by, sizes))
+    control.make_yield(inner, [tensor.dynamic_update_slice(inner, current, new, starts)])
+    total = arith.index(body.builder, count)
+    loop = control.make_for(body.builder, total, [x], [index, parts], block, count)
+    return loop.finals[0]
+
+
+def _scatter_all(
+    body: Body,
+    x: Value,
+    part: Value,
+    gathers: Sequence[tuple[int, Value]],
+    change: Elementwise | None,
+) -> Value:
+    """Write at every combination of the positions of index tensors along several axes."""
+    (axis, index), *others = gathers
+    if others:
+        rows = tensor.take(body.builder, x, index, axis)
+        if change is not None:
+            rows = arith.constant(body.builder, 0 if change is ADD else 1, rows.type)
+        grown = len(shape_of(index.type)) - 1
+        shifted = [(other + grown, places) for other, places in others]
+        part = _scatter_all(body, rows, part, shifted, change)
+        change = MULTIPLY if change is DIVIDE else change  # the rows hold reciprocals
+    return _scatter(body, x, part, axis, index, change)
+
+
+def _places(body: Body, item: _Item) -> Value | None:
+    """The positions that an item selects where they are not one after another."""
+    match item:
+        case _Gather(index):
+            return index
+        case _Part(start, length, step) if step != 1:
+            steps = tensor.arange(body.builder, length)
+            steps = combine(body, MULTIPLY, steps, arith.index(body.builder, step))
+            return combine(body, ADD, steps, _index(body, start))
+        case _:
+            return None
+
+
+def _replace(
+    body: Body, plan: _Plan, x: Value, part: Value, span: Span, change: Elementwise | None
+) -> Value:
     builder, shape = body.builder, shape_of(x.type)
     items = plan.expand(len(shape))
     _check_bounds(body, items, shape, span)
@@ -330,33 +392,37 @@ def _replace(body: Body, plan: _Plan, x: Value, part: Value, span: Span, accumul
         if all(_count(item, size) for item, size in zip(items, shape, strict=True)):
             body.lowering.read_nothing(builder.block, span)
         return x
-    for axis, item in enumerate(items):
-        others = (other for other in items if other is not item)
-        if isinstance(item, _Gather) and all(isinstance(other, _Rest) for other in others):
-            return _scatter(body, x, part, axis, item.index, accumulate)
     starts: list[Value] = []
-    sizes: list[int] = []
-    for item, size in zip(items, shape, strict=True):
+    sizes: list[int] = []  # of the block around what changes
+    given: list[int] = []  # of the part, without the axes of elements
+    full: list[int] = []  # with them
+    gathers: list[tuple[int, Value]] = []
+    for axis, (item, size) in enumerate(zip(items, shape, strict=True)):
+        places = _places(body, item)
         match item:
             case _Element(start):
-                starts.append(_index(body, start))
-                sizes.append(1)
+                begin, taken, axes = start, 1, ()
             case _Part(start, length, 1):
-                starts.append(_index(body, start))
-                sizes.append(length)
-            case _Rest():
-                starts.append(_index(body, 0))
-                sizes.append(size)
+                begin, taken, axes = start, length, (length,)
             case _:
-                raise body.fail(
-                    "feature.unsupported", "assigning this selection is not supported yet", span
-                )
-    inner = [n for n, item in zip(sizes, items, strict=True) if not isinstance(item, _Element)]
+                begin, taken = 0, size
+                axes = shape_of(places.type) if places is not None else (size,)
+        if places is not None:
+            gathers.append((axis, places))
+        starts.append(_index(body, begin))
+        sizes.append(taken)
+        given += axes
+        full += axes or (1,)
     rank = len(shape_of(part.type))
-    places = range(len(inner) - rank, len(inner))
-    part = tensor.broadcast_in_dim(builder, part, inner, places)
-    part = tensor.reshape(builder, part, sizes)
-    return tensor.dynamic_update_slice(builder, x, part, starts)
+    part = tensor.broadcast_in_dim(builder, part, given, range(len(given) - rank, len(given)))
+    part = tensor.reshape(builder, part, full)
+    if not gathers:
+        return tensor.dynamic_update_slice(builder, x, part, starts)
+    if tuple(sizes) == shape:
+        return _scatter_all(body, x, part, gathers, change)
+    block = tensor.dynamic_slice(builder, x, starts, sizes)
+    block = _scatter_all(body, block, part, gathers, change)
+    return tensor.dynamic_update_slice(builder, x, block, starts)
 
 
 register(typed.Access, _access)

@@ -29,7 +29,7 @@ def _assign(body: Body, node: typed.Assign) -> Lowered:
         current = body.environment[place.symbol]
         if place.path:
             current = body.materialize(current, _symbol_type(body, place.symbol))
-        changed = update(body, current, place.path, new, node.span, node.accumulate)
+        changed = update(body, current, place.path, new, node.span, node.change)
         body.assign(place.symbol, changed)
     return UNIT
 

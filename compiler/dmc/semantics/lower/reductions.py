@@ -11,7 +11,7 @@ from dmc.dialects.arith import Direction
 from dmc.ir import Block, DType, Value, dtype_of, shape_of
 from dmc.ir.location import Span
 from dmc.semantics import typed
-from dmc.semantics.builtins.elementwise import ADD, DIVIDE, SUBTRACT, Elementwise
+from dmc.semantics.builtins.elementwise import ADD, DIVIDE, SUBTRACT
 from dmc.semantics.builtins.reduction import SUM, Reduction
 from dmc.semantics.lower.body import Body, fill, register, trained_part
 from dmc.semantics.lower.elementwise import apply, combine
@@ -146,7 +146,16 @@ def _reduce_indexes(body: Body, node: typed.ReduceIndexes) -> Lowered:
     values, sizes = build_map(body, fixed, element, node.span)
     axes = tuple(range(len(sizes)))
     done = [reduce_axes(body, node.reduction, value, axes, node.span) for value in values]
+    if node.reduction.is_of_one_axis:
+        done = [_from(body, fixed[0].start, place) for place in done]
     return rebuild(body.type(node), iter(done))
+
+
+def _from(body: Body, start: typed.Node, place: Value) -> Value:
+    """The index at a place of a range."""
+    first = body.lower(start)
+    assert isinstance(first, Static)
+    return arith.add(body.builder, place, arith.constant(body.builder, first.value, place.type))
 
 
 def _without(node: typed.ReduceIndexes, rest: Sequence[typed.IndexRange]) -> typed.Node:
@@ -162,13 +171,7 @@ def _dynamic(body: Body, node: typed.ReduceIndexes) -> Lowered:
     bound = upper_bound(body, entry.stop)
     if isinstance(start, Static) and bound is not None:
         return _masked(body, node, entry, inner_body, int(start.value), bound)
-    if node.reduction.step is None:
-        raise body.fail(
-            "feature.unsupported",
-            f"`{node.reduction}` over a range without a bound is not supported yet",
-            node.span,
-        )
-    return _accumulate(body, node, node.reduction.step, entry, inner_body)
+    return _accumulate(body, node, entry, inner_body)
 
 
 def _mean(body: Body, node: typed.ReduceIndexes) -> Lowered:
@@ -244,41 +247,51 @@ def _masked(
     yes, no = Block(), Block()
     taken, other = inner.inside(yes), inner.inside(no)
     control.make_yield(taken.builder, taken.leaves(element))
-    neutral = _neutral(other, node.reduction, body.type(node), node.span)
+    neutral = _neutral(other, node.reduction, body.type(node.body), node.span)
     control.make_yield(other.builder, flatten(neutral))
     branch = control.make_if(inner.builder, inside, yes, no)
     control.make_yield(inner.builder, branch.results)
     values = control.make_map(body.builder, [size], block).results
+    is_place = node.reduction.is_of_one_axis
+    if size == 0 and is_place:
+        return fill(body, body.type(node), start, node.span)
     if size == 0:
         return _neutral(body, node.reduction, body.type(node), node.span)
     done = [node.reduction.build(body.builder, value, (0,)) for value in values]
+    if is_place:
+        done = [_from(body, entry.start, place) for place in done]
     return rebuild(body.type(node), iter(done))
 
 
 def _accumulate(
-    body: Body,
-    node: typed.ReduceIndexes,
-    step: Elementwise,
-    entry: typed.IndexRange,
-    element: typed.Node,
+    body: Body, node: typed.ReduceIndexes, entry: typed.IndexRange, element: typed.Node
 ) -> Lowered:
+    """One element after another; each leaf of them has a state of its own."""
+    stream = node.reduction.stream
     start = arith.convert(body.builder, body.array(entry.start), DType.I64)
     stop = arith.convert(body.builder, body.array(entry.stop), DType.I64)
     count = arith.subtract(body.builder, stop, start)
-    neutral = flatten(_neutral(body, node.reduction, body.type(node), node.span))
-    types = [value.type for value in neutral]
-    block = Block([control.INDEX, *types], [entry.symbol.name])
+    neutral = flatten(_neutral(body, node.reduction, body.type(node.body), node.span))
+    states = [stream.begin(body.builder, value, start) for value in neutral]
+    inits = [value for state in states for value in state]
+    block = Block([control.INDEX, *(value.type for value in inits)], [entry.symbol.name])
     inner = body.inside(block)
     index = arith.add(inner.builder, block.args[0], start)
     inner.environment[entry.symbol] = Array(index)
     parts = inner.leaves(element)
-    # On a tie `maximum` gives the derivative to its second operand: to the first of all.
-    sums = [
-        combine(inner, step, part, total) for total, part in zip(block.args[1:], parts, strict=True)
-    ]
-    control.make_yield(inner.builder, sums)
-    loop = control.make_for(body.builder, count, neutral, (), block)
-    return rebuild(body.type(node), iter(loop.finals))
+    new: list[Value] = []
+    for state, part in zip(_grouped(block.args[1:], states), parts, strict=True):
+        new += stream.step(inner.builder, state, part, index)
+    control.make_yield(inner.builder, new)
+    loop = control.make_for(body.builder, count, inits, (), block)
+    done = [stream.end(body.builder, state) for state in _grouped(loop.finals, states)]
+    return rebuild(body.type(node), iter(done))
+
+
+def _grouped(values: Sequence[Value], like: Sequence[Sequence[Value]]) -> list[list[Value]]:
+    """Values in groups of the lengths of `like`."""
+    items = iter(values)
+    return [list(itertools.islice(items, len(group))) for group in like]
 
 
 register(typed.Reduce, _reduce)
