@@ -61,6 +61,8 @@ R = TypeVar("R", bound=Record)
 T = TypeVar("T", bound=Tree)
 
 _MAX_HEADER = 100_000_000
+_NOT_OURS = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+"""What JSON that something else wrote leads to."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,7 @@ class RecordNote:
 
     @classmethod
     def parse(cls, note: Mapping[str, Any]) -> RecordNote:
-        """From JSON; `KeyError`, `TypeError` or `ValueError` for what is none."""
+        """From JSON; one of `_NOT_OURS` for what is none."""
         return cls(
             str(note["name"]),
             tuple(map(str, note["fields"])),
@@ -163,7 +165,7 @@ def read(path: str | Path) -> Checkpoint:
             )
         notes = {path: RecordNote.parse(note) for path, note in content["records"].items()}
         return Checkpoint(arrays, notes, dict(content["metadata"]))
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except _NOT_OURS as error:
         if isinstance(error, CheckpointError):
             raise
         raise _damaged(target, "its metadata is not what `dmc.save` writes") from error
@@ -336,7 +338,7 @@ def _header_texts(path: Path, data: bytes) -> dict[str, str]:
         header = cast("dict[str, dict[str, Any]]", json.loads(data[8 : 8 + size]))
         texts = cast("dict[str, str]", header.pop("__metadata__", {}))
         ends = [int(entry["data_offsets"][1]) for entry in header.values()]
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except _NOT_OURS as error:
         raise _foreign(path, "it is not a safetensors file") from error
     end = 8 + size + max(ends, default=0)
     if len(data) < end:

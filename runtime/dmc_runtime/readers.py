@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import csv
-import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -39,20 +39,35 @@ def load(path: str | Path, dtypes: Mapping[str, DTypeLike] | None = None) -> Tab
         raise data_error(f"cannot read `{source}`: {reason}") from error
 
 
-def _load_npz(path: Path, dtypes: Mapping[str, DTypeLike]) -> Table:
+@contextmanager
+def _parsing(path: Path, kind: str) -> Generator[None]:
+    """Raises TrainError for a file that is not of a kind.
+
+    What parsers raise for a file that a stranger made is none of their promises.
+    """
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            columns = {name: np.asarray(archive[name]) for name in archive.files}
-    except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise data_error(f"`{path}` is no archive of plain arrays") from error
+        yield
+    except OSError:
+        raise
+    except MemoryError as error:
+        raise data_error(f"`{path}` needs more memory than there is") from error
+    except Exception as error:
+        raise data_error(f"`{path}` is no {kind}") from error
+
+
+def _load_npz(path: Path, dtypes: Mapping[str, DTypeLike]) -> Table:
+    with (
+        _parsing(path, "archive of plain arrays"),
+        path.open("rb") as file,
+        np.load(file, allow_pickle=False) as archive,
+    ):
+        columns = {name: np.asarray(archive[name]) for name in archive.files}
     return Table({name: _converted(name, array, dtypes) for name, array in columns.items()})
 
 
 def _load_npy(path: Path, dtypes: Mapping[str, DTypeLike]) -> Table:
-    try:
+    with _parsing(path, "plain array"):
         array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, EOFError) as error:
-        raise data_error(f"`{path}` is no plain array") from error
     names = array.dtype.names
     columns = {path.stem: array} if names is None else {name: array[name] for name in names}
     return Table({name: _converted(name, column, dtypes) for name, column in columns.items()})

@@ -211,7 +211,9 @@ def load(path: str | Path, settings: Mapping[str, object] | None = None) -> Reci
         raise _bad(f"cannot read `{source}`: {(error.strerror or str(error)).lower()}") from error
     except UnicodeDecodeError as error:
         raise _bad(f"`{source}` is not UTF-8 text") from error
-    except tomllib.TOMLDecodeError as error:
+    except RecursionError as error:
+        raise _bad(f"{source}: nested too deeply") from error
+    except ValueError as error:  # TOMLDecodeError among them
         raise _bad(f"{source}: {str(error)[:1].lower()}{str(error)[1:]}") from error
     return parse(content, str(source), source.parent, settings)
 
@@ -257,7 +259,7 @@ def setting(text: str) -> tuple[str, object]:
         raise _bad(f"`{text}` sets nothing; write it like `steps=2000`")
     try:
         return key.strip(), tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         return key.strip(), value.strip()
 
 

@@ -23,6 +23,7 @@ from pathlib import Path
 from tests.fuzz.dumps import Dumps
 from tests.fuzz.family import Family, Fault, Outcome
 from tests.fuzz.faults import Faults
+from tests.fuzz.files import Files
 from tests.fuzz.guards import Guards
 from tests.fuzz.misuse import Misuse
 from tests.fuzz.programs import Programs
@@ -32,7 +33,7 @@ SILENCE = 600.0
 """Seconds without a word after which a trial counts as hanging, however busy the machine is."""
 MEMORY = 8 << 30
 """Bytes that a process of trials may use beside what it has at the start."""
-FAMILIES = ("sources", "programs", "dumps", "guards", "misuse", "faults")
+FAMILIES = ("sources", "programs", "dumps", "guards", "files", "misuse", "faults")
 
 
 def family_of(name: str) -> Family:
@@ -45,6 +46,8 @@ def family_of(name: str) -> Family:
             return Dumps()
         case "guards":
             return Guards()
+        case "files":
+            return Files(Path(tempfile.mkdtemp()))
         case "misuse":
             return Misuse(Path(tempfile.mkdtemp()))
         case "faults":

@@ -7,7 +7,17 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 import dmc
-from dmc.ir import Array, Interpreter, Operation
+from dmc.dialects.loop.memory import OutOfBounds
+from dmc.ir import (
+    Array,
+    Interpreter,
+    MemRefType,
+    Module,
+    Operation,
+    ScalarType,
+    TensorType,
+    VectorType,
+)
 from tests.fuzz.family import Fault, raised
 
 OPERATIONS = 40_000
@@ -30,45 +40,57 @@ class Bounded(Interpreter):
         super().run(op)
 
 
+Shaped = TensorType | MemRefType | VectorType | ScalarType
 Run = Callable[[Sequence[Array]], list[Array]]
 
 
-def compared(native: Run, interpreter: Run, arguments: Sequence[Array]) -> str | Fault:
-    """`difference`, or why there is none to tell."""
+def compared(
+    native: Run, interpreter: Run, arguments: Sequence[Array], module: Module
+) -> str | Fault:
+    """`difference`, or why there is none to tell. `module` is what the interpreter runs."""
     try:
-        return difference(native, interpreter, arguments)
+        return difference(native, interpreter, arguments, narrowest(module))
     except TooLong:
         return "too long"
     except dmc.Error:
         return "refused"
     except MemoryError:
         return "too large"
+    except OutOfBounds:
+        return "outside of a buffer"
     except Exception as failure:  # noqa: BLE001
         return raised("run", failure)
 
 
-def difference(native: Run, interpreter: Run, arguments: Sequence[Array]) -> str | Fault:
-    """`agrees`, `undecided` where rounding of the arguments explains it, or the fault."""
+def narrowest(module: Module) -> int:
+    """Bytes of the narrowest float that something in a module is rounded to."""
+    types = (value.type for op in module.walk() for value in op.results)
+    floats = (t.dtype.bytes for t in types if isinstance(t, Shaped) and t.dtype.is_float)
+    return min(floats, default=8)
+
+
+def difference(
+    native: Run, interpreter: Run, arguments: Sequence[Array], width: int = 8
+) -> str | Fault:
+    """`agrees`, `undecided` where rounding of the arguments explains it, or the fault.
+
+    Something on the way is rounded to floats of `width` bytes.
+    """
     wanted = interpreter(arguments)
     got = native([array.copy() for array in arguments])
     if len(got) != len(wanted):
         return Fault("native and interpreter differ", f"{len(got)} results, {len(wanted)}")
-    if all(map(is_close, got, wanted)):
+    if all(is_close(a, b, width) for a, b in zip(got, wanted, strict=True)):
         return "agrees"
     for seed in range(3):
         moved = interpreter([jittered(array, seed) for array in arguments])
-        if all(map(explains, got, wanted, moved)):
+        if all(explains(*three, width) for three in zip(got, wanted, moved, strict=True)):
             return "undecided"
     told = "\n".join(f"native {a!r}\ninterpreter {b!r}" for a, b in zip(got, wanted, strict=True))
     return Fault("native and interpreter differ", told[:2000])
 
 
-def tolerance(array: Array) -> float:
-    """Relative to the largest element."""
-    return {2: 2e-2, 4: 2e-4, 8: 1e-9}[array.dtype.itemsize]
-
-
-def is_close(got: Array, wanted: Array) -> bool:
+def is_close(got: Array, wanted: Array, width: int = 8) -> bool:
     """Whether two arrays agree: to the bit for integers, up to rounding for floats."""
     if got.shape != wanted.shape or got.dtype != wanted.dtype:
         return False
@@ -76,13 +98,14 @@ def is_close(got: Array, wanted: Array) -> bool:
         return bool(np.array_equal(got, wanted))
     with np.errstate(all="ignore"):
         scale = np.max(np.abs(wanted), initial=0.0, where=np.isfinite(wanted))
-        bound = tolerance(got) * float(scale)
-        return bool(np.allclose(got, wanted, rtol=tolerance(got), atol=bound, equal_nan=True))
+        relative = {2: 2e-2, 4: 2e-4, 8: 1e-9}[min(got.dtype.itemsize, width)]
+        bound = relative * float(scale)
+        return bool(np.allclose(got, wanted, rtol=relative, atol=bound, equal_nan=True))
 
 
-def explains(got: Array, wanted: Array, moved: Array) -> bool:
+def explains(got: Array, wanted: Array, moved: Array, width: int = 8) -> bool:
     """Whether arguments that are rounded otherwise change a result as much."""
-    if is_close(got, wanted):
+    if is_close(got, wanted, width):
         return True
     if got.shape != wanted.shape or got.dtype != wanted.dtype:
         return False

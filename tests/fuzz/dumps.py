@@ -1,6 +1,7 @@
 """IR of every level with something wrong in it, as `dmc opt` reads it: refused in words, or run.
 
-What is right at tensor level still goes on to native code, which is held against the interpreter.
+What is right goes on to native code from its level on, which is held against the interpreter. The
+interpreter goes first: it refuses accesses outside of a buffer, and plans of memory are replayed.
 """
 
 from __future__ import annotations
@@ -8,20 +9,30 @@ from __future__ import annotations
 import functools
 import random
 from collections.abc import Sequence
+from math import prod
 
 import numpy as np
 
 import dmc
-from dmc.dialects import func
+from dmc.dialects import func, loop
 from dmc.driver import Compilation, Stage, run_textual
-from dmc.ir import Array, Module, TensorType
+from dmc.ir import Array, MemRefType, Module, TensorType, Type, VerifyError
 from dmc.ir.parser import parse_module
+from dmc.jit.artifact import Artifact
+from dmc.jit.engine import default_engine
+from dmc.jit.entry import ArgumentSpec
+from dmc.jit.program import to_llvm
+from dmc.lowering.to_loops import LoopProgram
+from dmc.transforms.memory import PlanError, replay, report
 from tests.fuzz import texts
 from tests.fuzz.agreement import Bounded, compared
 from tests.fuzz.family import Fault, Outcome, raised
 from tests.fuzz.sources import misplaced
 
-STAGES = (Stage.TENSOR, Stage.OPTIMIZED, Stage.KERNEL, Stage.LOOP)
+STAGES = (
+    *(Stage.TENSOR, Stage.TANGENT, Stage.ADJOINT),
+    *(Stage.OPTIMIZED, Stage.KERNEL, Stage.LOOP),
+)
 PASSES = ("", "", "canonicalize", "cse", "dce", "canonicalize,cse,dce")
 LARGEST = 1 << 16
 """Elements of an argument that is made: text may name any size."""
@@ -75,41 +86,96 @@ def outcome_of(stage: Stage, text: str, passes: str, seed: int) -> Outcome:
         return misplaced(refusal, text) or "refused"
     except Exception as failure:  # noqa: BLE001  # this is what must not be
         return raised("opt", failure)
-    if stage not in (Stage.TENSOR, Stage.OPTIMIZED):
-        return "accepted"
-    return _run(parse_module(text), seed)
-
-
-def _run(module: Module, seed: int) -> Outcome:
-    entries = [f for f in func.functions(module) if not f.is_private]
-    if len(entries) != 1:
-        return "accepted"
-    arguments = _arguments(entries[0], seed)
-    if arguments is None:
-        return "accepted"
-    name = entries[0].sym_name
     try:
-        compilation = Compilation(module, name)
-        expanded = compilation.expanded
-    except dmc.Error:
+        return _run(stage, parse_module(text), seed)
+    except (VerifyError, dmc.Error):
         return "refused"
     except Exception as failure:  # noqa: BLE001
         return raised("run", failure)
 
+
+def _run(stage: Stage, module: Module, seed: int) -> Outcome:
+    """Hold native code that is made of a module against the interpreter."""
+    functions = [op for op in module.body if isinstance(op, func.Func | loop.Func)]
+    entries = [f for f in functions if f.attributes.get("visibility", "") != "private"]
+    entries = [f for f in entries if not (isinstance(f, loop.Func) and f.private)]
+    if len(entries) != 1:
+        return "accepted"
+    (entry,) = entries
+    arguments = _arguments([arg.type for arg in entry.body.args], seed)
+    if arguments is None:
+        return "accepted"
+    match stage:
+        case Stage.LOOP if isinstance(entry, loop.Func):
+            return _loops(module, entry, arguments)
+        case Stage.KERNEL if isinstance(entry, func.Func):
+            return _kernels(module, entry, arguments)
+        case Stage.LOOP | Stage.KERNEL:
+            return "accepted"
+        case _:
+            compilation = Compilation(module, entry.sym_name)
+            return _compared(compilation.expanded, entry.sym_name, compilation, arguments)
+
+
+def _kernels(module: Module, entry: func.Func, arguments: list[Array]) -> Outcome:
+    """Kernels with their plan of memory, which has to hold."""
+    try:
+        replay(entry, report(entry).arena_bytes)
+    except (PlanError, KeyError):
+        return "refused"
+    compilation = Compilation(module, entry.sym_name)
+    vars(compilation).update(expanded=module, optimized=module, kernels=module)
+    return _compared(module, entry.sym_name, compilation, arguments)
+
+
+def _compared(
+    module: Module, name: str, compilation: Compilation, arguments: list[Array]
+) -> Outcome:
     def interpreted(given: Sequence[Array]) -> list[Array]:
-        return Bounded(expanded).call(name, given)
+        return Bounded(module).call(name, given)
 
     def native(given: Sequence[Array]) -> list[Array]:
         return [*compilation.executable(*given)]
 
-    return compared(native, interpreted, arguments)
+    return compared(native, interpreted, arguments, module)
 
 
-def _arguments(function: func.Func, seed: int) -> list[Array] | None:
+def _loops(module: Module, entry: loop.Func, arguments: list[Array]) -> Outcome:
+    """Loops over buffers, all of which they may read and write. The arena is the last."""
+    engine = default_engine()
+
+    def interpreted(given: Sequence[Array]) -> list[Array]:
+        buffers = [array.copy() for array in given]
+        Bounded(module).call(entry.sym_name, buffers)
+        return buffers[:-1]
+
+    def native(given: Sequence[Array]) -> list[Array]:
+        polls = any(isinstance(op, loop.Poll) for op in module.walk())
+        made = LoopProgram(module, entry.sym_name, given[-1].size, (), (), False, polls)
+        program = to_llvm(made, engine)
+        specs = tuple(
+            ArgumentSpec(type_.dtype, type_.shape, donated=True)
+            for type_ in (arg.type for arg in entry.body.args[:-1])
+            if isinstance(type_, MemRefType)
+        )
+        sizes = (program.arena_bytes, program.scratch_bytes)
+        artifact = Artifact((), program.entry, specs, (), *sizes, 0, (), (), False, False, polls)
+        call = artifact.load(engine, engine.compile_all(program.modules))
+        threads = dmc.get_num_threads()
+        # Tasks that write the same elements are not wrong; they go one after the other.
+        dmc.set_num_threads(1)
+        call(*given[:-1])
+        dmc.set_num_threads(threads)
+        return [*given[:-1]]
+
+    return compared(native, interpreted, arguments, module)
+
+
+def _arguments(types: Sequence[Type], seed: int) -> list[Array] | None:
     rng = np.random.default_rng(seed)
     made: list[Array] = []
-    for type_ in function.function_type.inputs:
-        if not isinstance(type_, TensorType) or type_.size > LARGEST:
+    for type_ in types:
+        if not isinstance(type_, TensorType | MemRefType) or prod(type_.shape) > LARGEST:
             return None
         kind = type_.dtype.numpy
         if type_.dtype.is_float:

@@ -10,6 +10,7 @@ import contextlib
 import functools
 import io
 import random
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -27,27 +28,29 @@ from tests.fuzz.family import Fault, Outcome, raised
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = ("tests", "examples", "benchmarks", "runtime")
-LARGEST = 6000
-"""Characters of a program that is mutated: more of them say little more."""
+SECONDS = 2.0
+"""Processor time that checking a program may take."""
 
 
 @functools.cache
 def corpus() -> tuple[tuple[Path, str], ...]:
     """Every program of the repository."""
     found = sorted(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.dm"))
-    read = ((path, path.read_text(encoding="utf-8")) for path in found)
-    return tuple((path, text) for path, text in read if 0 < len(text) <= LARGEST)
+    return tuple((path, path.read_text(encoding="utf-8")) for path in found)
 
 
 def outcome_of(text: str, folder: Path, seed: int) -> Outcome:
     """What becomes of a program: `refused`, `accepted`, `agrees`, `undecided`, or a fault."""
+    start = time.process_time()
     try:
         module = dmc.loads(text, "mutant.dm", folder)
     except dmc.Error as refusal:
-        return misplaced(refusal, text) or "refused"
+        return misplaced(refusal, text) or _late(start) or "refused"
     except Exception as failure:  # noqa: BLE001  # this is what must not be
         return raised("check", failure)
-    outcome: Outcome = "accepted"
+    outcome: Outcome = _late(start) or "accepted"
+    if isinstance(outcome, Fault):
+        return outcome
     names = list(functions_of(module))
     random.Random(seed).shuffle(names)
     for name in names[:2]:
@@ -55,6 +58,12 @@ def outcome_of(text: str, folder: Path, seed: int) -> Outcome:
         if isinstance(outcome, Fault):
             return outcome
     return outcome
+
+
+def _late(start: float) -> Fault | None:
+    """The fault of a check that began at a time of the processor and took too long."""
+    took = time.process_time() - start
+    return Fault("check takes long", f"{took:.1f} s") if took > SECONDS else None
 
 
 def misplaced(refusal: dmc.Error, text: str) -> Fault | None:
@@ -115,7 +124,7 @@ def _held(what: Any, function: Any, named: dict[str, Any]) -> Outcome:
         made = [*compilation.executable(*arguments)]
         return made[:-1] if compilation.returns_fault and made[-1] == 0 else made
 
-    return compared(native, interpreted, leaves)
+    return compared(native, interpreted, leaves, expanded)
 
 
 def arrays_of(compiled: Compiled, values: Sequence[Any]) -> list[Array]:

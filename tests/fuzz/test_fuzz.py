@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+import dmc
 from dmc.driver import Stage
 from tests.fuzz import __main__ as harness
-from tests.fuzz import agreement, dumps, guards, sources, texts
+from tests.fuzz import agreement, dumps, files, guards, sources, texts
 from tests.fuzz.family import Family, Fault
 from tests.fuzz.guards import guarded
 
@@ -24,6 +27,12 @@ def test_trials(family: Family, seeds: int) -> None:
     outcomes = [family.check(seed) for seed in range(seeds)]
     assert not [outcome for outcome in outcomes if isinstance(outcome, Fault)]
     assert len(set(outcomes)) > 1 or family.name == "guards"
+
+
+def test_trials_of_files(tmp_path: Path) -> None:
+    family = files.Files(tmp_path)
+    outcomes = [family.check(seed) for seed in range(400)]
+    assert set(outcomes) == {"read", "refused"}
 
 
 # The harness itself
@@ -50,6 +59,25 @@ def test_an_exception_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "KeyError" in found.kind
     monkeypatch.setattr("tests.fuzz.dumps.run_textual", broken)
     assert isinstance(dumps.outcome_of(Stage.KERNEL, "", "", 0), Fault)
+
+
+def test_what_takes_long_is_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(sources, "SECONDS", 0.0)
+    found = sources.outcome_of("fn f(x: f64) -> f64 = y", sources.ROOT, 0)
+    assert isinstance(found, Fault)
+    assert found.kind == "check takes long"
+    monkeypatch.setattr(files, "SECONDS", 0.0)
+    assert isinstance(files.outcome_of(tmp_path / "data.csv", b"a\n1\n"), Fault)
+
+
+def test_kernels_whose_plan_fails_are_refused() -> None:
+    """Two values in one place: native code would read what is no longer there."""
+    program = dmc.loads("fn f(x: f64[9], w: f64[9, 9]) -> f64[9] = w @ tanh(w @ exp(w @ x))")
+    text = program.f.compile().ir("kernel")
+    places = sorted(set(re.findall(r"arena \d+", text)))
+    assert dumps.outcome_of(Stage.KERNEL, text, "", 0) == "agrees"
+    shared = text.replace(places[1], places[0])
+    assert dumps.outcome_of(Stage.KERNEL, shared, "", 0) == "refused"
 
 
 def test_endless_programs_are_left() -> None:

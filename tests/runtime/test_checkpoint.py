@@ -2,6 +2,7 @@
 
 import errno
 import json
+import math
 import os
 import subprocess
 import sys
@@ -180,6 +181,11 @@ def test_a_newer_format_and_odd_metadata(tmp_path):
     for content in ([], {}, {"version": "x"}, {"version": 1, "records": {"a": {}}}):
         assert forge(content) is CheckpointCode.DAMAGED
     assert forge({"version": 1, "records": 3, "metadata": {}}) is CheckpointCode.DAMAGED
+    assert forge({"version": math.inf}) is CheckpointCode.DAMAGED
+    deep = "[" * 100_000
+    digest = checkpoint._digest(deep, {})
+    path.write_bytes(safetensors.numpy.save({}, {"dmc": deep, "dmc.sha256": digest}))
+    assert code_of(lambda: read(path)) is CheckpointCode.DAMAGED
 
 
 @pytest.mark.parametrize("failing", ["write", "fsync", "replace"])

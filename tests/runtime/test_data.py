@@ -1,6 +1,7 @@
 """Data: reading, refusing, splitting, and batches that depend on seed and epoch only."""
 
 import itertools
+import zipfile
 
 import numpy as np
 import pytest
@@ -33,6 +34,13 @@ def test_bad_files_are_refused_with_the_reason(tmp_path):
     np.savez(tmp_path / "objects.npz", x=np.array([None]))
     np.savez(tmp_path / "lengths.npz", x=np.zeros(3), y=np.zeros(4))
     np.savez(tmp_path / "scalar.npz", x=np.zeros(()))
+    np.savez_compressed(tmp_path / "packed.npz", x=np.arange(99.0))
+    packed = bytearray((tmp_path / "packed.npz").read_bytes())
+    packed[60:90] = bytes(30)
+    (tmp_path / "packed.npz").write_bytes(packed)
+    with zipfile.ZipFile(tmp_path / "vast.npz", "w") as archive:
+        header = b"{'descr': '<f8', 'fortran_order': False, 'shape': (10000000000000,), }"
+        archive.writestr("x.npy", b"\x93NUMPY\x01\x00" + bytes([len(header), 0]) + header)
     (tmp_path / "empty.csv").write_text("")
     (tmp_path / "ragged.csv").write_text("a,b\n1,2\n3\n")
     (tmp_path / "word.csv").write_text("a,b\n1,2\n3,x\n")
@@ -45,6 +53,8 @@ def test_bad_files_are_refused_with_the_reason(tmp_path):
         "a.parquet": r"is no folder and none of .npz, .npy, .csv, .safetensors",
         "cut.npz": "no archive of plain arrays",
         "text.npz": "no archive of plain arrays",
+        "packed.npz": "no archive of plain arrays",
+        "vast.npz": "needs more memory than there is",
         "objects.npz": "no archive of plain arrays",
         "lengths.npz": "`y` has 4 examples but `x` has 3",
         "scalar.npz": "`x` is a single number",
@@ -162,6 +172,15 @@ def test_folders_of_arrays_stay_on_the_disk(tmp_path):
     (tmp_path / "none").mkdir()
     with pytest.raises(TrainError, match=r"holds no \.npy files"):
         load(tmp_path / "none")
+    for header in (
+        b"{'descr': [(",
+        b'{"""',
+        b"{'descr': 'b1', 'fortran_order': False, 'shape': (9223372036854775808,)}",
+    ):
+        whole = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header
+        (tmp_path / "z.npy").write_bytes(whole)
+        with pytest.raises(TrainError, match="is no plain array"):
+            load(tmp_path / "z.npy")
     (tmp_path / "y.npy").write_bytes(b"no array")
     with pytest.raises(TrainError, match="is no plain array"):
         load(tmp_path / "y.npy")

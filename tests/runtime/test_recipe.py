@@ -119,6 +119,12 @@ def test_unreadable_recipes(tmp_path):
         load(path)
     with pytest.raises(TrainError, match="is a directory"):
         load(tmp_path)
+    path.write_text(f"epochs = {'1' * 5000}")
+    with pytest.raises(TrainError, match="digits"):
+        load(path)
+    path.write_text(f"epochs = {'[' * 5000}")
+    with pytest.raises(TrainError, match="nested too deeply"):
+        load(path)
     path.write_bytes(b'program = "\xff"')
     with pytest.raises(TrainError, match="not UTF-8"):
         load(path)
