@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from dmc.process import native
 
 if TYPE_CHECKING:
-    from dmc.api.check import GradientCheck, check_grads
+    from dmc.api.check import check_grads
     from dmc.api.compiled import Compiled
     from dmc.api.convert import convert
     from dmc.api.differentiate import (
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from dmc.api.loading import load, loads
     from dmc.api.memory import Memory
     from dmc.api.module import Module
+    from dmc.api.slopes import GradientCheck
     from dmc.api.storage import restore, save
     from dmc.api.training import Trainer, train
     from dmc.diagnostics.errors import (
@@ -72,7 +73,7 @@ _HOMES: dict[str, str] = {
     "fold": "dmc_runtime.keys",
     **dict.fromkeys(_OPERATORS, "dmc.api.differentiate"),
     "check_grads": "dmc.api.check",
-    "GradientCheck": "dmc.api.check",
+    "GradientCheck": "dmc.api.slopes",
     "convert": "dmc.api.convert",
     "donate": "dmc.api.donation",
     "flatten": "dmc_runtime.flat",

@@ -2,69 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 
+from dmc.api.check_rules import compare_rules, rules_of
 from dmc.api.conversion import PythonValue, refuse
 from dmc.api.differentiate import function_of, jvp, value_and_grad
 from dmc.api.function import Function
 from dmc.api.operators import Wrt
+from dmc.api.slopes import GradientCheck, Tolerances, slope
 from dmc.diagnostics.diagnostic import Diagnostic, Label
 from dmc.diagnostics.errors import error
-from dmc_runtime.arguments import integer, number
+from dmc.semantics.types import TensorType, TupleType
+from dmc_runtime.arguments import integer
 from dmc_runtime.records import Leaf, Tree, TreeDef, tree_flatten, tree_paths, tree_unflatten
 
-
-@dataclass(frozen=True)
-class GradientCheck:
-    """One leaf: the largest difference between the gradient and central differences.
-
-    `error` is relative to the largest component of the leaf's gradient, or to 1 if that is less;
-    `norm` is that of the leaf's gradient. `checked` components were compared; `kinks` were left
-    out: the function bends within the step there, as `relu` does at 0, so differences say nothing.
-    A leaf of which nothing could be compared has not `passed`.
-    """
-
-    path: str
-    count: int
-    norm: float
-    error: float
-    passed: bool
-    checked: int = 1
-    kinks: int = 0
-
-    @property
-    def nothing_checked(self) -> str:
-        """Why nothing was compared, where nothing was."""
-        if self.count == 0:
-            return "it has no elements"
-        return "it bends at every place tried" if self.kinks else "no samples were taken"
-
-
 _OTHER_POINT = "give arguments with elements, away from kinks, or leave the part out of `wrt`"
-
-
-@dataclass(frozen=True)
-class Tolerances:
-    """Step of the differences and largest errors; None takes what suits the element type."""
-
-    step: float | None = None
-    tolerance: float | None = None
-
-    def __post_init__(self) -> None:
-        """Raises dmc.Error for what is no positive number."""
-        for name, value in (("step", self.step), ("tolerance", self.tolerance)):
-            if value is not None:
-                number(value, f"`dmc.check_grads`: `{name}`")
-
-    def of(self, dtype: np.dtype[Any]) -> tuple[float, float]:
-        """Step and largest error for leaves of `dtype`."""
-        step, largest = (2e-2, 1e-2) if dtype.itemsize < 8 else (1e-3, 1e-6)
-        return self.step or step, self.tolerance or largest
 
 
 def check_grads(
@@ -78,6 +33,9 @@ def check_grads(
 ) -> list[GradientCheck]:
     """Hold the gradient of `f` against central differences, and forward against reverse mode.
 
+    Of a function with rules of its own, which may give an array, each rule is held against
+    differences along random directions.
+
     At most `samples` components of each leaf are perturbed, chosen by `seed`. The defaults of
     `step` and `tolerance` suit the element type. Raises dmc.Error naming the leaves that fail.
     """
@@ -86,7 +44,7 @@ def check_grads(
     wrong = [check for check in checks if not check.passed and check.checked]
     if wrong:
         table = ", ".join(f"`{check.path}` by {check.error:.1e}" for check in wrong)
-        title = f"the gradient of `{f.checked.name}` disagrees with finite differences in {table}"
+        title = f"the derivative of `{f.checked.name}` disagrees with finite differences in {table}"
         raise error(Diagnostic("grad.check", title, Label(f.checked.span), at_call=True))
     unchecked = [check for check in checks if not check.passed]
     if unchecked:
@@ -104,7 +62,7 @@ def compare_gradients(
     samples: int = 32,
     seed: int = 0,
 ) -> list[GradientCheck]:
-    """What `check_grads` finds, leaf by leaf and then mode against mode, passed or not."""
+    """What `check_grads` finds: rules, then leaf by leaf, then mode against mode, passed or not."""
     f = function_of(f, "check_grads", wrt)
     tolerances = tolerances or Tolerances()
     samples = integer(samples, "`dmc.check_grads`: `samples`", 0)
@@ -112,7 +70,9 @@ def compare_gradients(
     paths = (
         (f.checked.parameters[0].name,) if wrt is None else (wrt,) if isinstance(wrt, str) else wrt
     )
-    checks: list[GradientCheck] = []
+    checks = compare_rules(f, arguments, tolerances, samples, rng)
+    if rules_of(f) and not _gives_scalar(f):
+        return checks
     for path in paths:
         checks += _compare(f, arguments, path, tolerances, samples, rng)
     return checks
@@ -148,12 +108,12 @@ def _compare(
         worst, kinks = 0.0, 0
         picked = rng.permutation(bar.size)[:samples]
         for flat in picked:
-            slope = _slope(partial(at, int(flat)), middle, h, limit * scale)
-            if slope is None:
+            found = slope(partial(at, int(flat)), middle, h, limit * scale)
+            if found is None:
                 kinks += 1
                 continue
             # `nan` must not look like agreement, which `max` would let it.
-            difference = abs(slope - float(bar.reshape(-1)[flat]))
+            difference = abs(found - float(bar.reshape(-1)[flat]))
             worst = difference if not difference <= worst else worst
         where = ".".join(filter(None, (f.checked.parameters[position].name, path, name)))
         norm = float(np.linalg.norm(bar.astype(np.float64)))
@@ -163,27 +123,6 @@ def _compare(
         checks.append(GradientCheck(where, bar.size, norm, relative, passed, checked, kinks))
     checks.append(_modes_agree(f, arguments, wrt, leaves, treedef, rng))
     return checks
-
-
-def _slope(at: Callable[[float], float], middle: float, h: float, limit: float) -> float | None:
-    """A derivative from central differences at two steps, extrapolated (Richardson).
-
-    Where the function bends within the step, smaller ones are tried; None when it bends there, too.
-    It bends when the two estimates disagree, or when the slopes to either side do and do not draw
-    closer with the step, as at the very point of a kink. `middle` is `at(0)`.
-    """
-    for step in (h, h / 8):
-        high, low = at(step), at(-step)
-        higher, lower = at(step / 2), at(-step / 2)
-        coarse, fine = (high - low) / (2 * step), (higher - lower) / step
-        bend, finer_bend = (
-            (high + low - 2 * middle) / step,
-            (higher + lower - 2 * middle) / step * 2,
-        )
-        is_smooth = abs(bend) <= limit or abs(finer_bend) < 0.75 * abs(bend)
-        if is_smooth and not abs(coarse - fine) > limit:
-            return (4 * fine - coarse) / 3
-    return None
 
 
 def _modes_agree(
@@ -207,6 +146,13 @@ def _modes_agree(
     limit = 1e-4 if single else 1e-10
     path = f"{wrt} (forward mode)"
     return GradientCheck(path, 1, abs(product), difference, difference <= limit)
+
+
+def _gives_scalar(f: Function) -> bool:
+    """Whether the first of what `f` gives is one number."""
+    result = f.checked.result
+    first = result.items[0] if isinstance(result, TupleType) else result
+    return isinstance(first, TensorType) and not first.shape
 
 
 def _position(f: Function, wrt: str) -> tuple[int, str]:

@@ -35,6 +35,7 @@ class Func(Operation):
     its derivative; such a function is not inlined before differentiation). A jvp rule takes the
     arguments, the results and a tangent for each float argument, and returns a tangent for each
     float result; a vjp rule takes cotangents of float results and returns those of float arguments.
+    A rule that is the only one is transposed for the other mode, unless `nonlinear_rules` is there.
 
     C1: the body ends in `func.return` of the result types.  C2: the block has the input types.
     C3: rules are functions of the module.
@@ -78,6 +79,11 @@ class Func(Operation):
     def has_rule(self) -> bool:
         """Whether a declared rule replaces differentiating the body."""
         return self.jvp_rule is not None or self.vjp_rule is not None
+
+    @property
+    def has_nonlinear_rules(self) -> bool:
+        """Whether a declared rule is not linear in its vectors."""
+        return "nonlinear_rules" in self.attributes
 
     def update_type(self) -> None:
         """Make `function_type` follow the block arguments and the return."""

@@ -67,11 +67,14 @@ def check_module(module: SourceModule, diagnostics: Diagnostics) -> None:
         _check_initializers(fresh(), model)
         for method in model.methods.values():
             _check_function(fresh(), method, model)
-    for node in module.file.declarations:
-        if isinstance(node, ast.DerivativeDecl):
-            check_rules(fresh(), node)
+    rules = [
+        rule
+        for node in module.file.declarations
+        if isinstance(node, ast.DerivativeDecl)
+        for rule in check_rules(fresh(), node)
+    ]
     _refuse_recursion(module, diagnostics)
-    check_keys(module, diagnostics)
+    check_keys(module, rules, diagnostics)
     for request in requests:
         check_zero(request, diagnostics)
 

@@ -26,6 +26,7 @@ from dmc.semantics.types import (
     RecordDeclaration,
     Shape,
     TensorType,
+    TupleType,
     Type,
 )
 
@@ -344,13 +345,17 @@ class While(Node):
 
 @dataclass(eq=False, slots=True)
 class DerivativeRule:
-    """A `jvp` or `vjp` of a `derivative`: the names it sees and its value, of type `result`."""
+    """A `jvp` or `vjp` of a `derivative`: the names it sees and its value, of type `result`.
+
+    One that is `unchecked` is not, or need not be, the derivative of what the function computes.
+    """
 
     inputs: tuple[Symbol, ...]
     output: BindPattern
     vectors: tuple[Symbol, ...]
     body: Node
     result: Type
+    unchecked: bool = False
 
 
 @dataclass(eq=False, slots=True)
@@ -375,6 +380,14 @@ class DeclaredFunction(Declared):
     def name(self) -> str:
         """As it was declared: of the method `MLP.forward`, `forward`."""
         return self.full_name.rpartition(".")[2]
+
+    @property
+    def gives(self) -> Type:
+        """The type of what a call gives: of a `mut fn` the result and the updated receiver."""
+        assert self.result is not None
+        if self.is_mutable and self.self_symbol is not None:
+            return TupleType((self.result, self.self_symbol.type))
+        return self.result
 
 
 @dataclass(eq=False, slots=True)
@@ -436,7 +449,18 @@ class Derived:
     budget: int = 0
 
 
-Callee = UserFunction | LocalFunction | Lambda | PreludeFunction | Derived
+@dataclass(eq=False, slots=True)
+class Variation:
+    """How the result of a function changes with what it has captured: its tangent in a `jvp`.
+
+    Each captured name is paired with one for the tangents of what it holds.
+    """
+
+    function: Callee
+    pairs: tuple[tuple[Symbol, Symbol], ...]
+
+
+Callee = UserFunction | LocalFunction | Lambda | PreludeFunction | Derived | Variation
 
 
 @dataclass(eq=False, slots=True)

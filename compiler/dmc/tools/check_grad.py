@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 import sys
 
-from dmc.api.check import GradientCheck, Tolerances, compare_gradients
+from dmc.api.check import compare_gradients
 from dmc.api.function import Function
+from dmc.api.slopes import GradientCheck, Tolerances
 from dmc.semantics.types import leaves
 from dmc.tools.arguments import add_arguments, prepare
 from dmc.tools.failures import MISTAKE, UsageError, wants_color

@@ -70,7 +70,8 @@ CODES: tuple[Code, ...] = (
         "grad.linear",
         "a rule is not linear in its vectors",
         "A derivative is a linear map, and reverse mode transposes it: vectors are added "
-        "to each other and multiplied by what does not depend on them.",
+        "to each other and multiplied by what does not depend on them. One that is meant to be "
+        "something else is `derivative unchecked`.",
         "fn f(x: f64) -> f64 = x * x\n"
         "\n"
         "derivative f(x) -> y {\n"
@@ -90,8 +91,9 @@ CODES: tuple[Code, ...] = (
     Code(
         "grad.check",
         "a gradient and finite differences disagree",
-        "The message names the arrays. Either a `derivative` declaration is wrong, or the function "
-        "is not smooth on the way of the differences, or it is not finite there.",
+        "The message names the arrays, or the rules. Either a `derivative` declaration is "
+        "wrong, or the function is not smooth on the way of the differences, or it is not finite "
+        "there.",
         "dmc check-grad model.dm loss x=-1.0\n",
         "dmc check-grad model.dm loss x=1.0\n",
         Language.SHELL,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from dmc.diagnostics.report import Diagnostics
 from dmc.semantics.keys.flow import Flow, Summaries
@@ -13,13 +13,15 @@ from dmc.semantics.typed import BindPattern, DerivativeRule, Symbol
 __all__ = ["check_keys"]
 
 
-def check_keys(module: SourceModule, diagnostics: Diagnostics) -> None:
-    """Report keys that are spent twice."""
+def check_keys(
+    module: SourceModule, rules: Sequence[DerivativeRule], diagnostics: Diagnostics
+) -> None:
+    """Report keys that are spent twice in functions of a module, and in the rules it declares."""
     summaries = Summaries(diagnostics)
     for function in _functions(module):
         summaries.of(function)
-        for rule in function.rules.values():
-            _check_rule(summaries, rule)
+    for rule in rules:
+        _check_rule(summaries, rule)
     for model in module.models.values():
         _check_initializers(summaries, model)
 

@@ -447,7 +447,7 @@ class Flow:
             case typed.Derived(function=function):
                 result, _ = self._apply_function(function, given, spans, node)
                 return _derived(callee.operator, result), None
-            case typed.PreludeFunction():
+            case typed.PreludeFunction() | typed.Variation():
                 return None, None
 
     def _body(self, function: typed.Lambda, given: Sequence[Held]) -> Held:

@@ -33,7 +33,7 @@ from dmc.semantics.lower.values import (
 )
 from dmc.semantics.ranges import fits, not_fitting
 from dmc.semantics.sizes import Size
-from dmc.semantics.typed import DeclaredFunction, Symbol
+from dmc.semantics.typed import DeclaredFunction, DerivativeRule, Symbol
 from dmc.semantics.types import (
     Element,
     KeyType,
@@ -64,6 +64,17 @@ class Surroundings(Protocol):
 
     def read_nothing(self, block: Block, span: Span) -> None:
         """An element of an axis without elements is read or written in `block`."""
+        ...
+
+    def add_rule(
+        self,
+        instance: func.Func,
+        function: func.Func,
+        name: str,
+        vectors: int,
+        rule: DerivativeRule,
+    ) -> None:
+        """`function` is a rule of `instance`, whose last `vectors` arguments are vectors."""
         ...
 
 

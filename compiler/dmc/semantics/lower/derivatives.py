@@ -19,14 +19,13 @@ from dmc.semantics.lower.values import (
     Tuple,
     flatten,
     rebuild,
+    trained_positions,
 )
 from dmc.semantics.typed import Operator
 from dmc.semantics.types import (
     FunctionType,
     TupleType,
     Type,
-    children,
-    gradient_type,
     leaves,
     pruned,
 )
@@ -49,7 +48,7 @@ def _problem(
         value, start = given[index], offsets[index]
         for name in path:
             value, start = _enter(value, name, start)
-        target += [start + offset for offset in _trained(value)]
+        target += [start + offset for offset in trained_positions(value)]
     return Problem(function, (*captured, *leaves), tuple(target), derived.budget)
 
 
@@ -70,32 +69,6 @@ def _enter(value: Lowered, name: str, start: int) -> tuple[Lowered, int]:
             return part, start
         start += len(flatten(part))
     raise CompilerBug(f"no field {name}")
-
-
-def _trained(value: Lowered) -> list[int]:
-    """Positions of the differentiable leaves of a value among its leaves."""
-    found: list[int] = []
-    position = 0
-
-    def visit(item: Lowered, is_trained: bool) -> None:
-        nonlocal position
-        match item:
-            case Array(inner):
-                if is_trained and dtype_of(inner.type).is_float:
-                    found.append(position)
-                position += 1
-            case Tuple(items):
-                for part in items:
-                    visit(part, is_trained)
-            case Record(type_, fields):
-                kept = {name for name, _, _ in children(gradient_type(type_))}
-                for name, part in fields.items():
-                    visit(part, is_trained and name in kept)
-            case _:
-                raise CompilerBug("functions carry no derivative")
-
-    visit(value, True)
-    return found
 
 
 # ---- operators --------------------------------------------------------------------------------

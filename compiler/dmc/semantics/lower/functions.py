@@ -20,19 +20,20 @@ from dmc.semantics.lower.values import (
     Tuple,
     flatten,
     rebind,
-    rebuild,
     values_in,
 )
 from dmc.semantics.typed import Callee, DeclaredFunction, Symbol
 from dmc.semantics.types import (
     GenericValue,
     Substitution,
-    TupleType,
     Type,
     pruned,
 )
 
-__all__ = ["call", "capture", "nested", "outline", "register_call"]
+__all__ = [
+    "call", "call_function", "capture", "complete", "concrete", "inline", "nested", "outline",
+    "register_call", "result_type",
+]  # fmt: skip
 
 
 def capture(body: Body, callee: Callee) -> Lowered:
@@ -64,6 +65,8 @@ def free_symbols(root: object) -> list[Symbol]:
                 found.setdefault(symbol)
             case typed.Pull(function=symbol):
                 found.setdefault(symbol)
+            case typed.Variation(pairs=pairs):
+                found.update(dict.fromkeys(symbol for pair in pairs for symbol in pair))
             case _:
                 pass
         if isinstance(item, tuple):
@@ -162,33 +165,9 @@ def concrete(substitution: Substitution, values: dict[str, GenericValue]) -> Sub
     return result
 
 
-def _call_user(
-    body: Body,
-    callee: typed.UserFunction,
-    arguments: Sequence[Lowered | None],
-    node: typed.Node,
-) -> Lowered:
-    declaration = callee.declaration
-    substitution = concrete(body.substitution, dict(callee.generics))
-    receiver = body.value(callee.receiver) if callee.receiver is not None else None
-    given = complete(body, declaration, substitution, arguments, receiver)
-    if any(isinstance(value, Function) for value in given):
-        return inline(body, declaration, substitution, given, receiver)
-    instance = body.lowering.instance(declaration, substitution)
-    values = flatten(receiver) if receiver is not None else []
-    for value in given:
-        values += flatten(value)
-    results = func.call(body.builder, instance, values)
-    return rebuild(result_type(declaration, substitution), iter(results))
-
-
 def result_type(declaration: DeclaredFunction, substitution: Substitution) -> Type:
     """What an instance gives: for a `mut fn` its result and the updated receiver."""
-    assert declaration.result is not None
-    result = substitution.type(declaration.result)
-    if declaration.is_mutable and declaration.self_symbol is not None:
-        return TupleType((result, substitution.type(declaration.self_symbol.type)))
-    return result
+    return substitution.type(declaration.gives)
 
 
 def complete(
@@ -323,7 +302,6 @@ def _like(value: Lowered, leaves: Iterator[Value]) -> Lowered:
     return rebind(value, lambda _: next(leaves))
 
 
-register_call(typed.UserFunction, _call_user)
 register_call(typed.LocalFunction, _call_local)
 register_call(typed.Lambda, _call_lambda)
 register_call(typed.PreludeFunction, _call_prelude)

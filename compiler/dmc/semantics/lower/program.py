@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from dmc.diagnostics.diagnostic import Diagnostic, Label
-from dmc.diagnostics.errors import CompilerBug, error
+from dmc.diagnostics.errors import CompilerBug, Error, error
 from dmc.dialects import autodiff, func
 from dmc.dialects.flow import ControlFlow
-from dmc.ir import Block, Builder, FunctionType, Location, Module, SymbolRef, TensorType
+from dmc.ir import Block, Builder, FunctionType, Location, Module, TensorType
 from dmc.ir import DType as IRDType
 from dmc.ir.location import Span
 from dmc.semantics import typed
@@ -16,6 +16,7 @@ from dmc.semantics.binding import match_function
 from dmc.semantics.builtins import prelude
 from dmc.semantics.lower import access, derivatives, elementwise, loops, reductions
 from dmc.semantics.lower.body import Body
+from dmc.semantics.lower.declared import attach_rules, call_declared
 from dmc.semantics.lower.functions import inline, result_type
 from dmc.semantics.lower.initial import build_model
 from dmc.semantics.lower.linearity import check_linear
@@ -89,7 +90,7 @@ class Lowering:
         self._instances: dict[tuple[DeclaredFunction, _Generics], func.Func] = {}
         self._pending: list[Callable[[], None]] = []
         self._of_nothing: dict[Block, Span] = {}
-        self._rules: list[tuple[func.Func, str, int]] = []
+        self._rules: list[tuple[func.Func, func.Func, str, int, bool]] = []
 
     def instance(self, declaration: DeclaredFunction, substitution: Substitution) -> func.Func:
         """The function for these generic arguments; its body is lowered by `finish`.
@@ -118,8 +119,13 @@ class Lowering:
         """
         while self._pending:
             self._pending.pop()()
-        for rule, name, vectors in self._rules:
-            check_linear(self.module, rule, name, vectors)
+        for instance, rule, name, vectors, unchecked in self._rules:
+            try:
+                check_linear(self.module, rule, name, vectors)
+            except Error:
+                if not unchecked:
+                    raise
+                instance.attributes["nonlinear_rules"] = True
         self._refuse_reads_of_nothing()
         return self.module
 
@@ -207,51 +213,24 @@ class Lowering:
                 value = body.materialize(body.lower(default), substitution.type(parameter.type))
             body.environment[symbol] = value
             given.append(value)
-        if declaration.rules and not function.is_private:
-            # A rule belongs to calls of its function; the entry may itself be differentiated.
-            instance = self.instance(declaration, substitution)
-            leaves_ = [leaf for value in given for leaf in flatten(value)]
-            func.finish(function, builder, func.call(builder, instance, leaves_))
-            return
-        result = inline(body, declaration, substitution, given, receiver)
+        # A rule belongs to calls of its function; the entry may itself be differentiated.
+        is_called = declaration.rules and not function.is_private
+        compute = call_declared if is_called else inline
+        result = compute(body, declaration, substitution, given, receiver)
         func.finish(function, builder, flatten(result))
-        for name, rule in declaration.rules.items():
-            lowered = self._rule(declaration, name, rule, substitution, function)
-            function.attributes[f"{name}_rule"] = SymbolRef(lowered.sym_name)
+        if not is_called:
+            attach_rules(body, declaration, substitution, function)
 
-    def _rule(
+    def add_rule(
         self,
-        declaration: DeclaredFunction,
-        name: str,
-        rule: DerivativeRule,
-        substitution: Substitution,
+        instance: func.Func,
         function: func.Func,
-    ) -> func.Func:
-        """The function of a declared rule: inputs, results and vectors to vectors."""
-        assert declaration.result is not None
-        parts = [substitution.type(symbol.type) for symbol in rule.inputs]
-        result = substitution.type(declaration.result)
-        sides = [substitution.type(symbol.type) for symbol in rule.vectors]
-        found = [leaf for type_ in (*parts, result, *sides) for leaf in leaves(type_)]
-        lowered, builder = func.function(
-            self.module,
-            f"{function.sym_name}_{name}",
-            [leaf_type(leaf) for leaf in found],
-            [],
-            Location(rule.body.span),
-            private=True,
-        )
-        arguments = iter(lowered.body.args)
-        body = Body(self, builder, substitution, {})
-        for symbol, type_ in zip(rule.inputs, parts, strict=True):
-            body.assign(symbol, rebuild(type_, arguments))
-        body.bind(rule.output, rebuild(result, arguments))
-        for symbol, type_ in zip(rule.vectors, sides, strict=True):
-            body.assign(symbol, rebuild(type_, arguments))
-        value = body.materialize(body.lower(rule.body), substitution.type(rule.result))
-        vectors = sum(1 for type_ in sides for _ in leaves(type_))
-        self._rules.append((lowered, name, vectors))
-        return func.finish(lowered, builder, flatten(value))
+        name: str,
+        vectors: int,
+        rule: DerivativeRule,
+    ) -> None:
+        """`function` is a rule of `instance`, whose last `vectors` arguments are vectors."""
+        self._rules.append((instance, function, name, vectors, rule.unchecked))
 
     def _function(
         self,

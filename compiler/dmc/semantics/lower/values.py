@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from dmc.diagnostics.errors import CompilerBug
 from dmc.dialects.derivatives import Problem
-from dmc.ir import Value
+from dmc.ir import Value, dtype_of
 from dmc.ir.location import Span
 from dmc.semantics import typed
 from dmc.semantics.typed import Symbol
@@ -20,12 +20,13 @@ from dmc.semantics.types import (
     TupleType,
     Type,
     children,
+    gradient_type,
     pruned,
 )
 
 __all__ = [
     "Array", "Function", "Lowered", "Pullback", "Record", "Static", "Tuple", "values_in",
-    "flatten", "rebind", "rebuild",
+    "flatten", "rebind", "rebuild", "trained_positions",
 ]  # fmt: skip
 
 
@@ -159,3 +160,29 @@ def rebind(value: Lowered, change: Callable[[Value], Value]) -> Lowered:
             return Pullback(replace(problem, arguments=arguments), of, target)
         case Static():
             return value
+
+
+def trained_positions(value: Lowered) -> list[int]:
+    """Positions of the differentiable leaves of a value among its leaves."""
+    found: list[int] = []
+    position = 0
+
+    def visit(item: Lowered, istrained_positions: bool) -> None:
+        nonlocal position
+        match item:
+            case Array(inner):
+                if istrained_positions and dtype_of(inner.type).is_float:
+                    found.append(position)
+                position += 1
+            case Tuple(items):
+                for part in items:
+                    visit(part, istrained_positions)
+            case Record(type_, fields):
+                kept = {name for name, _, _ in children(gradient_type(type_))}
+                for name, part in fields.items():
+                    visit(part, istrained_positions and name in kept)
+            case _:
+                raise CompilerBug("functions carry no derivative")
+
+    visit(value, True)
+    return found
