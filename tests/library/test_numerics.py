@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from scipy import integrate, interpolate, linalg
+from scipy.sparse import linalg as sparse
 
 import dmc
 
@@ -32,9 +33,26 @@ fn systems[N](a: f64[N, N], s: f64[N, N], b: f64[N], d: f64[N])
 
 fn root(a: f64) -> f64 = roots.newton(fn(x) => x * exp(x) - a, 1.0)
 
+fn banded[N](bands: f64[5, N], b: f64[N]) -> f64[N] requires N >= 1 =
+    linalg.banded[3, 1](bands, b)
+
+fn sum_of_banded[N](bands: f64[5, N], b: f64[N]) -> f64 requires N >= 1 = sum(banded(bands, b) ** 2)
+
+fn residual[N](a: f64[N, N], b: f64[N], cycles: i64) -> f64[N] =
+    linalg.gmres[4](fn(x) => a @ x, b, cycles)
+
 fn half(a: f64) -> f64 = roots.bisect(fn(x) => x * exp(x) - a, 0.0, 10.0)
 
-fn fixed() -> f64[1] = roots.fixed_point[200](fn(x) => cos(x), [1.0])
+fn fixed(a: f64[2]) -> f64[2] = roots.fixed_point(fn(x) => a * cos(x), [1.0, 1.0])
+
+## cubic and exponential; from far away, full steps would leave for infinity.
+fn crossing(a: f64[2]) -> f64[2] =
+    roots.root(fn(x) => [x[0] ** 3 + a[0] * x[1] - 1.0, x[1] * exp(x[0]) - a[1]], [1.0, 1.0])
+
+fn lambert_slope(a: f64) -> f64 = grad(root)(a)
+
+fn crossing_slope(a: f64[2], w: f64[2]) -> f64 =
+    sum(w * grad(fn(b: f64[2]) => sum(crossing(b) ** 3))(a))
 
 fn integrals(h: f64, y: f64[9]) -> (f64, f64, f64) =
     (roots.trapezoid(y, h), roots.simpson(y, h),
@@ -49,6 +67,47 @@ fn paths[N](y0: f64[2], h: f64) -> f64[4, N, 2] = [
 
 fn adaptive(y0: f64[2], t: f64) -> (f64[2], i64) =
     ode.dopri(swing, y0, 0.0, t, rtol = 1e-10, atol = 1e-12)
+
+fn oscillator(mu: f64, t: f64, y: f64[2]) -> f64[2] =
+    [y[1], mu * (1.0 - y[0] ** 2) * y[1] - y[0] + 0.1 * sin(t)]
+
+fn relaxed(mu: f64, end: f64, rtol: f64) -> (f64[2], i64) =
+    ode.rosenbrock(fn(t, y) => oscillator(mu, t, y), [2.0, 0.0], 0.0, end, rtol)
+
+fn adaptive_last(mu: f64) -> f64 {
+    let (y, _) = ode.dopri(fn(t, y) => oscillator(mu, t, y), [2.0, 0.0], 0.0, 2.0)
+    y[0] * y[1]
+}
+
+struct Field {
+    w: f64[2, 3]
+    v: f64[3, 2]
+}
+
+fn field(p: Field, t: f64, y: f64[2]) -> f64[2] = cos(t) * (tanh(y @ p.w) @ p.v)
+
+fn flow[N](p: Field, y0: f64[2], h: f64) -> f64[2] requires N >= 1 {
+    let path = ode.rk4[N](fn(t, y) => field(p, t, y), y0, 0.0, h)
+    path[N - 1]
+}
+
+## The same, with the continuous adjoint for its derivative.
+fn followed[N](p: Field, y0: f64[2], h: f64) -> f64[2] requires N >= 1 = flow[N](p, y0, h)
+
+derivative followed(p, y0, h) -> y1 {
+    vjp(dy) {
+        let (of_start, of_field) = ode.adjoint[N](field, p, y1, dy, h * N, h)
+        (of_field, of_start, 0.0)
+    }
+}
+
+fn misses[N](p: Field, y0: f64[2], h: f64) -> (Field, f64[2], Field, f64[2]) requires N >= 1 {
+    let kept = fn(q: Field, y: f64[2]) => sum(flow[N](q, y, h) ** 2)
+    let solved = fn(q: Field, y: f64[2]) => sum(followed[N](q, y, h) ** 2)
+    let (a, b) = grad(fn(q: Field, y: f64[2]) => kept(q, y), wrt = (q, y))(p, y0)
+    let (c, d) = grad(fn(q: Field, y: f64[2]) => solved(q, y), wrt = (q, y))(p, y0)
+    (a, b, c, d)
+}
 
 fn last[N](y0: f64[2], h: f64) -> f64 requires N >= 1 {
     let path = ode.rk4[N](swing, y0, 0.0, h)
@@ -109,7 +168,9 @@ def test_roots_and_integrals(library):
     slope = 1 / ((1 + omega) * np.exp(omega))
     assert dmc.grad(library.root)(1.0) == pytest.approx(slope, rel=1e-12)
     assert dmc.grad(library.half)(1.0) == pytest.approx(slope, rel=1e-12)
-    assert library.fixed()[0] == pytest.approx(0.7390851332151607, rel=1e-13)
+    assert dmc.grad(library.lambert_slope)(1.0) == pytest.approx(
+        -(slope**2) * (2 + omega) / (1 + omega), rel=1e-12
+    )
     y = np.random.default_rng(2).standard_normal(9)
     flat, curved, gauss = library.integrals(0.3, y)
     assert flat == pytest.approx(integrate.trapezoid(y, dx=0.3))
@@ -148,3 +209,54 @@ def test_interpolation_has_the_slopes_of_its_lines(library):
     line = interpolate.make_interp_spline(x, y, k=1)
     at = np.array([0.5, 2.0])
     assert np.allclose(dmc.grad(library.between)(at, x, y), line.derivative()(at))
+
+
+def test_many_equations(library):
+    a = np.array([1.0, 0.3])
+    x = library.fixed(a)
+    assert x[0] == pytest.approx(0.7390851332151607, rel=1e-12)
+    of_a = np.diag(np.cos(x) / (1 + a * np.sin(x)))
+    assert np.allclose(dmc.jacobian(library.fixed)(a), of_a, rtol=1e-10)
+    x = library.crossing(a)
+    assert np.allclose([x[0] ** 3 + a[0] * x[1], x[1] * np.exp(x[0])], [1, a[1]], rtol=1e-13)
+    dmc.check_grads(library.crossing_slope, a, x)
+
+
+def test_bands_with_pivoting(library):
+    rng = np.random.default_rng(4)
+    for n in (1, 9):
+        bands, b = rng.standard_normal((5, n)), rng.standard_normal(n)
+        wanted = linalg.solve_banded((3, 1), bands, b)
+        assert np.allclose(library.banded(bands, b), wanted, rtol=1e-10)
+    dmc.check_grads(library.sum_of_banded, bands, b)
+
+
+def test_least_residuals(library):
+    rng = np.random.default_rng(5)
+    a, b = rng.standard_normal((12, 12)) + 9 * np.eye(12), rng.standard_normal(12)
+    for cycles in (1, 3):
+        wanted, _ = sparse.gmres(a, b, restart=4, maxiter=cycles, rtol=1e-30)
+        assert np.allclose(library.residual(a, b, cycles), wanted, rtol=1e-9)
+    few = rng.standard_normal((3, 3))  # whose basis is complete after three steps
+    assert np.allclose(library.residual(few, b[:3], 2), np.linalg.solve(few, b[:3]), rtol=1e-10)
+    assert not library.residual(few, 0 * b[:3], 1).any()
+
+
+def test_stiff_steps_of_their_own_size(library):
+    wanted = integrate.solve_ivp(
+        lambda t, y: [y[1], 100 * (1 - y[0] ** 2) * y[1] - y[0] + 0.1 * np.sin(t)],
+        (0, 50), [2.0, 0.0], method="Radau", rtol=1e-9, atol=1e-11,
+    ).y[:, -1]  # fmt: skip
+    found, tried = library.relaxed(100.0, 50.0, 1e-5)
+    assert np.allclose(found, wanted, rtol=1e-3)
+    assert tried < 3000
+    dmc.check_grads(library.adaptive_last, 3.0)
+
+
+def test_the_continuous_adjoint_comes_near_the_discrete_one(library):
+    rng = np.random.default_rng(6)
+    p = library.Field(w=rng.standard_normal((2, 3)), v=rng.standard_normal((3, 2)))
+    a, b, c, d = library.misses[40](p, np.array([0.1, 0.2]), 0.02)
+    for kept, followed in ((a.w, c.w), (a.v, c.v), (b, d)):
+        assert np.allclose(kept, followed, rtol=1e-6)
+        assert not np.array_equal(kept, followed)

@@ -45,6 +45,21 @@ fn densities[N](x: f64[N], a: f64[N], b: f64[N]) -> f64[7, N] = [
     random.poisson_logpmf(floor(x), a)
 ]
 
+fn more_densities[N](x: f64[N], a: f64[N], b: f64[N], y: i32[N], z: f64[N, 4])
+        -> (f64[4, N], f64[2, N]) = (
+    [random.truncated_normal_logpdf(x, a, b, a, x + 1.0), random.lognormal_logpdf(x, a, b),
+     random.cauchy_logpdf(x, a, b), random.gumbel_logpdf(x, a, b)],
+    [random.categorical_logpmf(y, z), random.bernoulli_logpmf(y > 1, z[:, 0])])
+
+fn normal_law[N](x: f64[N], p: f64[N]) -> (f64[N], f64[N]) =
+    (random.normal_cdf(x), random.normal_quantile(p))
+
+fn truncated[N](low: f64[N], high: f64[N], key: Key) -> f64[N] =
+    random.truncated_normal(key, low, high)
+
+fn sum_of_truncated[N](low: f64[N], high: f64[N], key: Key) -> f64 =
+    sum(random.truncated_normal(key, low, high) ** 2)
+
 fn joint(x: f64[6, 2], mu: f64[2], l: f64[2, 2], p: f64[3], w: f64[3]) -> (f64[6], f64) =
     (random.multivariate_normal_logpdf(x, mu, l), random.dirichlet_logpdf(p, w))
 
@@ -127,3 +142,36 @@ def test_gamma_draws_follow_their_shape(library):
     wanted = special.gammaincinv(shape + step, chance) - special.gammaincinv(shape - step, chance)
     assert np.allclose(dmc.grad(library.moved)(shape, x), wanted / (2 * step), rtol=1e-6)
     assert dmc.grad(library.mean_of_draws)(2.0, dmc.key(4)) == pytest.approx(1, abs=0.05)
+
+
+def test_the_normal_law_keeps_its_tails(library):
+    x = np.array([-30.0, -8.0, -3.001, -2.999, -1.0, 0.0, 0.5, 3.0])
+    p = np.array([1e-30, 1e-10, 1e-3, 0.1, 0.4, 0.5, 0.7, 0.999])
+    below, at = library.normal_law(x, p)
+    assert np.allclose(below, stats.norm.cdf(x), rtol=1e-12)
+    assert np.allclose(at, stats.norm.ppf(p), rtol=1e-12)
+
+
+def test_truncated_normals(library):
+    low, high = np.array([-1.0, 1.0, -9.0]), np.array([0.5, np.inf, -7.0])
+    drawn = library.truncated(np.repeat(low, 3000), np.repeat(high, 3000), dmc.key(7))
+    for part, a, b in zip(drawn.reshape(3, -1), low, high, strict=True):
+        is_drawn_from(part, stats.truncnorm(a, b))
+    dmc.check_grads(library.sum_of_truncated, low, np.array([0.5, 2.0, -7.0]), dmc.key(8))
+
+
+def test_more_log_densities(library):
+    rng = np.random.default_rng(5)
+    x = 1 + rng.random(5)
+    a, b = x - rng.random(5), 0.5 + rng.random(5)
+    y, z = rng.integers(0, 4, 5).astype(np.int32), rng.standard_normal((5, 4))
+    floats, classes = library.more_densities(x, a, b, y, z)
+    wanted = [
+        stats.truncnorm.logpdf(x, 0 * a, (x + 1 - a) / b, a, b),
+        stats.lognorm.logpdf(x, b, scale=np.exp(a)),
+        stats.cauchy.logpdf(x, a, b),
+        stats.gumbel_r.logpdf(x, a, b),
+    ]
+    assert np.allclose(floats, wanted, rtol=1e-12)
+    assert np.allclose(classes[0], special.log_softmax(z, 1)[np.arange(5), y], rtol=1e-12)
+    assert np.allclose(classes[1], stats.bernoulli.logpmf(y > 1, special.expit(z[:, 0])))

@@ -70,7 +70,7 @@ def conv2(x: Any, w: Any, b: Any = None, **how: Any) -> Any:
     return last(F.conv2d(first(x), w.permute(3, 2, 0, 1), b, **how))
 
 
-def conv1(x: Any, w: Any, b: Any, **how: Any) -> Any:
+def conv1(x: Any, w: Any, b: Any = None, **how: Any) -> Any:
     return last(F.conv1d(first(x), w.permute(2, 1, 0), b, **how))
 
 
@@ -93,12 +93,21 @@ def test_convolutions_of_sequences() -> None:
     held("conv1", lambda x, w, b: conv1(x, w, b, stride=2, padding=2), [x])
     before = torch.zeros(2, 4, 4, dtype=torch.float64)
     held("causal1", lambda x, w, b: conv1(torch.cat([before, x], 1), w, b, dilation=2), [x])
+    kernel = RNG(4).standard_normal((3, 2, 6))
+    held("grouped1", lambda x, w: conv1(x, w, groups=2), [x, kernel])
+    kernel = RNG(5).standard_normal((4, 4, 3))
+
+    def transposed1(x: Any, w: Any) -> Any:
+        return last(F.conv_transpose1d(first(x), w.permute(1, 2, 0), None, 2, 1))
+
+    held("transposed1", transposed1, [x, kernel])
 
 
 def test_pooling() -> None:
     held("max_pool", lambda x: last(F.max_pool2d(first(x), 3, 2)), [images()])
     held("avg_pool", lambda x: last(F.avg_pool2d(first(x), 3, 2)), [images()])
     held("adaptive", lambda x: last(F.adaptive_avg_pool2d(first(x), (4, 3))), [images()])
+    held("adaptive_max", lambda x: last(F.adaptive_max_pool2d(first(x), (4, 3))), [images()])
     held("global", lambda x: torch.cat([x.mean((1, 2)), x.amax((1, 2))], 1), [images()])
 
 
@@ -183,6 +192,20 @@ def test_sequences_of_several_lengths() -> None:
         alone = LIBRARY.last(mine, x[row : row + 1, :length], lengths[row : row + 1])
         close(h[row], alone[0][0], 1e-12)
         close(c[row], alone[1][0], 1e-12)
+
+
+def test_both_ways() -> None:
+    def gru(x: Any, **p: Any) -> Any:
+        module = torch.nn.GRU(4, 5, batch_first=True, bidirectional=True, dtype=torch.float64)
+        weights: dict[str, Any] = {}
+        for side, suffix in (("ahead", ""), ("back", "_reverse")):
+            weights[f"weight_ih_l0{suffix}"] = p[f"{side}_wx"].T
+            weights[f"weight_hh_l0{suffix}"] = p[f"{side}_wh"].T
+            weights[f"bias_ih_l0{suffix}"] = p[f"{side}_bx"]
+            weights[f"bias_hh_l0{suffix}"] = p[f"{side}_bh"]
+        return torch.func.functional_call(module, weights, (x,))[0]
+
+    held("both_ways", gru, [images(3, 6, 4)])
 
 
 # Attention

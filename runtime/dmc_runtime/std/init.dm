@@ -39,6 +39,18 @@ fn he_conv[K, L, I, O, F: float = f32](key: Key) -> F[K, L, I, O] =
 fn lecun_conv[K, L, I, O, F: float = f32](key: Key) -> F[K, L, I, O] =
     sqrt(1.0 / (K * L * I)) * normal(key)
 
+## `glorot_uniform` for a K by L kernel.
+fn glorot_conv_uniform[K, L, I, O, F: float = f32](key: Key) -> F[K, L, I, O] =
+    sqrt(6.0 / (K * L * (I + O))) * (2.0 * uniform[K, L, I, O](key) - 1.0)
+
+## `he_uniform` for a K by L kernel.
+fn he_conv_uniform[K, L, I, O, F: float = f32](key: Key) -> F[K, L, I, O] =
+    sqrt(6.0 / (K * L * I)) * (2.0 * uniform[K, L, I, O](key) - 1.0)
+
+## `lecun_uniform` for a K by L kernel.
+fn lecun_conv_uniform[K, L, I, O, F: float = f32](key: Key) -> F[K, L, I, O] =
+    sqrt(3.0 / (K * L * I)) * (2.0 * uniform[K, L, I, O](key) - 1.0)
+
 # ---- others -------------------------------------------------------------------------------------
 
 ## Normal numbers of standard deviation `std` before those beyond `limit` are drawn again.

@@ -11,8 +11,8 @@
 #                                           decayed = 1.0 - leaves[gain, bias, b](net))
 
 from optim.gradients import accumulate, accumulate_init, Accumulated, add_decay, add_noise,
-    all_finite, centralize, clip_adaptive, clip_each_norm, clip_norm, clip_value, global_norm,
-    matrices, skip, skip_init, Skips
+    all_finite, centralize, clip_adaptive, clip_each_norm, clip_examples, clip_norm, clip_value,
+    global_norm, matrices, skip, skip_init, Skips
 from optim.momentum import Lion, lion_init, lion_update, Momentum, momentum_init, momentum_update,
     Nesterov, nesterov_init, nesterov_update, SGD, sgd_init, sgd_update
 from optim.adaptive import Adadelta, adadelta_init, adadelta_update, Adafactor, adafactor_init,
@@ -27,3 +27,5 @@ from optim.layerwise import LAMB, lamb_init, lamb_update, LARS, lars_init, lars_
 from optim.averages import EMA, ema_init, ema_model, ema_update, Lookahead, lookahead_init,
     lookahead_update, sam_model, SWA, swa_init, swa_model, swa_update, with_params
 from optim.curvature import lbfgs, levenberg_marquardt, newton_cg, wolfe_step
+from optim.natural import fisher_product, KFAC, kfac_gradient, kfac_init, kfac_update,
+    natural_gradient

@@ -1,4 +1,4 @@
-# roots: equations and integrals of functions of one number.
+# roots: equations, of one number and of many, and integrals of functions of one.
 
 ## x with f(x) = 0 by Newton's method from `start`, until a step is below `tolerance`. Its derivatives
 ## are those of the implicit function, and need no loop.
@@ -32,18 +32,65 @@ fn bisect[F: float](f: (F) -> F, low: F, high: F) -> F {
     implicit(f, stop_gradient(0.5 * (a + b)))
 }
 
-## The root x of f, found elsewhere, with the first derivatives that it has as a function of what f
-## depends on: one step of Newton's method, in which only f is differentiated.
+## The root x of f, found elsewhere, with the first and second derivatives that it has as a function
+## of what f depends on: two steps of Newton's method with one slope, in which only f is differentiated.
 fn implicit[F: float](f: (F) -> F, x: F) -> F {
-    let (value, slope) = jvp(f, along = F(1.0))(x)
-    x - value / stop_gradient(slope)
+    let (value, slope) = jvp(f, along = F(1.0))(stop_gradient(x))
+    let fixed = stop_gradient(slope)
+    let once = stop_gradient(x) - value / fixed
+    once - f(once) / fixed
 }
 
-## x with f(x) = x by N repetitions.
-fn fixed_point[N, F: float, *S](f: (F[*S]) -> F[*S], start: F[*S]) -> F[*S] {
-    var x = start
-    for _ in 0..N { x = f(x) }
-    x
+# ---- of many numbers ----------------------------------------------------------------------------
+
+## x with f(x) = 0, for as many numbers as equations, by Newton's method from `start`, until a step is
+## below `tolerance`. A step that would leave |f| larger is halved. Derivatives are those of the
+## implicit function.
+fn root[F: float, N](f: (F[N]) -> F[N], start: F[N], tolerance: F = 1e-12, most: i64 = 100) -> F[N]
+        requires N >= 1 {
+    var x = stop_gradient(start)
+    var step: F = inf
+    var tried = 0
+    while step > tolerance * (1.0 + sqrt(sum(x * x))) and tried < most {
+        let value = f(x)
+        let move = stop_gradient(solve(jacobian(f)(x), value))
+        let size = sum(value * value)
+        var share: F = 1.0
+        var after = sum(f(x - move) ** 2)
+        for _ in 0..20 {
+            let worse = not (after <= size)
+            share = if worse { 0.5 * share } else { share }
+            after = if worse { sum(f(x - share * move) ** 2) } else { after }
+        }
+        x = x - share * move
+        step = share * sqrt(sum(move * move))
+        tried += 1
+    }
+    implicit_root(f, x)
+}
+
+## `implicit` for as many numbers as equations.
+fn implicit_root[F: float, N](f: (F[N]) -> F[N], x: F[N]) -> F[N] requires N >= 1 {
+    let fixed = stop_gradient(x)
+    let slope = stop_gradient(jacobian(f)(fixed))
+    let once = fixed - solve(slope, f(fixed))
+    once - solve(slope, f(once))
+}
+
+## x with f(x) = x by repetition from `start`, until x changes by less than `tolerance`; with the
+## derivatives of the implicit function (as in Bai et al., 2019).
+fn fixed_point[F: float, N](f: (F[N]) -> F[N], start: F[N], tolerance: F = 1e-12, most: i64 = 10000)
+        -> F[N] requires N >= 1 {
+    var x = stop_gradient(start)
+    var step: F = inf
+    var tried = 0
+    while step > tolerance * (1.0 + sqrt(sum(x * x))) and tried < most {
+        let next = stop_gradient(f(x))
+        step = sqrt(sum((next - x) ** 2))
+        x = next
+        tried += 1
+    }
+    implicit_root(fn(z) => f(z) - z, x)
 }
 
 # ---- integrals ----------------------------------------------------------------------------------

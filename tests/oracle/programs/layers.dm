@@ -2,8 +2,8 @@
 # PyTorch's.
 
 import nn
-from nn import Attention, BatchNorm, BiLSTM, Block, CausalConv1, Conv1, Conv2, ConvTranspose2,
-    DecoderBlock, GroupedConv2, GroupNorm, GRU, InstanceNorm, KVCache, LSTM, RMSNorm, RNN,
+from nn import Attention, BatchNorm, BiGRU, BiLSTM, Block, CausalConv1, Conv1, Conv2,
+    ConvTranspose2, DecoderBlock, GroupedConv2, GroupNorm, GRU, InstanceNorm, KVCache, LSTM, RMSNorm, RNN,
     SpectralLinear
 
 fn conv2[B, H, W](l: Conv2[3, 2, 1, 4, 6, f64], x: f64[B, H, W, 4])
@@ -15,6 +15,10 @@ fn conv1[B, T](l: Conv1[3, 2, 2, 4, 6, f64], x: f64[B, T, 4])
         -> f64[B, (T + 1) // 2 + 1, 6] requires T >= 1 = l(x)
 fn causal1[B, T](l: CausalConv1[3, 2, 4, 6, f64], x: f64[B, T, 4])
         -> f64[B, T, 6] requires T >= 1 = l(x)
+fn grouped1[B, T](x: f64[B, T, 4], w: f64[3, 2, 6]) -> f64[B, T - 2, 6] requires T >= 3 =
+    nn.grouped_conv1[2, 1, 1](x, w)
+fn transposed1[B, T](x: f64[B, T, 4], w: f64[4, 4, 3]) -> f64[B, 2 * T, 3] requires T >= 1 =
+    nn.conv_transpose1[2, 1](x, w)
 fn grouped[B, H, W](l: GroupedConv2[3, 1, 1, 2, 4, 6, f64], x: f64[B, H, W, 4]) -> f64[B, H, W, 6]
     requires H >= 1, W >= 1 = l(x)
 fn depthwise[B, H, W](l: GroupedConv2[3, 2, 1, 4, 4, 8, f64], x: f64[B, H, W, 4])
@@ -27,6 +31,7 @@ fn transposed[B, H, W](l: ConvTranspose2[4, 2, 1, 4, 3, f64], x: f64[B, H, W, 4]
 fn max_pool[B](x: f64[B, 9, 8, 4]) -> f64[B, 4, 3, 4] = nn.max_pool2[3, 2](x)
 fn avg_pool[B](x: f64[B, 9, 8, 4]) -> f64[B, 4, 3, 4] = nn.avg_pool2[3, 2](x)
 fn adaptive[B](x: f64[B, 9, 8, 4]) -> f64[B, 4, 3, 4] = nn.adaptive_avg_pool[4, 3](x)
+fn adaptive_max[B](x: f64[B, 9, 8, 4]) -> f64[B, 4, 3, 4] = nn.adaptive_max_pool[4, 3](x)
 fn global[B](x: f64[B, 9, 8, 4])
         -> f64[B, 8] = concat[1](nn.global_avg_pool(x), nn.global_max_pool(x))
 
@@ -48,6 +53,7 @@ fn lstm[B, T](l: LSTM[4, 5, f64], x: f64[B, T, 4]) -> f64[B, T, 5] = l(x)
 fn gru[B, T](l: GRU[4, 5, f64], x: f64[B, T, 4]) -> f64[B, T, 5] = l(x)
 fn packed[B, T](l: BiLSTM[4, 5, f64], x: f64[B, T, 4], lengths: i32[B]) -> f64[B, T, 10] =
     l.run(x, lengths)
+fn both_ways[B, T](l: BiGRU[4, 5, f64], x: f64[B, T, 4]) -> f64[B, T, 10] = l(x)
 fn last[B, T](l: LSTM[4, 5, f64], x: f64[B, T, 4], lengths: i32[B]) -> (f64[B, 5], f64[B, 5]) {
     let (_, h, c) = l.run(x, zeros, zeros, lengths)
     (h, c)

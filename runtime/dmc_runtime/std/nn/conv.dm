@@ -44,6 +44,28 @@ fn grouped_conv2[G, S, D, F: float, B, H, W, I, K, L, O](x: F[B, H, W, I], w: F[
     reshape[B, (H - D * (K - 1) - 1) // S + 1, (W - D * (L - 1) - 1) // S + 1, O](y)
 }
 
+## `conv1` in G groups of channels that do not meet.
+fn grouped_conv1[G, S, D, F: float, B, T, I, K, O](x: F[B, T, I], w: F[K, I / G, O])
+        -> F[B, (T - D * (K - 1) - 1) // S + 1, O]
+        requires G >= 1, I % G == 0, O % G == 0, S >= 1, D >= 1, K >= 1, T >= D * (K - 1) + 1 {
+    let xs = reshape[B, T, G, I / G](x)
+    let ws = reshape[K, I / G, G, O / G](w)
+    let y = [n, t in 0..(T - D * (K - 1) - 1) // S + 1, g, o] =>
+        sum[i, k](xs[n, S * t + D * i, g, k] * ws[i, k, g, o])
+    reshape[B, (T - D * (K - 1) - 1) // S + 1, O](y)
+}
+
+## The transpose of `conv1` with stride S and P zeros around: every element spreads the kernel.
+fn conv_transpose1[S, P, F: float, B, T, I, K, O](x: F[B, T, I], w: F[K, I, O])
+        -> F[B, S * (T - 1) + K - 2 * P, O] requires S >= 1, K >= 2 * P + 1, T >= 1 =
+    [n, t in 0..S * (T - 1) + K - 2 * P, o] =>
+        sum[i in 0..K, k](
+            if (t + P - i) % S == 0 and t + P - i >= 0 and (t + P - i) // S < T {
+                x[n, (t + P - i) // S, k] * w[i, k, o]
+            } else {
+                0.0
+            })
+
 ## The transpose of a convolution with stride S and P zeros around: every element of x spreads the
 ## kernel into S times as large an image (Zeiler et al., 2010).
 fn conv_transpose2[S, P, F: float, B, H, W, I, K, L, O](x: F[B, H, W, I], w: F[K, L, I, O])

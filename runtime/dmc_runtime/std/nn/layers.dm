@@ -26,6 +26,13 @@ model Bilinear[I, J, O, F: float = f32](std: F = 1.0 / sqrt(I)) {
 
 # ---- joining layers -----------------------------------------------------------------------------
 
+## x + f(x) (He et al., 2016); f is a function or a model, such as a layer.
+fn residual[F: float, *S](f: (F[*S]) -> F[*S], x: F[*S]) -> F[*S] = x + f(x)
+
+## f(x) behind x along the last axis (Huang et al., 2017).
+fn dense[F: float, *S, D, O](f: (F[*S, D]) -> F[*S, O], x: F[*S, D]) -> F[*S, D + O] =
+    concat[-1](x, f(x))
+
 ## gate * f(x) + (1 - gate) * x, for a gate that is learned; it starts closed (Srivastava et al., 2015).
 model Highway[D, F: float = f32](bias: F = -1.0) {
     param w: F[D, D] = normal(key) / sqrt(D)

@@ -73,8 +73,12 @@ fn weighted_cross_entropy[F: float, *S, V](logits: F[*S, V], y: i32[*S], weights
 }
 
 ## The cross-entropy of softmax(logits) relative to the distributions p along the last axis.
+fn soft_cross_entropy_terms[F: float, *S, V](logits: F[*S, V], p: F[*S, V]) -> F[*S] =
+    sum[-1](p * (logsumexp[-1](logits)[..., _] - logits))
+
+## The mean of `soft_cross_entropy_terms`.
 fn soft_cross_entropy[F: float, *S, V](logits: F[*S, V], p: F[*S, V]) -> F =
-    mean(sum[-1](p * (logsumexp[-1](logits)[..., _] - logits)))
+    mean(soft_cross_entropy_terms(logits, p))
 
 ## For each y in [0, 1] the negative log-likelihood under sigmoid(logits).
 fn bce_with_logits_terms[F: float, *S](logits: F[*S], y: F[*S], positive: F = 1.0) -> F[*S] =
@@ -116,16 +120,32 @@ fn accuracy[F: float, *S, V](logits: F[*S, V], y: i32[*S]) -> f32 =
 # ---- distributions ------------------------------------------------------------------------------
 
 ## The divergence sum(p * (log(p) - log_q)) along the last axis (Kullback and Leibler, 1951), with
-## 0 * log(0) = 0, averaged over the others.
-fn kl[F: float, *S, V](p: F[*S, V], log_q: F[*S, V]) -> F =
-    mean(sum[-1](where(p > 0.0, p * (log(p) - log_q), 0.0)))
+## 0 * log(0) = 0.
+fn kl_terms[F: float, *S, V](p: F[*S, V], log_q: F[*S, V]) -> F[*S] =
+    sum[-1](where(p > 0.0, p * (log(p) - log_q), 0.0))
+
+## The mean of `kl_terms`.
+fn kl[F: float, *S, V](p: F[*S, V], log_q: F[*S, V]) -> F = mean(kl_terms(p, log_q))
+
+## The divergence of a normal with this mean and log-variance from the standard normal: what a
+## variational autoencoder pays for its code (Kingma and Welling, 2014).
+fn kl_normal_terms[F: float, *S](mu: F[*S], log_variance: F[*S]) -> F[*S] =
+    0.5 * (exp(log_variance) + mu * mu - 1.0 - log_variance)
 
 ## Negative log-likelihood of y under normals of these means and log-variances, without log(2 pi)/2.
+fn gaussian_nll_terms[F: float, *S](mu: F[*S], log_variance: F[*S], y: F[*S]) -> F[*S] =
+    0.5 * (log_variance + (y - mu) ** 2 * exp(-log_variance))
+
+## The mean of `gaussian_nll_terms`.
 fn gaussian_nll[F: float, *S](mu: F[*S], log_variance: F[*S], y: F[*S]) -> F =
-    mean(0.5 * (log_variance + (y - mu) ** 2 * exp(-log_variance)))
+    mean(gaussian_nll_terms(mu, log_variance, y))
 
 ## Negative log-likelihood of counts y under Poisson laws of these log-rates, without log(y!).
-fn poisson_nll[F: float, *S](log_rate: F[*S], y: F[*S]) -> F = mean(exp(log_rate) - y * log_rate)
+fn poisson_nll_terms[F: float, *S](log_rate: F[*S], y: F[*S]) -> F[*S] =
+    exp(log_rate) - y * log_rate
+
+## The mean of `poisson_nll_terms`.
+fn poisson_nll[F: float, *S](log_rate: F[*S], y: F[*S]) -> F = mean(poisson_nll_terms(log_rate, y))
 
 # ---- embeddings: vectors along the last axis ----------------------------------------------------
 

@@ -30,6 +30,14 @@ fn adaptive_avg_pool[R, C, F: float, B, H, W, D](x: F[B, H, W, D]) -> F[B, R, C,
     [n, r, c, k] => sum[i, j](rows[r, i] * columns[c, j] * x[n, i, j, k])
 }
 
+## Maxima of R by C windows that cover images of any size, as evenly as that goes.
+fn adaptive_max_pool[R, C, F: float, B, H, W, D](x: F[B, H, W, D]) -> F[B, R, C, D]
+        requires R >= 1, C >= 1, H >= 1, W >= 1 {
+    let rows = _spans[R, H, F]()
+    let columns = _spans[C, W, F]()
+    [n, r, c, k] => max[i, j](if rows[r, i] * columns[c, j] > 0.0 { x[n, i, j, k] } else { -inf })
+}
+
 ## The weights of N elements in R means: the i-th is of the elements from i N / R up to (i + 1) N / R.
 fn _spans[R, N, F: float]() -> F[R, N] requires R >= 1 =
     [r in 0..R, i in 0..N] => {

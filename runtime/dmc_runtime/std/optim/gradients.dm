@@ -36,6 +36,13 @@ fn clip_adaptive[M: record, F: float](net: M, g: Grad[M], limit: F = 0.01, eps: 
     }, whole, g, net.params)
 }
 
+## The mean over B examples of their gradients, each scaled down to a global norm of at most `limit`
+## before it counts (Abadi et al., 2016); loss(net, n) is that of example n. With `add_noise` of a
+## standard deviation proportional to limit / B it is the gradient of private training.
+fn clip_examples[B, M: record, F: float](loss: (M, i64) -> F, net: M, limit: F) -> Grad[M]
+        requires B >= 1 =
+    sum[n in 0..B](clip_norm(grad(loss)(net, n), limit)) / F(B)
+
 # ---- decay and noise ----------------------------------------------------------------------------
 
 ## 1 on matrices and higher arrays, 0 on gains, biases and numbers, in stacks too.
