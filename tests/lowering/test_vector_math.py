@@ -7,12 +7,12 @@ import mpmath
 import numpy as np
 import pytest
 import scipy.special
-from llvmlite import ir
 from mpmath import mp, mpf
 
 from dmc.ir.types import DType
 from dmc.jit.engine import Engine
 from dmc.jit.target import named
+from dmc.lowering import llvm_ir as ir
 from dmc.lowering import vector_math
 from dmc.lowering.vector_math import coefficients, constants, exponential
 from dmc.lowering.vector_math.lanes import Format

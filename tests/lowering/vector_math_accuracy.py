@@ -18,12 +18,12 @@ from typing import Any
 import mpmath
 import numpy as np
 import numpy.typing as npt
-from llvmlite import ir
 from mpmath import mp, mpf
 
 from dmc.ir.types import DType
 from dmc.jit.engine import Code, Engine
 from dmc.jit.target import host, named
+from dmc.lowering import llvm_ir as ir
 from dmc.lowering import vector_math
 
 Floats = npt.NDArray[Any]

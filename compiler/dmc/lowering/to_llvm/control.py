@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from llvmlite import ir
-
 from dmc.dialects import loop
 from dmc.ir.declarations import Trait
 from dmc.ir.operation import Operation, Value
 from dmc.ir.types import MemRefType
+from dmc.lowering import llvm_ir as ir
 from dmc.lowering.to_llvm.function import FunctionLowering, Table
 from dmc.lowering.to_llvm.module import PARALLEL_FOR, STOPPED, ModuleLowering
 from dmc.lowering.to_llvm.tape import release
 from dmc.lowering.to_llvm.types import I8, I32, I64, POINTER, VOID, integer, llvm_type
 
-_SELDOM = 1 << 20
-"""How much likelier the other branch is."""
+_SELDOM = (1, 1 << 20)
+"""How likely the first of two branches is."""
 
 
 def lower_function(owner: ModuleLowering, op: loop.Func, table: Table) -> None:
@@ -70,7 +69,7 @@ def _for(f: FunctionLowering, op: Operation) -> None:
     f.values.update(zip(op.body.args, [variable, *carried], strict=True))
     with f.scope():
         outs = f.block(op.body)
-    following = b.add(variable, integer(op.step), flags=("nsw",))
+    following = b.add(variable, integer(op.step), flags="nsw")
     last = b.block
     b.cbranch(b.icmp_signed("<", following, upper), body, after)
     for phi, first, again in zip(
@@ -130,9 +129,7 @@ def _if(f: FunctionLowering, op: Operation) -> None:
     names = ("then", "else")
     starts = [f.function.append_basic_block(name) for name in names]
     after = f.function.append_basic_block("after")
-    branch = b.cbranch(f.value(op.condition), *starts)
-    if op.rare:
-        branch.set_weights([1, _SELDOM])
+    b.cbranch(f.value(op.condition), *starts, weights=_SELDOM if op.rare else None)
     ends: list[tuple[ir.Block, list[ir.Value]]] = []
     for start, region in zip(starts, (op.then, op.otherwise), strict=True):
         b.position_at_end(start)
@@ -154,7 +151,7 @@ def _poll(f: FunctionLowering, op: Operation) -> None:
     b = f.builder
     wanted = b.icmp_unsigned("!=", b.load_atomic(f.stop, "monotonic", 4, typ=I32), integer(0, I32))
     following = f.function.append_basic_block("on")
-    b.cbranch(wanted, _exit(f), following).set_weights([1, _SELDOM])
+    b.cbranch(wanted, _exit(f), following, _SELDOM)
     b.position_at_end(following)
 
 
@@ -197,13 +194,10 @@ def _parallel(f: FunctionLowering, op: Operation) -> None:
     stop = [f.stop] if polls and f.stop is not None else []
     values = [f.scratch, *stop, *(f.value(v) for v in captured)]
     types = [v.type for v in values]
-    context_type = f.owner.structure(types)
-    with f.builder.goto_entry_block():
-        context = f.builder.alloca(context_type)
+    context_type = f.owner.llvm.structure(types)
+    context = f.builder.alloca(context_type)
     for number, value in enumerate(values):
-        # `alloca` gives a typed pointer, whose own type a field address must come from.
-        place = [integer(0), ir.Constant(ir.IntType(32), number)]
-        f.builder.store(value, f.builder.gep(context, place, inbounds=True))
+        f.builder.store(value, _field(f.builder, context, context_type, number))
     task = f.owner.task_function()
     run = f.owner.external(PARALLEL_FOR, VOID, [POINTER, POINTER, I64])
     f.builder.call(run, [task, context, integer(op.tasks)])
@@ -223,10 +217,8 @@ def _parallel(f: FunctionLowering, op: Operation) -> None:
 
 
 def _field(builder: ir.IRBuilder, pointer: ir.Value, type_: ir.Type, number: int) -> ir.Value:
-    zero = integer(0)
-    return builder.gep(
-        pointer, [zero, ir.Constant(ir.IntType(32), number)], inbounds=True, source_etype=type_
-    )
+    place = [integer(0), integer(number, I32)]
+    return builder.gep(pointer, place, inbounds=True, source_etype=type_)
 
 
 CONTROL: Table = {

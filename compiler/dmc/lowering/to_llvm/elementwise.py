@@ -6,12 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from llvmlite import ir
-
 from dmc.dialects import arith, kernel, loop, math
 from dmc.dialects.elementwise import splat_of
 from dmc.ir.operation import Operation
 from dmc.ir.types import DType, Type, dtype_of
+from dmc.lowering import llvm_ir as ir
 from dmc.lowering import vector_math
 from dmc.lowering.to_llvm.function import FunctionLowering, Table
 from dmc.lowering.to_llvm.types import lanes_of, llvm_type, splat

@@ -7,11 +7,10 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from typing import TypeAlias
 
-from llvmlite import ir
-
 from dmc.ir.declarations import Trait
 from dmc.ir.operation import Block, Operation, Value
 from dmc.ir.types import Type
+from dmc.lowering import llvm_ir as ir
 from dmc.lowering.to_llvm.module import ModuleLowering, aligned
 from dmc.lowering.to_llvm.types import I8, integer, splat
 

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from llvmlite import ir
-
 from dmc.dialects import loop
 from dmc.dialects.loop.memory import Access, Lanes
 from dmc.ir.operation import Operation, Value
 from dmc.ir.types import DType, MemRefType
+from dmc.lowering import llvm_ir as ir
 from dmc.lowering.to_llvm.function import FunctionLowering, Table
 from dmc.lowering.to_llvm.types import (
     I1,
     I8,
     I32,
-    POINTER,
     VOID,
     integer,
     lanes_of,
@@ -150,10 +148,7 @@ def _lane_addresses(f: FunctionLowering, op: Lanes, offsets: Value) -> ir.Value:
     if stride != 1:
         factor = repeated(integer(stride), lanes_of(offsets.type))
         amount = f.builder.mul(amount, factor)
-    addresses = f.builder.gep(_address(f, op), [amount], source_etype=stored(type_.dtype))
-    # llvmlite takes a vector of offsets for one offset.
-    addresses.type = ir.VectorType(POINTER, lanes_of(offsets.type))
-    return addresses
+    return f.builder.gep(_address(f, op), [amount], source_etype=stored(type_.dtype))
 
 
 def _suffix(type_: ir.Type) -> str:

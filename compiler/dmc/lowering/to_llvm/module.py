@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
-from llvmlite import ir
 
 from dmc.dialects import loop
 from dmc.ir.attributes import DenseElements
 from dmc.ir.module import Module
 from dmc.ir.types import MemRefType
+from dmc.lowering import llvm_ir as ir
 from dmc.lowering.machine import Machine
 from dmc.lowering.to_llvm.types import I8, I32, I64, POINTER, VOID, llvm_type
 
@@ -124,7 +124,7 @@ class ModuleLowering:
         self, module: Module, machine: Machine, sizes: ScratchSizes, own: Collection[str]
     ) -> None:
         self.machine = machine
-        self.llvm = ir.Module(name="dmc", context=ir.Context())
+        self.llvm = ir.Module()
         self.sizes = sizes
         self._functions: dict[str, ir.Function] = {}
         functions = [op for op in module.body if isinstance(op, loop.Func)]
@@ -139,7 +139,6 @@ class ModuleLowering:
         self.arena_bytes = aligned(max(bytes_, default=0))
         self._tasks = 0
         self._constants: dict[DenseElements, ir.GlobalVariable] = {}
-        self._structures: dict[tuple[str, ...], str] = {}
 
     def function(self, name: str) -> ir.Function:
         """A function of the loop-level module; another LLVM module may define it."""
@@ -165,15 +164,6 @@ class ModuleLowering:
         function.attributes.add("nounwind")
         return function
 
-    def structure(self, types: Sequence[ir.Type]) -> ir.IdentifiedStructType:
-        """The structure of these types, under a name, so that the text need not repeat them."""
-        name = f"dmc.context.{len(self._structures)}"
-        found = self._structures.setdefault(tuple(map(str, types)), name)
-        made = self.llvm.context.get_identified_type(found)
-        if found == name:
-            made.set_body(*types)
-        return made
-
     def constant_data(self, value: DenseElements) -> ir.GlobalVariable:
         """A read-only global with the elements of `value`, one for equal values."""
         found = self._constants.get(value)
@@ -181,7 +171,7 @@ class ModuleLowering:
             data = np.ascontiguousarray(value.array)
             type_ = ir.ArrayType(I8, data.nbytes)
             found = ir.GlobalVariable(self.llvm, type_, f"dmc.constant.{len(self._constants)}")
-            found.initializer = ir.Constant(type_, bytearray(data.tobytes()))
+            found.initializer = ir.Constant(type_, data.tobytes())
             found.linkage = "internal"
             found.global_constant = True
             found.align = ALIGNMENT

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from llvmlite import ir
-
 from dmc.dialects import loop
 from dmc.dialects.loop.tape import FAILED, NEWEST, WORD
 from dmc.ir.operation import Operation
 from dmc.ir.types import MemRefType
+from dmc.lowering import llvm_ir as ir
 from dmc.lowering.to_llvm.function import FunctionLowering, Table
 from dmc.lowering.to_llvm.types import I8, I64, POINTER, VOID, integer
 

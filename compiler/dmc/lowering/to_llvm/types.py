@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from functools import cache
 
-from llvmlite import ir
-
 from dmc.ir.types import DType, MemRefType, ScalarType, Type, VectorType, dtype_of
+from dmc.lowering import llvm_ir as ir
 
 POINTER = ir.PointerType()
 I1, I8, I32, I64 = (ir.IntType(bits) for bits in (1, 8, 32, 64))
@@ -69,21 +68,9 @@ def integer(value: int, type_: ir.Type = I64) -> ir.Constant:
     return ir.Constant(type_, value)
 
 
-class Literal(ir.Constant):
-    """A constant given by its text: llvmlite writes vectors out lane by lane."""
-
-    def __init__(self, type_: ir.Type, text: str) -> None:
-        self.type = type_
-        self.constant = text
-
-    def _get_reference(self) -> str:
-        return str(self.constant)
-
-
 def repeated(scalar: ir.Constant, lanes: int) -> ir.Constant:
     """One constant in every lane."""
-    text = f"splat ({scalar.type} {scalar._get_reference()})"
-    return Literal(ir.VectorType(scalar.type, lanes), text)
+    return ir.Literal(ir.VectorType(scalar.type, lanes), f"splat ({scalar})")
 
 
 @cache

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from llvmlite import ir
-
 from dmc.dialects import loop
 from dmc.ir.operation import Operation, Value
 from dmc.ir.types import dtype_of
+from dmc.lowering import llvm_ir as ir
 from dmc.lowering.to_llvm.function import FunctionLowering, Table
 from dmc.lowering.to_llvm.types import (
     I32,

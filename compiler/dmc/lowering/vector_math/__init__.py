@@ -13,9 +13,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from llvmlite import ir
-
 from dmc.ir.types import DType
+from dmc.lowering import llvm_ir as ir
 from dmc.lowering.vector_math.division import floor_divide, remainder
 from dmc.lowering.vector_math.error_function import erf, erfc
 from dmc.lowering.vector_math.exponential import cosh, exp, expm1, logistic, sinh, tanh
@@ -110,13 +109,13 @@ def emit(
 
     Raises KeyError for an unknown name or element type.
     """
-    place = Lanes(ir.IRBuilder(), _FORMATS[dtype], lanes, fma)
     full = f"dmc.{name}.{dtype.value}x{lanes}"
     existing = module.globals.get(full)
     if isinstance(existing, ir.Function):
         return existing
     arity = 2 if name in BINARY else 1
-    signature = ir.FunctionType(place.real_type, [place.real_type] * arity)
+    type_ = _FORMATS[dtype].scalar if lanes == 1 else ir.VectorType(_FORMATS[dtype].scalar, lanes)
+    signature = ir.FunctionType(type_, [type_] * arity)
     function = ir.Function(module, signature, full)
     function.linkage = "internal"
     function.attributes.add("nounwind")

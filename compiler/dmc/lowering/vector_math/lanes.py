@@ -13,7 +13,7 @@ import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from llvmlite import ir
+from dmc.lowering import llvm_ir as ir
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -65,17 +65,6 @@ class Format(enum.Enum):
         return self.decode(self.encode(x))
 
 
-class _Literal(ir.Constant):
-    """A constant given by its text: llvmlite has no notation for a splat."""
-
-    def __init__(self, kind: ir.Type, text: str) -> None:
-        self.type = kind
-        self.constant = text
-
-    def _get_reference(self) -> str:
-        return str(self.constant)
-
-
 @dataclass(frozen=True)
 class Lanes:
     """Where instructions go and what they work on.
@@ -103,7 +92,7 @@ class Lanes:
 
     def _splat(self, element: ir.Type, text: str) -> ir.Constant:
         splat = text if self.count == 1 else f"splat ({element} {text})"
-        return _Literal(self.shaped(element), splat)
+        return ir.Literal(self.shaped(element), splat)
 
     def real(self, x: Real | float) -> Real:
         """`x` in every lane, rounded to the format."""

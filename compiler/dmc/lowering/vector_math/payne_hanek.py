@@ -11,8 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from llvmlite import ir
-
+from dmc.lowering import llvm_ir as ir
 from dmc.lowering.vector_math.constants import PI, TWO_OVER_PI, TWO_OVER_PI_BITS, parts
 from dmc.lowering.vector_math.lanes import Format, Integer, Lanes, Real
 
@@ -32,7 +31,7 @@ def reduce_huge(lanes: Lanes, x: Real, huge: Mask, moderate: Reduced) -> Reduced
     """`moderate`, but in the lanes marked `huge` the reduction of x done here."""
     builder = lanes.builder
     before = builder.block
-    with builder.if_then(huge.any(), likely=False):
+    with builder.if_then(huge.any(), weights=(1, 99)):
         found = builder.call(_vector_function(lanes), [x.value])
         high = lanes.select(huge, Real(lanes, builder.extract_value(found, 0)), moderate[0])
         low = lanes.select(huge, Real(lanes, builder.extract_value(found, 1)), moderate[1])
@@ -69,7 +68,7 @@ def _define(
 def _vector_function(lanes: Lanes) -> ir.Function:
     """x → {high, low, k} for every lane, by `_scalar_function`."""
     format_ = lanes.format
-    results = ir.LiteralStructType([lanes.real_type, lanes.real_type, lanes.integer_type])
+    results = ir.LiteralStructType(lanes.real_type, lanes.real_type, lanes.integer_type)
     module = lanes.builder.module
     name = f"dmc.reduce_huge.{format_.suffix}x{lanes.count}"
     function, builder = _define(module, name, results, lanes.real_type)
@@ -117,13 +116,13 @@ def _table(module: ir.Module) -> ir.GlobalVariable:
     table = ir.GlobalVariable(module, kind, name)
     table.linkage = "internal"
     table.global_constant = True
-    table.initializer = ir.Constant(kind, [ir.Constant(_I64, word) for word in words])
+    table.initializer = ir.Constant(kind, words)
     return table
 
 
 def _scalar_function(module: ir.Module, fused: bool) -> ir.Function:
     """x → {high, low, k} for one finite double."""
-    results = ir.LiteralStructType([_F64, _F64, _I64])
+    results = ir.LiteralStructType(_F64, _F64, _I64)
     function, builder = _define(module, "dmc.reduce_huge", results, _F64)
     if builder is None:
         return function
@@ -142,7 +141,7 @@ def _scalar_function(module: ir.Module, fused: bool) -> ir.Function:
 
     def word(i: int) -> ir.Value:
         index = (first + i).value
-        place = builder.gep(table, [ir.Constant(_I64, 0), index], inbounds=True)
+        place = builder.gep(table, [index], inbounds=True, source_etype=_I64)
         return builder.load(place, typ=_I64)
 
     stored = [word(i) for i in range(4)]
