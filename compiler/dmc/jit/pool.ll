@@ -26,12 +26,14 @@
 @waiting = internal global i32 0              ; the caller sleeps until `done` is complete
 @sleepers = internal global i64 0             ; workers asleep
 @stopping = internal global i32 0
-@process = internal global i32 0              ; that the workers belong to; a fork has none
+@process = internal global i32 0              ; that the workers belong to (a fork has none); negative
+                                              ; while one of its threads makes everything new
 @threads = internal global i64 1              ; wanted, the caller included
 @started = internal global i64 0              ; workers running
 @spins = internal global i64 0                ; pauses before sleep
 @handles = internal global [1024 x i64] zeroinitializer
 @index_key = internal global i32 0            ; thread-specific: index of a worker
+@keyed = internal global i32 0                ; the key is there
 
 ; At least as large as any platform's pthread_mutex_t and pthread_cond_t.
 @mutex = internal global [128 x i8] zeroinitializer, align 128
@@ -65,7 +67,7 @@ entry:
 
 try:
   %process = call i32 @getpid()
-  %known = load atomic i32, ptr @process monotonic, align 4
+  %known = load atomic i32, ptr @process acquire, align 4
   %same = icmp eq i32 %process, %known
   br i1 %same, label %enter, label %forked
 
@@ -114,8 +116,8 @@ share:
 
 define internal void @run_serially(ptr %function, ptr %context, i64 %count) nounwind {
 entry:
-  %process = load atomic i32, ptr @process monotonic, align 4
-  %ready = icmp ne i32 %process, 0
+  %keyed = load atomic i32, ptr @keyed acquire, align 4
+  %ready = icmp ne i32 %keyed, 0
   br i1 %ready, label %lookup, label %begin
 
 lookup:
@@ -370,15 +372,40 @@ exit:
   ret void
 }
 
-; Make everything new, in a process that has no workers: the first one, or a fork.
+; Make everything new, in a process that has no workers: the first one, or a fork. One thread does so,
+; and others wait for it: the second would throw away the workers and the region of the first.
 define internal void @reset(i32 %process) nounwind {
 entry:
-  %known = load atomic i32, ptr @process monotonic, align 4
-  %first = icmp eq i32 %known, 0
-  br i1 %first, label %key, label %state
+  %mine = sub i32 0, %process
+  br label %look
+
+look:
+  %known = load atomic i32, ptr @process acquire, align 4
+  %done = icmp eq i32 %known, %process
+  br i1 %done, label %exit, label %others
+
+others:
+  ; Who was at it in another process is not in this one.
+  %taken = icmp eq i32 %known, %mine
+  br i1 %taken, label %wait, label %claim
+
+wait:
+  call void @pause()
+  br label %look
+
+claim:
+  %swap = cmpxchg ptr @process, i32 %known, i32 %mine acquire monotonic
+  %claimed = extractvalue { i32, i1 } %swap, 1
+  br i1 %claimed, label %prepare, label %look
+
+prepare:
+  %keyed = load atomic i32, ptr @keyed acquire, align 4
+  %unkeyed = icmp eq i32 %keyed, 0
+  br i1 %unkeyed, label %key, label %state
 
 key:
   call i32 @pthread_key_create(ptr @index_key, ptr null)
+  store atomic i32 1, ptr @keyed release, align 4
   br label %state
 
 state:
@@ -394,6 +421,9 @@ state:
   store atomic i32 0, ptr @stopping monotonic, align 4
   store atomic i32 0, ptr @busy monotonic, align 4
   store atomic i32 %process, ptr @process seq_cst, align 4
+  br label %exit
+
+exit:
   ret void
 }
 
@@ -402,7 +432,7 @@ state:
 define i32 @dmc_pool_configure(i64 %threads, i64 %spins) nounwind {
 entry:
   %process = call i32 @getpid()
-  %known = load atomic i32, ptr @process monotonic, align 4
+  %known = load atomic i32, ptr @process acquire, align 4
   %same = icmp eq i32 %process, %known
   br i1 %same, label %enter, label %fresh
 
