@@ -159,9 +159,9 @@ class Drawer:
         return self.array(type_, sizes)
 
 
-def draw_case(seed: int) -> Case:
-    """The case of a seed."""
-    program = draw_program(seed)
+def draw_case(seed: int, *, small: bool = False) -> Case:
+    """The case of a seed; `small` ones are another series."""
+    program = draw_program(seed, small=small)
     rng = random.Random(f"case {seed}")
     limit = rng.choice((5, 9, 17, 33, 70, 70))
     extents = [n for n in EXTENTS if n <= limit]

@@ -30,8 +30,10 @@ RESERVED = {"exp", "map"}
 
 
 class Programs(Loops):
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, *, small: bool = False) -> None:
         super().__init__(seed)
+        self.fuels = ((4, 8, 8, 14), (4,)) if small else ((10, 20, 35, 60), (8, 16))
+        """How many constructs an entry has, and another function."""
         self.records: list[RecordType] = []
         self.elems = self.pick((ELEMS, ELEMS, (Elem.F64,), (Elem.F64, Elem.F64, Elem.I64)))
         self.unused = [name for name in NAMES if name not in RESERVED]
@@ -89,7 +91,7 @@ class Programs(Loops):
                 self.add_record(parameter.name, parameter.type)
             elif parameter.name not in hidden:
                 self.scope.values.append(Name(parameter.name, parameter.type))
-        self.fuel = self.pick((10, 20, 35, 60)) if is_entry else self.pick((8, 16))
+        self.fuel = self.pick(self.fuels[0 if is_entry else 1])
         statements = self.statements(self.pick((1, 1, 2, 3)) if is_entry else 1, 3)
         if is_entry:
             result = self.outcome()
@@ -185,9 +187,9 @@ class Programs(Loops):
         return of
 
 
-def draw_program(seed: int) -> Program:
-    """The program of a seed."""
-    drawer = Programs(seed)
+def draw_program(seed: int, *, small: bool = False) -> Program:
+    """The program of a seed; `small` ones are another series."""
+    drawer = Programs(seed, small=small)
     for _ in range(drawer.pick((0, 0, 1, 1, 2, 3))):
         drawer.functions.append(drawer.function(is_entry=False))
     entry = drawer.function(is_entry=True)
