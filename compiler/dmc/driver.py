@@ -44,6 +44,7 @@ from dmc.transforms import pipeline
 from dmc.transforms.index_arguments import IndexArgument, index_arguments
 from dmc.transforms.index_uses import indexes_of
 from dmc.transforms.memory import MemoryPlan, report
+from dmc.transforms.memory.place import verify_places
 from dmc.transforms.memory.shortage import needed_bytes, shortage
 from dmc.transforms.rematerialize import BudgetTooSmall
 from dmc.transforms.trap_indexes import IndexUse, TrapIndexes, unproved_indexes
@@ -361,6 +362,8 @@ def _read_ir(text: str, file: str) -> Module:
         parsed = parse(text, file)
         try:
             verify(parsed.module)
+            parsed.module.verify_uses_end()
+            verify_places(parsed.module)
         except VerifyError as failure:
             places = (span for op, span in parsed.spans.items() if op is failure.op)
             place = next(places, None)

@@ -8,9 +8,7 @@ import pytest
 
 import dmc
 from dmc.driver import Compilation, Stage, run_textual
-from dmc.ir import VerifyError
 from dmc.ir.parser import parse_module
-from dmc.transforms.memory import place_of
 from tests.ir.test_levels import PROGRAM
 
 
@@ -62,7 +60,40 @@ def test_places_are_places(places: str) -> None:
     text = Compilation(parse_module(PROGRAM), "f").ir(Stage.KERNEL)
     damaged = re.sub(r'places = \["arena 0"\]', f"places = {places}", text, count=1)
     assert damaged != text
-    module = parse_module(damaged)
-    values = [value for op in module.walk() for value in op.results]
-    with pytest.raises(VerifyError, match="places"):
-        list(map(place_of, values))
+    with pytest.raises(dmc.Error, match="places"):
+        run_textual(damaged, "")
+
+
+LOOPS = """
+loop.func @g(%a: memref<8xf64>) {private = true} {
+  loop.return()
+}
+loop.func @f(%a: memref<8xf64>) {
+  loop.call %a {callee = @g} : (memref<8xf64>) -> ()
+  loop.return()
+}
+"""
+CIRCLE = """
+func.func @f(%x: tensor<f64>) -> tensor<f64> {
+  %y = func.call %x {callee = @g} : (tensor<f64>) -> tensor<f64>
+  func.return %y : tensor<f64>
+}
+func.func @g(%x: tensor<f64>) -> tensor<f64> {
+  %y = func.call %x {callee = @f} : (tensor<f64>) -> tensor<f64>
+  func.return %y : tensor<f64>
+}
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (LOOPS.replace("callee = @g", "callee = @h"), "C1.*no function @h"),
+        (LOOPS.replace("8xf64", "9xf64", 1), "C2.*@g takes"),
+        (LOOPS.replace("callee = @g", "callee = @f"), "@f needs @f"),
+        (CIRCLE, "@[fg] needs @[fg] needs @[fg]: a program has no recursion"),
+    ],
+)
+def test_calls_find_a_function_that_ends(text: str, message: str) -> None:
+    with pytest.raises(dmc.Error, match=message):
+        run_textual(text, "inline")

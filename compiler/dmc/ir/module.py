@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from graphlib import CycleError, TopologicalSorter
 
 from dmc.ir.attributes import SymbolRef
 from dmc.ir.declarations import Trait
 from dmc.ir.location import UNKNOWN, Location
-from dmc.ir.operation import Block, Operation, Region, region
+from dmc.ir.operation import Block, Operation, Region, VerifyError, region
 from dmc.ir.types import Type
 
 
@@ -55,6 +56,17 @@ class Module(Operation):
             candidate = f"{base}_{count}"
         return candidate
 
+    def verify_uses_end(self) -> None:
+        """Raises VerifyError for operations of the module that refer to each other in a circle."""
+        named = dict(self.symbols())
+        used = {name: set(_references(op)) & named.keys() for name, op in named.items()}
+        try:
+            TopologicalSorter(used).prepare()
+        except CycleError as failure:
+            circle: list[str] = failure.args[1]
+            told = " needs ".join(f"@{name}" for name in reversed(circle))
+            raise VerifyError(named[circle[0]], 0, f"{told}: a program has no recursion") from None
+
     def copy(self) -> Module:
         """A deep copy."""
         new = self.clone({})
@@ -64,3 +76,10 @@ class Module(Operation):
     def append(self, op: Operation) -> None:
         """Add an operation whose `sym_name` is still free."""
         self.body.insert(op)
+
+
+def _references(op: Operation) -> Iterator[str]:
+    for inner in op.walk():
+        for value in inner.attributes.values():
+            if isinstance(value, SymbolRef):
+                yield value.name

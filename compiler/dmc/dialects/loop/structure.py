@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from dmc.ir.attributes import SymbolRef
 from dmc.ir.declarations import Trait, attribute
-from dmc.ir.operation import Block, Interpreter, Operation, Value, operand, operands, region
+from dmc.ir.operation import (
+    Block,
+    Interpreter,
+    Operation,
+    Value,
+    operand,
+    operands,
+    region,
+)
 from dmc.ir.types import Array, DType, MemRefType, ScalarType, Type, VectorType
 
 INDEX = ScalarType(DType.I64)
@@ -69,8 +77,7 @@ class Func(Operation):
 class Call(Operation):
     """Runs a function of the module on buffers and scalars.
 
-    C1: the arguments have the types that the function takes. This is checked by `check_callee`,
-    where the function is at hand: when the call runs and when it is lowered.
+    C1: the callee is a function of the module. C2: it takes the arguments.
     """
 
     name = "loop.call"
@@ -81,14 +88,14 @@ class Call(Operation):
     def infer(self) -> Sequence[Type]:
         return ()
 
-    def check_callee(self, callee: Operation) -> None:
-        """Raises VerifyError when `callee` takes other types."""
-        wanted = [arg.type for arg in callee.regions[0].block.args]
-        self.require(1, list(self.operand_types) == wanted, f"{self.callee} takes {wanted}")
+    def verify_symbols(self, symbols: Mapping[str, Operation]) -> None:
+        callee = symbols.get(self.callee.name)
+        self.require(1, isinstance(callee, Func), "there is no function {}", self.callee)
+        assert isinstance(callee, Func)
+        wanted = tuple(arg.type for arg in callee.body.args)
+        self.require(2, self.operand_types == wanted, "{} takes {}", self.callee, list(wanted))
 
     def evaluate(self, operands: Sequence[Array], interpreter: Interpreter) -> Sequence[Array]:
-        if interpreter.module is not None:
-            self.check_callee(interpreter.module.lookup(self.callee))
         interpreter.call(self.callee.name, operands)
         return ()
 

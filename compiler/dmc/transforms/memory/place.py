@@ -89,6 +89,13 @@ def place_of(value: Value) -> Place | None:
         raise VerifyError(op, 0, f"{ATTRIBUTE}: {failure}") from None
 
 
+def verify_places(module: Operation) -> None:
+    """Raises VerifyError for an operation whose places are none."""
+    for op in module.walk():
+        for value in op.results:
+            place_of(value)
+
+
 def record(op: Operation, places: Sequence[Place]) -> None:
     """Write the places of all results of `op` into it."""
     op.attributes[ATTRIBUTE] = ArrayAttr(tuple(str(place) for place in places))
