@@ -9,17 +9,23 @@ import pytest
 import dmc
 from dmc.api.placeholders import size_names
 from examples.attention import train
+from examples.bundle import adjust as bundle
+from examples.diffusion import train as diffusion
 from examples.flow import train as flow
 from examples.hmc import sample as hmc
 from examples.kalman import fit as kalman
 from examples.learned import train as learned
+from examples.lenet import train as lenet
 from examples.logistic import fit as logistic
+from examples.mixture import fit as mixture
 from examples.orbit import fit as orbit
 from examples.pinn import solve as pinn
 from examples.process import fit as process
 from examples.race import race
 from examples.sinusoids import train as sinusoids
 from examples.swing import train as swing
+from examples.vae import train as vae
+from examples.writer import train as writer
 
 ROOT = Path(__file__).parents[2] / "examples"
 
@@ -86,6 +92,56 @@ def test_a_net_follows_the_pendulum() -> None:
 def test_a_net_solves_its_equation() -> None:
     off, _ = pinn.main()
     assert off < 1e-3
+
+
+def is_picture(path: Path) -> bool:
+    return path.read_bytes().startswith(b"\x89PNG") and path.stat().st_size < 200_000
+
+
+def test_lenet_reads_digits(tmp_path: Path) -> None:
+    result = lenet.main()
+    assert result.right >= 0.99
+    lenet.draw(result, tmp_path / "lenet.png")
+    assert is_picture(tmp_path / "lenet.png")
+
+
+def test_a_mixture_finds_the_irises(tmp_path: Path) -> None:
+    result = mixture.main()
+    assert result.likelihood == pytest.approx(-180.1855 / 150, abs=1e-5)
+    assert result.right > 0.96
+    mixture.draw(result, tmp_path / "mixture.png")
+    assert is_picture(tmp_path / "mixture.png")
+
+
+def test_pictures_find_cameras_and_points(tmp_path: Path) -> None:
+    result = bundle.main()
+    assert result.before > 20
+    assert result.path[-1] == pytest.approx(result.least, rel=0.05)
+    bundle.draw(result, tmp_path / "bundle.png")
+    assert is_picture(tmp_path / "bundle.png")
+
+
+def test_codes_become_digits(tmp_path: Path) -> None:
+    result = vae.main(400)
+    assert result.nats < result.of_means - 1.5
+    vae.draw(result, tmp_path / "vae.png")
+    assert is_picture(tmp_path / "vae.png")
+
+
+def test_noise_becomes_digits(tmp_path: Path) -> None:
+    result = diffusion.main(800)
+    assert result.ratio < 1.45
+    assert result.shares.min() > 0.02
+    diffusion.draw(result, tmp_path / "diffusion.png")
+    assert is_picture(tmp_path / "diffusion.png")
+
+
+def test_python_is_written_letter_by_letter(tmp_path: Path) -> None:
+    results = {kind: writer.main(kind, 100) for kind in writer.SIZES}
+    for result in results.values():
+        assert result.bits < 3.6
+    writer.draw(results, tmp_path / "writer.png")
+    assert is_picture(tmp_path / "writer.png")
 
 
 def test_each_optimizer_runs_its_own_race() -> None:
