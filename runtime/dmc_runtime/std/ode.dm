@@ -161,7 +161,7 @@ fn leapfrog[N, F: float, *S](potential: (F[*S]) -> F, q0: F[*S], p0: F[*S], h: F
 ## the start y0, at t1 - N * h, and in the parameters p. N steps of `rk4` of size h backwards follow y,
 ## the adjoint a' = -a df/dy and a df/dp (Pontryagin et al., 1962; Chen et al., 2018), so nothing
 ## is kept of the way there, and the gradient is that of the exact solution as far as h is small.
-## As a `derivative` rule it gives a function a gradient whose memory is that of one step.
+## As the `vjp` of a function it gives that a gradient whose memory is that of one step.
 fn adjoint[N, P: record, F: float, *S](f: (P, F, F[*S]) -> F[*S], p: P, y1: F[*S], slope: F[*S],
                                        t1: F, h: F) -> (F[*S], Grad[P]) {
     var y = y1
