@@ -20,6 +20,7 @@ LAYERS = (
     "semantics",
     "autodiff",
     "transforms",
+    "sparsity",
     "lowering",
     "jit",
     "export",

@@ -78,6 +78,8 @@ class Compiled:
         if recall is None or not recall.has_program:
             _ = self.compilation  # never compiled, and perhaps wrong
         self._ready: _Ready | None = None
+        self.patterns: dict[object, object] = {}
+        """What is known of sparse derivatives of the function, by what it depends on."""
 
     def __reduce__(self) -> NoReturn:
         raise ArgumentError(f"{self.name} is compiled for this process; pickle the function")
@@ -124,9 +126,7 @@ class Compiled:
 
     def run(self, arguments: Sequence[PythonValue]) -> PythonValue:
         """`__call__` without counting."""
-        arrays: list[Array] = []
-        for take, value in zip(self._takers, arguments, strict=True):
-            take(value, arrays)
+        arrays = self.arrays(arguments)
         if GIVEN_UP or self._donated:
             self._check_ownership(arrays)
         ready = self._ready or self._prepare()
@@ -152,6 +152,13 @@ class Compiled:
             raise self._outside(ready.artifact.checked_indexes, int(results[-1]))
         return self._make(iter(results))
 
+    def arrays(self, arguments: Sequence[PythonValue]) -> list[Array]:
+        """The leaves of what is given for the parameters."""
+        arrays: list[Array] = []
+        for take, value in zip(self._takers, arguments, strict=True):
+            take(value, arrays)
+        return arrays
+
     def not_finite(self, arguments: Sequence[PythonValue]) -> tuple[Span, float] | None:
         """Where a call first makes NaN or infinity of finite numbers, and which; it is interpreted.
 
@@ -160,9 +167,7 @@ class Compiled:
         with native:
             from dmc.ir.tracing import first_not_finite
 
-        arrays: list[Array] = []
-        for take, value in zip(self._takers, arguments, strict=True):
-            take(value, arrays)
+        arrays = self.arrays(arguments)
         with compiling:
             compilation = self.compilation
             found = first_not_finite(compilation.expanded, compilation.entry, arrays)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import partial
 from operator import index
-from typing import TYPE_CHECKING, Any, SupportsIndex, cast
+from typing import TYPE_CHECKING, Any, Literal, SupportsIndex, cast, overload
 
 from dmc.api.donation import kept
 from dmc.api.operators import Gradient, Jacobian, Pullback, Pushforward, Wrt, wrt_problem
@@ -14,6 +14,7 @@ from dmc_runtime.sizes import parse_bytes
 
 if TYPE_CHECKING:
     from dmc.api.function import Function
+    from dmc.api.sparse import SparseJacobian
 
 
 def grad(f: Function, wrt: Wrt = None, budget: Budget = None) -> Function:
@@ -47,14 +48,36 @@ def hvp(f: Function, along: Any, wrt: Wrt = None) -> Function:
     return gradient.derived(Pushforward(wrt, with_value=False), kept(along))
 
 
-def jacobian(f: Function, wrt: Wrt = None) -> Function:
-    """The Jacobian of an array-valued `f`: a gradient with the axes of the result in front."""
-    return function_of(f, "jacobian", wrt).derived(Jacobian(wrt))
+@overload
+def jacobian(f: Function, wrt: Wrt = None, sparse: Literal[False] = False) -> Function: ...
+@overload
+def jacobian(f: Function, wrt: Wrt = None, *, sparse: Literal[True]) -> SparseJacobian: ...
+def jacobian(f: Function, wrt: Wrt = None, sparse: bool = False) -> Function | SparseJacobian:
+    """The Jacobian of an array-valued `f`: a gradient with the axes of the result in front.
+
+    A `sparse` one is a SciPy matrix in CSR form: rows for the elements of the result, columns for
+    those of what is differentiated in. It takes a pass for each colour, not for each element.
+    """
+    inner = function_of(f, "jacobian", wrt)
+    if not sparse:
+        return inner.derived(Jacobian(wrt))
+    from dmc.api.sparse import SparseJacobian
+
+    return SparseJacobian(inner, wrt)
 
 
-def hessian(f: Function, wrt: Wrt = None) -> Function:
-    """The Hessian of `f` in one array parameter."""
-    return function_of(f, "hessian", wrt).derived(Gradient(wrt)).derived(Jacobian(wrt))
+@overload
+def hessian(f: Function, wrt: Wrt = None, sparse: Literal[False] = False) -> Function: ...
+@overload
+def hessian(f: Function, wrt: Wrt = None, *, sparse: Literal[True]) -> SparseJacobian: ...
+def hessian(f: Function, wrt: Wrt = None, sparse: bool = False) -> Function | SparseJacobian:
+    """The Hessian of `f` in one array parameter; `sparse` as of `jacobian`."""
+    inner = function_of(f, "hessian", wrt)
+    if not sparse:
+        return inner.derived(Gradient(wrt)).derived(Jacobian(wrt))
+    from dmc.api.sparse import SparseJacobian
+
+    return SparseJacobian(inner, wrt, is_symmetric=True)
 
 
 class Vjp:

@@ -10,7 +10,16 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from dmc.api.conversion import refuse
-from dmc.api.operators import Gradient, Held, Jacobian, Operator, Pullback, Pushforward, Wrt
+from dmc.api.operators import (
+    Gradient,
+    Held,
+    Jacobian,
+    Operator,
+    Pullback,
+    Pushforward,
+    Sweep,
+    Wrt,
+)
 from dmc.diagnostics.errors import Error
 from dmc.dialects import func
 from dmc.dialects.derivatives import Problem
@@ -158,6 +167,8 @@ def apply(operator: Operator, entry: Entry) -> Entry:
             return _pullback(operator, entry)
         case Jacobian():
             return _jacobian(operator, entry)
+        case Sweep():
+            return _sweep(operator, entry)
         case Held(budget):
             return replace(entry, budget=budget)
 
@@ -218,6 +229,24 @@ def _jacobian(operator: Jacobian, entry: Entry) -> Entry:
     for extent in reversed([*_constants(primary)]):
         type_ = stack(Size.of(extent), type_)
     return _derived(entry, "jacobian", build, type_, entry.auxiliary)
+
+
+def _sweep(operator: Sweep, entry: Entry) -> Entry:
+    target, of = find_target(entry, operator.wrt), _float_results(entry)
+    name = fresh("directions", [name for name, _ in entry.parameters])
+    inputs: list[Type] = [entry.arguments[i].type for i in target.indexes]
+    results = [leaf.type for leaf in leaves(entry.primary)]
+    outputs: list[Type] = [results[i] for i in of]
+
+    def build(wrapper: _Wrapper) -> Sequence[Value]:
+        problem = wrapper.problem(target)
+        return problem.sweep(wrapper.builder, wrapper.extra, of, operator.in_reverse)
+
+    def stacks(types: Sequence[Type]) -> Type:
+        return TupleType(tuple(stack(Size.of(operator.count), type_) for type_ in types))
+
+    taken, given = (outputs, inputs) if operator.in_reverse else (inputs, outputs)
+    return _derived(entry, "sweep", build, stacks(given), None, (name, stacks(taken)))
 
 
 def _float_results(entry: Entry) -> list[int]:

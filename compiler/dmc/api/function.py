@@ -165,15 +165,28 @@ class Function:
         Raises dmc.Error before anything runs when the arguments do not fit.
         """
         key = self._call_key(arguments, named)
-        call = self._calls.get(key)
-        if call is None:
-            given = self._named(arguments, named)
-            compiled, taken = self._compile(self._given(given.values), given)
-            call = self._calls[key] = _Call(compiled, taken, bool(given.donated))
+        call = self._calls.get(key) or self._new_call(key, arguments, named)
         if named or call.has_donations:
             values = {**dict(zip(self._names, arguments, strict=False)), **named}
             arguments = tuple([_kept(values[name]) for name in call.taken])
         return call.compiled.run((*arguments, *self._extras))
+
+    def _new_call(
+        self, key: object, arguments: tuple[PythonValue, ...], named: Mapping[str, PythonValue]
+    ) -> _Call:
+        given = self._named(arguments, named)
+        compiled, taken = self._compile(self._given(given.values), given)
+        call = self._calls[key] = _Call(compiled, taken, bool(given.donated))
+        return call
+
+    def prepared(
+        self, arguments: tuple[PythonValue, ...], named: Mapping[str, PythonValue]
+    ) -> tuple[Compiled, tuple[PythonValue, ...]]:
+        """What a call would run, and on what."""
+        key = self._call_key(arguments, named)
+        call = self._calls.get(key) or self._new_call(key, arguments, named)
+        values = {**dict(zip(self._names, arguments, strict=False)), **named}
+        return call.compiled, (*(_kept(values[name]) for name in call.taken), *self._extras)
 
     def compile(self, /, *arguments: PythonValue, **named: PythonValue) -> Compiled:
         """Compile ahead of time. Arguments may be left out when sizes (`B=8`) determine them."""

@@ -49,13 +49,26 @@ class Jacobian:
 
 
 @dataclass(frozen=True)
+class Sweep:
+    """Tangents along `count` directions at once, or cotangents along as many `in_reverse`.
+
+    Takes a last parameter `directions`, a tuple of the stacked leaves of the directions, and gives
+    such a tuple.
+    """
+
+    count: int
+    wrt: Wrt = None
+    in_reverse: bool = False
+
+
+@dataclass(frozen=True)
 class Held:
     """The function itself, held to `budget` bytes beside arguments and results."""
 
     budget: int
 
 
-Operator = Gradient | Pushforward | Pullback | Jacobian | Held
+Operator = Gradient | Pushforward | Pullback | Jacobian | Sweep | Held
 
 
 def wrt_problem(wrt: object, names: Sequence[str]) -> tuple[str, str] | None:

@@ -97,6 +97,19 @@ class Problem:
         control.make_yield(inner, self.pull(inner, [seed], (0,))[1])
         return list(control.make_map(builder, self.output.shape, block).results)
 
+    def sweep(
+        self, builder: Builder, directions: Sequence[Value], of: Sequence[int], in_reverse: bool
+    ) -> list[Value]:
+        """Tangents of the results `of`, or cotangents of the target, along stacked directions."""
+        (count, *_) = shape_of(directions[0].type)
+        block = Block([control.INDEX])
+        inner = Builder(block, location=builder.location)
+        (at,) = block.args
+        parts = [_part(inner, stacked, at) for stacked in directions]
+        move = self.pull if in_reverse else self.push
+        control.make_yield(inner, move(inner, parts, of)[1])
+        return list(control.make_map(builder, (count,), block).results)
+
     def _columns(self, builder: Builder, chosen: int) -> Value:
         """Forward mode in one of the target, turned so that the axes of the result come first."""
         types = self.target_types
@@ -124,6 +137,14 @@ def one_hot(builder: Builder, type_: TensorType, point: Sequence[Value]) -> Valu
     if inside is None:
         return arith.ones(builder, type_)
     return arith.convert(builder, inside, type_.dtype)
+
+
+def _part(builder: Builder, stacked: Value, at: Value) -> Value:
+    """The part of a tensor at a place of its first axis."""
+    sizes = shape_of(stacked.type)
+    starts = [at, *[arith.index(builder, 0)] * (len(sizes) - 1)]
+    part = tensor.dynamic_slice(builder, stacked, starts, (1, *sizes[1:]))
+    return tensor.reshape(builder, part, sizes[1:])
 
 
 def _tensor(type_: object) -> TensorType:

@@ -224,7 +224,7 @@ class DynamicUpdateSlice(Update):
     def evaluate(self, operands: Sequence[Array], interpreter: Interpreter) -> Sequence[Array]:
         x, update, *starts = operands
         out = np.array(x)
-        window = _window(x.shape, starts, update.shape)
+        window = self.window(x, starts)
         out[window] = update if self.combiner is Combiner.SET else out[window] + update
         return (out,)
 
@@ -244,6 +244,10 @@ class DynamicUpdateSlice(Update):
         if is_zero(self.input):
             return (dynamic_update_slice(builder, self.input, self.update, self.start_indices),)
         return None
+
+    def window(self, x: Array, starts: Sequence[Array]) -> tuple[slice, ...]:
+        """The part of `x`, which is of the type of the operand, that is updated."""
+        return _window(x.shape, starts, shape_of(self.update.type))
 
     def overwritten(self, builder: Builder) -> Value:
         sizes = shape_of(self.update.type)

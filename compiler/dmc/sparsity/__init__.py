@@ -1,0 +1,1 @@
+"""Sparse derivatives: which inputs each result depends on, and directions that share a pass."""

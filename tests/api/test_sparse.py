@@ -1,0 +1,133 @@
+"""Sparse Jacobians and Hessians: equal to dense ones, with few passes whatever the size."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import dmc
+from dmc.api.sparse import SparseJacobian
+from dmc.ir import Array
+from dmc.sparsity.colours import Pattern, compress, star
+
+SPARSE = dmc.load(Path(__file__).parent / "sparse.dm")
+RNG = np.random.default_rng(5)
+X, FROM, TO = RNG.normal(size=9), *RNG.integers(0, 9, (2, 14)).astype(np.int32)
+MATRICES = RNG.normal(size=(4, 2, 2)) + 3 * np.eye(2)
+
+JACOBIANS: dict[str, tuple[tuple[Any, ...], int, list[int]]] = {
+    # the arguments, the entries that may differ from zero, the passes forward and in reverse
+    "tridiagonal": ((X,), 25, [3]),
+    "heat": ((RNG.normal(size=(6, 6)), 0.1), 156, [7]),
+    "arrow": ((X,), 25, [2, 1]),
+    "graph": ((X, FROM, TO), 26, [3]),
+    "spread": ((RNG.normal(size=14), TO, X), 14, [1]),
+    "recurrence": ((X,), 17, [3]),
+    "counted": ((X, 2), 24, [3]),
+    "halved": ((X,), 9, [1]),
+    "chosen": ((X,), 81, [9]),
+    "mixed": ((X, RNG.normal(size=(9, 9))), 81, [9]),
+    "sorted_parts": ((RNG.normal(size=(4, 3)),), 36, [3]),
+    "solved": ((MATRICES, RNG.normal(size=(4, 2))), 32, [4]),
+    "ruled": ((X,), 9, [1]),
+}
+HESSIANS: dict[str, tuple[tuple[Any, ...], int, list[int]]] = {
+    "energy": ((X,), 25, [3]),
+    "hub": ((X,), 25, [2]),
+    "network": ((X, FROM, TO), 31, [4]),
+    "plate": ((RNG.normal(size=(6, 6)),), 120, [7]),
+}
+
+
+def passes(found: SparseJacobian, arguments: tuple[Any, ...]) -> list[int]:
+    return [each.count for each in found.plan(*arguments).passes]
+
+
+def agrees(operator: Any, name: str, arguments: tuple[Any, ...]) -> tuple[int, list[int]]:
+    """The entries and passes of a sparse derivative, which equals the dense one."""
+    f = getattr(SPARSE, name)
+    found = operator(f, sparse=True)
+    matrix, dense = found(*arguments), operator(f)(*arguments)
+    dense = dense[0] if isinstance(dense, tuple) else dense
+    assert np.allclose(matrix.toarray(), dense.reshape(matrix.shape), rtol=1e-12, atol=1e-14)
+    return matrix.nnz, passes(found, arguments)
+
+
+@pytest.mark.parametrize("name", JACOBIANS)
+def test_jacobians(name: str) -> None:
+    arguments, entries, wanted = JACOBIANS[name]
+    assert agrees(dmc.jacobian, name, arguments) == (entries, wanted)
+
+
+@pytest.mark.parametrize("name", HESSIANS)
+def test_hessians(name: str) -> None:
+    arguments, entries, wanted = HESSIANS[name]
+    assert agrees(dmc.hessian, name, arguments) == (entries, wanted)
+
+
+def test_columns_are_the_leaves_of_all_that_is_differentiated_in() -> None:
+    p, x = SPARSE.Two(a=RNG.normal(size=5), b=RNG.normal(size=(2, 3))), RNG.normal(size=3)
+    matrix = dmc.jacobian(SPARSE.of_record, wrt=("x", "p"), sparse=True)(p, x)
+    by_x, by_p = dmc.jacobian(SPARSE.of_record, wrt=("x", "p"))(p, x)
+    parts = [part.reshape(6, -1) for part in (by_x, by_p.a, by_p.b)]
+    assert np.allclose(matrix.toarray(), np.concatenate(parts, 1))
+    assert matrix.nnz == 18
+
+
+def test_entries_and_passes_do_not_grow_faster_than_the_size() -> None:
+    for size in (50, 400, 3200):
+        x = np.linspace(0.1, 1.0, size)
+        for operator, name, count in (
+            (dmc.jacobian, "tridiagonal", [3]),
+            (dmc.jacobian, "arrow", [2, 1]),
+            (dmc.hessian, "energy", [3]),
+            (dmc.hessian, "hub", [2]),
+        ):
+            found = operator(getattr(SPARSE, name), sparse=True)
+            plan = found.plan(x)
+            assert [each.count for each in plan.passes] == count
+            assert len(plan.columns) == 3 * size - 2
+
+
+def test_integers_that_a_pattern_depends_on_find_it_anew() -> None:
+    found = dmc.jacobian(SPARSE.graph, sparse=True)
+    for ends in (TO, TO[::-1].copy(), FROM):
+        dense = dmc.jacobian(SPARSE.graph)(X, FROM, ends)
+        assert np.allclose(found(X, FROM, ends).toarray(), dense)
+    assert found.plan(X, FROM, TO) is found.plan(X + 1.0, FROM, TO)
+
+
+def test_colours_give_back_the_entries_of_any_pattern() -> None:
+    for density in (0.02, 0.1, 0.5):
+        there = RNG.random((30, 20)) < density
+        assert recovered(compress(pattern_of(there)), np.where(there, RNG.random((30, 20)), 0.0))
+        square = there[:20] | there[:20].T
+        half = np.where(square, RNG.random((20, 20)), 0.0)
+        assert recovered(star(pattern_of(square)), half + half.T)
+    # What is not in the pattern is not given back: the check can fail.
+    assert not recovered(compress(pattern_of(np.eye(3) > 0)), np.ones((3, 3)))
+
+
+def pattern_of(there: Array) -> Pattern:
+    starts = np.concatenate([[0], np.cumsum(there.sum(1))])
+    return Pattern((there.shape[0], there.shape[1]), starts, np.nonzero(there)[1])
+
+
+def recovered(found: Any, matrix: Array) -> bool:
+    """Whether the entries of a matrix come back from its products with the directions."""
+    columns = [found.column_colours == c for c in range(found.forward)]
+    rows = [found.row_colours == c for c in range(found.reverse)]
+    tables = [matrix @ d for d in columns] + [matrix.T @ d for d in rows]
+    flat = np.concatenate([t.astype(float) for t in tables]) if tables else np.zeros(0)
+    wanted = matrix[matrix != 0.0]
+    return found.places.shape == wanted.shape and np.allclose(flat[found.places], wanted)
+
+
+def test_without_scipy_the_message_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "scipy.sparse", None)
+    with pytest.raises(dmc.Error, match=r'pip install "dmc\[scipy\]"'):
+        dmc.jacobian(SPARSE.tridiagonal, sparse=True)(X)
