@@ -21,7 +21,7 @@ from pathlib import Path
 
 from benchmarks.systems import THREADS, start
 from benchmarks.workload import Contestant, System
-from benchmarks.workloads import NAMES, load
+from benchmarks.workloads import LARGE, NAMES, load
 from dmc.driver import Compilation
 from dmc.jit.cache import DIRECTORY_VARIABLE
 from dmc.jit.engine import Code, default_engine
@@ -33,7 +33,7 @@ DEFINED = re.compile(r'^define .*?@"([^"]+)"')
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.profile", description=__doc__)
-    parser.add_argument("workload", choices=NAMES)
+    parser.add_argument("workload", choices=[*NAMES, *LARGE])
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seconds", type=float, default=4.0, help="how long to call it")
     parser.add_argument("--lines", type=int, default=20, help="how many symbols to show")

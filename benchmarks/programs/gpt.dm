@@ -1,5 +1,7 @@
-# A transformer with layer norms before its parts and an output tied to its embedding.
+# A transformer with layer norms before its parts and an output tied to its embedding, and one step
+# of AdamW on it, with its gradient clipped.
 
+import optim
 from nn import Embed, LayerNorm, Linear, cross_entropy
 
 model Attention[D, H] requires D % H == 0 {
@@ -43,3 +45,12 @@ model GPT[V, C, D, H, L] requires D % H == 0 {
 
 fn loss[B, T](net: GPT, ids: i32[B, T], y: i32[B, T]) -> f32 requires T <= net.C =
     cross_entropy(net(ids), y)
+
+fn start(net: GPT) -> optim.AdamW[GPT] = optim.adamw_init(net)
+
+fn step[B, T](net: GPT, opt: optim.AdamW[GPT], ids: i32[B, T], y: i32[B, T], lr: f32)
+        -> (f32, GPT, optim.AdamW[GPT]) requires T <= net.C {
+    let (l, g) = value_and_grad(loss)(net, ids, y)
+    let (net2, opt2) = optim.adamw_update(net, optim.clip_norm(g, 1.0), opt, lr)
+    (l, net2, opt2)
+}

@@ -34,6 +34,10 @@ NAMES: list[str] = [
     "lstm_diagonal",
     "det",
 ]
+"""Those of the suite."""
+
+LARGE = ["gpt_step"]
+"""Those that take minutes and gigabytes, and run where they are asked for."""
 
 
 def load(name: str) -> Workload:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
-from benchmarks.systems import jax_entry, program, torch_compile_entry, torch_entry
+from benchmarks.systems import Loss, jax_entry, program, torch_compile_entry, torch_entry
 from benchmarks.workload import (
     Arrays,
     Contestant,
@@ -22,9 +23,44 @@ from benchmarks.workload import (
     value_and_gradients,
 )
 
-B, T, D, H, V, L = 4, 128, 256, 8, 512, 4
-TOKENS = B * T
-PARAMETERS = 12 * L * D * D + V * D
+
+@dataclass(frozen=True)
+class Size:
+    """B sequences of T tokens out of V, L blocks of width D with H heads."""
+
+    B: int
+    T: int
+    D: int
+    H: int
+    V: int
+    L: int
+
+    @property
+    def tokens(self) -> int:
+        return self.B * self.T
+
+    @property
+    def parameters(self) -> int:
+        """Those of matrices."""
+        return 12 * self.L * self.D * self.D + self.V * self.D
+
+    @property
+    def flops(self) -> int:
+        """Of a value and gradient."""
+        blocks = self.L * (24 * self.tokens * self.D * self.D + 4 * self.tokens * self.T * self.D)
+        return 3 * (blocks + 2 * self.tokens * self.D * self.V)
+
+    @property
+    def bytes(self) -> int:
+        """Parameters once in each pass and their gradient; what each block keeps."""
+        return 4 * (3 * self.parameters + 2 * self.L * self.tokens * self.D * 20)
+
+    def __str__(self) -> str:
+        shape = f"B={self.B} T={self.T} d={self.D}"
+        return f"{shape}, {self.L} layers of {self.H} heads, {self.V} tokens"
+
+
+SMALL = Size(B=4, T=128, D=256, H=8, V=512, L=4)
 STACKED = {
     "ln1_g": "norm1.gain",
     "ln1_b": "norm1.bias",
@@ -44,7 +80,9 @@ STACKED = {
 ELSEWHERE = {"emb": "token.w", "pos": "place", "lnf_g": "norm.gain", "lnf_b": "norm.bias"}
 
 
-def inputs() -> Inputs:
+def inputs(size: Size) -> Inputs:
+    """Parameters as far from their start as makes every part count, and random tokens."""
+    V, T, D, L = size.V, size.T, size.D, size.L
     rng = np.random.default_rng(0)
 
     def normal(*shape: int, scale: float = 0.02) -> Foreign:
@@ -68,32 +106,35 @@ def inputs() -> Inputs:
         "w2": normal(L, 4 * D, D, scale=0.03),
         "b2": normal(L, D),
     }
-    ids, y = (rng.integers(0, V, (B, T)).astype("i4") for _ in range(2))
+    ids, y = (rng.integers(0, V, (size.B, T)).astype("i4") for _ in range(2))
     return Inputs(params, {"ids": ids, "y": y})
 
 
 def _dmc(inputs: Inputs) -> Contestant:
     dmc, module = package("dmc"), program("gpt")
     run = dmc.value_and_grad(module.loss)
-    net = _network(dmc, module, inputs.params)
+    net = network(module, inputs.params, SMALL)
     ids, y = inputs.data["ids"], inputs.data["y"]
-
-    def outputs(out: Foreign) -> Arrays:
-        value, gradient = out
-        found = {name: _at(gradient, path) for name, path in ELSEWHERE.items()}
-        found |= {name: _at(gradient.blocks, path) for name, path in STACKED.items()}
-        return value_and_gradients(value, found)
-
-    return Contestant(lambda: run(net, ids, y), outputs)
+    return Contestant(
+        lambda: run(net, ids, y), lambda out: value_and_gradients(out[0], leaves(out[1]))
+    )
 
 
-def _network(dmc: Foreign, module: Foreign, p: Arrays) -> Foreign:
+def leaves(net: Foreign) -> Arrays:
+    """The parameters of a network, or their gradients, by name."""
+    found = {name: _at(net, path) for name, path in ELSEWHERE.items()}
+    return found | {name: _at(net.blocks, path) for name, path in STACKED.items()}
+
+
+def network(module: Foreign, p: Arrays, size: Size) -> Foreign:
+    """A network with the parameters of `inputs`."""
+
     def block(layer: Mapping[str, Foreign]) -> Foreign:
         dense, norm = module.Linear, module.LayerNorm
         return module.Block(
             norm1=norm(gain=layer["ln1_g"], bias=layer["ln1_b"]),
             attention=module.Attention(
-                H=H,
+                H=size.H,
                 qkv=dense(w=layer["wqkv"], b=layer["bqkv"]),
                 out=dense(w=layer["wo"], b=layer["bo"]),
             ),
@@ -105,7 +146,9 @@ def _network(dmc: Foreign, module: Foreign, p: Arrays) -> Foreign:
     return module.GPT(
         token=module.Embed(w=p["emb"]),
         place=p["pos"],
-        blocks=dmc.stack([block({name: p[name][i] for name in STACKED}) for i in range(L)]),
+        blocks=package("dmc").stack(
+            [block({name: p[name][i] for name in STACKED}) for i in range(size.L)]
+        ),
         norm=module.LayerNorm(gain=p["lnf_g"], bias=p["lnf_b"]),
     )
 
@@ -116,56 +159,77 @@ def _at(record: Foreign, path: str) -> Foreign:
     return record
 
 
-def _jax(p: Foreign, d: Foreign) -> Foreign:
-    jax, jnp = package("jax"), package("jax.numpy")
+def jax_loss(heads: int) -> Loss:
+    """The loss in JAX, its layers in `lax.scan`."""
 
-    def norm(x: Foreign, gain: Foreign, bias: Foreign) -> Foreign:
-        c = x - x.mean(-1, keepdims=True)
-        return c * jax.lax.rsqrt((c * c).mean(-1, keepdims=True) + 1e-5) * gain + bias
+    def attend(z: Foreign) -> Foreign:
+        jax, jnp = package("jax"), package("jax.numpy")
+        b, t, d = z.shape[0], z.shape[1], z.shape[2] // 3
+        parts = jnp.split(z, 3, -1)
+        q, k, v = (part.reshape(b, t, heads, -1).transpose(0, 2, 1, 3) for part in parts)
+        s = q @ k.transpose(0, 1, 3, 2) / math.sqrt(d // heads)
+        s = jnp.where(jnp.tril(jnp.ones((t, t), bool)), s, -jnp.inf)
+        return (jax.nn.softmax(s, -1) @ v).transpose(0, 2, 1, 3).reshape(b, t, d)
 
     def block(x: Foreign, layer: Foreign) -> tuple[Foreign, None]:
-        z = norm(x, layer["ln1_g"], layer["ln1_b"]) @ layer["wqkv"] + layer["bqkv"]
-        q, k, v = (t.reshape(B, T, H, D // H).transpose(0, 2, 1, 3) for t in jnp.split(z, 3, -1))
-        s = q @ k.transpose(0, 1, 3, 2) / math.sqrt(D // H)
-        s = jnp.where(jnp.tril(jnp.ones((T, T), bool)), s, -jnp.inf)
-        a = (jax.nn.softmax(s, -1) @ v).transpose(0, 2, 1, 3).reshape(B, T, D)
-        x = x + a @ layer["wo"] + layer["bo"]
-        h = norm(x, layer["ln2_g"], layer["ln2_b"]) @ layer["w1"] + layer["b1"]
+        jax = package("jax")
+        z = _jax_norm(x, layer["ln1_g"], layer["ln1_b"]) @ layer["wqkv"] + layer["bqkv"]
+        x = x + attend(z) @ layer["wo"] + layer["bo"]
+        h = _jax_norm(x, layer["ln2_g"], layer["ln2_b"]) @ layer["w1"] + layer["b1"]
         return x + jax.nn.gelu(h, approximate=True) @ layer["w2"] + layer["b2"], None
 
-    x = p["emb"][d["ids"]] + p["pos"]
-    x, _ = jax.lax.scan(block, x, {name: p[name] for name in STACKED})
-    logp = jax.nn.log_softmax(norm(x, p["lnf_g"], p["lnf_b"]) @ p["emb"].T)
-    return -jnp.mean(jnp.take_along_axis(logp, d["y"][..., None], -1))
+    def loss(p: Foreign, d: Foreign) -> Foreign:
+        jax, jnp = package("jax"), package("jax.numpy")
+        x = p["emb"][d["ids"]] + p["pos"]
+        x, _ = jax.lax.scan(block, x, {name: p[name] for name in STACKED})
+        logp = jax.nn.log_softmax(_jax_norm(x, p["lnf_g"], p["lnf_b"]) @ p["emb"].T)
+        return -jnp.mean(jnp.take_along_axis(logp, d["y"][..., None], -1))
+
+    return loss
 
 
-def _torch(p: Foreign, d: Foreign) -> Foreign:
-    f = package("torch.nn.functional")
-    x = f.embedding(d["ids"], p["emb"]) + p["pos"]
-    for layer in zip(*(p[name].unbind(0) for name in STACKED), strict=True):
-        g1, c1, wqkv, bqkv, wo, bo, g2, c2, w1, b1, w2, b2 = layer
-        z = f.layer_norm(x, (D,), g1, c1) @ wqkv + bqkv
-        q, k, v = (t.view(B, T, H, D // H).transpose(1, 2) for t in z.split(D, -1))
+def _jax_norm(x: Foreign, gain: Foreign, bias: Foreign) -> Foreign:
+    c = x - x.mean(-1, keepdims=True)
+    return c * package("jax.lax").rsqrt((c * c).mean(-1, keepdims=True) + 1e-5) * gain + bias
+
+
+def torch_loss(heads: int) -> Loss:
+    """The loss in PyTorch, with its own attention."""
+
+    def attend(z: Foreign) -> Foreign:
+        b, t, d = z.shape[0], z.shape[1], z.shape[2] // 3
+        q, k, v = (part.view(b, t, heads, -1).transpose(1, 2) for part in z.split(d, -1))
+        f = package("torch.nn.functional")
         a = f.scaled_dot_product_attention(q, k, v, is_causal=True)
-        x = x + a.transpose(1, 2).reshape(B, T, D) @ wo + bo
-        h = f.gelu(f.layer_norm(x, (D,), g2, c2) @ w1 + b1, approximate="tanh")
-        x = x + h @ w2 + b2
-    logits = f.layer_norm(x, (D,), p["lnf_g"], p["lnf_b"]) @ p["emb"].T
-    return f.cross_entropy(logits.view(-1, V), d["y"].view(-1))
+        return a.transpose(1, 2).reshape(b, t, d)
+
+    def loss(p: Foreign, d: Foreign) -> Foreign:
+        f = package("torch.nn.functional")
+        x = f.embedding(d["ids"], p["emb"]) + p["pos"]
+        width = x.shape[-1:]
+        for layer in zip(*(p[name].unbind(0) for name in STACKED), strict=True):
+            g1, c1, wqkv, bqkv, wo, bo, g2, c2, w1, b1, w2, b2 = layer
+            x = x + attend(f.layer_norm(x, width, g1, c1) @ wqkv + bqkv) @ wo + bo
+            h = f.gelu(f.layer_norm(x, width, g2, c2) @ w1 + b1, approximate="tanh")
+            x = x + h @ w2 + b2
+        logits = f.layer_norm(x, width, p["lnf_g"], p["lnf_b"]) @ p["emb"].T
+        return f.cross_entropy(logits.flatten(0, 1), d["y"].flatten())
+
+    return loss
 
 
 WORKLOAD = Workload(
     "gpt",
-    f"transformer, B={B} T={T} d={D}, {L} layers of {H} heads, {V} tokens, tied embedding",
+    f"transformer, {SMALL}, tied embedding",
     Precision.F32,
-    3 * (L * (24 * TOKENS * D * D + 4 * B * T * T * D) + 2 * TOKENS * D * V),
-    4 * (3 * PARAMETERS + 2 * L * TOKENS * D * 20),
-    inputs,
+    SMALL.flops,
+    SMALL.bytes,
+    lambda: inputs(SMALL),
     (
         Entry(System.DMC, _dmc),
-        jax_entry(_jax),
-        torch_entry(_torch),
-        torch_compile_entry(_torch),
+        jax_entry(jax_loss(SMALL.H)),
+        torch_entry(torch_loss(SMALL.H)),
+        torch_compile_entry(torch_loss(SMALL.H)),
     ),
     Goal(1.3),
 )

@@ -97,3 +97,23 @@ def test_a_size_that_nothing_tells(parameter: str, help_: str) -> None:
     with pytest.raises(dmc.CallError, match="is unknown") as caught:
         program.f.compile()
     assert caught.value.diagnostics[0].help == (help_,)
+
+
+def test_a_size_that_no_axis_has_is_given_by_name() -> None:
+    """What the message about an unknown size says to give is taken: here the heads of a model."""
+    module = dmc.loads("""
+    model Heads[D, H] requires D % H == 0 {
+        param w: f64[D] = zeros
+        fn forward(x: f64[D]) -> f64 = sum(w * x) / f64(H)
+    }
+    model Deep[D, H, L] requires D % H == 0 { layers: L * Heads[D, H] }
+    fn loss(net: Deep, x: f64[net.D]) -> f64 {
+        var y = 0.0
+        for layer in net.layers { y = y + layer(x) }
+        y
+    }
+    """)
+    with pytest.raises(dmc.Error, match=r"give `net.H=32`"):
+        module.loss.specialize(**{"net.D": 6, "net.L": 2})
+    compiled = dmc.grad(module.loss).specialize(**{"net.D": 6, "net.L": 2, "net.H": 3})
+    assert compiled.memory().arguments == 8 * (2 * 6 + 6)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,16 +33,25 @@ from dmc_runtime.records import Record, constants_of, tree_leaves
 
 
 def bare_sizes(signature: Signature) -> set[str]:
-    """The sizes that bare records bring: `net.I` for `net: MLP`."""
-    axes = [
-        axis
-        for parameter in signature.parameters
-        for leaf in leaves(parameter.type)
-        if isinstance(leaf.type, TensorType)
-        for axis in leaf.type.shape
-        if isinstance(axis, Size)
-    ]
+    """The sizes that bare records bring: `net.I` for `net: MLP`, which no axis need have."""
+    axes = (axis for parameter in signature.parameters for axis in _axes(parameter.type))
     return {name for axis in axes for name in axis.names() if "." in name}
+
+
+def _axes(type_: Type) -> Iterator[Size]:
+    """All sizes in a type: of axes, of records and how many records a stack has."""
+    match type_:
+        case TensorType(_, shape):
+            yield from (axis for axis in shape if isinstance(axis, Size))
+        case RecordType():
+            yield from type_.generics().sizes.values()
+        case StackType(count, item):
+            yield count
+            yield from _axes(item)
+        case _:
+            pass
+    for _, part, _ in children(type_):
+        yield from _axes(part)
 
 
 def sizes_in(signature: Signature, values: Mapping[str, PythonValue]) -> dict[str, int]:
