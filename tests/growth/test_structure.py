@@ -122,3 +122,39 @@ def test_attention_keeps_rows_of_scores() -> None:
     assert slope((1024, 2048), [cost.arena for cost in costs]) < 1.2
     assert costs[-1].arena < 2048**2
     assert slope((1024, 2048), [cost.operations for cost in costs]) < 2.1
+
+
+LAYERS = """
+from nn import LayerNorm, Linear
+
+model Attention[D, H] requires D % H == 0 {
+    norm: LayerNorm[D]
+    qkv: Linear[D, 3 * D]
+    out: Linear[D, D]
+    fn forward[B, T](x: f32[B, T, D]) -> f32[B, T, D] {
+        let z = reshape[B, T, 3, H, D / H](qkv(norm(x)))
+        let s = [b, h, t, u] =>
+            if u <= t { sum[e](z[b, t, 0, h, e] * z[b, u, 1, h, e]) / sqrt(D / H) } else { -inf }
+        let p = softmax[-1](s)
+        out(reshape[B, T, D]([b, t, h, e] => sum[u](p[b, h, t, u] * z[b, u, 2, h, e])))
+    }
+}
+
+model Deep[D, H, L] requires D % H == 0 { layers: L * Attention[D, H] }
+
+fn loss[B, T](net: Deep, x: f32[B, T, net.D]) -> f32 {
+    var y = x
+    for layer in net.layers { y = y + layer(y) }
+    mean(y * y)
+}
+"""
+
+
+@pytest.mark.parametrize("batch", [1, 2])
+def test_layers_in_a_loop_keep_no_scores(batch: int) -> None:
+    """Nor do they keep the mask: the backward pass makes both again, in tiles."""
+    function = dmc.value_and_grad(dmc.loads(LAYERS).loss)
+    sizes = {"B": batch, "net.D": 128, "net.H": 2, "net.L": 3}
+    arenas = [function.specialize(T=t, **sizes).memory().arena for t in (1024, 2048)]
+    assert slope((1024, 2048), arenas) < 1.2
+    assert arenas[-1] < 4 * 2048**2 * batch * sizes["net.H"]

@@ -27,6 +27,19 @@ fn f[H, T, U, K](q: f64[H, T, K], k: f64[H, U, K], v: f64[H, U, K]) -> f64 {
 """
 PROGRAMS = {
     "attention": (ATTENTION, {"H": 3, "T": 13, "U": 9, "K": 4}),
+    "packed heads": (
+        """
+fn f[B, T, H, K](x: f64[B, T, 3 * H * K]) -> f64 {
+    let z = reshape[B, T, 3, H, K](x)
+    let s = [b, h, t, u] =>
+        if u <= t { sum[e](z[b, t, 0, h, e] * z[b, u, 1, h, e]) / sqrt(K) } else { -inf }
+    let p = softmax[-1](s)
+    let o = [b, t, h, e] => sum[u](p[b, h, t, u] * z[b, u, 2, h, e])
+    sum(o * o * o)
+}
+""",
+        {"B": 1, "T": 7, "H": 2, "K": 3},
+    ),
     "distances": (
         """
 fn f[N, M, D](x: f64[N, D], c: f64[M, D]) -> f64 {

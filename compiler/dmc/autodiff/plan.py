@@ -16,11 +16,24 @@ from math import prod
 from dmc.autodiff.min_cut import UNLIMITED, Network
 from dmc.autodiff.tape import Tape
 from dmc.autodiff.undo import Undo, Undos, changes_inside
-from dmc.dialects import control, func, tensor
+from dmc.dialects import arith, control, func, tensor
 from dmc.ir import Block, Operation, Trait, Value, bytes_of
 
 FLOP_BYTES = 2.5
 """The bytes that are moved in the time of one operation on numbers."""
+
+LARGE = 4 << 20
+"""The bytes of what no cache holds."""
+
+LARGE_FLOP_BYTES, PRODUCT_BYTES = 1.0, 0.25
+"""As `FLOP_BYTES`, where so much is computed at once: in lanes, and in products of matrices."""
+
+LARGE_WEIGHT = 8
+"""How much more a byte of what is large counts for.
+
+It is moved by every kernel from its making to its last reading. Where it is not kept, it need not
+be there as a whole: it is made and read a tile at a time, in both passes.
+"""
 
 WEIGHTS = (2, 8, 32, 128)
 """What a byte that is kept counts for: it is written and read, and takes memory meanwhile."""
@@ -117,6 +130,7 @@ class _Network:
         self.sizes: dict[Value, int] = {}
         """The bytes of each value, of all iterations."""
         self.seen: set[object] = set()
+        self.fixed: dict[Value, bool] = {}
 
     def need(self, value: Value) -> None:
         self._value(value)
@@ -131,7 +145,8 @@ class _Network:
         self.seen.add(value)
         producer = self.plan.producer(value)
         size = self.sizes[value] = bytes_of(value) * executions(value.parent_block)
-        self.network.connect(_SOURCE if producer is None else producer, value, self.weight * size)
+        weight = self.weight * (LARGE_WEIGHT if _is_large(value) else 1)
+        self.network.connect(_SOURCE if producer is None else producer, value, weight * size)
         if producer is not None and producer not in self.seen:
             self.seen.add(producer)
             self._producer(producer)
@@ -160,13 +175,30 @@ class _Network:
             return UNLIMITED
         if any(self._is_early(value, op.parent) for value in op.reads()):
             return UNLIMITED
+        if op.results and self._is_fixed(op.results[0]):
+            return 0
         cost = op.cost()
-        work = int(FLOP_BYTES * cost.flops)
+        work = int(_flop_bytes(op) * cost.flops)
         if op.has(Trait.ELEMENTWISE):
             return work
         if isinstance(op, tensor.Update):
             return work + sum(map(bytes_of, op.results))
         return work + cost.bytes // 2
+
+    def _is_fixed(self, value: Value) -> bool:
+        """Whether an element depends on its place alone, as those of a mask: it is never stored."""
+        if value not in self.fixed:
+            match value.defining_op:
+                case arith.Constant():
+                    fixed = True
+                case tensor.Iota() | tensor.BroadcastInDim() as op:
+                    fixed = all(map(self._is_fixed, op.reads()))
+                case Operation() as op if op.has(Trait.ELEMENTWISE):
+                    fixed = all(map(self._is_fixed, op.reads()))
+                case _:
+                    fixed = False
+            self.fixed[value] = fixed
+        return self.fixed[value]
 
     def _is_early(self, value: Value, block: Block | None) -> bool:
         """Whether `value`, used in `block`, is there again only behind the reverse of a step."""
@@ -190,6 +222,16 @@ class _Network:
                     self._producer(inner)
                 self.network.connect(inner, undo)
         return cost, inputs
+
+
+def _is_large(value: Value) -> bool:
+    return bytes_of(value) >= LARGE
+
+
+def _flop_bytes(op: Operation) -> float:
+    if not any(map(_is_large, op.results)):
+        return FLOP_BYTES
+    return PRODUCT_BYTES if isinstance(op, tensor.DotGeneral) else LARGE_FLOP_BYTES
 
 
 def _block_of(producer: Producer) -> Block | None:

@@ -233,6 +233,13 @@ class AffineExpr:
             return None
         return self.coefficients.index(1) if 1 in self.coefficients else None
 
+    def without_units(self, sizes: Sequence[int]) -> AffineExpr:
+        """Without the dimensions of one index, where others or a number are added to them."""
+        if self.single_dimension() is not None:
+            return self
+        pairs = zip(self.coefficients, sizes, strict=True)
+        return replace(self, coefficients=tuple(c if n > 1 else 0 for c, n in pairs))
+
     def substitute(
         self, by: Sequence[AffineExpr], dimensions: int, sizes: Sequence[int]
     ) -> AffineExpr:

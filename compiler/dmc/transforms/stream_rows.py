@@ -7,12 +7,24 @@ from dataclasses import dataclass
 from heapq import heappop, heappush
 
 from dmc.dialects import func, kernel
-from dmc.ir import Block, Builder, Module, Operation, Value, bytes_of, shape_of
+from dmc.ir import (
+    AffineExpr,
+    AffineMap,
+    ArrayAttr,
+    Block,
+    Builder,
+    Module,
+    Operation,
+    Value,
+    bytes_of,
+    shape_of,
+)
 from dmc.ir.passes import Pass
 from dmc.transforms.common import code_blocks
 from dmc.transforms.compose import drop_unused
+from dmc.transforms.generics import Read, make_generic, passing
 from dmc.transforms.streams.emit import Loop
-from dmc.transforms.streams.plan import Axes, Group, Plan, planned
+from dmc.transforms.streams.plan import Axes, Copied, Group, Plan, planned
 
 LEAST_ROWS = 16
 """Fewer rows leave too little work for each kernel."""
@@ -53,6 +65,9 @@ class StreamRows(Pass):
     def _stream(self, block: Block) -> bool:
         """Whether anything in a block now comes in tiles."""
         found = False
+        for op in block:
+            if isinstance(op, kernel.Generic):
+                _leave_units_out(op)
         done: set[Value] = set()
         for seed in self._seeds(block):
             made = seed.defining_op
@@ -79,7 +94,7 @@ class StreamRows(Pass):
         return group
 
     def _plan(self, group: Group, seed: Value) -> Plan | None:
-        if seed not in group.dissolved:
+        if seed not in group.dissolved or not group.copies_few():
             return None
         rows, size = self._rows(group), group.sizes[-1]
         is_loop = len(group.sizes) > 1 or 2 * rows <= size
@@ -101,14 +116,45 @@ class StreamRows(Pass):
 
 def _choices(seed: Value) -> Iterator[Axes]:
     """Axes to stream along: the outer ones by single indexes, the last in tiles."""
-    for axis in range(len(shape_of(seed.type))):
-        yield tuple(range(axis + 1))
-        if axis:
-            yield (*range(axis - 1), axis)
+    axes = tuple(axis for axis, size in enumerate(shape_of(seed.type)) if size > 1)
+    for count in range(len(axes)):
+        yield axes[: count + 1]
+        if count:
+            yield (*axes[: count - 1], axes[count])
+
+
+def _leave_units_out(op: kernel.Generic) -> None:
+    """Let subscripts be single dimensions where what is added to them is always zero."""
+    maps = [
+        AffineMap(map_.dimensions, tuple(expr.without_units(op.space) for expr in map_.results))
+        for map_ in op.operand_maps
+    ]
+    if maps != list(op.operand_maps):
+        op.attributes["maps"] = ArrayAttr((*maps, *op.result_maps))
+
+
+def _copy(copied: Copied) -> None:
+    """Let a member read a copy, one axis for each dimension that it reads along."""
+    op, index, dims = copied
+    read = op.operand_maps[index]
+    sizes = [op.space[d] for d in dims]
+    by = [
+        AffineExpr.dim(len(dims), dims.index(d)) if d in dims else AffineExpr.number(len(dims), 0)
+        for d in range(read.dimensions)
+    ]
+    source = Read(op.operands[index], read.substitute(by, len(dims), sizes))
+    builder = Builder.ahead_of(op)
+    made = make_generic(builder, sizes, [source], passing, [AffineMap.identity(len(dims))])
+    maps = list(op.affine_maps)
+    maps[index] = AffineMap.select(read.dimensions, dims)
+    op.set_operand(index, made.results[0])
+    op.attributes["maps"] = ArrayAttr(tuple(maps))
 
 
 def _apply(block: Block, plan: Plan) -> None:
     """Put loops in the place of the members of a plan."""
+    for copied in plan.group.copied():
+        _copy(copied)
     order = _in_order(block, plan)
     last = block.terminator
     whole: dict[Value, Value] = {}

@@ -8,10 +8,13 @@ from dataclasses import dataclass, field
 from math import prod
 
 from dmc.dialects import kernel
-from dmc.ir import AffineMap, Block, Operation, Value, bytes_of, shape_of
+from dmc.ir import AffineMap, Block, Operation, Value, bytes_of, dtype_of, shape_of
 
 Axes = tuple[int, ...]
 """The axis of a value, or the dimension of a kernel, for each streamed class of dimensions."""
+
+Copied = tuple[kernel.Generic, int, Axes]
+"""A member, the number of an operand and the dimensions along which it is read."""
 
 EXACT = frozenset({"max", "min"})
 """Combiners whose partial results may be combined in any order."""
@@ -86,8 +89,6 @@ class Group:
         sizes = tuple(op.space[d] for d in dims)
         if op.parent is not self.block or sizes != tuple(self.sizes) or len(set(dims)) < len(dims):
             return False
-        if any(not _is_sliced(op, i, d) for i in range(len(op.operands)) for d in dims):
-            return False
         for inner in op.walk():
             if isinstance(inner, kernel.Inside) and inner.map.dims() & set(dims):
                 return False
@@ -129,6 +130,28 @@ class Group:
             if axes is not None:
                 return dims_at(map_, axes)
         return None
+
+    # Reading along no axis
+
+    def copied(self) -> list[Copied]:
+        """What members read along their rows, but not along one whole axis: they read a copy."""
+        return [
+            (op, index, tuple(sorted(op.operand_maps[index].dims())))
+            for op, dims in self.members.items()
+            for index in range(len(op.operands))
+            if any(not _is_sliced(op, index, d) for d in dims)
+        ]
+
+    def copies_few(self) -> bool:
+        """Whether everything that is copied is there before, and small beside what is not kept."""
+        size = 0
+        for op, index, dims in self.copied():
+            value = op.operands[index]
+            inside = op.operand_maps[index].stays_inside(op.space, shape_of(value.type))
+            if value in self.dissolved or value.defining_op in self.members or not inside:
+                return False
+            size += prod(op.space[d] for d in dims) * dtype_of(value.type).bytes
+        return 2 * size <= sum(map(bytes_of, self.dissolved))
 
     # Questions
 
