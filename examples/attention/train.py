@@ -3,12 +3,13 @@
 from pathlib import Path
 
 import dmc
+from examples.pictures import picture
 
 PROGRAM = Path(__file__).parent / "attention.dm"
 STEPS = 100
 
 
-def main(steps: int = STEPS) -> float:
+def main(steps: int = STEPS, path: Path | None = None) -> float:
     """The fraction of digits that are right in the last ten batches."""
     program = dmc.load(PROGRAM)
     net = program.Reverser.init(dmc.key(0), V=10, T=12, D=32, L=2)
@@ -21,8 +22,11 @@ def main(steps: int = STEPS) -> float:
         right.append(float(hits))
         if index % 25 == 24:
             print(f"step {index + 1}: loss {loss:.3f}, {100 * hits:.1f} % right")
+    if path is not None:
+        picture(path, lambda axes: axes.plot(right))
     return sum(right[-10:]) / 10
 
 
 if __name__ == "__main__":
-    print(f"{100 * main():.1f} % of the digits are right")
+    right = main(path=Path(__file__).with_name("attention.png"))
+    print(f"{100 * right:.1f} % of the digits are right")

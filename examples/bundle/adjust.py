@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 import dmc
-from examples.images import picture
+from examples.pictures import picture
 
 PROGRAM = Path(__file__).parent / "bundle.dm"
 CAMERAS, POINTS, STEPS, NOISE = 6, 60, 30, 0.5

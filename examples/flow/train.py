@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 import dmc
+from examples.pictures import picture
 
 PROGRAM = Path(__file__).parent / "flow.dm"
 SPREAD = 0.1
@@ -21,7 +22,7 @@ def moons(rng: np.random.Generator, n: int) -> np.ndarray:
     return points.astype(np.float32)
 
 
-def main() -> tuple[float, float, float]:
+def main(path: Path | None = None) -> tuple[float, float, float]:
     """The loss on new points, that of a Gaussian, and the share of samples on the moons."""
     rng = np.random.default_rng(0)
     train, new = moons(rng, 4096), moons(rng, 4096)
@@ -37,12 +38,18 @@ def main() -> tuple[float, float, float]:
         trainer = dmc.Trainer(recipe, data={"x": train}, test={"x": new})
         report = trainer.run()
     drawn = trainer.program.samples[2000](report.net, dmc.key(1))
+    if path is not None:
+        picture(
+            path,
+            lambda axes: axes.plot(*new[:2000].T, ".", markersize=2),
+            lambda axes: axes.plot(*drawn.T, ".", markersize=2),
+        )
     apart = np.sqrt(((drawn[:, None] - new[None, ::4]) ** 2).sum(axis=-1).min(axis=1))
     gaussian = np.log(2 * np.pi) + 1.0 + 0.5 * np.linalg.slogdet(np.cov(train.T))[1]
     return report.test["loss"], float(gaussian), float(np.mean(apart < 0.1))
 
 
 if __name__ == "__main__":
-    loss, gaussian, near = main()
+    loss, gaussian, near = main(path=Path(__file__).with_name("flow.png"))
     print(f"{loss:.2f} nats a point ({gaussian:.2f} for a Gaussian)")
     print(f"{100 * near:.0f} % of the samples lie on the moons")

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 
 import dmc
-from examples.images import digits, picture, sheet
+from examples.images import digits
+from examples.pictures import picture, sheet
 
 PROGRAM = Path(__file__).parent / "lenet.dm"
 EPOCHS = 20

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from sklearn.datasets import load_iris
 
 import dmc
-from examples.images import picture
+from examples.pictures import picture
 
 PROGRAM = Path(__file__).parent / "mixture.dm"
 K = 3

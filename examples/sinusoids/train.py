@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 import dmc
+from examples.pictures import lines, picture
 
 PROGRAM = Path(__file__).parent / "maml.dm"
 POINTS, INNER = 10, 0.02
@@ -18,7 +19,7 @@ def waves(rng: np.random.Generator, tasks: int, points: int) -> tuple[np.ndarray
     return x.astype(np.float32), (height * np.sin(x - phase)).astype(np.float32)
 
 
-def main(steps: int = 600) -> tuple[float, float]:
+def main(steps: int = 600, path: Path | None = None) -> tuple[float, float]:
     """The error on new waves after five gradient steps: from what was learned, and from random."""
     program = dmc.load(PROGRAM)
     rng = np.random.default_rng(0)
@@ -28,6 +29,12 @@ def main(steps: int = 600) -> tuple[float, float]:
         x, y = waves(rng, 16, POINTS)
         _, net, opt = program.step(net, opt, x, y, rate=2e-3, inner=INNER)
     x, y = waves(np.random.default_rng(1), 100, POINTS)
+    if path is not None:
+        at = np.linspace(-5.0, 5.0, 200, dtype=np.float32)
+        wave = {"points": np.interp(at, np.sort(x[0, 0]), y[0, 0][np.argsort(x[0, 0])])}
+        for name, start in (("learned", net), ("random", random)):
+            wave[name] = program.adapted(start, x[0, 0], y[0, 0], 5, INNER)(at)
+        picture(path, lambda axes: lines(axes, at, wave, dots="points"))
     return error(program, net, x, y), error(program, random, x, y)
 
 
@@ -40,5 +47,5 @@ def error(program: dmc.Module, net: dmc.Record, x: np.ndarray, y: np.ndarray) ->
 
 
 if __name__ == "__main__":
-    learned, random = main()
+    learned, random = main(path=Path(__file__).with_name("sinusoids.png"))
     print(f"error after five steps: {learned:.2f} from learned weights, {random:.2f} from random")

@@ -1,6 +1,6 @@
 """Learns to write Python from the modules of its standard library, letter by letter.
 
-    python examples/writer/train.py [steps]
+    python -m examples.writer.train [steps]
 
 trains an LSTM and a transformer, says how many bits they need for a letter of modules that they
 have not seen, lets them write, and draws how they learned.
@@ -15,7 +15,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 import dmc
-from examples.images import picture
+from examples.pictures import picture
 
 FOLDER = Path(__file__).parent
 SIZES = {

@@ -19,6 +19,7 @@ from examples.lenet import train as lenet
 from examples.logistic import fit as logistic
 from examples.mixture import fit as mixture
 from examples.orbit import fit as orbit
+from examples.pendulum import fit as pendulum
 from examples.pinn import solve as pinn
 from examples.process import fit as process
 from examples.race import race
@@ -30,72 +31,90 @@ from examples.writer import train as writer
 ROOT = Path(__file__).parents[2] / "examples"
 
 
-def test_attention_learns_to_reverse() -> None:
-    assert train.main() == 1.0
+def is_picture(path: Path) -> bool:
+    return path.read_bytes().startswith(b"\x89PNG") and path.stat().st_size < 200_000
 
 
-def test_a_likelihood_finds_the_noise() -> None:
-    push, measure, gain = kalman.main()
+def test_attention_learns_to_reverse(tmp_path: Path) -> None:
+    assert train.main(path=tmp_path / "picture.png") == 1.0
+    assert is_picture(tmp_path / "picture.png")
+
+
+def test_a_likelihood_finds_the_noise(tmp_path: Path) -> None:
+    push, measure, gain = kalman.main(path=tmp_path / "picture.png")
     assert push == pytest.approx(kalman.PUSH, rel=1 / 3)
     assert measure == pytest.approx(kalman.MEASURE, rel=1 / 3)
     assert gain > 1.5
+    assert is_picture(tmp_path / "picture.png")
 
 
-def test_sightings_find_the_orbit() -> None:
-    before, after, late = orbit.main()
+def test_sightings_find_the_orbit(tmp_path: Path) -> None:
+    before, after, late = orbit.main(path=tmp_path / "picture.png")
     assert before > 0.1
     assert after < 1e-4
     assert late < 1e-3
+    assert is_picture(tmp_path / "picture.png")
 
 
-def test_tumours_are_told_apart() -> None:
-    right, slope, steps = logistic.main()
+def test_angles_find_the_pendulum(tmp_path: Path) -> None:
+    before, after = pendulum.main(path=tmp_path / "picture.png")
+    assert before > 0.2
+    assert after < 0.02
+    assert is_picture(tmp_path / "picture.png")
+
+
+def test_tumours_are_told_apart(tmp_path: Path) -> None:
+    right, slope, steps = logistic.main(path=tmp_path / "picture.png")
     assert right > 0.96
     assert slope < 1e-8
     assert steps < 20
+    assert is_picture(tmp_path / "picture.png")
 
 
-def test_a_process_knows_its_noise() -> None:
-    noise, off, inside = process.main()
+def test_a_process_knows_its_noise(tmp_path: Path) -> None:
+    noise, off, inside = process.main(path=tmp_path / "picture.png")
     assert noise == pytest.approx(process.NOISE, rel=0.25)
     assert off < 0.1
     assert inside > 0.85
+    assert is_picture(tmp_path / "picture.png")
 
 
-def test_a_chain_has_the_moments_of_its_density() -> None:
-    mean, covariance, accepted = hmc.main()
+def test_a_chain_has_the_moments_of_its_density(tmp_path: Path) -> None:
+    mean, covariance, accepted = hmc.main(path=tmp_path / "picture.png")
     np.testing.assert_allclose(mean, [0.0, 1.0], atol=0.1)
     np.testing.assert_allclose(np.diag(covariance), [4.0, 2.25], rtol=0.1)
     assert accepted > 0.9
+    assert is_picture(tmp_path / "picture.png")
 
 
-def test_learned_weights_adapt_to_new_waves() -> None:
-    learned_error, random_error = sinusoids.main()
+def test_learned_weights_adapt_to_new_waves(tmp_path: Path) -> None:
+    learned_error, random_error = sinusoids.main(path=tmp_path / "picture.png")
     assert learned_error < 0.4 * random_error
+    assert is_picture(tmp_path / "picture.png")
 
 
-def test_a_learned_optimizer_beats_tuned_descent() -> None:
-    learned_height, descent = learned.main()
+def test_a_learned_optimizer_beats_tuned_descent(tmp_path: Path) -> None:
+    learned_height, descent = learned.main(path=tmp_path / "picture.png")
     assert learned_height < 0.1 * descent
+    assert is_picture(tmp_path / "picture.png")
 
 
-def test_a_flow_learns_the_moons() -> None:
-    loss, gaussian, near = flow.main()
+def test_a_flow_learns_the_moons(tmp_path: Path) -> None:
+    loss, gaussian, near = flow.main(path=tmp_path / "picture.png")
     assert loss < gaussian - 0.5
     assert near > 0.85
+    assert is_picture(tmp_path / "picture.png")
 
 
-def test_a_net_follows_the_pendulum() -> None:
-    assert swing.main() < 0.2
+def test_a_net_follows_the_pendulum(tmp_path: Path) -> None:
+    assert swing.main(path=tmp_path / "picture.png") < 0.2
+    assert is_picture(tmp_path / "picture.png")
 
 
-def test_a_net_solves_its_equation() -> None:
-    off, _ = pinn.main()
+def test_a_net_solves_its_equation(tmp_path: Path) -> None:
+    off, _ = pinn.main(path=tmp_path / "picture.png")
     assert off < 1e-3
-
-
-def is_picture(path: Path) -> bool:
-    return path.read_bytes().startswith(b"\x89PNG") and path.stat().st_size < 200_000
+    assert is_picture(tmp_path / "picture.png")
 
 
 def test_lenet_reads_digits(tmp_path: Path) -> None:
