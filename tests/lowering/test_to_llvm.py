@@ -18,7 +18,6 @@ from dmc.jit.pool import get_num_threads, set_num_threads
 from dmc.jit.target import host, named
 from dmc.lowering.machine import Machine
 from dmc.lowering.to_llvm import lower_module
-from dmc.lowering.to_llvm.types import UnsupportedType
 from dmc.lowering.to_loops import lower_to_loops
 from dmc.transforms.generics import Read, make_generic
 from dmc.transforms.plan_memory import PlanMemory
@@ -198,18 +197,6 @@ def test_numbers_that_are_computed_once_call_elementary_functions() -> None:
     short, long = chain(10), chain(50)
     assert len(re.findall(r"^define", short, re.MULTILINE)) == 2
     assert len(long.splitlines()) - len(short.splitlines()) == 40
-
-
-def test_half_precision_is_refused() -> None:
-    def write(b: Builder, args: list[Value]) -> Sequence[Value]:
-        return make_generic(
-            b, (4, 4), [Read(args[0], IDENTITY)], lambda _, a: a, [IDENTITY]
-        ).results
-
-    module = program([tensor(DType.F16, 4, 4)], write)
-    loops = lower_to_loops(module, "main", host().machine)
-    with pytest.raises(UnsupportedType, match="f16 is not supported yet"):
-        lower_module(loops.module, host().machine)
 
 
 def test_tensor_operations_that_no_pass_lowered_are_a_bug() -> None:

@@ -17,7 +17,6 @@ from dmc.dialects.tensor.base import type_of
 from dmc.ir import Array, Block, Builder, DType, Module, TensorType, Value, shape_of, verify
 from dmc.ir.operation import Operation
 
-F64 = DType.F64
 SIZES = (1, 2, 3, 4, 8, 17)
 T = TypeVar("T")
 
@@ -26,10 +25,18 @@ BINARY = (arith.add, arith.subtract, arith.multiply, arith.maximum, arith.minimu
 
 
 class Generator:
-    """Draws operations one after the other; `values` are those in scope."""
+    """Draws operations one after the other; `values` are those in scope, all of one type."""
 
-    def __init__(self, draw: st.DrawFn, builder: Builder, values: list[Value], depth: int) -> None:
+    def __init__(
+        self,
+        draw: st.DrawFn,
+        builder: Builder,
+        values: list[Value],
+        depth: int,
+        dtype: DType,
+    ) -> None:
         self.draw = draw
+        self.dtype = dtype
         self.builder = builder
         self.values = values
         self.depth = depth
@@ -128,7 +135,7 @@ class Generator:
         rank = type_of(x).rank
         low = [self.draw(st.integers(0, 2)) for _ in range(rank)]
         high = [self.draw(st.integers(0, 2)) for _ in range(rank)]
-        zero = arith.scalar(self.builder, 0.0, F64)
+        zero = arith.scalar(self.builder, 0.0, self.dtype)
         return tensor.pad(self.builder, x, zero, low, high, [0] * rank)
 
     def concatenate(self) -> Value | None:
@@ -190,7 +197,8 @@ class Generator:
 
     def region(self, block: Block, own: list[Value], wanted: TensorType | None) -> Value:
         """Fill `block` with a few operations; the outcome has the type `wanted` if given."""
-        inner = Generator(self.draw, Builder(block), [*self.values, *own], self.depth - 1)
+        known = [*self.values, *own]
+        inner = Generator(self.draw, Builder(block), known, self.depth - 1, self.dtype)
         for _ in range(self.draw(st.integers(1, 4))):
             inner.step()
         if wanted is None:
@@ -223,7 +231,7 @@ class Generator:
         probe = self.value()
         if type_of(probe).rank:
             probe = tensor.reduce(self.builder, probe, tensor.Kind.MAX, range(type_of(probe).rank))
-        zero = arith.scalar(self.builder, 0.1, F64)
+        zero = arith.scalar(self.builder, 0.1, self.dtype)
         condition = arith.compare(self.builder, arith.Direction.GT, probe, zero)
         wanted = type_of(self.value())
         blocks = [Block(), Block()]
@@ -249,20 +257,23 @@ class Generator:
 
 
 @st.composite
-def programs(draw: st.DrawFn, operations: int = 14, depth: int = 2) -> tuple[Module, list[Array]]:
-    """A module whose `@f` takes and returns f64 tensors, and arguments for it."""
+def programs(
+    draw: st.DrawFn, operations: int = 14, depth: int = 2, dtype: DType = DType.F64
+) -> tuple[Module, list[Array]]:
+    """A module whose `@f` takes and returns tensors of `dtype`, and arguments for it."""
     shapes = draw(
         st.lists(st.lists(st.sampled_from(SIZES), max_size=2).map(tuple), min_size=1, max_size=3)
     )
     module = Module.empty()
-    types = [TensorType(shape, F64) for shape in shapes]
+    types = [TensorType(shape, dtype) for shape in shapes]
     names = [f"x{i}" for i in range(len(types))]
     function, builder = func.function(module, "f", types, names)
-    generator = Generator(draw, builder, list(function.body.args), depth)
+    generator = Generator(draw, builder, list(function.body.args), depth, dtype)
     for _ in range(draw(st.integers(operations // 2, operations))):
         generator.step()
     made = [v for v in generator.values if isinstance(v.owner, Operation)] or generator.values
     func.finish(function, builder, made[-2:])
     verify(module)
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    return module, [rng.uniform(-1, 1, shape_of(type_)) for type_ in types]
+    drawn = [rng.uniform(-1, 1, shape_of(type_)) for type_ in types]
+    return module, [array.astype(dtype.numpy) for array in drawn]

@@ -1,12 +1,13 @@
 """Every stage of the compiler computes what the interpreter says, on random programs."""
 
 import numpy as np
+import pytest
 from hypothesis import HealthCheck, given, settings
 
 from dmc.autodiff import differentiate
 from dmc.dialects import func
 from dmc.driver import Compilation
-from dmc.ir import Array, Interpreter, Module, verify
+from dmc.ir import Array, DType, Interpreter, Module, verify
 from dmc.ir.parser import parse_module
 from dmc.ir.passes import PassManager
 from dmc.ir.printer import print_module
@@ -39,6 +40,32 @@ def test_native_code_computes_the_same(case: tuple[Module, list[Array]]) -> None
     module, arguments = case
     wanted = Interpreter(module).call("f", arguments)
     close(list(Compilation(module, "f").executable(*arguments)), wanted, "native")
+
+
+@pytest.mark.parametrize("dtype", [DType.F16, DType.BF16], ids=repr)
+def test_half_precision_through_every_pass(dtype: DType) -> None:
+    """Functions that differ in the last place of f32 may round to neighbours."""
+    unit = 2.0**-10 if dtype is DType.F16 else 2.0**-7
+
+    @settings(max_examples=25, suppress_health_check=QUIET, derandomize=True, deadline=None)
+    @given(programs(operations=8, dtype=dtype))
+    def check(case: tuple[Module, list[Array]]) -> None:
+        module, arguments = case
+        text = print_module(module)
+        assert print_module(parse_module(text)) == text
+        wanted = Interpreter(module).call("f", arguments)
+        native = list(Compilation(module, "f").executable(*arguments))
+        found = [(native, "native")]
+        for item in [*pipeline.optimize(), *pipeline.to_kernels()]:
+            PassManager([item]).run(module)
+        found.append((Interpreter(module).call("f", arguments), "kernels"))
+        for got, stage in found:
+            for a, b in zip(got, wanted, strict=True):
+                assert a.dtype == b.dtype == dtype.numpy
+                a, b = a.astype(np.float64), b.astype(np.float64)
+                np.testing.assert_allclose(a, b, rtol=0, atol=8 * unit, err_msg=stage)
+
+    check()
 
 
 @settings(max_examples=100, suppress_health_check=QUIET)

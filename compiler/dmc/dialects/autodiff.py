@@ -63,6 +63,7 @@ class Direction(Unary):
     """
 
     name = "autodiff.direction"
+    computes = False
     numpy = np.positive
     terms = (Same(),)
     flops = 0

@@ -162,6 +162,7 @@ class Elementwise(Operation):
     numpy: ClassVar[Callable[..., Array]]
     terms: ClassVar[tuple[Term | None, ...]] = ()
     flops: ClassVar[int] = 1
+    computes = True
 
     def infer(self) -> Sequence[Type]:
         first = self.operands[0].type
@@ -176,7 +177,8 @@ class Elementwise(Operation):
 
     def evaluate(self, operands: Sequence[Array], interpreter: Interpreter) -> Sequence[Array]:
         out = np.asarray(type(self).numpy(*operands))
-        return (out.astype(dtype_of(self.results[0].type).numpy, copy=False),)
+        dtype = dtype_of(self.results[0].type)
+        return (out.astype((dtype.wide if self.computes else dtype).numpy, copy=False),)
 
     def fold(self) -> Sequence[Value | Attribute] | None:
         """Compute an operation on constants, unless the result would be large."""
@@ -191,11 +193,13 @@ class Elementwise(Operation):
             return None
         if type_.size <= FOLD_LIMIT:
             with np.errstate(all="ignore"):
-                (out,) = self.evaluate(arrays, Interpreter())
+                (out,) = self.compute(arrays, Interpreter())
             return (DenseElements(out, type_),)
         if all(all(s == 0 for s in array.strides) for array in arrays):
             with np.errstate(all="ignore"):
-                (out,) = self.evaluate([array.reshape(-1)[0] for array in arrays], Interpreter())
+                (out,) = self.compute(
+                    [array.reshape(-1)[:1].reshape(()) for array in arrays], Interpreter()
+                )
             return (DenseElements(np.broadcast_to(out, type_.shape), type_),)
         return None
 

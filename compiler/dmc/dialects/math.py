@@ -459,7 +459,7 @@ class PowerPartial(_Binary):
         for factor in power_factors(y, m, k):
             total = np.where(total == 0, 0.0, total * log) + factor
         out = np.where((total == 0) | (power == 0), 0.0, total * power)
-        return (out.astype(dtype_of(self.result.type).numpy),)
+        return (out.astype(dtype_of(self.result.type).wide.numpy),)
 
     def canonicalize(self, builder: Builder) -> list[Value] | None:
         """A constant exponent leaves a multiple of a power."""

@@ -8,6 +8,7 @@ import numpy as np
 
 from dmc.ir.affine import AffineMap
 from dmc.ir.affine_set import AffineSet
+from dmc.ir.halves import array_of
 from dmc.ir.types import Array, TensorType, Type
 
 
@@ -33,7 +34,7 @@ class DenseElements:
     @staticmethod
     def splat(value: float | int | bool, type_: TensorType) -> DenseElements:
         """Every element equal to `value`."""
-        element = np.asarray(value, dtype=type_.dtype.numpy)
+        element = array_of(value, type_.dtype)
         return DenseElements(np.broadcast_to(element, type_.shape), type_)
 
     def _key(self) -> bytes:

@@ -17,6 +17,7 @@ import numpy as np
 from dmc.ir.affine import AffineMap, read_map
 from dmc.ir.affine_set import AffineSet, read_set
 from dmc.ir.attributes import DenseElements
+from dmc.ir.halves import array_of
 from dmc.ir.types import (
     Array,
     DType,
@@ -177,7 +178,7 @@ def _element(leaf: bool | int | float | str, dtype: DType) -> Array:
     if not is_right[type(leaf)]:
         raise ValueError(f"`{json.dumps(leaf)}` is not an {dtype.value}")
     try:
-        return np.array(leaf, dtype.numpy)
+        return array_of(leaf, dtype)
     except OverflowError:
         raise ValueError(f"{leaf} does not fit an {dtype.value}") from None
 

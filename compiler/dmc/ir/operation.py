@@ -19,9 +19,10 @@ from dmc.ir.cost import Cost
 from dmc.ir.declarations import Trait, attribute, declared
 from dmc.ir.edits import Attributes, edit
 from dmc.ir.errors import InterpreterError, RuleMissing, VerifyError
+from dmc.ir.halves import rounded, widened
 from dmc.ir.linked import Linked
 from dmc.ir.location import UNKNOWN, Location
-from dmc.ir.types import Array, ShapedType, Type, conforms
+from dmc.ir.types import Array, ShapedType, Type, conforms, dtype_of
 
 OpT = TypeVar("OpT", bound="Operation")
 
@@ -118,6 +119,8 @@ class Operation:
     is_variadic: ClassVar[bool] = False
     declared_attributes: ClassVar[dict[str, attribute[object]]] = {}
     _defaults: ClassVar[dict[str, Attribute]] = {}
+    computes: ClassVar[bool] = False
+    """Rather than moving numbers it computes: with f16 and bf16 in f32, rounding each result."""
     _may_go: ClassVar[bool] = True
     """Neither with an effect nor a terminator."""
 
@@ -342,6 +345,17 @@ class Operation:
     def evaluate(self, operands: Sequence[Array], interpreter: Interpreter) -> Sequence[Array]:
         """Reference semantics on NumPy arrays (a memref is a writable view)."""
         raise RuleMissing(self, "reference semantics")
+
+    def compute(self, operands: Sequence[Array], interpreter: Interpreter) -> Sequence[Array]:
+        """What `evaluate` gives, in f32 where operands are f16 or bf16 and it `computes`."""
+        if not self.computes:
+            return self.evaluate(operands, interpreter)
+        halves = [dtype_of(value.type).is_half for value in self.results]
+        outputs = self.evaluate([widened(array) for array in operands], interpreter)
+        return [
+            rounded(np.asarray(output), dtype_of(value.type)) if half else output
+            for output, value, half in zip(outputs, self.results, halves, strict=True)
+        ]
 
     def fold(self) -> Sequence[Value | Attribute] | None:
         """Existing values or constants equal to the results, or None."""
@@ -574,7 +588,7 @@ class Interpreter:
     def run(self, op: Operation) -> None:
         """Run one operation whose operands have values. Raises InterpreterError on a wrong type."""
         with np.errstate(all="ignore"):
-            outputs = op.evaluate([self.values[value] for value in op.operands], self)
+            outputs = op.compute([self.values[value] for value in op.operands], self)
         for value, output in zip(op.results, outputs, strict=True):
             array = np.asarray(output)
             if not conforms(array, value.type):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from dmc.ir.halves import is_float
 from dmc.ir.operation import Interpreter, Operation, SymbolTable
 from dmc.ir.types import Array
 
@@ -34,12 +35,12 @@ class _Tracer(Interpreter):
         """Run one operation. Constants may be infinite, and so may what is made of them."""
         operands = [self.values[value] for value in op.operands]
         super().run(op)
-        floats = [array for array in operands if array.dtype.kind == "f"]
+        floats = [array for array in operands if is_float(array)]
         if not floats or not all(np.isfinite(array).all() for array in floats):
             return
         for result in op.results:
             array = self.values[result]
-            if array.dtype.kind == "f" and not np.isfinite(array).all():
+            if is_float(array) and not np.isfinite(array).all():
                 raise _Found(NotFinite(op, float(array[~np.isfinite(array)].flat[0])))
 
 

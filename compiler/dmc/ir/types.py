@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import enum
+import importlib
+import importlib.util
 import math
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -45,19 +48,33 @@ class DType(enum.Enum):
 
     @property
     def numpy(self) -> np.dtype[np.generic]:
-        """The NumPy dtype with the same values. Raises KeyError for `BF16`, which NumPy lacks."""
-        return _NUMPY[self]
+        """The NumPy dtype with the same values.
+
+        That of `BF16` is of the package `ml_dtypes`. Raises ModuleNotFoundError without it.
+        """
+        return _bfloat16() if self is DType.BF16 else _NUMPY[self]
+
+    @property
+    def is_half(self) -> bool:
+        """Whether it is a float of 16 bits, which is stored but not computed with."""
+        return self in _HALVES
+
+    @property
+    def wide(self) -> DType:
+        """What numbers of the type are computed in: f32 for those of 16 bits, else the type."""
+        return DType.F32 if self in _HALVES else self
 
     @staticmethod
     def of(dtype: np.dtype[np.generic]) -> DType:
         """The element type of a native NumPy dtype. Raises KeyError when there is none."""
-        return _FROM_NUMPY[dtype]
+        return DType.BF16 if dtype.name == "bfloat16" else _FROM_NUMPY[dtype]
 
     def __repr__(self) -> str:
         return self.value
 
 
 _FLOATS = frozenset({DType.F16, DType.BF16, DType.F32, DType.F64})
+_HALVES = frozenset({DType.F16, DType.BF16})
 _INTEGERS = frozenset({DType.I8, DType.I32, DType.I64})
 _BYTES = {
     DType.F16: 2,
@@ -79,6 +96,16 @@ _NUMPY: dict[DType, np.dtype[np.generic]] = {
     DType.BOOL: np.dtype(np.bool_),
 }
 _FROM_NUMPY = {dtype: element for element, dtype in _NUMPY.items()}
+
+
+def has_bfloat16() -> bool:
+    """Whether the package is installed that has arrays of bf16."""
+    return importlib.util.find_spec("ml_dtypes") is not None
+
+
+@cache
+def _bfloat16() -> np.dtype[np.generic]:
+    return np.dtype(importlib.import_module("ml_dtypes").bfloat16)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -226,4 +253,4 @@ def conforms(array: Array, type_: Type) -> bool:
             pass
         case _:
             return True
-    return array.shape == shape and (dtype is DType.BF16 or array.dtype == dtype.numpy)
+    return array.shape == shape and array.dtype == dtype.numpy

@@ -27,7 +27,7 @@ _MUTEX_BYTES = 128
 
 @dataclass(frozen=True, slots=True)
 class ArgumentSpec:
-    """An array that a program reads; bf16 travels as its bits, in uint16.
+    """An array that a program reads.
 
     If `donated`, the program overwrites it, so it must be writeable.
     """
@@ -38,7 +38,7 @@ class ArgumentSpec:
 
     @property
     def numpy(self) -> np.dtype[Any]:
-        return np.dtype(np.uint16) if self.dtype is DType.BF16 else self.dtype.numpy
+        return self.dtype.numpy
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class ResultSpec:
 
     @property
     def numpy(self) -> np.dtype[Any]:
-        return np.dtype(np.uint16) if self.dtype is DType.BF16 else self.dtype.numpy
+        return self.dtype.numpy
 
 
 class ArgumentMismatch(TypeError):

@@ -17,15 +17,17 @@ class Machine:
     """A core's vector unit and cache.
 
     `vector_bytes` and `vector_registers` size register tiles; `has_fma` says whether a multiply
-    and an add round once, `has_masks` whether idle lanes of a load or store cost nothing;
-    `l2_bytes` sizes the blocks. `strict`: a sum of products that has an
-    order keeps it, and each product is rounded before it is added.
+    and an add round once, `has_masks` whether idle lanes of a load or store cost nothing,
+    `converts_f16` whether an instruction converts between f16 and f32; `l2_bytes` sizes the blocks.
+    `strict`: a sum of products that has an order keeps it, and each product is rounded before it is
+    added.
     """
 
     vector_bytes: int
     vector_registers: int
     has_fma: bool
     has_masks: bool = False
+    converts_f16: bool = False
     l2_bytes: int = 1024 * 1024
     strict: bool = False
 
@@ -37,11 +39,12 @@ class Machine:
     def of(architecture: str, features: Set[str]) -> Machine:
         """From the first part of a target triple and LLVM's names of the features present."""
         if architecture in ("x86_64", "amd64", "i686"):
+            converts = "f16c" in features
             if {"avx512f", "avx512dq", "avx512vl"} <= features:
-                return Machine(64, 32, has_fma=True, has_masks=True)
+                return Machine(64, 32, has_fma=True, has_masks=True, converts_f16=converts)
             if {"avx2", "fma"} <= features:
-                return Machine(32, 16, has_fma=True, has_masks=True, l2_bytes=512 * 1024)
-            return Machine(16, 16, has_fma="fma" in features, l2_bytes=256 * 1024)
+                return Machine(32, 16, True, True, converts, l2_bytes=512 * 1024)
+            return Machine(16, 16, "fma" in features, False, converts, l2_bytes=256 * 1024)
         if architecture in ("aarch64", "arm64"):
-            return Machine(16, 32, has_fma=True, l2_bytes=512 * 1024)
+            return Machine(16, 32, has_fma=True, converts_f16=True, l2_bytes=512 * 1024)
         return Machine(16, 16, has_fma=False, l2_bytes=256 * 1024)

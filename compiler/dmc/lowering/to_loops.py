@@ -20,6 +20,7 @@ from dmc.lowering.statements import SIMPLE, Statements, buffer_type
 from dmc.lowering.structured import STRUCTURED
 from dmc.lowering.tapes import keeps_tapes
 from dmc.transforms.memory.place import ARENA_BYTES, PRIVATE_BYTES
+from dmc.transforms.widen import widen
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,7 @@ def lower_to_loops(module: Module, name: str, machine: Machine) -> LoopProgram:
     overwrites = statements.run_function(source, arguments, results)
     entry.body.args[-1].type = MemRefType((buffers.arena_bytes,), DType.I8)
     out.append(b.finish())
+    widen(out)
     donated = source.attributes.get("donated", ())
     assert isinstance(donated, tuple)
     tapes, polls = keeps_tapes(source), any(isinstance(op, loop.Poll) for op in out.walk())

@@ -328,9 +328,10 @@ class CallSolver(Solver):
 
 
 def _conversion(where: str, element: Element) -> tuple[str, ...]:
-    if not isinstance(element, DType) or element is DType.BF16:
+    if not isinstance(element, DType):
         return ()
-    return (f"convert it: `{where}.astype(np.{element.numpy.name})`",)
+    package = "ml_dtypes" if element is DType.BF16 else "np"
+    return (f"convert it: `{where}.astype({package}.{element.numpy.name})`",)
 
 
 def _describe(given: Given) -> str:

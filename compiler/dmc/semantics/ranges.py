@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from dmc.ir.halves import rounded
 from dmc.ir.location import Span
 from dmc.ir.types import DType
 from dmc.semantics.types import element_text
@@ -31,9 +32,12 @@ def fits(number: bool | int | float, dtype: DType) -> bool:
         value = float(number)
     except OverflowError:
         return False
-    wide = dtype.numpy if dtype is not DType.BF16 else np.float32
+    if not math.isfinite(value):
+        return True
+    if dtype.is_half:
+        return bool(np.isfinite(rounded(np.asarray(value), dtype)))
     with np.errstate(over="ignore"):
-        return not math.isfinite(value) or bool(np.isfinite(np.asarray(value).astype(wide)))
+        return bool(np.isfinite(np.asarray(value).astype(dtype.numpy)))
 
 
 def not_fitting(span: Span, dtype: DType) -> tuple[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dmc.ir.location import Span
-from dmc.ir.types import DType
+from dmc.ir.types import DType, has_bfloat16
 from dmc.semantics.context import Context, Stop
 from dmc.semantics.duties import duty
 from dmc.semantics.program import (
@@ -66,14 +66,13 @@ DTYPES = {
     "bool": DType.BOOL,
 }
 
-_UNSUPPORTED_DTYPES = {DType.F16, DType.BF16}
-
 
 def dtype_named(context: Context, name: str, span: Span) -> DType | None:
-    """The dtype of that name. Raises Stop for one that is not compiled yet."""
+    """The dtype of that name. Raises Stop for `bf16` where the package that has it is missing."""
     dtype = DTYPES.get(name)
-    if dtype in _UNSUPPORTED_DTYPES:
-        raise context.unsupported(f"`{name}`", span)
+    if dtype is DType.BF16 and not has_bfloat16():
+        help_ = ("pip install 'dmc[bf16]'",)
+        raise context.fail("feature.bf16", "`bf16` needs the package ml_dtypes", span, help=help_)
     return dtype
 
 

@@ -141,7 +141,7 @@ class ScalarFacts:
             arrays = [constant.array for constant in constants if constant is not None]
             if len(arrays) == len(constants):
                 with np.errstate(all="ignore"):
-                    (out,) = op.evaluate(arrays, Interpreter())
+                    (out,) = op.compute(arrays, Interpreter())
                 type_ = _scalar(dtype_of(op.results[0].type))
                 found[where] = DenseElements(np.asarray(out), type_)
         return found

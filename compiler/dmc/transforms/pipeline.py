@@ -36,6 +36,7 @@ from dmc.transforms.scatter_selections import ScatterSelections
 from dmc.transforms.settle_subscripts import SettleSubscripts
 from dmc.transforms.stream_rows import StreamRows
 from dmc.transforms.tile_maps import TileMaps
+from dmc.transforms.widen import WidenSums
 
 REQUIRED = frozenset(
     {
@@ -48,6 +49,7 @@ REQUIRED = frozenset(
         Kernelize.name,
         SettleSubscripts.name,
         TileMaps.name,
+        WidenSums.name,
     }
 )
 """Passes that later stages cannot do without."""
@@ -90,7 +92,7 @@ def optimize(without: Iterable[str] = ()) -> list[Pass]:
 
 def to_kernels(without: Iterable[str] = (), budget: int = 0) -> list[Pass]:
     """From tensor to kernel level, and where everything lies, in an arena of `budget` bytes."""
-    gathered = [ExpandLinalg(), GatherAccumulations(), Cse(), Dce(), ExpandDraws()]
+    gathered = [WidenSums(), ExpandLinalg(), GatherAccumulations(), Cse(), Dce(), ExpandDraws()]
     grouped = [Kernelize(), Fuse(), ScatterSelections(), Orient(), StreamRows(), Dce()]
     settled = [SettleSubscripts(), ExpandPhilox(), *clean(), ProveBounds(), BoundSpaces()]
     placed = [JoinReductions(), AlternateBuffers(), Rematerialize(budget), PlanMemory()]

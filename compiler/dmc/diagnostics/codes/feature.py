@@ -14,6 +14,15 @@ CODES: tuple[Code, ...] = (
         "",
     ),
     Code(
+        "feature.bf16",
+        "the package that has bf16 is not installed",
+        "NumPy has no bf16; arrays of it have the element type that the package ml_dtypes gives "
+        "them.",
+        "pip install dmc && dmc check mixed.dm\n",
+        "pip install 'dmc[bf16]' && dmc check mixed.dm\n",
+        Language.SHELL,
+    ),
+    Code(
         "feature.target",
         "there is no such target",
         "Code is made for the machine it runs on, or for one of the targets that the message "

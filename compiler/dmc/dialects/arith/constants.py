@@ -28,6 +28,7 @@ from dmc.ir import (
     shape_of,
     with_dtype,
 )
+from dmc.ir.halves import array_of, rounded, widened
 
 
 class Constant(Operation):
@@ -81,10 +82,12 @@ class Convert(Elementwise):
     """`arith.convert` to the element type of the result.
 
     Floats become integers by truncation (saturating; NaN gives 0), numbers become `i1` by `!= 0`.
+    What becomes `f16` or `bf16` is rounded once, to nearest, ties to even.
     C1: shapes agree.
     """
 
     name = "arith.convert"
+    computes = False
     operand = operand()
     result = result()
 
@@ -102,8 +105,10 @@ class Convert(Elementwise):
         self.require(1, same, "operand and result differ in shape")
 
     def evaluate(self, operands: Sequence[Array], interpreter: Interpreter) -> Sequence[Array]:
-        (x,) = operands
+        x = widened(operands[0])
         target = dtype_of(self.result.type)
+        if target.is_half:
+            return (rounded(x, target),)
         if x.dtype.kind == "f" and target.is_integer:
             info = np.iinfo(target.value.replace("i", "int"))
             # The largest float below 2^63 is the last one that converts without overflow.
@@ -116,6 +121,12 @@ class Convert(Elementwise):
     def fold(self) -> Sequence[Value | Attribute] | None:
         if self.operand.type == self.result.type:
             return (self.operand,)
+        inner = self.operand.defining_op
+        if isinstance(inner, Convert) and self.result.type == inner.operand.type:
+            # f32 holds f16 and bf16, and f64 all three: back again nothing is lost.
+            narrow, wide = dtype_of(self.result.type), dtype_of(self.operand.type)
+            if narrow.is_float and wide.is_float and wide.bytes > narrow.bytes:
+                return (inner.operand,)
         return super().fold()
 
     def batch(self, builder: Builder, operands: Sequence[Batched]) -> Sequence[Batched]:
@@ -141,10 +152,10 @@ def constant(builder: Builder, value: Array | float | int | bool, type_: Type) -
     """A constant of `type_`: a number is repeated, an array must have the type's shape."""
     data: Attribute
     if isinstance(type_, TensorType):
-        array = np.asarray(value, dtype=type_.dtype.numpy)
+        array = array_of(value, type_.dtype)
         data = DenseElements(np.broadcast_to(array, type_.shape), type_)
     else:
-        data = np.asarray(value, dtype=dtype_of(type_).numpy).item()
+        data = array_of(value, dtype_of(type_)).item()
     return builder.insert(Constant([], {"value": data}, result_types=[type_])).result
 
 

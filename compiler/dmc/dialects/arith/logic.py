@@ -68,6 +68,7 @@ class Select(Elementwise):
     """
 
     name = "arith.select"
+    computes = False
     predicate = operand()
     on_true = operand()
     on_false = operand()

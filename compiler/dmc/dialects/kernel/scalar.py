@@ -281,6 +281,6 @@ def run_scalars(
             values[op.output] = op.holds(grid)
             continue
         with np.errstate(all="ignore"):
-            outputs = op.evaluate([values[v] for v in op.operands], interpreter)
+            outputs = op.compute([values[v] for v in op.operands], interpreter)
         values.update((v, np.asarray(o)) for v, o in zip(op.results, outputs, strict=True))
     return [values[v] for v in terminator.operands]

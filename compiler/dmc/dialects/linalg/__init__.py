@@ -6,7 +6,7 @@ derivative results for forward and reverse mode algorithmic differentiation" (20
 "Differentiation of the Cholesky decomposition" (2016).
 """
 
-from dmc.dialects.linalg.base import Composed
+from dmc.dialects.linalg.base import Composed, Factorization
 from dmc.dialects.linalg.cholesky import Cholesky, cholesky
 from dmc.dialects.linalg.expm import Expm, ExpmDerivative, expm, expm_derivative
 from dmc.dialects.linalg.lu import LU, Solve, lu, solve
@@ -23,6 +23,7 @@ __all__ = [
     "Eigh",
     "Expm",
     "ExpmDerivative",
+    "Factorization",
     "Solve",
     "Solver",
     "TriangularSolve",

@@ -27,6 +27,8 @@ from dmc.ir import (
 class Composed(TensorOp, ABC):
     """Base of operations that other operations compute, once they are differentiated."""
 
+    computes = True
+
     @abstractmethod
     def expanded(self, builder: Builder) -> Value | None:
         """The result by other operations; None where this one is a kernel."""
@@ -35,6 +37,7 @@ class Composed(TensorOp, ABC):
 class Factorization(TensorOp):
     """Base of operations on matrices of floats: leading axes tell matrices apart."""
 
+    computes = True
     matrix = operand()
 
     @property
@@ -65,11 +68,6 @@ class Factorization(TensorOp):
     def cost(self) -> Cost:
         matrices = type_of(self.matrix).size // max(self.rows * self.columns, 1)
         return Cost(flops=matrices * self.work(), bytes=moved_bytes(self))
-
-
-def widened(x: Array) -> Array:
-    """A new array of what sums are made in."""
-    return x.astype(np.float32 if x.dtype == np.float16 else x.dtype)
 
 
 def swapped(x: Array) -> Array:

@@ -13,7 +13,6 @@ from dmc.dialects.linalg.base import (
     mirrored,
     product,
     transposed,
-    widened,
 )
 from dmc.dialects.linalg.triangular import triangular_solve
 from dmc.ir import Array, Builder, Interpreter, Type, Value, result
@@ -34,7 +33,7 @@ class Cholesky(Factorization):
         return (self.require_matrix(1, square=True),)
 
     def evaluate(self, operands: Sequence[Array], interpreter: Interpreter) -> Sequence[Array]:
-        a = widened(operands[0])
+        a = np.array(operands[0])
         u = np.zeros_like(a)
         with np.errstate(all="ignore"):
             for i in range(self.rows):

@@ -16,7 +16,6 @@ from dmc.dialects.linalg.base import (
     swapped,
     transposed,
     triangle,
-    widened,
 )
 from dmc.dialects.linalg.triangular import Solver, triangular_solve
 from dmc.dialects.tensor.base import rank_of, type_of
@@ -55,7 +54,7 @@ class LU(Factorization):
 
     def evaluate(self, operands: Sequence[Array], interpreter: Interpreter) -> Sequence[Array]:
         (matrix,) = operands
-        factors = widened(matrix)
+        factors = np.array(matrix)
         count = self.rows
         permutation = np.broadcast_to(np.arange(count, dtype=np.int32), matrix.shape[:-1]).copy()
         with np.errstate(all="ignore"):
@@ -152,7 +151,7 @@ class Solve(Solver):
         return (right,)
 
     def evaluate(self, operands: Sequence[Array], interpreter: Interpreter) -> Sequence[Array]:
-        matrix, right = widened(operands[0]), widened(operands[-1])
+        matrix, right = np.array(operands[0]), np.array(operands[-1])
         if self.transposed:
             matrix = swapped(matrix)
         x = np.full_like(right, np.nan)

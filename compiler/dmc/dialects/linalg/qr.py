@@ -14,7 +14,6 @@ from dmc.dialects.linalg.base import (
     total,
     transposed,
     triangle,
-    widened,
 )
 from dmc.dialects.linalg.triangular import triangular_solve
 from dmc.ir import Array, Builder, Interpreter, TensorType, Type, Value, result
@@ -41,7 +40,7 @@ class QR(Factorization):
     def evaluate(self, operands: Sequence[Array], interpreter: Interpreter) -> Sequence[Array]:
         (matrix,) = operands
         with np.errstate(all="ignore"):
-            q, r = np.linalg.qr(widened(matrix))
+            q, r = np.linalg.qr(np.array(matrix))
         return (q.astype(matrix.dtype), r.astype(matrix.dtype))
 
     def tangent(self, builder: Builder, tangents: Sequence[Value | None]) -> Sequence[Value | None]:

@@ -21,7 +21,6 @@ from dmc.dialects.linalg.base import (
     swapped,
     total,
     transposed,
-    widened,
 )
 from dmc.ir import Array, Builder, Interpreter, TensorType, Type, Value, result
 
@@ -66,7 +65,7 @@ class Eigh(Factorization):
 
     def evaluate(self, operands: Sequence[Array], interpreter: Interpreter) -> Sequence[Array]:
         (matrix,) = operands
-        a = widened(matrix)
+        a = np.array(matrix)
         values, vectors = np.full(a.shape[:-1], np.nan, a.dtype), np.full_like(a, np.nan)
         for at in np.ndindex(a.shape[:-2]):
             upper = np.triu(a[at])
@@ -131,7 +130,7 @@ class SVD(Factorization):
 
     def evaluate(self, operands: Sequence[Array], interpreter: Interpreter) -> Sequence[Array]:
         (matrix,) = operands
-        a = widened(matrix)
+        a = np.array(matrix)
         left, values = np.full_like(a, np.nan), np.full_like(a[..., 0, :], np.nan)
         right = np.full((*values.shape, values.shape[-1]), np.nan, a.dtype)
         for at in np.ndindex(a.shape[:-2]):

@@ -17,7 +17,6 @@ from dmc.dialects.linalg.base import (
     total,
     transposed,
     triangle,
-    widened,
 )
 from dmc.dialects.tensor.base import moved_bytes, rank_of, type_of
 from dmc.dialects.tensor.batching import align_all, arrange, axis_sizes
@@ -165,7 +164,7 @@ class TriangularSolve(Solver):
         return self.lower != self.transposed
 
     def evaluate(self, operands: Sequence[Array], interpreter: Interpreter) -> Sequence[Array]:
-        matrix, right = map(widened, operands)
+        matrix, right = map(np.array, operands)
         triangular = np.tril(matrix) if self.lower else np.triu(matrix)
         if self.transposed:
             triangular = swapped(triangular)

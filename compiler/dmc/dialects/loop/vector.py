@@ -137,6 +137,7 @@ class FusedMultiplyAdd(Operation):
     """
 
     name = "loop.fma"
+    computes = True
     traits = frozenset({Trait.ELEMENTWISE})
     a = operand()
     b = operand()

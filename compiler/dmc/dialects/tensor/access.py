@@ -119,6 +119,7 @@ class Accumulate(TensorOp):
     """
 
     name = "tensor.accumulate"
+    computes = True
     updates = operand()
     shape = int_tuple()
     map = attribute(AffineMap)

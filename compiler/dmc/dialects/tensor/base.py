@@ -14,7 +14,6 @@ from dmc.ir import (
     Builder,
     Cost,
     DenseElements,
-    DType,
     Interpreter,
     Operation,
     RuleMissing,
@@ -88,8 +87,6 @@ def moved_bytes(op: Operation) -> int:
 def fold_constants(op: Operation, keeps_splats: bool = False) -> Sequence[Attribute] | None:
     """Attributes for the results of a pure operation on constants, unless they are large."""
     types = [type_of(value) for value in op.results]
-    if any(type_.dtype is DType.BF16 for type_ in types):
-        return None
     splat = splat_of(op.operands[0]) if keeps_splats and op.operands else None
     if splat is not None:
         return [DenseElements.splat(splat, type_) for type_ in types]
@@ -98,7 +95,7 @@ def fold_constants(op: Operation, keeps_splats: bool = False) -> Sequence[Attrib
     if not arrays or len(known) < len(arrays) or any(t.size > FOLD_LIMIT for t in types):
         return None
     with np.errstate(all="ignore"):
-        outputs = op.evaluate(known, Interpreter())
+        outputs = op.compute(known, Interpreter())
     return [DenseElements(np.asarray(o), t) for o, t in zip(outputs, types, strict=True)]
 
 

@@ -51,6 +51,7 @@ class DotGeneral(TensorOp):
     """
 
     name = "tensor.dot_general"
+    computes = True
     lhs = operand()
     rhs = operand()
     selected = operands()
@@ -102,11 +103,9 @@ class DotGeneral(TensorOp):
             right[j] = left[i]
         batching = list(self.lhs_batching_dimensions)
         out = batching + list(self.lhs_free) + [right[d] for d in self.rhs_free]
-        wide = np.float32 if lhs.dtype == np.float16 else lhs.dtype
-        lhs, rhs, dtype = lhs.astype(wide), rhs.astype(wide), lhs.dtype
         if not self.absorbs and not selected:
             product = np.einsum(lhs, left, rhs, right, out, optimize=True)
-            return (np.asarray(product).astype(dtype),)
+            return (np.asarray(product),)
         axes = [*out, *(left[d] for d in self.lhs_contracting_dimensions)]
         sizes = dict(zip((*left, *right), (*lhs.shape, *rhs.shape), strict=True))
         x, y, *chosen = (
@@ -119,7 +118,7 @@ class DotGeneral(TensorOp):
         product = arith.multiplied(x, y, self.lhs_absorbs, self.rhs_absorbs)
         for mask in chosen:
             product = np.where(mask, product, np.zeros((), product.dtype))
-        return (np.asarray(np.sum(product, axis=summed)).astype(dtype),)
+        return (np.asarray(np.sum(product, axis=summed)),)
 
     @property
     def absorbs(self) -> bool:

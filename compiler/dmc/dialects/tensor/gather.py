@@ -68,6 +68,8 @@ class Update(TensorOp):
     Where nothing else needs that operand they change it in place.
     """
 
+    computes = True
+
     @property
     def adds(self) -> bool:
         """Whether it adds to elements rather than setting them."""

@@ -84,6 +84,7 @@ class Reduce(TensorOp):
     """
 
     name = "tensor.reduce"
+    computes = True
     operand = operand()
     kind = attribute(Kind)
     dimensions = int_tuple()
@@ -107,8 +108,7 @@ class Reduce(TensorOp):
 
     def evaluate(self, operands: Sequence[Array], interpreter: Interpreter) -> Sequence[Array]:
         (x,) = operands
-        wide = x.astype(np.float32) if x.dtype == np.float16 else x
-        out = np.asarray(_NUMPY[self.kind](in_rows(wide, self.dimensions), axis=-1))
+        out = np.asarray(_NUMPY[self.kind](in_rows(x, self.dimensions), axis=-1))
         return (out.astype(x.dtype),)
 
     def fold(self) -> Sequence[Value | Attribute] | None:
@@ -271,6 +271,7 @@ class ArgReduce(TensorOp):
     """
 
     name = "tensor.arg_reduce"
+    computes = True
     traits = frozenset({Trait.INTEGER_VALUED})
     operand = operand()
     kind = attribute(Kind)

@@ -34,6 +34,7 @@ class Cumulative(TensorOp):
     is not counted in its own result.
     """
 
+    computes = True
     operand = operand()
     axis = attribute(int)
     reverse = attribute(bool, default=False)
@@ -52,14 +53,12 @@ class Cumulative(TensorOp):
     def evaluate(self, operands: Sequence[Array], interpreter: Interpreter) -> Sequence[Array]:
         (x,) = operands
         axis, neutral = self.axis, self.neutral
-        wide = x.astype(np.float32) if x.dtype == np.float16 else x
-        wide = np.flip(wide, axis) if self.reverse else wide
-        if self.exclusive and wide.shape[axis]:
-            first = np.full_like(wide.take([0], axis), neutral)
-            wide = np.concatenate([first, wide.take(range(wide.shape[axis] - 1), axis)], axis)
-        out = type(self).numpy(wide, axis=axis, dtype=wide.dtype)
-        out = np.flip(out, axis) if self.reverse else out
-        return (out.astype(x.dtype),)
+        ahead = np.flip(x, axis) if self.reverse else x
+        if self.exclusive and ahead.shape[axis]:
+            first = np.full_like(ahead.take([0], axis), neutral)
+            ahead = np.concatenate([first, ahead.take(range(ahead.shape[axis] - 1), axis)], axis)
+        out = type(self).numpy(ahead, axis=axis, dtype=x.dtype)
+        return (np.flip(out, axis) if self.reverse else out,)
 
     def fold(self) -> Sequence[Value | Attribute] | None:
         if shape_of(self.operand.type)[self.axis] <= 1 and not self.exclusive:

@@ -53,6 +53,7 @@ class Sort(TensorOp):
     """
 
     name = "tensor.sort"
+    computes = True
     keeps_splats = True
     operand = operand()
     descending = attribute(bool, default=False)
@@ -105,6 +106,7 @@ class ArgSort(TensorOp):
     """
 
     name = "tensor.argsort"
+    computes = True
     traits = frozenset({Trait.INTEGER_VALUED})
     operand = operand()
     descending = attribute(bool, default=False)
@@ -143,6 +145,7 @@ class TopK(TensorOp):
     """
 
     name = "tensor.top_k"
+    computes = True
     operand = operand()
     k = attribute(int)
     largest = result()

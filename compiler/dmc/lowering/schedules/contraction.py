@@ -51,8 +51,7 @@ def emit_contraction(b: LoopBuilder, machine: Machine, nest: Nest, parallel: boo
     shape = as_contraction(nest, machine)
     if shape is None:
         return False
-    dtype = shape.a.dtype
-    lanes = machine.lanes(dtype)
+    lanes = machine.lanes(shape.dtype)
     if shape.columns * 4 < lanes or (not machine.has_masks and shape.columns < lanes):
         return False
     if shape.b.strides[shape.n] != 1 and shape.rows < 6:
@@ -74,7 +73,7 @@ class _Emitter:
         self.parallel = parallel
         nest = shape.nest
         self.domain = Domain(b, nest)
-        self.dtype = shape.a.dtype
+        self.dtype = shape.dtype
         self.vector = register_type(self.dtype, plan.lanes)
         self.rows = Cut(shape.m, shape.rows, plan.tile.rows)
         self.columns = Cut(shape.n, shape.columns, plan.width)
@@ -372,7 +371,8 @@ class _Emitter:
         places = {**group.known, **places}
         if shape.m is not None:
             places[shape.m] = tile.first + r
-        return b.load(shape.a.buffer, [address(shape.a, places)])
+        element = b.load(shape.a.buffer, [address(shape.a, places)])
+        return arith.convert(b.builder, element, self.dtype)
 
     def _mask(self, panel: Piece, v: int) -> Value | None:
         """The mask of a vector of a panel: only the last of all has one."""

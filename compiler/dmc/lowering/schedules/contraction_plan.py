@@ -72,6 +72,11 @@ class Contraction:
     gate: Access | None = None
 
     @property
+    def dtype(self) -> DType:
+        """The type of the products: f32 where operands are f16 or bf16."""
+        return self.a.dtype.wide
+
+    @property
     def is_guarded(self) -> bool:
         """Whether the sum of plain products may be NaN where it should not be."""
         return self.a_absorbs or self.b_absorbs or self.gate is not None
@@ -102,7 +107,7 @@ def as_contraction(nest: Nest, machine: Machine) -> Contraction | None:
     if not nest.reduction_dims or not nest.outputs:
         return None
     reads = dict(zip(nest.body.args, nest.inputs, strict=True))
-    left, right = reads.pop(product.lhs), reads.pop(product.rhs)
+    left, right = (reads.pop(_factor(value)) for value in product.operands)
     gate = next(iter(reads.values()), None)
     best: tuple[float, Contraction] | None = None
     for a, b, turned in ((left, right, False), (right, left, True)):
@@ -134,19 +139,30 @@ def _cost(shape: Contraction, lanes: int) -> float:
 
 
 def _product(nest: Nest) -> arith.Product | None:
-    """The floating product of two arguments that the body is, perhaps behind a gate."""
+    """The floating product of two arguments that the body is, perhaps behind a gate.
+
+    Arguments that are f16 or bf16 may be widened.
+    """
     value = nest.body.terminator.operands[0]
     read: list[Value] = []
     if isinstance(value.defining_op, kernel.Gate):
         selected, value = value.defining_op.operands
         read.append(selected)
     product = value.defining_op
-    if not isinstance(product, arith.Product) or nest.body.first is not product:
+    if not isinstance(product, arith.Product):
         return None
-    read += product.operands
+    read += map(_factor, product.operands)
     each_once = len(read) == len(nest.body.args) and {*read} == {*nest.body.args}
     floating = dtype_of(product.lhs.type) in (DType.F32, DType.F64)
     return product if each_once and floating else None
+
+
+def _factor(value: Value) -> Value:
+    """What is widened to give a factor, or the factor."""
+    op = value.defining_op
+    if isinstance(op, arith.Convert) and dtype_of(op.operand.type).is_half:
+        return op.operand
+    return value
 
 
 @dataclass(frozen=True)
@@ -211,7 +227,7 @@ class Plan:
 def make_plan(machine: Machine, shape: Contraction, lanes: int) -> Plan:
     """How to compute a contraction."""
     tile, part = _tile(machine, shape, lanes), part_of(shape)
-    size, width = shape.a.dtype.bytes, tile.vectors * lanes
+    size, width = shape.dtype.bytes, tile.vectors * lanes
     pieces = -(-shape.rows // tile.rows), -(-shape.columns // width)
     right = _is_right_packed(shape, tile, size)
     left = _is_left_packed(shape, part, size, pieces[1])
@@ -254,12 +270,18 @@ def _is_right_packed(shape: Contraction, tile: Tile, size: int) -> bool:
     """Whether it is worth it to pack the right operand."""
     if shape.b.strides[shape.n] != 1:
         return True
+    if shape.b.dtype.is_half:  # to be widened once
+        return shape.rows > tile.rows
     return shape.rows >= 3 * tile.rows and shape.length * shape.columns * size > 16 * 1024
 
 
 def _is_left_packed(shape: Contraction, part: Part, size: int, panels: int) -> bool:
     """Whether rows of the left operand would come from many lines of a cache, or the same ones."""
-    if shape.m is None or panels < 4:
+    if shape.m is None:
+        return False
+    if shape.a.dtype.is_half:  # to be widened once
+        return panels > 1
+    if panels < 4:
         return False
     if shape.a.strides[shape.summed[-1]] != 1:
         return part.points * LINE > FIRST_CACHE // 4

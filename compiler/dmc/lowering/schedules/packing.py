@@ -158,7 +158,8 @@ class Box:
 class Panels:
     """Memory for the pieces of a group, each as rows of `cut.width` elements, point after point.
 
-    Rows are written as whole vectors, whose ends the next row overwrites.
+    Rows are written as whole vectors, whose ends the next row overwrites. What is f16 or bf16 is
+    widened.
     """
 
     def __init__(
@@ -168,10 +169,11 @@ class Panels:
         self.access = access
         self.cut = cut
         self.lanes = lanes
-        self.vector = register_type(access.dtype, lanes)
+        self.dtype = access.dtype.wide
+        self.vector = register_type(self.dtype, lanes)
         self.group = group
-        self.pitch = points * cut.width + max(lanes, PAD_BYTES // access.dtype.bytes)
-        self.memory = b.alloca((group * self.pitch,), access.dtype)
+        self.pitch = points * cut.width + max(lanes, PAD_BYTES // self.dtype.bytes)
+        self.memory = b.alloca((group * self.pitch,), self.dtype)
 
     def at(self, local: Linear, point: Linear, offset: Subscript) -> Linear:
         """Where an element of the piece number `local` of the group is."""
@@ -187,7 +189,7 @@ class Panels:
     def _copy(self, known: Places, first: Value, past: Value, box: Box, within: Range) -> None:
         """Row after row of memory, of some pieces at a time: few lines are written to at once."""
         b = self.b
-        strip = max(1, STRIP_BYTES // (self.cut.width * self.access.dtype.bytes))
+        strip = max(1, STRIP_BYTES // (self.cut.width * self.dtype.bytes))
 
         def some(some: Value) -> None:
             end = self.cut.past(b, some, strip, past)
@@ -282,7 +284,8 @@ class Panels:
         rows = [b.constant(0.0, self.vector)] * self.lanes
         for i in range(count):
             at = address(self.access, {**places, dimension: first + i})
-            rows[i] = b.vector_load(self.access.buffer, [at], self.lanes)
+            row = b.vector_load(self.access.buffer, [at], self.lanes)
+            rows[i] = arith.convert(b.builder, row, self.dtype)
         return b.transpose(rows)
 
 
@@ -295,11 +298,13 @@ def read_vector(
     first: Linear,
     mask: Value | None,
 ) -> Value:
-    """Neighbours of an operand along a dimension, where it lies."""
+    """Neighbours of an operand along a dimension, where it lies; widened."""
     assert cut.dimension is not None
     at = address(access, {**places, cut.dimension: first})
     stride = access.strides[cut.dimension]
     if stride == 1:
-        return b.vector_load(access.buffer, [at], lanes, mask=mask)
-    every = mask or b.constant(True, VectorType((lanes,), access.dtype.BOOL))
-    return b.gather(access.buffer, [at], b.iota(lanes, stride), every)
+        found = b.vector_load(access.buffer, [at], lanes, mask=mask)
+    else:
+        every = mask or b.constant(True, VectorType((lanes,), access.dtype.BOOL))
+        found = b.gather(access.buffer, [at], b.iota(lanes, stride), every)
+    return arith.convert(b.builder, found, access.dtype.wide)

@@ -9,11 +9,12 @@ from functools import partial
 from dmc.dialects import arith, kernel, loop, math
 from dmc.dialects.elementwise import splat_of
 from dmc.ir.operation import Operation
-from dmc.ir.types import DType, Type, dtype_of
+from dmc.ir.types import DType, Type, dtype_of, with_dtype
 from dmc.lowering import llvm_ir as ir
 from dmc.lowering import vector_math
 from dmc.lowering.to_llvm.function import FunctionLowering, Table
-from dmc.lowering.to_llvm.types import lanes_of, llvm_type, splat
+from dmc.lowering.to_llvm.halves import from_f32, odd_f32, odd_f64, to_f32
+from dmc.lowering.to_llvm.types import F32, lanes_of, llvm_type, shaped, splat
 
 MOST_IN_PLACE = 12
 """One elementary function is written out so often in a block, and called where there are more."""
@@ -264,19 +265,36 @@ def _convert(f: FunctionLowering, op: Operation, v: list[ir.Value]) -> ir.Value:
     (x,) = v
     if source is target:
         return x
+    if source.is_half:
+        x, source = to_f32(f, x, source), DType.F32
+    if target.is_half:
+        return _narrowed(f, x, source, target)
     if target is DType.BOOL:
         unequal = b.fcmp_unordered if source.is_float else b.icmp_signed
-        return unequal("!=", x, _like(op, 0))
+        return unequal("!=", x, ir.Constant(x.type, None))
     if source is DType.BOOL:
         return b.uitofp(x, type_) if target.is_float else b.zext(x, type_)
     if source.is_float and target.is_float:
+        if target is source:
+            return x
         return b.fpext(x, type_) if target.bytes > source.bytes else b.fptrunc(x, type_)
     if target.is_float:
         return b.sitofp(x, type_)
     if source.is_float:
-        suffixes = [_llvm_name(op.results[0].type), _llvm_name(op.operands[0].type)]
+        from_ = with_dtype(op.operands[0].type, source)
+        suffixes = [_llvm_name(op.results[0].type), _llvm_name(from_)]
         return f.intrinsic("fptosi.sat", type_, [x], suffixes)
     return b.sext(x, type_) if target.bytes > source.bytes else b.trunc(x, type_)
+
+
+def _narrowed(f: FunctionLowering, x: ir.Value, source: DType, target: DType) -> ir.Value:
+    """Any number as a float of 16 bits, rounded once."""
+    lanes = x.type.count if isinstance(x.type, ir.VectorType) else 1
+    if source is DType.BOOL:
+        x = f.builder.uitofp(x, shaped(F32, lanes))
+    elif source is not DType.F32:
+        x = odd_f32(f, x if source is DType.F64 else odd_f64(f, x))
+    return from_f32(f, x, target)
 
 
 def _shift(left: bool) -> Emit:

@@ -17,7 +17,7 @@ def lower_module(module: Module, machine: Machine, most: int = 1) -> Lowered:
     """The LLVM IR of a module of `loop.func`, in up to `most` modules of about the same size.
 
     Nothing but their own operations decides what functions become, so that the division does not
-    show in the code. Raises UnsupportedType for f16 and bf16.
+    show in the code. Nothing may compute with f16 or bf16.
     """
     table = {**CONTROL, **MEMORY, **VECTOR, **TAPE, **ELEMENTWISE}
     sizes = ScratchSizes(module)

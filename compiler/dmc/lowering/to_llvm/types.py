@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from functools import cache
 
+import numpy as np
+
+from dmc.ir.halves import rounded
 from dmc.ir.types import DType, MemRefType, ScalarType, Type, VectorType, dtype_of
 from dmc.lowering import llvm_ir as ir
 
 POINTER = ir.PointerType()
-I1, I8, I32, I64 = (ir.IntType(bits) for bits in (1, 8, 32, 64))
+I1, I8, I16, I32, I64 = (ir.IntType(bits) for bits in (1, 8, 16, 32, 64))
+HALF, F32, F64 = ir.HalfType(), ir.FloatType(), ir.DoubleType()
 VOID = ir.VoidType()
 
 _ELEMENTS: dict[DType, ir.Type] = {
-    DType.F32: ir.FloatType(),
-    DType.F64: ir.DoubleType(),
+    DType.F16: I16,
+    DType.BF16: I16,
+    DType.F32: F32,
+    DType.F64: F64,
     DType.I8: I8,
     DType.I32: I32,
     DType.I64: I64,
@@ -21,17 +27,8 @@ _ELEMENTS: dict[DType, ir.Type] = {
 }
 
 
-class UnsupportedType(Exception):
-    """No native code is generated for an element type."""
-
-    def __init__(self, dtype: DType) -> None:
-        super().__init__(f"native code for {dtype.value} is not supported yet")
-
-
 def element(dtype: DType) -> ir.Type:
-    """The type of one element in a register. Raises UnsupportedType for f16 and bf16."""
-    if dtype not in _ELEMENTS:
-        raise UnsupportedType(dtype)
+    """The type of one element in a register; f16 and bf16 are there as their bits."""
     return _ELEMENTS[dtype]
 
 
@@ -82,5 +79,9 @@ def lane_numbers(numbers: tuple[int, ...]) -> ir.Constant:
 def splat(value: float | int | bool, type_: Type) -> ir.Constant:
     """A constant scalar, or vector with it in every lane."""
     dtype = dtype_of(type_)
-    scalar = ir.Constant(element(dtype), float(value) if dtype.is_float else int(value))
+    if dtype.is_half:
+        value = int(rounded(np.asarray(value), dtype).view(np.uint16))
+    else:
+        value = float(value) if dtype.is_float else int(value)
+    scalar = ir.Constant(element(dtype), value)
     return repeated(scalar, lanes_of(type_)) if isinstance(type_, VectorType) else scalar
