@@ -54,6 +54,15 @@ CODES: tuple[Code, ...] = (
         "fn f[N](x: f64[N], c: bool) -> f64 = if c { sum(x) } else { x[0] }\n",
     ),
     Code(
+        "type.cast",
+        "a record whose element types are fixed",
+        "`cast` gives another type to the elements of a record that its declaration leaves open, "
+        "with a parameter `F: float`.",
+        "struct P[N] {\n    w: f32[N]\n}\n\nfn f[N](p: P[N]) -> f32 = f32(sum(cast[f16](p).w))\n",
+        "struct P[N, F: float = f32] {\n    w: F[N]\n}\n\n"
+        "fn f[N](p: P[N]) -> f32 = f32(sum(cast[f16](p).w))\n",
+    ),
+    Code(
         "type.call",
         "a call of something that is not a function",
         "Functions, models with a `forward` and function values are called.",

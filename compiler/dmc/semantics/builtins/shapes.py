@@ -14,13 +14,24 @@ from dmc.semantics.agreement import expect
 from dmc.semantics.axes import axis_position
 from dmc.semantics.builtins.call import Call
 from dmc.semantics.builtins.called import ArrayFunction, ArrayOperation, Called, ValueFunction
+from dmc.semantics.casts import cast_type
 from dmc.semantics.inference import same_axis, unify
 from dmc.semantics.lower.body import Body
 from dmc.semantics.lower.elementwise import stop_gradient
 from dmc.semantics.lower.values import Array, Lowered, Static
 from dmc.semantics.resolver import element_named, resolve_size
 from dmc.semantics.sizes import Size
-from dmc.semantics.types import NumberKind, Pack, Shape, TensorType, pruned, scalar
+from dmc.semantics.types import (
+    NumberKind,
+    Pack,
+    RecordType,
+    Shape,
+    StackType,
+    TensorType,
+    Type,
+    pruned,
+    scalar,
+)
 from dmc.syntax import ast
 
 
@@ -186,9 +197,28 @@ class _Cast(ValueFunction):
         if dtype is None:
             raise call.fail("shape.axis", "`cast` needs its type: `cast[f32](x)`")
         type_ = pruned(values[0].type)
-        if not isinstance(type_, TensorType):
-            raise call.context.unsupported("casting a record", call.span)
-        return typed.Convert(TensorType(dtype, type_.shape), call.span, dtype, values[0])
+        if isinstance(type_, TensorType):
+            return typed.Convert(TensorType(dtype, type_.shape), call.span, dtype, values[0])
+        cast = cast_type(type_, dtype)
+        if cast is None:
+            raise call.context.fail(
+                "type.cast", f"nothing in {type_} can be cast", values[0].span,
+                help=(f"declare what it is made of over a float type: {_example(type_)}",),
+            )  # fmt: skip
+        return typed.Convert(cast, call.span, dtype, values[0])
+
+
+def _example(type_: Type) -> str:
+    """A declaration that leaves the element type open."""
+    match type_:
+        case StackType(_, item):
+            return _example(item)
+        case RecordType(declaration):
+            kind = "model" if declaration.is_model else "struct"
+            names = [generic.name for generic in declaration.generics]
+            return f"`{kind} {declaration.name}[{', '.join([*names, 'F: float = f32'])}]`"
+        case _:
+            return "`model Net[D, F: float = f32]`"
 
 
 class _Rank(ArrayFunction):
@@ -217,7 +247,11 @@ class _Transpose(ArrayOperation):
         return Array(tensor.transpose(body.builder, x, order))
 
 
-CAST = _Cast("cast", "`cast[f32](x)`: another element type")
+CAST = _Cast(
+    "cast",
+    "`cast[f32](x)`, `cast[bf16](net)`: another element type; in a record for what its parameter"
+    " `F: float` leaves open",
+)
 RANK = _Rank("rank", "`rank(x)`: the number of axes")
 RESHAPE = _Reshape(
     "reshape", "`reshape[B, D](x)`: the same elements in another shape of the same size"

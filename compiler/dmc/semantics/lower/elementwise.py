@@ -11,8 +11,18 @@ from dmc.semantics import typed
 from dmc.semantics.builtins.elementwise import Elementwise, Number, run
 from dmc.semantics.inference import is_leaf_element
 from dmc.semantics.lower.body import Body, register
-from dmc.semantics.lower.values import Array, Lowered, Record, Static, Tuple
-from dmc.semantics.types import RecordType, StackType, Type, children, gradient_type, pruned
+from dmc.semantics.lower.values import Array, Lowered, Record, Static, Tuple, flatten, rebuild
+from dmc.semantics.types import (
+    KeyType,
+    RecordType,
+    StackType,
+    Type,
+    children,
+    gradient_type,
+    leaves,
+    pruned,
+    resolved,
+)
 from dmc.semantics.types import TensorType as Tensor
 
 __all__ = ["apply", "broadcast", "combine", "convert", "stop_gradient"]
@@ -202,7 +212,21 @@ def _has_more(value: Record | Tuple) -> bool:
 
 
 def _convert(body: Body, node: typed.Convert) -> Lowered:
-    return convert(body, body.lower(node.operand), body.dtype(node.element))
+    value = body.lower(node.operand)
+    if isinstance(value, Record | Tuple):
+        return _cast(value, body.type(node), body.builder)
+    return convert(body, value, body.dtype(node.element))
+
+
+def _cast(value: Lowered, type_: Type, builder: Builder) -> Lowered:
+    """Every leaf in the element type that it has in `type_`."""
+
+    def leaf(x: Value, wanted: Tensor | KeyType) -> Value:
+        element = resolved(wanted.element) if isinstance(wanted, Tensor) else None
+        return arith.convert(builder, x, element) if isinstance(element, DType) else x
+
+    pairs = zip(flatten(value), leaves(type_), strict=True)
+    return rebuild(type_, iter([leaf(x, each.type) for x, each in pairs]))
 
 
 def convert(body: Body, value: Lowered, dtype: DType) -> Lowered:
