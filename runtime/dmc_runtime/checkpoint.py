@@ -13,6 +13,7 @@ beside its target, synced and renamed: whatever fails, the old checkpoint stays 
 from __future__ import annotations
 
 import hashlib
+import importlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -32,7 +33,7 @@ from dmc_runtime.errors import (
     TrainError,
 )
 from dmc_runtime.files import is_full, reason, replace
-from dmc_runtime.leafwise import brief
+from dmc_runtime.leafwise import bfloat16, brief, is_numeric
 from dmc_runtime.records import Record
 from dmc_runtime.trees import (
     Array,
@@ -122,7 +123,7 @@ def save(tree: Tree, path: str | Path, metadata: Mapping[str, Json] | None = Non
     except (TypeError, ValueError, RecursionError) as error:
         raise ArgumentError(f"`dmc.save`: the metadata is not JSON: {error}") from None
     header = {"dmc": text, "dmc.sha256": _digest(text, arrays)}
-    data: bytes = _safetensors().save(arrays, metadata=header)
+    data: bytes = _safetensors("safetensors.numpy").save(arrays, metadata=header)
     try:
         replace(target, data)
     except OSError as error:
@@ -148,9 +149,10 @@ def read(path: str | Path) -> Checkpoint:
         ) from error
     texts = _header_texts(target, data)
     text, digest = texts["dmc"], texts.get("dmc.sha256", "")
-    safetensors = _safetensors()
     try:
-        arrays = cast("dict[str, Array]", safetensors.load(data))
+        arrays = _arrays(data)
+    except MissingExtraError:
+        raise
     except Exception as error:
         raise _damaged(target, str(error)) from error
     if digest != _digest(text, arrays):
@@ -209,7 +211,7 @@ def read_safetensors(path: Path) -> dict[str, Array]:
     """The arrays of a safetensors file of any origin. Raises OSError or, for none, TrainError."""
     data = path.read_bytes()
     try:
-        return cast("dict[str, Array]", _safetensors().load(data))
+        return _arrays(data)
     except MissingExtraError:
         raise
     except Exception as error:
@@ -310,7 +312,7 @@ def _named(tree: Tree) -> list[tuple[str, Leaf]]:
 
 def _storable(path: str, leaf: Leaf) -> Array:
     array = np.asarray(leaf, order="C")
-    if array.dtype.kind not in "biuf" or array.itemsize > 8:
+    if not is_numeric(array.dtype) or array.itemsize > 8:
         name = f"the leaf `{path}`" if path else "the value"
         raise ArgumentError(f"`dmc.save`: {name} is {array.dtype}, which is no array of numbers")
     return array.astype(array.dtype.newbyteorder("="), copy=False)
@@ -321,7 +323,7 @@ def _digest(text: str, arrays: Mapping[str, Array]) -> str:
     for name in sorted(arrays):
         array = arrays[name]
         digest.update(f"{name}\0{array.dtype.name}\0{array.shape}\0".encode())
-        digest.update(np.ascontiguousarray(array).data)
+        digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
     return digest.hexdigest()
 
 
@@ -362,9 +364,27 @@ def _truncated(path: Path, wanted: int, found: int) -> CheckpointError:
     )
 
 
-def _safetensors() -> ModuleType:
+def _safetensors(module: str = "safetensors") -> ModuleType:
     try:
-        import safetensors.numpy
+        return importlib.import_module(module)
     except ImportError as error:
         raise MissingExtraError("safetensors", "train", "a checkpoint") from error
-    return safetensors.numpy
+
+
+_NAMES = {
+    **{f"{kind}{bits}": f"<{kind.lower()}{bits // 8}" for kind in "IU" for bits in (8, 16, 32, 64)},
+    **{f"F{bits}": f"<f{bits // 8}" for bits in (16, 32, 64)},
+    "BOOL": "?",
+}
+"""Element types by their names in files."""
+
+
+def _arrays(data: bytes) -> dict[str, Array]:
+    """The arrays of a file. The package does not read bf16 into NumPy by itself."""
+    found: dict[str, Array] = {}
+    for name, tensor in _safetensors().deserialize(data):
+        kind: str = tensor["dtype"]
+        dtype = bfloat16() if kind == "BF16" else np.dtype(_NAMES[kind])
+        array = np.frombuffer(tensor["data"], dtype).reshape(tensor["shape"])
+        found[name] = array.astype(dtype.newbyteorder("="), copy=False)
+    return found

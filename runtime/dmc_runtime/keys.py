@@ -137,6 +137,9 @@ def fold_path(key: Key, path: str) -> np.int64:
     return fold(key, value)
 
 
+_DIGITS = {"float64": 53, "float32": 24, "float16": 11, "bfloat16": 8}
+
+
 def bits(key: Key, shape: Shape, width: int = 32) -> U32 | U64:
     """Uniform words of 32 or 64 bits, unsigned."""
     if width not in (32, 64):
@@ -147,7 +150,7 @@ def bits(key: Key, shape: Shape, width: int = 32) -> U32 | U64:
 
 
 def uniform(key: Key, shape: Shape = (), dtype: DTypeLike = np.float64) -> NDArray[Any]:
-    """Uniform numbers in [0, 1), of dtype f16, f32 or f64."""
+    """Uniform numbers in [0, 1), of a dtype of floats."""
     kind = _float(dtype)
     return _unit(bits(key, shape, 64 if kind == np.float64 else 32), kind)
 
@@ -159,7 +162,7 @@ def bernoulli(key: Key, p: float | NDArray[Any], shape: Shape = ()) -> NDArray[n
 
 
 def normal(key: Key, shape: Shape = (), dtype: DTypeLike = np.float64) -> NDArray[Any]:
-    """Standard normal numbers, of dtype f16, f32 or f64."""
+    """Standard normal numbers, of a dtype of floats."""
     kind = _float(dtype)
     work = np.dtype(np.float64 if kind == np.float64 else np.float32)
     tiny = work.type(2.0**-53 if work == np.float64 else 2.0**-24)
@@ -192,7 +195,7 @@ def _placed(drawn: NDArray[Any], place: NDArray[np.int64]) -> NDArray[Any]:
 
 
 def _unit(drawn: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
-    digits = {np.float64: 53, np.float32: 24, np.float16: 11}[dtype.type]
+    digits = _DIGITS[dtype.name]
     unused = drawn.dtype.type(8 * drawn.itemsize - digits)
     return (drawn >> unused).astype(dtype) * dtype.type(2.0**-digits)
 
@@ -214,6 +217,6 @@ def _count(shape: Shape) -> tuple[int, tuple[int, ...]]:
 
 def _float(dtype: DTypeLike) -> np.dtype[Any]:
     kind = np.dtype(dtype)
-    if kind.name not in ("float16", "float32", "float64"):
-        raise TypeError(f"draws are f16, f32 or f64 here, not {kind.name}")
+    if kind.name not in _DIGITS:
+        raise TypeError(f"draws are f16, bf16, f32 or f64 here, not {kind.name}")
     return kind

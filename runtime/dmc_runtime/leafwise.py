@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -9,7 +10,7 @@ from typing import Any, TypeAlias, cast
 
 import numpy as np
 
-from dmc_runtime.errors import ArgumentError
+from dmc_runtime.errors import ArgumentError, MissingExtraError
 from dmc_runtime.trees import (
     Array,
     Kind,
@@ -74,7 +75,20 @@ def as_array(value: object) -> Array | None:
         array = np.asarray(cast("Any", value))
     except (ValueError, OverflowError, RecursionError):
         return None
-    return array if array.dtype.kind in "biuf" else None
+    return array if is_numeric(array.dtype) else None
+
+
+def is_numeric(dtype: np.dtype[Any]) -> bool:
+    """Whether elements are numbers or truth values."""
+    return dtype.kind in "biuf" or dtype.name == "bfloat16"
+
+
+def bfloat16() -> np.dtype[Any]:
+    """The element type of bf16. Raises MissingExtraError without the package ml_dtypes."""
+    try:
+        return np.dtype(importlib.import_module("ml_dtypes").bfloat16)
+    except ImportError as error:
+        raise MissingExtraError("ml_dtypes", "bf16", "an array of bf16") from error
 
 
 def is_float(leaf: Leaf) -> bool:

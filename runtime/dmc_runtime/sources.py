@@ -11,7 +11,7 @@ import numpy as np
 from dmc_runtime import data
 from dmc_runtime.arguments import shown
 from dmc_runtime.errors import TrainCode, TrainError
-from dmc_runtime.leafwise import as_array
+from dmc_runtime.leafwise import as_array, bfloat16
 from dmc_runtime.recipe import Recipe
 from dmc_runtime.trees import Array
 
@@ -111,7 +111,9 @@ def _inputs(recipe: Recipe, name: str) -> data.Table:
 
 def _dtype(name: str) -> np.dtype[Any]:
     known = {"f16": "f2", "f32": "f4", "f64": "f8", "i32": "i4", "i64": "i8", "bool": "?"}
+    if name == "bf16":
+        return bfloat16()
     if name not in known:
-        expected = ", ".join(known)
+        expected = ", ".join(["bf16", *known])
         raise TrainError(TrainCode.RECIPE, f"`{name}` is no dtype of data; known: {expected}")
     return np.dtype(known[name])

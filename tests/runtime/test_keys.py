@@ -130,7 +130,7 @@ def test_permutation_is_one():
 
 
 def test_refusals():
-    with pytest.raises(TypeError, match="f16, f32 or f64"):
+    with pytest.raises(TypeError, match="f16, bf16, f32 or f64"):
         keys.uniform(0, 3, np.int32)
     with pytest.raises(ValueError, match="32 or 64"):
         keys.bits(0, 3, 16)

@@ -459,7 +459,7 @@ def test_inputs_from_csv_columns(recipe, tmp_path):
     tables = load_tables(replace(recipe, data=content))
     assert isinstance(tables.train, Table)
     assert tables.train["x"].shape == (16, 3)
-    with pytest.raises(TrainError, match="`f8` is no dtype of data; known: f16, "):
+    with pytest.raises(TrainError, match="`f8` is no dtype of data; known: bf16, f16, "):
         load_tables(replace(recipe, data=replace(content, dtypes={"y": "f8"})))
 
 

@@ -38,6 +38,7 @@ from dmc.semantics.types import (
     Type,
     resolved,
 )
+from dmc_runtime.leafwise import bfloat16
 from dmc_runtime.records import Record, constants_of, spec_of, stack_of, values_of
 
 PythonValue = Any
@@ -90,7 +91,8 @@ def plain(value: PythonValue, where: str, span: Span | None) -> Array:
     """
     if not isinstance(value, np.ndarray | np.generic):
         try:
-            return np.from_dlpack(value)
+            is_bfloat16 = str(getattr(value, "dtype", "")).endswith("bfloat16")
+            return _of_bfloat16(value) if is_bfloat16 else np.from_dlpack(value)
         except (BufferError, RuntimeError, TypeError, ValueError, AttributeError) as failure:
             name = type(cast("object", value)).__name__
             message = f"{where} is a {name} that NumPy cannot see: {failure}"
@@ -102,6 +104,16 @@ def plain(value: PythonValue, where: str, span: Span | None) -> Array:
         hint = f"fill it: `{where.rpartition(' ')[2]}.filled(…)`"
         raise refuse("call.value", f"{where} is a masked array", span, hint)
     return np.asarray(cast("Array", value))
+
+
+def _of_bfloat16(value: PythonValue) -> Array:
+    """An array of another library, of a type that NumPy does not take through DLPack."""
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(value, torch.Tensor):
+        if value.requires_grad:
+            raise TypeError("it requires a gradient")
+        return np.from_dlpack(value.view(torch.int16)).view(bfloat16())
+    return np.asarray(value)
 
 
 @dataclass(frozen=True)
@@ -158,7 +170,7 @@ class Describer:
             return GivenArray(DType.of(dtype), value.shape)
         except KeyError:
             message = f"{self.caller}: {where} has dtype {dtype}"
-            hint = "the element types are f16, f32, f64, i32, i64 and bool"
+            hint = "the element types are f16, bf16, f32, f64, i32, i64 and bool"
             raise refuse("call.dtype", message, span, hint) from None
 
     def _give_record(self, value: Record, declared: Type, where: str, span: Span) -> Given:
@@ -238,7 +250,8 @@ def refuse_kind(value: PythonValue, wanted: Type, where: str, span: Span) -> Err
         case TensorType(element, shape) if isinstance(value, list):
             dtype = resolved(element)
             into = dtype.numpy.name if isinstance(dtype, DType) else "float64"
-            hint = f"make it an array: `np.asarray({name}, np.{into})`"
+            package = "ml_dtypes" if dtype is DType.BF16 else "np"
+            hint = f"make it an array: `np.asarray({name}, {package}.{into})`"
             if not shape:
                 hint = f"pass a number: `{name}[0]`"
         case _:

@@ -14,6 +14,7 @@ import numpy as np
 
 from dmc.api.conversion import PythonValue, is_array, plain, refuse, refuse_kind
 from dmc.api.records import Classes
+from dmc.ir.halves import array_of
 from dmc.ir.location import Span
 from dmc.ir.types import Array, DType
 from dmc.semantics.sizes import Size
@@ -142,7 +143,7 @@ def _array_taker(dtype: DType, type_: Type, where: str, span: Span) -> Take:
             out.append(plain(value, where, span))
         elif isinstance(value, int | float):
             try:
-                out.append(np.asarray(value, dtype.numpy))
+                out.append(array_of(value, dtype))
             except OverflowError:
                 message = f"{where} is {_shortened(value)}, which {type_} does not hold"
                 raise refuse("call.value", message, span) from None

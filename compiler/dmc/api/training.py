@@ -17,6 +17,7 @@ from dmc.api.module import Module
 from dmc.api.operators import Held
 from dmc.diagnostics.diagnostic import Diagnostic
 from dmc.diagnostics.errors import Error, error
+from dmc.ir.halves import is_float
 from dmc.process import lazy
 from dmc_runtime import arguments, keys
 from dmc_runtime import recipe as recipes
@@ -256,7 +257,7 @@ def _blame(step: Function, net: Record, opt: PythonValue, /, **given: PythonValu
     """Where a step first makes NaN or infinity of finite numbers, in words."""
     for name, value in given.items():
         array = np.asarray(value)
-        if array.dtype.kind == "f" and not np.isfinite(array).all():
+        if is_float(array) and not np.isfinite(array).all():
             return f"the input `{name}` holds {array[~np.isfinite(array)].flat[0]}"
     names = [parameter.name for parameter in step.checked.parameters]
     values = {names[0]: net, names[1]: opt, **given}

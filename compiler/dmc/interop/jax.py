@@ -53,7 +53,8 @@ def wrap(f: Function, **fixed: Any) -> Callable[..., Any]:
         return primitive(*values), values
 
     def backward(values: Sequence[Any], bars: Sequence[Any]) -> Any:
-        trained = [i for i, value in enumerate(values) if value.dtype.kind == "f"]
+        floating = jax.numpy.floating
+        trained = [i for i, v in enumerate(values) if jax.numpy.issubdtype(v.dtype, floating)]
         if not trained:
             return (None,) * len(values)
         pull = function.derived(Pullback(tuple(names[i] for i in trained)))

@@ -14,7 +14,7 @@ from dmc.api.operators import Pullback
 from dmc.interop.extras import extra
 from dmc.interop.state_dicts import load_state
 from dmc_runtime.flat import with_params
-from dmc_runtime.leafwise import params
+from dmc_runtime.leafwise import bfloat16, params
 from dmc_runtime.records import Record, Tree, tree_leaves, tree_paths
 from dmc_runtime.trees import Array
 
@@ -67,7 +67,7 @@ class Module(torch.nn.Module):
     @property
     def record(self) -> Record:
         """The model with the module's parameters."""
-        leaves = [getattr(self, path).detach().numpy() for path in self._paths]
+        leaves = [_numpy(getattr(self, path)) for path in self._paths]
         return cast("Record", _placed(self._net, [np.array(leaf) for leaf in leaves]))
 
 
@@ -116,8 +116,8 @@ class _Autograd(torch.autograd.Function):
         ctx.save_for_backward(*tensors)
         result = call.function(**call.arguments([_numpy(value) for value in values]))
         if not isinstance(result, tuple):
-            return torch.as_tensor(np.array(result))
-        first, *rest = (torch.as_tensor(np.array(part)) for part in cast("tuple[Any]", result))
+            return _tensor(result)
+        first, *rest = map(_tensor, cast("tuple[Any]", result))
         ctx.mark_non_differentiable(*rest)
         return (first, *rest)
 
@@ -127,7 +127,7 @@ class _Autograd(torch.autograd.Function):
         tensors = iter(ctx.saved_tensors)
         values = [_numpy(next(tensors) if kind is None else kind[0]) for kind in ctx.kinds]
         found = ctx.call.gradients(values, ctx.needs_input_grad[1:], _numpy(bar))
-        return (None, *(None if g is None else torch.as_tensor(np.array(g)) for g in found))
+        return (None, *(None if g is None else _tensor(g) for g in found))
 
 
 def _apply(call: _Call, values: Sequence[Any]) -> Any:
@@ -138,8 +138,20 @@ def _numpy(value: Any) -> Any:
     """A tensor as an array in the same memory; a tensor without axes as a number."""
     if not isinstance(value, torch.Tensor):
         return value
-    array = np.asarray(value.detach().cpu().numpy(), order="C")
+    plain = value.detach().cpu()
+    if plain.dtype == torch.bfloat16:
+        array = plain.contiguous().view(torch.int16).numpy().view(bfloat16())
+    else:
+        array = np.asarray(plain.numpy(), order="C")
     return array if array.ndim else array[()]
+
+
+def _tensor(value: Any) -> Any:
+    """A new tensor of the elements of an array or number."""
+    array = np.array(value)
+    if array.dtype.name == "bfloat16":
+        return torch.as_tensor(array.view(np.int16)).view(torch.bfloat16)
+    return torch.as_tensor(array)
 
 
 def _placed(net: Record, leaves: Sequence[Any]) -> Tree:
