@@ -359,11 +359,6 @@ BAD_CALLS: dict[str, tuple[str, str, Callable[[], Any]]] = {
         "squares: the result is f64[3], not a float",
         lambda: dmc.grad(program.squares)(x3),
     ),
-    "the Jacobian of a record": (
-        "grad.jacobian",
-        "moved: the result is Line, not an array",
-        lambda: dmc.jacobian(program.moved)(line),
-    ),
     "the gradient of a Python function": (
         "call.value",
         "`dmc.grad` takes a function of a loaded program, not `len`, a Python function",

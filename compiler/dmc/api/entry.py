@@ -28,10 +28,12 @@ from dmc.ir.location import Span
 from dmc.process import lazy
 from dmc.semantics.sizes import Size
 from dmc.semantics.types import (
+    Blocks,
     Leaf,
     TupleType,
     Type,
     children,
+    formed,
     gradient_type,
     leaves,
     stack,
@@ -213,21 +215,16 @@ def _pullback(operator: Pullback, entry: Entry) -> Entry:
 
 
 def _jacobian(operator: Jacobian, entry: Entry) -> Entry:
-    target, primary = find_target(entry, operator.wrt), entry.primary
-    if not isinstance(primary, DmTensorType):
-        raise entry.refuse("grad.jacobian", f"the result is {primary}, not an array")
-    _require_float(entry)
+    target, of = find_target(entry, operator.wrt), _float_results(entry)
 
     def build(wrapper: _Wrapper) -> Sequence[Value]:
-        rows = wrapper.problem(target).jacobian(wrapper.builder)
+        blocks = wrapper.problem(target).jacobian(wrapper.builder, of)
         if entry.auxiliary is None:
-            return rows
+            return blocks
         values = func.call(wrapper.builder, entry.lowered.function, wrapper.arguments)
-        return [*rows, *values[1:]]
+        return [*blocks, *values[len(list(leaves(entry.primary))) :]]
 
-    type_ = target.type
-    for extent in reversed([*_constants(primary)]):
-        type_ = stack(Size.of(extent), type_)
+    type_ = formed(Blocks(target.type), gradient_type(entry.primary))
     return _derived(entry, "jacobian", build, type_, entry.auxiliary)
 
 

@@ -35,12 +35,14 @@ from dmc.semantics.typed import DeclaredFunction
 from dmc.semantics.types import (
     Axis,
     Declared,
+    Form,
     FunctionType,
     GenericValue,
     KeyType,
     PackValue,
     RecordDeclaration,
     RecordType,
+    Side,
     StackType,
     TensorType,
     TupleType,
@@ -221,10 +223,14 @@ class _Spelling:
                 return f"{self._all(parameters)} -> {self._value(result)}"
             case StackType(count, item):
                 return f"{count} * {self._value(item)}"
-            case RecordType(declaration, arguments, is_grad):
-                return f"{self._record(declaration)}{self._all(arguments)} {is_grad}"
+            case RecordType(declaration, arguments, is_grad, forms):
+                inner = "".join(map(self._form, forms))
+                return f"{self._record(declaration)}{self._all(arguments)} {is_grad}{inner}"
             case _:
                 raise ValueError(value)
+
+    def _form(self, form: Form) -> str:
+        return f" {form.value}" if isinstance(form, Side) else f" of {self._value(form.inner)}"
 
     def _record(self, declaration: RecordDeclaration) -> str:
         return f"record {self._place(declaration.span)}"

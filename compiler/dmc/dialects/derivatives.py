@@ -82,20 +82,27 @@ class Problem:
             self.budget,
         )
 
-    def jacobian(self, builder: Builder) -> list[Value]:
-        """The derivative of the first result in each of the target.
+    def jacobian(self, builder: Builder, of: Sequence[int]) -> list[Value]:
+        """The derivative of each of the results `of` in each of the target.
 
         The axes of the result come first. Forward mode takes a pass for each element of the
-        target, reverse mode one for each element of the result; the fewer are taken.
+        target, reverse mode one for each element of the results; the fewer are taken.
         """
+        results = [_tensor(self.function.function_type.results[i]) for i in of]
         types = self.target_types
-        if sum(type_.size for type_ in types) <= self.output.size:
-            return [self._columns(builder, i) for i in range(len(types))]
-        block = Block([control.INDEX] * self.output.rank)
+        if sum(t.size for t in types) <= sum(t.size for t in results):
+            columns = [self._columns(builder, i, of) for i in range(len(types))]
+            return [column[i] for i in range(len(results)) for column in columns]
+        return [row for i in range(len(results)) for row in self._rows(builder, i, of)]
+
+    def _rows(self, builder: Builder, chosen: int, of: Sequence[int]) -> list[Value]:
+        """Reverse mode from one of the results `of`."""
+        results = [_tensor(self.function.function_type.results[i]) for i in of]
+        block = Block([control.INDEX] * results[chosen].rank)
         inner = Builder(block, location=builder.location)
-        seed = one_hot(inner, self.output, block.args)
-        control.make_yield(inner, self.pull(inner, [seed], (0,))[1])
-        return list(control.make_map(builder, self.output.shape, block).results)
+        seeds = _seeds(inner, results, chosen, block.args)
+        control.make_yield(inner, self.pull(inner, seeds, of)[1])
+        return list(control.make_map(builder, results[chosen].shape, block).results)
 
     def sweep(
         self, builder: Builder, directions: Sequence[Value], of: Sequence[int], in_reverse: bool
@@ -110,19 +117,29 @@ class Problem:
         control.make_yield(inner, move(inner, parts, of)[1])
         return list(control.make_map(builder, (count,), block).results)
 
-    def _columns(self, builder: Builder, chosen: int) -> Value:
-        """Forward mode in one of the target, turned so that the axes of the result come first."""
+    def _columns(self, builder: Builder, chosen: int, of: Sequence[int]) -> list[Value]:
+        """Forward mode in one of the target, turned so that the axes of results come first."""
         types = self.target_types
         block = Block([control.INDEX] * types[chosen].rank)
         inner = Builder(block, location=builder.location)
-        tangents = [
-            one_hot(inner, type_, block.args) if i == chosen else arith.zeros(inner, type_)
-            for i, type_ in enumerate(types)
-        ]
-        control.make_yield(inner, self.push(inner, tangents, (0,))[1])
-        (table,) = control.make_map(builder, types[chosen].shape, block).results
-        lead, rank = types[chosen].rank, len(shape_of(table.type))
-        return tensor.transpose(builder, table, [*range(lead, rank), *range(lead)])
+        tangents = _seeds(inner, types, chosen, block.args)
+        control.make_yield(inner, self.push(inner, tangents, of)[1])
+        lead = types[chosen].rank
+        turned: list[Value] = []
+        for table in control.make_map(builder, types[chosen].shape, block).results:
+            order = [*range(lead, len(shape_of(table.type))), *range(lead)]
+            turned.append(tensor.transpose(builder, table, order))
+        return turned
+
+
+def _seeds(
+    builder: Builder, types: Sequence[TensorType], chosen: int, point: Sequence[Value]
+) -> list[Value]:
+    """One at a point of one of several tensors, zero elsewhere."""
+    return [
+        one_hot(builder, type_, point) if i == chosen else arith.zeros(builder, type_)
+        for i, type_ in enumerate(types)
+    ]
 
 
 def one_hot(builder: Builder, type_: TensorType, point: Sequence[Value]) -> Value:

@@ -15,21 +15,24 @@ from dmc.semantics.handles import (
     UserHandle,
 )
 from dmc.semantics.inference import is_float_like
-from dmc.semantics.sizes import Size
 from dmc.semantics.typed import Operator
 from dmc.semantics.types import (
+    Blocks,
     FunctionType,
+    Leaf,
+    Pack,
     RecordType,
+    Shape,
     StackType,
     TensorType,
     TupleType,
     Type,
     children,
+    formed,
     gradient_type,
     leaves,
     pruned,
     resolved,
-    stack,
 )
 from dmc.semantics.zero import DerivativeRequest
 from dmc.syntax import ast
@@ -65,7 +68,9 @@ def call_derived(context: Context, handle: DerivedHandle, call: typed.Call) -> t
         request = DerivativeRequest(call.callee.declaration, positions, handle.span)
         context.requests.append(request)
     type_ = _result_type(context, handle, target, result, output, rest)
-    callee = typed.Derived(operator, call.callee, tuple(paths), is_tuple, along, handle.budget)
+    callee = typed.Derived(
+        operator, call.callee, tuple(paths), is_tuple, output, along, handle.budget
+    )
     return typed.Call(type_, span, callee, call.arguments)
 
 
@@ -204,17 +209,23 @@ def _result_type(
             pull = FunctionType((gradient_type(output),), target, is_pull=True)
             return TupleType((result, pull))
         case Operator.JACOBIAN:
-            if not isinstance(output, TensorType):
-                raise context.unsupported("the Jacobian of a record", handle.span)
-            jacobian = target
-            for axis in reversed(output.shape):
-                if not isinstance(axis, Size):
-                    raise context.unsupported("the Jacobian over a pack", handle.span)
-                jacobian = stack(axis, jacobian)
+            jacobian = _blocks(context, handle, output, target)
             return jacobian if rest is None else TupleType((jacobian, rest))
         case Operator.HESSIAN:
-            if not isinstance(target, TensorType):
-                raise context.unsupported("the Hessian in a record", handle.span)
-            return TensorType(target.element, (*target.shape, *target.shape))
+            return _blocks(context, handle, target, target)
         case Operator.HVP:
             return target
+
+
+def _blocks(context: Context, handle: DerivedHandle, output: Type, target: Type) -> Type:
+    """A gradient in the place of each element of what is differentiated."""
+    packs = any(isinstance(axis, Pack) for leaf in leaves(output) for axis in _axes(leaf))
+    if packs and not isinstance(target, TensorType):
+        title = f"each element of {output} has a gradient, and `*` of records is no type"
+        help_ = ["give the function an array of so many axes, or differentiate in one array"]
+        raise context.fail("shape.axis", title, handle.span, help=help_)
+    return formed(Blocks(target), gradient_type(output))
+
+
+def _axes(leaf: Leaf) -> Shape:
+    return leaf.type.shape if isinstance(leaf.type, TensorType) else ()

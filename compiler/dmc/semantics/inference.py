@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from dmc.ir.types import DType
 from dmc.semantics.sizes import Facts, Size
 from dmc.semantics.types import (
+    Blocks,
     Element,
     ElementName,
+    Form,
     FunctionType,
     GenericValue,
     Hole,
@@ -149,10 +153,12 @@ def unify(facts: Facts, left: Type, right: Type) -> bool:
             return (
                 left.declaration is right.declaration
                 and left.is_grad == right.is_grad
+                and _same_forms(facts, left.forms, right.forms)
                 and all(map(lambda x, y: _same_value(facts, x, y), left.arguments, right.arguments))
             )
         case RecordName(), RecordName():
-            return left == right
+            same = left.name == right.name and left.is_grad == right.is_grad
+            return same and _same_forms(facts, left.forms, right.forms)
         case StackType(), StackType():
             return bool(facts.equal(left.count, right.count)) and unify(
                 facts, left.item, right.item
@@ -165,6 +171,20 @@ def unify(facts: Facts, left: Type, right: Type) -> bool:
             )
         case _:
             return False
+
+
+def _same_forms(facts: Facts, left: Sequence[Form], right: Sequence[Form]) -> bool:
+    if len(left) != len(right):
+        return False
+    for one, other in zip(left, right, strict=True):
+        match one, other:
+            case Blocks(a), Blocks(b):
+                same = unify(facts, a, b)
+            case _:
+                same = one == other
+        if not same:
+            return False
+    return True
 
 
 def _same_value(facts: Facts, left: GenericValue, right: GenericValue) -> bool:

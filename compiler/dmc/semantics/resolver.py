@@ -21,6 +21,7 @@ from dmc.semantics.sizes import Division, Size, divide
 from dmc.semantics.typed import Symbol, SymbolKind
 from dmc.semantics.types import (
     Axis,
+    Blocks,
     Element,
     ElementName,
     FunctionType,
@@ -34,10 +35,12 @@ from dmc.semantics.types import (
     RecordName,
     RecordType,
     Shape,
+    Side,
     StackType,
     TensorType,
     TupleType,
     Type,
+    formed,
     gradient_type,
     pruned,
     stack,
@@ -297,6 +300,9 @@ def resolve_type(context: Context, node: ast.TypeExpr, bare_name: str | None = N
             return _named(context, parts, items, node.span, bare_name)
 
 
+_SIDES = {side.value: side for side in Side}
+
+
 def _named(
     context: Context,
     parts: tuple[str, ...],
@@ -316,6 +322,17 @@ def _named(
             if items is None or len(items) != 1:
                 raise context.fail("type.arguments", "`Grad` takes one type: `Grad[T]`", span)
             return gradient_type(_type_item(context, items[0], bare_name))
+        if name in _SIDES:
+            if items is None or len(items) != 1:
+                raise context.fail("type.arguments", f"`{name}` takes one type: `{name}[T]`", span)
+            inner = gradient_type(_type_item(context, items[0], bare_name))
+            return formed(_SIDES[name], inner)
+        if name == "Jacobian":
+            if items is None or len(items) != 2:
+                title = "`Jacobian` takes two types: `Jacobian[R, T]`"
+                raise context.fail("type.arguments", title, span)
+            of, wrt = (gradient_type(_type_item(context, item, bare_name)) for item in items)
+            return formed(Blocks(wrt), of)
     entity = _entity(context, parts, span)
     match entity:
         case ElementEntity(name=name):
@@ -334,7 +351,7 @@ def _named(
 def _entity(context: Context, parts: tuple[str, ...], span: Span) -> object:
     entity = context.lookup(parts[0])
     if entity is None:
-        raise context.unknown_type(parts[0], span, (*DTYPES, "Key", "Grad"))
+        raise context.unknown_type(parts[0], span, (*DTYPES, "Key", "Grad", "Jacobian", *_SIDES))
     for part in parts[1:]:
         if not isinstance(entity, SourceModule):
             raise context.fail("type.name", f"`{'.'.join(parts)}` is not a type", span)

@@ -438,6 +438,7 @@ class Derived:
     """A function made by a differentiation operator.
 
     `wrt` are paths: a parameter's position, then field names. `along` are tangents for them.
+    `output` is the type of what is differentiated.
     `budget` bytes are what the program with the derivative may take; 0 is no bound.
     """
 
@@ -445,6 +446,7 @@ class Derived:
     function: Callee
     wrt: tuple[tuple[int, tuple[str, ...]], ...]
     is_tuple: bool
+    output: Type
     along: tuple[Node, ...] = ()
     budget: int = 0
 

@@ -13,101 +13,30 @@ from dataclasses import dataclass, field, replace
 
 from dmc.ir.location import Span
 from dmc.ir.types import DType
+from dmc.semantics.elements import (
+    Axis,
+    Element,
+    ElementName,
+    Number,
+    NumberKind,
+    Pack,
+    Shape,
+    Stretch,
+    element_text,
+    resolved,
+    shape_text,
+)
 from dmc.semantics.requirements import Requirement
 from dmc.semantics.sizes import Size
 
 __all__ = [
-    "Axis", "Element", "ElementName", "FieldDeclaration", "FunctionType", "Generic",
-    "GenericKind", "GenericValue", "Hole", "KeyType", "Leaf", "Number", "NumberKind", "Pack",
-    "PackValue", "RecordDeclaration", "RecordName", "RecordType", "Role", "Shape", "StackType",
-    "Stretch", "Substitution", "TensorType", "TupleType", "Type", "UNIT", "children",
-    "gradient_type", "element_text", "has_gradient", "leaves", "pruned",
-    "resolved", "scalar", "shape_text", "stack",
+    "Axis", "Blocks", "Element", "ElementName", "FieldDeclaration", "Form", "FunctionType",
+    "Generic", "GenericKind", "GenericValue", "Hole", "KeyType", "Leaf", "Number", "NumberKind",
+    "Pack", "PackValue", "RecordDeclaration", "RecordName", "RecordType", "Role", "Shape", "Side",
+    "StackType", "Stretch", "Substitution", "TensorType", "TupleType", "Type", "UNIT", "children",
+    "element_text", "formed", "gradient_type", "has_gradient", "leaves", "pruned", "resolved",
+    "scalar", "shape_text", "stack",
 ]  # fmt: skip
-
-
-# ---- elements ---------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class ElementName:
-    """An element type parameter: `F` in `fn f[F: float]`."""
-
-    name: str
-
-
-class NumberKind(enum.Enum):
-    """What an untyped number may still become; a smaller set refines a larger one."""
-
-    NUMBER = "any number type"
-    INTEGER = "an integer type"
-    FLOAT = "a float type"
-
-
-@dataclass(eq=False, slots=True)
-class Number:
-    """The element type of a literal or size, fixed by the first typed value it meets.
-
-    `target` is what it was unified with; an unmet one becomes `f64` or `i64` at the end of the
-    body.
-    """
-
-    kind: NumberKind
-    target: Element | None = None
-
-
-Element = DType | ElementName | Number
-
-_SPELLED = {DType.BOOL: "bool"}
-
-
-def resolved(element: Element) -> Element:
-    """Follow what a number was unified with."""
-    while isinstance(element, Number) and element.target is not None:
-        element = element.target
-    return element
-
-
-def element_text(element: Element) -> str:
-    """As the language spells it."""
-    element = resolved(element)
-    match element:
-        case DType():
-            return _SPELLED.get(element, element.value)
-        case ElementName(name):
-            return name
-        case Number(kind):
-            return "f64" if kind is NumberKind.FLOAT else "i64"
-
-
-# ---- shapes -----------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Pack:
-    """A shape parameter inside a shape: `*S`."""
-
-    name: str
-
-    def __str__(self) -> str:
-        return f"*{self.name}"
-
-
-@dataclass(frozen=True, slots=True)
-class Stretch:
-    """The axis made by `_` in an index: it stretches to what it meets."""
-
-    def __str__(self) -> str:
-        return "_"
-
-
-Axis = Size | Pack | Stretch
-Shape = tuple[Axis, ...]
-
-
-def shape_text(shape: Shape) -> str:
-    """`[B, D]`; nothing for a scalar."""
-    return f"[{', '.join(map(str, shape))}]" if shape else ""
 
 
 # ---- types ------------------------------------------------------------------------------------
@@ -154,19 +83,93 @@ class FunctionType:
         return f"({', '.join(map(str, self.parameters))}) -> {self.result}"
 
 
+class Side(enum.Enum):
+    """A matrix summed up in what is left of it: `Rows[T]`, `Columns[T]`; other leaves stay."""
+
+    ROWS = "Rows"
+    COLUMNS = "Columns"
+
+    def text(self, inner: str) -> str:
+        return f"{self.value}[{inner}]"
+
+    def leaf(self, leaf: TensorType) -> Type:
+        """What stands in the place of a leaf."""
+        if len(leaf.shape) != 2:
+            return leaf
+        return TensorType(leaf.element, (leaf.shape[0 if self is Side.ROWS else 1],))
+
+
+@dataclass(frozen=True, slots=True)
+class Blocks:
+    """`Jacobian[R, T]`: a gradient, of type `inner`, for each element of a leaf of `R`."""
+
+    inner: Type
+
+    def text(self, inner: str) -> str:
+        return f"Jacobian[{inner}, {self.inner}]"
+
+    def leaf(self, leaf: TensorType) -> Type:
+        """What stands in the place of a leaf."""
+        return _spread(leaf.shape, self.inner)
+
+
+def _spread(shape: Shape, inner: Type) -> Type:
+    """The type with the axes of a shape in front of those of each leaf."""
+    match pruned(inner):
+        case TensorType(element, axes):
+            return TensorType(element, (*shape, *axes))
+        case TupleType(items):
+            return TupleType(tuple(_spread(shape, item) for item in items))
+        case other:
+            for axis in reversed(shape):
+                assert isinstance(axis, Size)
+                other = stack(axis, other)
+            return other
+
+
+Form = Side | Blocks
+"""What leaves of a gradient give way to."""
+
+
+def formed(form: Form, type_: Type) -> Type:
+    """A gradient type with other leaves."""
+    match pruned(type_):
+        case TensorType() as leaf:
+            return form.leaf(leaf)
+        case RecordType() | RecordName() as record:
+            return replace(record, is_grad=True, forms=(*record.forms, form))
+        case StackType(count, item):
+            return stack(count, formed(form, item))
+        case TupleType(items):
+            return TupleType(tuple(formed(form, item) for item in items))
+        case other:
+            return other
+
+
+def _formed_text(name: str, is_grad: bool, forms: tuple[Form, ...]) -> str:
+    text = f"Grad[{name}]" if is_grad and not forms else name
+    for form in forms:
+        text = form.text(text)
+    return text
+
+
 @dataclass(frozen=True, slots=True)
 class RecordType:
-    """A struct or model with values for its generic parameters; `is_grad` marks `Grad[…]` of it."""
+    """A struct or model with values for its generic parameters; `is_grad` marks `Grad[…]` of it.
+
+    One with `forms` is a gradient with other leaves.
+    """
 
     declaration: RecordDeclaration
     arguments: tuple[GenericValue, ...]
     is_grad: bool = False
+    forms: tuple[Form, ...] = ()
 
     def __str__(self) -> str:
         name = self.declaration.name
         if self.arguments and not _is_bare(self):
             name += f"[{', '.join(map(_argument_text, self.arguments))}]"
-        return f"Grad[{name}]" if self.is_grad else name
+        return _formed_text(name, self.is_grad, self.forms)
 
     def generics(self) -> Substitution:
         """The values of the generic parameters, `dim` members included."""
@@ -175,13 +178,14 @@ class RecordType:
 
 @dataclass(frozen=True, slots=True)
 class RecordName:
-    """A record parameter: `M` in `fn f[M: record]`, or `Grad[M]`."""
+    """A record parameter: `M` in `fn f[M: record]`, `Grad[M]`, or that with other leaves."""
 
     name: str
     is_grad: bool = False
+    forms: tuple[Form, ...] = ()
 
     def __str__(self) -> str:
-        return f"Grad[{self.name}]" if self.is_grad else self.name
+        return _formed_text(self.name, self.is_grad, self.forms)
 
 
 @dataclass(frozen=True, slots=True)
@@ -348,14 +352,14 @@ class Substitution:
                 return FunctionType(
                     tuple(map(self.type, parameters)), self.type(result), type_.is_pull
                 )
-            case RecordType(arguments=arguments, is_grad=is_grad):
-                record = replace(type_, arguments=tuple(map(self.value, arguments)), is_grad=False)
-                return gradient_type(record) if is_grad else record
-            case RecordName(name, is_grad):
+            case RecordType(declaration, arguments, is_grad, forms):
+                record = RecordType(declaration, tuple(map(self.value, arguments)))
+                return self._formed(gradient_type(record) if is_grad else record, forms)
+            case RecordName(name, is_grad, forms):
                 found = self.records.get(name)
                 if found is None:
                     return type_
-                return gradient_type(found) if is_grad else found
+                return self._formed(gradient_type(found) if is_grad else found, forms)
             case StackType(count, item):
                 return stack(self.size(count), self.type(item))
             case KeyType():
@@ -364,6 +368,12 @@ class Substitution:
                 return (
                     self.type(target) if target is not None else TensorType(self.element(element))
                 )
+
+    def _formed(self, type_: Type, forms: tuple[Form, ...]) -> Type:
+        for form in forms:
+            own = Blocks(self.type(form.inner)) if isinstance(form, Blocks) else form
+            type_ = formed(own, type_)
+        return type_
 
     def value(self, value: GenericValue) -> GenericValue:
         match value:
@@ -529,7 +539,7 @@ def children(type_: Type) -> Iterator[tuple[str, Type, Role]]:
     Nothing for a tensor or a key. `Grad[R]` has only the trained fields that hold floats.
     """
     match type_:
-        case RecordType(declaration, _, is_grad):
+        case RecordType(declaration, _, is_grad, forms):
             generics = type_.generics()
             for entry in declaration.fields:
                 part = generics.type(entry.type)
@@ -537,6 +547,8 @@ def children(type_: Type) -> Iterator[tuple[str, Type, Role]]:
                     if not entry.role.is_trained or not has_gradient(part):
                         continue
                     part = gradient_type(part)
+                for form in forms:
+                    part = formed(form, part)
                 yield entry.name, part, entry.role
         case StackType(count, item):
             for name, part, role in children(item):

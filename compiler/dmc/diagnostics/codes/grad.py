@@ -80,15 +80,6 @@ CODES: tuple[Code, ...] = (
         "fn f(x: f64) -> f64 = x * x\n\nderivative f(x) -> y {\n    jvp(dx) = 2.0 * x * dx\n}\n",
     ),
     Code(
-        "grad.jacobian",
-        "a Jacobian is asked for of something that is not an array",
-        "Each element of the result has a gradient, which a record cannot stack. Take the "
-        "Jacobian of one of its fields, or products with it: `dmc.jvp`, `dmc.vjp`.",
-        "dmc.jacobian(mod.function_giving_a_record)(x)\n",
-        "dmc.jvp(mod.function_giving_a_record, along=dx)(x)\n",
-        Language.PYTHON,
-    ),
-    Code(
         "grad.check",
         "a gradient and finite differences disagree",
         "The message names the arrays, or the rules. Either a `derivative` declaration is "

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dmc.diagnostics.errors import CompilerBug
 from dmc.dialects import func
 from dmc.dialects.derivatives import Problem
-from dmc.ir import Value, dtype_of
+from dmc.ir import Value
 from dmc.semantics import typed
 from dmc.semantics.lower.body import Body, register
 from dmc.semantics.lower.functions import outline, register_call
@@ -91,9 +91,9 @@ def _derive(
         case Operator.JVP:
             return _jvp(body, problem, derived, type_)
         case Operator.VJP:
-            return _vjp(body, problem, type_)
+            return _vjp(body, problem, derived, type_)
         case Operator.JACOBIAN:
-            return _jacobian(body, problem, type_)
+            return _jacobian(body, problem, derived, type_)
         case Operator.HESSIAN:
             return _hessian(body, problem, type_)
         case Operator.HVP:
@@ -112,34 +112,24 @@ def _directions(body: Body, derived: typed.Derived) -> list[Value]:
     return body.leaves(along)
 
 
-def _float_leaves(problem: Problem, count: int) -> tuple[int, ...]:
-    """The differentiable results among the first `count`."""
-    results = problem.function.function_type.results[:count]
-    return tuple(i for i, type_ in enumerate(results) if dtype_of(type_).is_float)
-
-
-def _leaf_count(type_: Type) -> int:
-    return sum(1 for _ in leaves(type_))
-
-
-def _first(result: Type) -> Type:
-    """What is differentiated: the first component of a tuple."""
-    result = pruned(result)
-    return result.items[0] if isinstance(result, TupleType) and result.items else result
+def _trained_results(body: Body, derived: typed.Derived) -> tuple[int, ...]:
+    """The results that are differentiated, by position."""
+    found = leaves(body.substitution.type(pruned(derived.output)))
+    return tuple(i for i, leaf in enumerate(found) if leaf.is_trained)
 
 
 def _jvp(body: Body, problem: Problem, derived: typed.Derived, type_: Type) -> Lowered:
     assert isinstance(type_, TupleType)
-    of = _float_leaves(problem, _leaf_count(_first(type_.items[0])))
+    of = _trained_results(body, derived)
     outputs, tangents = problem.push(body.builder, _directions(body, derived), of)
     return rebuild(type_, iter([*outputs, *tangents]))
 
 
-def _vjp(body: Body, problem: Problem, type_: Type) -> Lowered:
+def _vjp(body: Body, problem: Problem, derived: typed.Derived, type_: Type) -> Lowered:
     assert isinstance(type_, TupleType)
     result, pull = type_.items
     outputs = func.call(body.builder, problem.function, problem.arguments)
-    of = _float_leaves(problem, _leaf_count(_first(result)))
+    of = _trained_results(body, derived)
     assert isinstance(pull, FunctionType)
     back = Pullback(problem, of, pull.result)
     return Tuple((rebuild(result, iter(outputs)), back))
@@ -153,16 +143,19 @@ def _pull(body: Body, node: typed.Pull) -> Lowered:
     return rebuild(body.type(node), iter(found))
 
 
-def _jacobian(body: Body, problem: Problem, type_: Type) -> Lowered:
-    blocks = problem.jacobian(body.builder)
+def _jacobian(body: Body, problem: Problem, derived: typed.Derived, type_: Type) -> Lowered:
+    blocks = problem.jacobian(body.builder, _trained_results(body, derived))
+    count = sum(1 for _ in leaves(body.substitution.type(pruned(derived.output))))
     rest: Sequence[Value] = ()
-    if len(problem.function.function_type.results) > 1:
-        rest = func.call(body.builder, problem.function, problem.arguments)[1:]
+    if len(problem.function.function_type.results) > count:
+        rest = func.call(body.builder, problem.function, problem.arguments)[count:]
     return rebuild(type_, iter([*blocks, *rest]))
 
 
 def _hessian(body: Body, problem: Problem, type_: Type) -> Lowered:
-    return rebuild(type_, iter(problem.of_gradient(body.builder).jacobian(body.builder)))
+    gradient = problem.of_gradient(body.builder)
+    blocks = gradient.jacobian(body.builder, range(len(problem.target)))
+    return rebuild(type_, iter(blocks))
 
 
 def _hvp(body: Body, problem: Problem, derived: typed.Derived, type_: Type) -> Lowered:
