@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -62,6 +63,18 @@ def test_the_least_recently_used_go_first(tmp_path: Path) -> None:
     cache.put(names[4], bytes(1000))
     cache.sweep()
     assert [cache.get(name) is not None for name in names] == [True, False, False, True, True]
+
+
+def test_what_a_killed_process_left_goes(tmp_path: Path) -> None:
+    cache = ObjectCache(tmp_path)
+    cache.put(NAME, b"content")
+    folder = cache._path(NAME).parent
+    for name, age in (("old", 3600), ("new", 0)):
+        unfinished = folder / f"{name}.partial"
+        unfinished.write_bytes(b"half")
+        os.utime(unfinished, (time.time() - age,) * 2)
+    ObjectCache(tmp_path).put(digest("another"), b"content")
+    assert [path.name for path in folder.glob("*.partial")] == ["new.partial"]
 
 
 def test_an_unusable_directory_is_no_error(tmp_path: Path) -> None:

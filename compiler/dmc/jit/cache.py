@@ -13,6 +13,7 @@ import contextlib
 import hashlib
 import os
 import tempfile
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,6 +24,9 @@ DEFAULT_LIMIT = 1 << 30
 _MAGIC = b"dmc object 2\n"
 _DIGEST_BYTES = hashlib.sha256().digest_size
 _WRITES_BETWEEN_SWEEPS = 64
+_UNFINISHED = ".partial"
+_ABANDONED = 600.0
+"""Seconds after which nobody writes an entry any more."""
 
 
 def default_directory() -> Path | None:
@@ -90,7 +94,7 @@ class ObjectCache:
             if not self._trusted():
                 return
             path.parent.mkdir(exist_ok=True)
-            handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".partial")
+            handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=_UNFINISHED)
             with os.fdopen(handle, "wb") as file:
                 file.write(_MAGIC + _checksum(name, content) + content)
             os.replace(temporary, path)
@@ -109,12 +113,19 @@ class ObjectCache:
         return status.st_uid == os.geteuid() and not status.st_mode & 0o022
 
     def sweep(self) -> None:
-        """Remove the entries used longest ago until the rest is within nine tenths of the limit."""
+        """Remove the entries used longest ago until the rest is within nine tenths of the limit.
+
+        What killed processes left unfinished goes, too.
+        """
         entries: list[tuple[float, int, Path]] = []
+        now = time.time()
         for path in self.directory.glob("*/*"):
             with contextlib.suppress(OSError):
                 status = path.stat()
-                entries.append((status.st_mtime, status.st_size, path))
+                if path.suffix == _UNFINISHED and now - status.st_mtime > _ABANDONED:
+                    path.unlink()
+                else:
+                    entries.append((status.st_mtime, status.st_size, path))
         total = sum(size for _, size, _ in entries)
         if total <= self.limit:
             return

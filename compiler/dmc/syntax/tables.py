@@ -13,7 +13,6 @@ import io
 import os
 import stat
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, Protocol, cast
@@ -22,7 +21,7 @@ import lark
 
 import dmc_grammar
 from dmc.syntax.layout import LayoutFilter
-from dmc_runtime.files import read_own
+from dmc_runtime.files import read_own, replace
 
 _DIGEST_SIZE = hashlib.sha256().digest_size
 
@@ -137,11 +136,4 @@ def _read(path: Path) -> bytes | None:
 def _write(path: Path, data: bytes) -> None:
     """Atomically, so that no other process sees half a file; failing to cache is no failure."""
     with contextlib.suppress(OSError):
-        handle, name = tempfile.mkstemp(dir=path.parent)
-        try:
-            with os.fdopen(handle, "wb") as stream:
-                stream.write(hashlib.sha256(data).digest() + data)
-            os.replace(name, path)
-        except OSError:
-            os.unlink(name)
-            raise
+        replace(path, hashlib.sha256(data).digest() + data)
