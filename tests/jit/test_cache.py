@@ -72,7 +72,7 @@ def test_what_a_killed_process_left_goes(tmp_path: Path) -> None:
     for name, age in (("old", 3600), ("new", 0)):
         unfinished = folder / f"{name}.partial"
         unfinished.write_bytes(b"half")
-        os.utime(unfinished, (time.time() - age,) * 2)
+        os.utime(unfinished, (time.time() - age, time.time() - age))
     ObjectCache(tmp_path).put(digest("another"), b"content")
     assert [path.name for path in folder.glob("*.partial")] == ["new.partial"]
 
