@@ -43,6 +43,7 @@ Paths are relative to the recipe. Every key is checked: an unknown one is an err
 from __future__ import annotations
 
 import math
+import re
 import tomllib
 import types
 from collections.abc import Mapping
@@ -206,7 +207,10 @@ def load(path: str | Path, settings: Mapping[str, object] | None = None) -> Reci
     """
     source = Path(path)
     try:
-        content = tomllib.loads(source.read_bytes().decode())
+        text = source.read_bytes().decode()
+        if _LONG_KEY.search(text):
+            raise _bad(f"{source}: a key has more than {_PARTS} parts")
+        content = tomllib.loads(text)
     except OSError as error:
         raise _bad(f"cannot read `{source}`: {(error.strerror or str(error)).lower()}") from error
     except UnicodeDecodeError as error:
@@ -261,6 +265,12 @@ def setting(text: str) -> tuple[str, object]:
         return key.strip(), tomllib.loads(f"value = {value}")["value"]
     except (ValueError, RecursionError):
         return key.strip(), value.strip()
+
+
+_PARTS = 32
+# `tomllib` takes time by the third power of their number.
+_PART = r"""(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+"""
+_LONG_KEY = re.compile(rf"(?<![\w-])(?:{_PART}\.[ \t]*+){{{_PARTS}}}")
 
 
 _LENGTHS = {"steps": "epochs", "epochs": "steps"}

@@ -21,6 +21,9 @@ def test_right_gradients_pass() -> None:
     assert [c.path for c in checks] == ["p.w", "p.b", "p (forward mode)"]
     assert all(c.passed and c.error < 1e-9 for c in checks)
     assert dmc.check_grads(program.loss, p, x, y, wrt=("x", "p.w"))
+    given = x.copy()
+    assert dmc.check_grads(program.loss, p, dmc.donate(given), y, wrt="x")
+    np.testing.assert_array_equal(given, x)
 
 
 def test_single_precision() -> None:

@@ -122,6 +122,10 @@ def test_unreadable_recipes(tmp_path):
     path.write_text(f"epochs = {'1' * 5000}")
     with pytest.raises(TrainError, match="digits"):
         load(path)
+    for key in ("a." * 20_000, "'a' . " * 20_000, '"a".' * 33):
+        path.write_text(f"{key}a = 1")
+        with pytest.raises(TrainError, match="more than 32 parts"):
+            load(path)
     path.write_text(f"epochs = {'[' * 5000}")
     with pytest.raises(TrainError, match="nested too deeply"):
         load(path)
