@@ -182,6 +182,22 @@ WAYS: dict[str, tuple[str, str, str, str]] = {
         "    reshape[T, a.D](heads[T, a.D, a.H](x))\n",
         "shape.requires", "model A[D, H]", "model A[D, H] requires D % H == 0",
     ),
+    "an if without an else": (
+        "fn relu(x: f64) -> f64 = if x > 0.0 { x }\n",
+        "type.branch", "if x > 0.0 { x }", "if x > 0.0 { x } else { 0.0 }",
+    ),
+    "an array without a role": (
+        "model M[N] {\n    w: f64[N]\n    fn forward(x: f64[N]) -> f64 = w @ x\n}\n",
+        "type.field", "w: f64[N]\n", "param w: f64[N] = zeros\n",
+    ),
+    "a comprehension in a call": (
+        "fn f[N](x: f64[N]) -> f64 = sum(2.0 * x[i] for i in range(N))\n",
+        "syntax.unexpected", "2.0 * x[i] for i in range(N)", "[i in 0..N] => 2.0 * x[i]",
+    ),
+    "a scalar with brackets": (
+        "fn f(x: f64[]) -> f64 = x\n",
+        "syntax.unexpected", "f64[]", "f64",
+    ),
 }  # fmt: skip
 
 

@@ -284,7 +284,7 @@ def _member(context: Context, member: ast.ModelMember) -> FieldDeclaration | Non
                     f"`{member.name.text}` is not a sub-model",
                     member.type.span,
                     str(type_),
-                    help=[f"an array needs a role: `param {member.name.text}: … = zeros`"],
+                    help=[f"an array needs a role: `param {member.name.text}: {type_} = zeros`"],
                 )
             role = Role.FROZEN_SUB if member.frozen else Role.SUB
         case ast.FnDecl() | ast.DimDecl():

@@ -111,9 +111,7 @@ _FUNCTIONS: dict[str, Way] = {
     "clip": _write("x low high", "clamp(x, low, high)"),
     "logaddexp": _write("x y", "maximum(x, y) + log1p(exp(-abs(x - y)))"),
     "logit": _write("x", "log(x / (1.0 - x))"),
-    "relu6": _write("x", "clamp(x, 0.0, 6.0)"),
     "hardtanh": _write("x", "clamp(x, -1.0, 1.0)"),
-    "log_sigmoid": _write("x", "-softplus(-x)"),
     "logsigmoid": _write("x", "-softplus(-x)"),
     "asinh": _write("x", "sign(x) * log(abs(x) + sqrt(x * x + 1.0))"),
     "arcsinh": _write("x", "sign(x) * log(abs(x) + sqrt(x * x + 1.0))"),
@@ -135,13 +133,9 @@ _FUNCTIONS: dict[str, Way] = {
     "var": _write("x", "variance(x)"),
     "norm": _write("x", "sqrt(sum(x * x))"),
     "ptp": _write("x", "max(x) - min(x)"),
-    "median": _write(
-        "x", "0.5 * (sort[0](x)[(N - 1) // 2] + sort[0](x)[N // 2])", ", N being its size"
-    ),
     "cov": _write("x y", "sum((x - mean(x)) * (y - mean(y))) / (N - 1)", ", N being their size"),
     "nansum": _write("x", "sum(where(x == x, x, 0.0))"),
     "nanmean": _write("x", "sum(where(x == x, x, 0.0)) / sum(where(x == x, 1.0, 0.0))"),
-    "log_softmax": _write("x", "x - logsumexp[-1](x)[..., _]"),
     "trapz": _write("y h", "h * (sum(y) - 0.5 * (y[0] + y[N - 1]))", ", N being its size"),
     "trapezoid": _write("y h", "h * (sum(y) - 0.5 * (y[0] + y[N - 1]))", ", N being its size"),
     # linear algebra
@@ -182,7 +176,6 @@ _FUNCTIONS: dict[str, Way] = {
     "identity": _write("", "eye[N]()"),
     "randn": _say("draw with a key: `normal[N](key)`"),
     "rand": _say("draw with a key: `uniform[N](key)`"),
-    "randint": _say("draw with a key: `i64(floor(10.0 * uniform[N](key)))`"),
     # shape
     "stack": _say("write an array of them, `[x, y]`, or a builder"),
     "vstack": _say("write `concat[0](a, b)`"),

@@ -59,6 +59,7 @@ from dmc.semantics.types import (
     TupleType,
     Type,
     pruned,
+    resolved,
     stack,
 )
 from dmc.syntax import ast
@@ -362,6 +363,7 @@ def _if(context: Context, node: ast.If, expected: Type | None) -> typed.Node:
                 "an `if` with a value needs an `else`",
                 node.span,
                 f"{pruned(then.type)} when true, nothing when false",
+                help=[f"write `{context.quote(node)} else {{ {_some(pruned(then.type))} }}`"],
             )
         return typed.If(UNIT, node.span, condition, then, None)
     if not unify(context.facts, then.type, otherwise.type):
@@ -373,6 +375,16 @@ def _if(context: Context, node: ast.If, expected: Type | None) -> typed.Node:
             [(_value_span(then), str(pruned(then.type)))],
         )
     return typed.If(pruned(then.type), node.span, condition, then, otherwise)
+
+
+def _some(type_: Type) -> str:
+    """A value of a type, as a proposal."""
+    if not isinstance(type_, TensorType) or type_.shape:
+        return "zeros"
+    element = resolved(type_.element)
+    if isinstance(element, DType):
+        return {DType.BOOL: "false", DType.I32: "0", DType.I64: "0"}.get(element, "0.0")
+    return "0.0"
 
 
 def _value_span(node: typed.Node) -> Span:

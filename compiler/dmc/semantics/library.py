@@ -11,6 +11,9 @@ from dmc_runtime.spelling import did_you_mean
 
 __all__ = ["member_help", "module_with"]
 
+MOST_LISTED = 12
+"""So many names are read at a glance."""
+
 _DECLARATION = re.compile(r"^(?:checkpoint )?(?:fn|model|struct|let) (\w+)", re.MULTILINE)
 
 
@@ -32,4 +35,8 @@ def member_help(module: SourceModule, name: str, is_in_prelude: bool) -> Sequenc
     other = module_with(name)
     if other is not None and other != module.name:
         return (f"it is in another module: `from {other} import {name}`",)
-    return did_you_mean(name, module.names)
+    public = sorted(known for known in module.names if not known.startswith("_"))
+    near = did_you_mean(name, public)
+    if near or not 0 < len(public) <= MOST_LISTED:
+        return near
+    return (f"it has {', '.join(f'`{known}`' for known in public)}",)

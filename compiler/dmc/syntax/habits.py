@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from dmc.diagnostics.diagnostic import Diagnostic
 from dmc.syntax import foreign
-from dmc.syntax.scan import Kind, Lexeme
+from dmc.syntax.scan import Kind, Lexeme, closes, opens
 from dmc.syntax.situation import Situation
 
 __all__ = ["FORMS", "WORDS"]
@@ -90,13 +90,13 @@ def _loop_over_index(s: Situation, over: str, names: list[str], inside: list[Lex
 
 
 def _comprehension(s: Situation) -> Diagnostic | None:
-    """`[f(i) for i in 0..N]`."""
+    """`[f(i) for i in 0..N]` and `sum(f(i) for i in 0..N)`."""
     open_ = s.brackets().open
-    if s.found is None or s.found.text != "for" or not open_ or open_[-1].text != "[":
+    if s.found is None or s.found.text != "for" or not open_ or open_[-1].text not in "[(":
         return None
-    title = "dm has no list comprehension"
+    title = "dm has no comprehensions"
     inside = s.between(s.span(open_[-1]), s.here())[1:].strip()
-    closing = next((x for x in s.after if x.text == "]"), None)
+    closing = _closing(s.after)
     words = [x.text for x in s.after[:2]]
     if closing is None or len(words) < 2 or words[1] != "in" or "if" in {x.text for x in s.after}:
         return s.report("syntax.unexpected", title, "write a builder: `[i in 0..N] => 2.0 * i`")
@@ -108,6 +108,16 @@ def _comprehension(s: Situation) -> Diagnostic | None:
         return s.report("syntax.unexpected", title, f"write `[{words[0]} in {over}] => {inside}`")
     help_ = f"a loop gives the stack of its values: `for {words[0]} in {over} {{ {inside} }}`"
     return s.report("syntax.unexpected", title, help_)
+
+
+def _closing(after: Sequence[Lexeme]) -> Lexeme | None:
+    """The bracket that closes what these lexemes stand in."""
+    depth = 0
+    for lexeme in after:
+        depth += opens(lexeme.text) - closes(lexeme.text)
+        if depth < 0:
+            return lexeme
+    return None
 
 
 def _nested_function(s: Situation) -> Diagnostic | None:

@@ -335,6 +335,16 @@ def _separator(s: Situation) -> Diagnostic | None:
     return None
 
 
+def _empty_brackets(s: Situation) -> Diagnostic | None:
+    """`f64[]`."""
+    if s.found is None or s.found.text != "]" or len(s.before) < 2 or s.before[-1].text != "[":
+        return None
+    name = s.before[-2].text
+    title = "there is nothing in these brackets"
+    help_ = f"write `{name}`" if name.isidentifier() else "write what belongs there"
+    return s.report("syntax.unexpected", title, help_)
+
+
 _RULES: tuple[Callable[[Situation], Diagnostic | None], ...] = (
     *habits.WORDS,
     _wrong_closer,
@@ -351,4 +361,5 @@ _RULES: tuple[Callable[[Situation], Diagnostic | None], ...] = (
     _member,
     _reserved,
     _separator,
+    _empty_brackets,
 )
