@@ -32,6 +32,7 @@ declare void @Py_DecRef(ptr)
 declare ptr @PyArray_NewFromDescr(ptr, ptr, i32, ptr, ptr, ptr, i32, ptr)
 declare i32 @PyArray_SetBaseObject(ptr, ptr)
 declare i32 @posix_memalign(ptr, i64, i64)
+declare i32 @madvise(ptr, i64, i32)
 declare void @free(ptr)
 declare i32 @pthread_mutex_init(ptr, ptr)
 declare i32 @pthread_mutex_lock(ptr)
@@ -227,6 +228,8 @@ fail:
 }
 
 ; An uninitialized array on memory aligned to 64 bytes, or null with an exception set.
+; From 4 MiB on it is asked to lie in huge pages (as NumPy does), since the first write to each page
+; takes longer than many a program takes to fill it.
 define internal ptr @new_array(ptr %spec) nounwind {
 entry:
   %place = alloca ptr, align 8
@@ -234,9 +237,20 @@ entry:
   %bytes = load i64, ptr %bytes.at
   ; One more, so that an array without elements has an address, too.
   %room = add i64 %bytes, 1
-  %status = call i32 @posix_memalign(ptr %place, i64 64, i64 %room)
+  %huge = icmp uge i64 %bytes, 4194304
+  %alignment = select i1 %huge, i64 2097152, i64 64
+  %status = call i32 @posix_memalign(ptr %place, i64 %alignment, i64 %room)
   %ok = icmp eq i32 %status, 0
-  br i1 %ok, label %own, label %no.memory
+  br i1 %ok, label %found, label %no.memory
+
+found:
+  br i1 %huge, label %advise, label %own
+
+advise:
+  %advised = load ptr, ptr %place
+  ; 14 is MADV_HUGEPAGE.
+  call i32 @madvise(ptr %advised, i64 %bytes, i32 14)
+  br label %own
 
 no.memory:
   %none = call ptr @PyErr_NoMemory()

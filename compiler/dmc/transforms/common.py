@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
-from dmc.dialects import arith, func, kernel
+from dmc.dialects import arith, func, kernel, tensor
 from dmc.dialects.flow import ControlFlow
 from dmc.ir import Attribute, Block, Builder, DenseElements, Operation, Value
 from dmc.ir.module import Module as ModuleOp
@@ -72,3 +72,21 @@ def code_blocks(function: func.Func) -> list[Block]:
     return [
         block for block in blocks(function) if not isinstance(block.parent_op, kernel.Structured)
     ]
+
+
+_COMBINE: dict[tensor.Kind, Callable[[Builder, Value, Value], Value]] = {
+    tensor.Kind.SUM: arith.add,
+    tensor.Kind.PROD: arith.multiply,
+    tensor.Kind.MAX: arith.maximum,
+    tensor.Kind.MIN: arith.minimum,
+    tensor.Kind.ANY: arith.logical_or,
+    tensor.Kind.ALL: arith.logical_and,
+}
+
+
+def combined(builder: Builder, kind: tensor.Kind, values: Sequence[Value]) -> Value:
+    """The reduction of a few values, in order."""
+    total, *rest = values
+    for value in rest:
+        total = _COMBINE[kind](builder, total, value)
+    return total

@@ -229,7 +229,8 @@ class _Fusion:
         if not same or not _reduces_alike(op, user):
             return None
         facts = self.facts[user]
-        if not op.is_before(user) or not self.facts[op].fits_together(facts) or facts.is_product:
+        room = self.facts[op].has_room(facts.operations, facts.operands)
+        if not op.is_before(user) or not room or facts.is_product:
             return None
         needs = any(value.owner is op for value in user.operands) or facts.loads_from(op)
         return None if needs else user

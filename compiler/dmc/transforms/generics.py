@@ -89,6 +89,7 @@ def assemble(
     epilogue: Block,
     names: Sequence[str] = (),
     order: Sequence[int] = (),
+    columns: Sequence[int] = (),
 ) -> kernel.Generic:
     """A kernel of finished blocks, in which all but what ends them have locations."""
     inputs = [*reads, *epilogue_reads]
@@ -102,6 +103,8 @@ def assemble(
     }
     if order:
         attributes["order"] = tuple(order)
+    if any(columns):
+        attributes["columns"] = tuple(columns)
     values = [read.value for read in inputs]
     regions = [Region(body), Region(epilogue)]
     op = kernel.Generic(values, attributes, regions, location=builder.location, names=names)

@@ -43,7 +43,9 @@ class _Joining:
 
     def run(self) -> None:
         for op in list(self.block):
-            if isinstance(op, kernel.Generic) and not op.reduction and op.domain.is_everything:
+            if not isinstance(op, kernel.Generic) or op.reduction or op.columns:
+                continue
+            if op.domain.is_everything:
                 self._join(op)
 
     def _join(self, op: kernel.Generic) -> None:

@@ -17,8 +17,13 @@ MOST_REPEATS = 2
 """Work may be done this many times as often when it need not be stored between: halos."""
 MOST_EXPANSION = 8
 """Results that are this many times as large as all they are made from are not stored."""
-MOST_OPERATIONS = 256
-MOST_OPERANDS = 24
+MOST_OPERATIONS = 2048
+MOST_OPERANDS = 128
+"""Kernels that pass each other data become none larger: what does not fit registers is kept in the
+first cache, which costs less than a pass over memory."""
+MOST_SHARED_OPERATIONS = 256
+MOST_SHARED_OPERANDS = 24
+"""Kernels that only share an operand become none larger."""
 
 
 class KernelFacts:
@@ -91,13 +96,14 @@ class KernelFacts:
         return any(value.owner is producer for value in self.loaded)
 
     def fits_together(self, other: KernelFacts) -> bool:
-        """Whether one kernel may do the work of both."""
-        return self.has_room(other.operations, other.operands)
+        """Whether one kernel may do the work of both, of which one reads what the other makes."""
+        fits = self.operations + other.operations <= MOST_OPERATIONS
+        return fits and self.operands + other.operands <= MOST_OPERANDS
 
     def has_room(self, operations: int, operands: int) -> bool:
-        """Whether the kernel may take over so much."""
-        fits = self.operations + operations <= MOST_OPERATIONS
-        return fits and self.operands + operands <= MOST_OPERANDS
+        """Whether the kernel may take over so much of what only shares an operand with it."""
+        fits = self.operations + operations <= MOST_SHARED_OPERATIONS
+        return fits and self.operands + operands <= MOST_SHARED_OPERANDS
 
 
 class Facts(dict[Operation, KernelFacts]):

@@ -12,6 +12,7 @@ from dmc.transforms.alternate_buffers import AlternateBuffers
 from dmc.transforms.batch_maps import BatchMaps
 from dmc.transforms.bound_spaces import BoundSpaces
 from dmc.transforms.canonicalize import Canonicalize
+from dmc.transforms.columns.write_out import WriteOut
 from dmc.transforms.cse import Cse
 from dmc.transforms.dce import Dce
 from dmc.transforms.expand_autodiff import ExpandAutodiff
@@ -34,6 +35,7 @@ from dmc.transforms.rematerialize import Rematerialize
 from dmc.transforms.scalarize import Scalarize
 from dmc.transforms.scatter_selections import ScatterSelections
 from dmc.transforms.settle_subscripts import SettleSubscripts
+from dmc.transforms.stack_columns import StackColumns
 from dmc.transforms.stream_rows import StreamRows
 from dmc.transforms.tile_maps import TileMaps
 from dmc.transforms.widen import WidenSums
@@ -55,7 +57,13 @@ REQUIRED = frozenset(
 """Passes that later stages cannot do without."""
 
 ROUNDING = frozenset(
-    {RecognizeContractions.name, Orient.name, StreamRows.name, Scalarize.name},
+    {
+        RecognizeContractions.name,
+        Orient.name,
+        StreamRows.name,
+        Scalarize.name,
+        WriteOut.name,
+    },
 )
 """Passes that change the order of sums. A program that is compiled strictly goes without."""
 
@@ -86,7 +94,7 @@ def optimize(without: Iterable[str] = ()) -> list[Pass]:
     """Tensor level."""
     batched = [Hoist(), BatchMaps(small_loops=False), *clean(), RecognizeWindows()]
     contracted = [RecognizeContractions(), Cse(), Dce()]
-    small = [Scalarize(), *clean(), TileMaps(), *clean(), Hoist()]
+    small = [WriteOut(), *clean(), Scalarize(), *clean(), TileMaps(), *clean(), Hoist()]
     return _chosen([*batched, *contracted, *small], without)
 
 
@@ -95,8 +103,9 @@ def to_kernels(without: Iterable[str] = (), budget: int = 0) -> list[Pass]:
     gathered = [WidenSums(), ExpandLinalg(), GatherAccumulations(), Cse(), Dce(), ExpandDraws()]
     grouped = [Kernelize(), Fuse(), ScatterSelections(), Orient(), StreamRows(), Dce()]
     settled = [SettleSubscripts(), ExpandPhilox(), *clean(), ProveBounds(), BoundSpaces()]
-    placed = [JoinReductions(), AlternateBuffers(), Rematerialize(budget), PlanMemory()]
-    return _chosen([*gathered, *grouped, *settled, *placed], without)
+    placed = [StackColumns(), JoinReductions(), AlternateBuffers()]
+    planned = [Rematerialize(budget), PlanMemory()]
+    return _chosen([*gathered, *grouped, *settled, *placed, *planned], without)
 
 
 def _chosen(passes: list[Pass], without: Iterable[str]) -> list[Pass]:

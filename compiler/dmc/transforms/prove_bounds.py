@@ -44,4 +44,4 @@ def _prove(load: kernel.Load, bounds: Callable[[Value], Bounds | None]) -> None:
 
 def _bounds(subscripts: Subscripts, value: Value) -> Bounds | None:
     expr = subscripts.of(value)
-    return None if expr is None else expr.bounds(subscripts.sizes)
+    return bounds_of(value) if expr is None else expr.bounds(subscripts.sizes)

@@ -26,6 +26,7 @@ from dmc.ir import (
 )
 from dmc.ir.passes import Pass
 from dmc.ir.rewriter import replace_op
+from dmc.transforms.common import combined
 
 MOST_ELEMENTS = 16
 MOST_OPERATIONS = 4096
@@ -427,16 +428,6 @@ def _extract(s: _Scalarizer, builder: Builder, op: Operation) -> list[list[Value
     return [[s.elements[op.operand][position]]]
 
 
-_COMBINE: dict[tensor.Kind, Callable[[Builder, Value, Value], Value]] = {
-    tensor.Kind.SUM: arith.add,
-    tensor.Kind.PROD: arith.multiply,
-    tensor.Kind.MAX: arith.maximum,
-    tensor.Kind.MIN: arith.minimum,
-    tensor.Kind.ANY: arith.logical_or,
-    tensor.Kind.ALL: arith.logical_and,
-}
-
-
 def _reduce(s: _Scalarizer, builder: Builder, op: Operation) -> list[list[Value]] | None:
     assert isinstance(op, tensor.Reduce)
     narrow = dtype_of(op.operand.type) in (DType.F16, DType.BF16)
@@ -446,14 +437,7 @@ def _reduce(s: _Scalarizer, builder: Builder, op: Operation) -> list[list[Value]
     flat = s.scalars(builder, op.operand)
     numbers = np.arange(len(flat)).reshape(shape).transpose((*op.kept, *op.dimensions))
     rows = numbers.reshape(_size(op.result), -1).tolist()
-    return [[_fold(builder, op.kind, [flat[i] for i in row]) for row in rows]]
-
-
-def _fold(builder: Builder, kind: tensor.Kind, values: Sequence[Value]) -> Value:
-    total, *rest = values
-    for value in rest:
-        total = _COMBINE[kind](builder, total, value)
-    return total
+    return [[combined(builder, op.kind, [flat[i] for i in row]) for row in rows]]
 
 
 def _dot(s: _Scalarizer, builder: Builder, op: Operation) -> list[list[Value]] | None:
@@ -481,7 +465,7 @@ def _dot(s: _Scalarizer, builder: Builder, op: Operation) -> list[list[Value]] |
         for a in rows
         for b in columns
     ]
-    return [[_fold(builder, tensor.Kind.SUM, each) for each in sums]]
+    return [[combined(builder, tensor.Kind.SUM, each) for each in sums]]
 
 
 def _numbers(value: Value, *groups: Sequence[int]) -> list[list[list[int]]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -32,6 +32,8 @@ from dmc.ir.types import Array, DType, ShapedType, TensorType, Type, dtype_of
 
 if TYPE_CHECKING:
     from dmc.ir.operation import Interpreter
+
+ItemT = TypeVar("ItemT")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,9 @@ class Generic(Structured):
     runs once at each parallel point on the reduced values and on one element of each of the last
     `epilogue_operands` operands; its values are the elements of the results. Without a reduction
     the epilogue only passes the body's values on. With one, the body may yield further values:
-    these are stored at every point, as the last results.
+    these are stored at every point, as the last results. A map may give several values at each
+    point to one result: `columns` says how many each result takes, along a last axis, or 0 for one
+    value and no such axis.
 
     Points that are not in `domain` do not count, and the body need not run there: what it would
     yield changes nothing (it is the identity of the combiner, or the epilogue does not use it), or
@@ -88,6 +92,8 @@ class Generic(Structured):
         has the types of the body's values when something is outside and there is no reduction,
         else it is empty. Nothing is outside of what is stored.
     C12: `order` is empty or a permutation of the dimensions.
+    C13: `columns` is empty or has a number for each result; then there is no reduction, nothing is
+        outside, and the values of a result have one type.
     """
 
     name = "kernel.generic"
@@ -98,6 +104,7 @@ class Generic(Structured):
     domain = attribute(AffineSet, AffineSet())
     outside = attribute(ArrayAttr, ArrayAttr(()))
     order = int_tuple(())
+    columns = int_tuple(())
     body = region()
     epilogue = region()
 
@@ -151,16 +158,30 @@ class Generic(Structured):
         """What the body yields outside of the domain, without a reduction."""
         return tuple(item for item in self.outside.items if isinstance(item, DenseElements))
 
+    def of_results(self, values: Sequence[ItemT]) -> list[list[ItemT]]:
+        """What the epilogue yields and what is stored, by the results that take it."""
+        if not self.columns:
+            return [[value] for value in values]
+        rest = iter(values)
+        return [[next(rest) for _ in range(max(count, 1))] for count in self.columns]
+
     def infer(self) -> Sequence[Type]:
         yielded = (*self.epilogue.terminator.operands, *self.stored)
         maps, space = self.result_maps, self.space
-        self.require(2, len(maps) == len(yielded), "needs a map for each result")
+        columns = self.columns or (0,) * len(maps)
+        self.require(13, len(columns) == len(maps), "needs a number of columns for each result")
+        count = sum(max(number, 1) for number in columns)
+        self.require(2, count == len(yielded), "needs a map for each result")
         types: list[Type] = []
-        for value, map_ in zip(yielded, maps, strict=True):
+        pairs = zip(self.of_results(yielded), maps, columns, strict=True)
+        for values, map_, number in pairs:
             picked = map_.picked()
             self.require(4, picked is not None, "{} is no choice of dimensions", map_)
+            same = len({value.type for value in values}) == 1
+            self.require(13, same, "columns of one result differ")
             shape = tuple([space[d] for d in picked or ()])
-            types.append(TensorType(shape, dtype_of(value.type)))
+            shape = (*shape, number) if number else shape
+            types.append(TensorType(shape, dtype_of(values[0].type)))
         return types
 
     def verify_(self) -> None:
@@ -181,6 +202,8 @@ class Generic(Structured):
             picked = sorted(map_.picked() or ())
             dims = self.parallel if i < finished else range(len(self.space))
             self.require(4, picked == list(dims), "{} is no permutation", map_)
+        plain = not self.reduction and self.domain.is_everything
+        self.require(13, plain or not self.columns, "has columns")
         ordered = not self.order or sorted(self.order) == list(range(len(self.space)))
         self.require(12, ordered, "{} is no order of the dimensions", self.order)
         reduced = [value.type for value in self.reduced]
@@ -240,10 +263,13 @@ class Generic(Structured):
             values = run_scalars(self.epilogue, [*reduced, *extra], outer, interpreter)
             values = [np.broadcast_to(value, self.parallel_sizes) for value in values]
             values += stored
-        return [
-            np.transpose(value, map_.picked())
-            for value, map_ in zip(values, self.result_maps, strict=True)
-        ]
+        results: list[Array] = []
+        columns = self.columns or (0,) * len(self.result_maps)
+        groups = self.of_results(values)
+        for each, map_, number in zip(groups, self.result_maps, columns, strict=True):
+            turned = [np.transpose(value, map_.picked()) for value in each]
+            results.append(np.stack(turned, axis=-1) if number else turned[0])
+        return results
 
     def _outside(self, values: Sequence[Array]) -> list[Array]:
         """What stands for each value of the body where it need not run."""

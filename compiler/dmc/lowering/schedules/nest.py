@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 
 from dmc.dialects import kernel
 from dmc.dialects.loop import strides_of
-from dmc.ir.affine import AffineMap
+from dmc.ir.affine import AffineExpr, AffineMap
 from dmc.ir.affine_set import AffineSet
 from dmc.ir.attributes import DenseElements
 from dmc.ir.operation import Block, Value
@@ -219,21 +219,36 @@ def access_through(b: LoopBuilder, memref: Value, map_: AffineMap) -> Access:
     return Access(b.flat(memref), tuple(strides), Linear((), offset))
 
 
+def _columns(b: LoopBuilder, buffer: Value, map_: AffineMap, count: int) -> list[Access]:
+    """Where the values go that one result takes at each point."""
+    if not count:
+        return [access_through(b, buffer, map_)]
+    first = AffineMap(map_.dimensions, (*map_.results, AffineExpr.number(map_.dimensions, 0)))
+    access = access_through(b, buffer, first)
+    return [replace(access, offset=access.offset + k) for k in range(count)]
+
+
 def nest_of(
     b: LoopBuilder, op: kernel.Generic, buffers: Sequence[Value], captured: Mapping[Value, Value]
 ) -> Nest:
     """The nest of a kernel whose operands and results are `buffers`, in order."""
-    maps = op.affine_maps
-    accesses = [access_through(b, v, m) for v, m in zip(buffers, maps, strict=True)]
     count = len(op.operands)
-    finished = len(maps) - len(op.stored)
+    inputs = [access_through(b, v, m) for v, m in zip(buffers, op.operand_maps, strict=False)]
+    written = zip(buffers[count:], op.result_maps, strict=True)
+    columns = op.columns or (0,) * len(op.results)
+    outputs = [
+        access
+        for (buffer, map_), number in zip(written, columns, strict=True)
+        for access in _columns(b, buffer, map_, number)
+    ]
+    finished = len(outputs) - len(op.stored)
     return Nest(
         sizes=op.space,
         parallel=len(op.parallel),
-        inputs=tuple(accesses[: op.body_count]),
-        extras=tuple(accesses[op.body_count : count]),
-        outputs=tuple(accesses[count:finished]),
-        stored=tuple(accesses[finished:]),
+        inputs=tuple(inputs[: op.body_count]),
+        extras=tuple(inputs[op.body_count :]),
+        outputs=tuple(outputs[:finished]),
+        stored=tuple(outputs[finished:]),
         body=op.body,
         combiners=op.combiner_names,
         epilogue=op.epilogue if op.reduction else None,

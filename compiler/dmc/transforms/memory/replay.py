@@ -265,6 +265,8 @@ def _point_by_point(op: Operation, index: int, result: Value) -> bool:
         case kernel.Generic():
             if op.reduction and index < op.body_count:
                 return False
+            if op.columns and op.columns[result.index]:
+                return False
             return op.operand_maps[index] == op.result_maps[result.index]
         case kernel.Scatter() | kernel.UpdateWindow():
             return index == 0

@@ -238,8 +238,9 @@ def overwritable(op: Operation) -> Iterator[tuple[int, Value]]:
         case kernel.Generic():
             inner = set(op.body_inputs) if op.reduction else set[Value]()
             writes = defaultdict[tuple[AffineMap, int], list[Value]](list)
-            for result, write in zip(op.results, op.result_maps, strict=True):
-                writes[write, bytes_of(result)].append(result)
+            for i, (result, write) in enumerate(zip(op.results, op.result_maps, strict=True)):
+                if not op.columns or not op.columns[i]:
+                    writes[write, bytes_of(result)].append(result)
             pairs = enumerate(zip(op.operands, op.operand_maps, strict=True))
             for index, (value, map_) in pairs:
                 if value not in inner and is_tensor(value):

@@ -53,7 +53,10 @@ def _point_by_point(
     """Regions of a kernel that only yields some of what the body of `op` does."""
     body = op.body.terminator
     first = len(op.reduced) - (len(op.results) - len(op.stored)) if op.reduction else 0
-    yielded = [body.operands[first + i] for i in kept]
+    groups = op.of_results(body.operands[first:])
+    yielded = [value for i in kept for value in groups[i]]
+    if op.columns:
+        attributes["columns"] = tuple(op.columns[i] for i in kept)
     body.set_operands(yielded)
     if op.outside.items:
         attributes["outside"] = ArrayAttr(tuple(op.outside.items[i] for i in kept))
