@@ -26,7 +26,7 @@ FOLDER = Path(__file__).parent.parent.parent / "benchmarks" / "programs"
 PASSES = [*pipeline.derivatives(), *pipeline.optimize(), *pipeline.to_kernels()]
 OPTIONAL = sorted({item.name for item in PASSES} - pipeline.REQUIRED - {Rematerialize.name})
 
-REORDERING = {"fuse", "orient", "recognize-contractions", "stream-rows"}
+REORDERING = {"fuse", "orient", "recognize-contractions", "stream-rows", "write-out"}
 """Passes that decide in which order a sum is taken, so that rounding differs without them."""
 
 
