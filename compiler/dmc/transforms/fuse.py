@@ -115,9 +115,9 @@ class _Fusion:
         absorbed = self._absorbable(op)
         if not absorbed:
             return None
-        loaded = self.facts.loaded_by([op, *absorbed])
+        code = self.facts.code_of([op, *absorbed])
         new = into_consumer(absorbed, op, not self.facts[op].is_product)
-        self.facts.record(new, loaded)
+        self.facts.record(new, code)
         _erase_unused(list(absorbed))
         return new
 
@@ -133,8 +133,8 @@ class _Fusion:
         if len(readers) < len(users):
             return None
         for user in readers:
-            loaded = self.facts.loaded_by([user, producer])
-            self.facts.record(into_consumer([producer], user), loaded)
+            code = self.facts.code_of([user, producer])
+            self.facts.record(into_consumer([producer], user), code)
         producer.erase()
         return None
 
@@ -162,8 +162,8 @@ class _Fusion:
             if along is None or between is not None:
                 apart[user] = between
                 continue
-            loaded = self.facts.loaded_by([op, user])
-            new = self.facts.record(into_producer(op, user, along), loaded)
+            code = self.facts.code_of([op, user])
+            new = self.facts.record(into_producer(op, user, along), code)
             self.dependences.joined(op, user, new)
             self._apart[new] = {**self._apart.pop(user, {}), **self._apart.pop(op)}
             return new
@@ -200,8 +200,8 @@ class _Fusion:
                 if self.dependences.bring_together(op, other) is not None:
                     refused.add(other)
                     continue
-                loaded = self.facts.loaded_by([op, other])
-                new = self.facts.record(merged(op, other), loaded)
+                code = self.facts.code_of([op, other])
+                new = self.facts.record(merged(op, other), code)
                 self.dependences.joined(op, other, new)
                 op = new
                 pending += _tensor_reads(op)
@@ -229,8 +229,7 @@ class _Fusion:
         if not same or not _reduces_alike(op, user):
             return None
         facts = self.facts[user]
-        room = self.facts[op].has_room(facts.operations, facts.operands)
-        if not op.is_before(user) or not room or facts.is_product:
+        if not op.is_before(user) or not self.facts[op].fits_together(facts) or facts.is_product:
             return None
         needs = any(value.owner is op for value in user.operands) or facts.loads_from(op)
         return None if needs else user

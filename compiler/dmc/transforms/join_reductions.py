@@ -56,8 +56,8 @@ class _Joining:
             if along is None or self.dependences.bring_together(at, user) is not None:
                 continue
             assert isinstance(user, kernel.Generic)
-            loaded = self.facts.loaded_by([at, user])
-            new = self.facts.record(_joined(at, user, along), loaded)
+            code = self.facts.code_of([at, user])
+            new = self.facts.record(_joined(at, user, along), code)
             self.dependences.joined(at, user, new)
             at = new
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from itertools import islice
 
 from dmc.dialects import arith, kernel
 from dmc.dialects.elementwise import Elementwise
-from dmc.ir import Operation, Trait, Value, bytes_of
+from dmc.ir import AffineMap, Operation, Trait, Value, bytes_of, shape_of
 from dmc.process import lazy
 from dmc.transforms.order import reads_of
 
@@ -17,21 +18,54 @@ MOST_REPEATS = 2
 """Work may be done this many times as often when it need not be stored between: halos."""
 MOST_EXPANSION = 8
 """Results that are this many times as large as all they are made from are not stored."""
-MOST_OPERATIONS = 2048
-MOST_OPERANDS = 128
-"""Kernels that pass each other data become none larger: what does not fit registers is kept in the
-first cache, which costs less than a pass over memory."""
-MOST_SHARED_OPERATIONS = 256
-MOST_SHARED_OPERANDS = 24
-"""Kernels that only share an operand become none larger."""
+MOST_OPERATIONS = 256
+MOST_OPERANDS = 24
+MOST_COLUMN_OPERATIONS = 2048
+MOST_COLUMN_OPERANDS = 128
+"""Kernels on columns of tensors, as of points, may become larger: columns of one tensor share their
+cache lines, and what does not fit registers stays in the first cache."""
+
+
+@dataclass(frozen=True)
+class Code:
+    """What is found by looking at all of a kernel, and handed on when it becomes part of one."""
+
+    loaded: tuple[Value, ...]
+    """What it reads at subscripts that it computes."""
+    parts: tuple[Value, ...]
+    """What it reads single columns of, or at subscripts that it computes."""
+    on_columns: bool
+    """Whether it reads several columns of one tensor, as it must to have whole points."""
+
+    @staticmethod
+    def of(op: kernel.Generic) -> Code:
+        """That of a kernel nothing is known of yet."""
+        loaded = _loaded(op)
+        pairs = zip(op.operands, op.operand_maps, strict=True)
+        fixed = [value for value, map_ in pairs if _is_column(value, map_)]
+        return Code._counted(loaded, [*loaded, *fixed], False)
+
+    @staticmethod
+    def _counted(loaded: Iterable[Value], parts: Sequence[Value], on_columns: bool) -> Code:
+        once = tuple(dict.fromkeys(parts))
+        on_columns = on_columns or len(once) < len(parts)
+        return Code(tuple(dict.fromkeys(loaded)), once, on_columns)
+
+    @staticmethod
+    def joined(codes: Sequence[Code]) -> Code:
+        """That of a kernel made of several."""
+        loaded = [value for code in codes for value in code.loaded]
+        parts = [value for code in codes for value in code.parts]
+        return Code._counted(loaded, parts, any(code.on_columns for code in codes))
 
 
 class KernelFacts:
     """Facts about one kernel, which hold as long as it is not replaced by another."""
 
-    def __init__(self, op: kernel.Generic, loaded: list[Value]) -> None:
+    def __init__(self, op: kernel.Generic, code: Code) -> None:
         self.op = op
-        self._loaded = loaded
+        self.code = code
+        self._loaded = list(code.loaded)
         self.points = op.points
         self.operations = sum(inner.block.size for inner in op.regions)
         self.operands = len(op.operands) + len(op.results)
@@ -96,14 +130,17 @@ class KernelFacts:
         return any(value.owner is producer for value in self.loaded)
 
     def fits_together(self, other: KernelFacts) -> bool:
-        """Whether one kernel may do the work of both, of which one reads what the other makes."""
-        fits = self.operations + other.operations <= MOST_OPERATIONS
-        return fits and self.operands + other.operands <= MOST_OPERANDS
+        """Whether one kernel may do the work of both."""
+        operations, operands = MOST_OPERATIONS, MOST_OPERANDS
+        if self.code.on_columns or other.code.on_columns:
+            operations, operands = MOST_COLUMN_OPERATIONS, MOST_COLUMN_OPERANDS
+        fits = self.operations + other.operations <= operations
+        return fits and self.operands + other.operands <= operands
 
     def has_room(self, operations: int, operands: int) -> bool:
-        """Whether the kernel may take over so much of what only shares an operand with it."""
-        fits = self.operations + operations <= MOST_SHARED_OPERATIONS
-        return fits and self.operands + operands <= MOST_SHARED_OPERANDS
+        """Whether the kernel may take over so much."""
+        fits = self.operations + operations <= MOST_OPERATIONS
+        return fits and self.operands + operands <= MOST_OPERANDS
 
 
 class Facts(dict[Operation, KernelFacts]):
@@ -111,16 +148,18 @@ class Facts(dict[Operation, KernelFacts]):
 
     def __missing__(self, op: Operation) -> KernelFacts:
         assert isinstance(op, kernel.Generic)
-        found = self[op] = KernelFacts(op, _loaded(op))
+        found = self[op] = KernelFacts(op, Code.of(op))
         return found
 
-    def loaded_by(self, parts: Iterable[kernel.Generic]) -> list[Value]:
-        """What a kernel that does the work of all `parts` loads from."""
-        return list(dict.fromkeys(value for part in parts for value in self[part].loaded))
+    def code_of(self, parts: Sequence[kernel.Generic]) -> Code:
+        """What is known of a kernel that does the work of all `parts`."""
+        return Code.joined(
+            [replace(self[part].code, loaded=tuple(self[part].loaded)) for part in parts]
+        )
 
-    def record(self, new: kernel.Generic, loaded: list[Value]) -> kernel.Generic:
-        """Add a kernel made of others, from `loaded_by` them; its code is not looked at again."""
-        self[new] = KernelFacts(new, loaded)
+    def record(self, new: kernel.Generic, code: Code) -> kernel.Generic:
+        """Add a kernel made of others, from `code_of` them; its code is not looked at again."""
+        self[new] = KernelFacts(new, code)
         return new
 
     def reads(self, op: Operation) -> list[Value]:
@@ -137,3 +176,9 @@ def _loaded(op: kernel.Generic) -> list[Value]:
 def _is_guard(op: Operation) -> bool:
     """Whether `op` only chooses by subscripts, as a read does that gives zero outside."""
     return isinstance(op, arith.Select) and isinstance(op.predicate.defining_op, kernel.Inside)
+
+
+def _is_column(value: Value, map_: AffineMap) -> bool:
+    """Whether one subscript of a read is fixed, where it could differ."""
+    pairs = zip(map_.results, shape_of(value.type), strict=True)
+    return bool(map_.dims()) and any(n > 1 and not expr.dims() for expr, n in pairs)

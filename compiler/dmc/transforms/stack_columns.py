@@ -43,8 +43,8 @@ def _stack(block: Block) -> None:
     for op in made:
         maker = _maker(op)
         if maker is not None and dependences.bring_together(maker, op) is None:
-            loaded = facts.loaded_by([maker, op])
-            new = facts.record(_joined(maker, op), loaded)
+            code = facts.code_of([maker, op])
+            new = facts.record(_joined(maker, op), code)
             dependences.joined(maker, op, new)
 
 
