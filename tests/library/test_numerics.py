@@ -49,6 +49,12 @@ fn fixed(a: f64[2]) -> f64[2] = roots.fixed_point(fn(x) => a * cos(x), [1.0, 1.0
 fn crossing(a: f64[2]) -> f64[2] =
     roots.root(fn(x) => [x[0] ** 3 + a[0] * x[1] - 1.0, x[1] * exp(x[0]) - a[1]], [1.0, 1.0])
 
+fn single(a: f32[2]) -> (f32[2], f32[2], f32[2]) {
+    let b = linalg.gmres[2](fn(x) => [2.0 * x[0] + a[0] * x[1], x[1] - x[0]], a)
+    (roots.fixed_point(fn(x) => a * cos(x), [1.0, 1.0]),
+     roots.root(fn(x) => x ** 3 - a, [1.0, 1.0]), b)
+}
+
 fn lambert_slope(a: f64) -> f64 = grad(root)(a)
 
 fn crossing_slope(a: f64[2], w: f64[2]) -> f64 =
@@ -220,6 +226,14 @@ def test_many_equations(library):
     x = library.crossing(a)
     assert np.allclose([x[0] ** 3 + a[0] * x[1], x[1] * np.exp(x[0])], [1, a[1]], rtol=1e-13)
     dmc.check_grads(library.crossing_slope, a, x)
+
+
+def test_single_precision_ends_where_it_rounds(library):
+    a = np.array([1.0, 0.3], np.float32)
+    fixed, root, solved = library.single(a)
+    assert np.allclose(fixed, library.fixed(a.astype(np.float64)), rtol=1e-6)
+    assert np.allclose(root**3, a, rtol=1e-6)
+    assert np.allclose(np.linalg.solve([[2, a[0]], [-1, 1]], a), solved, rtol=1e-6)
 
 
 def test_bands_with_pivoting(library):

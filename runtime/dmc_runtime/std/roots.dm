@@ -44,14 +44,16 @@ fn implicit[F: float](f: (F) -> F, x: F) -> F {
 # ---- of many numbers ----------------------------------------------------------------------------
 
 ## x with f(x) = 0, for as many numbers as equations, by Newton's method from `start`, until a step is
-## below `tolerance`. A step that would leave |f| larger is halved. Derivatives are those of the
-## implicit function.
+## below `tolerance`, or small and no smaller than the one before, which is rounding. A step that would
+## leave |f| larger is halved. Derivatives are those of the implicit function.
 fn root[F: float, N](f: (F[N]) -> F[N], start: F[N], tolerance: F = 1e-12, most: i64 = 100) -> F[N]
         requires N >= 1 {
     var x = stop_gradient(start)
     var step: F = inf
+    var before: F = inf
     var tried = 0
-    while step > tolerance * (1.0 + sqrt(sum(x * x))) and tried < most {
+    while _goes_on(step, before, sqrt(sum(x * x)), tolerance) and tried < most {
+        before = step
         let value = f(x)
         let move = stop_gradient(solve(jacobian(f)(x), value))
         let size = sum(value * value)
@@ -77,20 +79,28 @@ fn implicit_root[F: float, N](f: (F[N]) -> F[N], x: F[N]) -> F[N] requires N >= 
     once - solve(slope, f(once))
 }
 
-## x with f(x) = x by repetition from `start`, until x changes by less than `tolerance`; with the
-## derivatives of the implicit function (as in Bai et al., 2019).
+## x with f(x) = x by repetition from `start`, until x changes by less than `tolerance`, or by little
+## and no less than before, which is rounding; with the derivatives of the implicit function (as in Bai
+## et al., 2019).
 fn fixed_point[F: float, N](f: (F[N]) -> F[N], start: F[N], tolerance: F = 1e-12, most: i64 = 10000)
         -> F[N] requires N >= 1 {
     var x = stop_gradient(start)
     var step: F = inf
+    var before: F = inf
     var tried = 0
-    while step > tolerance * (1.0 + sqrt(sum(x * x))) and tried < most {
+    while _goes_on(step, before, sqrt(sum(x * x)), tolerance) and tried < most {
+        before = step
         let next = stop_gradient(f(x))
         step = sqrt(sum((next - x) ** 2))
         x = next
         tried += 1
     }
     implicit_root(fn(z) => f(z) - z, x)
+}
+
+fn _goes_on[F: float](step: F, before: F, size: F, tolerance: F) -> bool {
+    let rounding = step >= before and step <= 1e-5 * (1.0 + size)
+    step > tolerance * (1.0 + size) and not rounding
 }
 
 # ---- integrals ----------------------------------------------------------------------------------
