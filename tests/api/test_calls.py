@@ -171,3 +171,39 @@ def test_a_call_costs_little() -> None:
     program.loss(p, x, y)
     seconds = min(timeit.repeat(lambda: program.loss(p, x, y), number=200, repeat=20)) / 200
     assert seconds < 60e-6  # 7 on an idle machine
+
+
+def test_a_model_is_passed_as_a_function() -> None:
+    """One compilation for each size; its gradient is a record of it."""
+    models = dmc.loads("""\
+model Map[N] {
+    param w: f64[N, 2] = normal(key)
+    param v: f64[2, N] = normal(key)
+    fn forward[*S](x: f64[*S, 2]) -> f64[*S, 2] = tanh(x @ v) @ w
+}
+model Sum {
+    param w: f64[2] = ones
+    fn forward(x: f64[2]) -> f64 = w @ x
+}
+struct Plain {
+    w: f64[2]
+}
+fn double(x: f64[2]) -> f64[2] = 2.0 * x
+fn twice[*S](f: (f64[*S]) -> f64[*S], x: f64[*S]) -> f64[*S] = f(f(x))
+fn size(f: (f64[2]) -> f64[2], x: f64[2], by: f64 = 1.0) -> f64 = by * sum(f(x) ** 2)
+""")
+    x = np.array([0.3, -0.2])
+    for n in (3, 4, 3):
+        net = models.Map.init(dmc.key(n), N=n)
+        y = np.tanh(x @ net.v) @ net.w
+        np.testing.assert_allclose(models.twice(net, x), np.tanh(y @ net.v) @ net.w, rtol=1e-14)
+    np.testing.assert_array_equal(models.twice(models.double, x), 4 * x)
+    gradient = dmc.grad(models.size)(net, x, by=3.0)
+    np.testing.assert_allclose(gradient.w, 6 * np.outer(np.tanh(x @ net.v), y), rtol=1e-13)
+    for wrong, why in (
+        (models.Sum.init(dmc.key(0)), "one that gives f64 was given"),
+        (models.Plain(w=x), "Plain has no `forward`"),
+        (3.0, "a Python float was given"),
+    ):
+        with pytest.raises(dmc.Error, match=why):
+            models.twice(wrong, x)

@@ -244,7 +244,7 @@ def refuse_kind(value: PythonValue, wanted: Type, where: str, span: Span) -> Err
         case RecordType(declaration):
             hint = f"make one: `{declaration.name}({declaration.fields[0].name}=…, …)`"
         case FunctionType():
-            hint = "pass a function of the loaded program"
+            hint = "pass a function, or a model, of the loaded program"
         case TupleType(items):
             hint = f"pass a tuple of {len(items)}"
         case TensorType(element, shape) if isinstance(value, list):

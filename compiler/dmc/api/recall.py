@@ -190,6 +190,8 @@ class _Spelling:
             yield f"{name} = {self._value(value)}"
         for name, function in instance.functions:
             yield f"{name} is {self._declared(function)}"
+        for name, receiver in instance.receivers:
+            yield f"{name} is of {self._value(receiver)}"
         yield f"defaults {sorted(instance.defaults)}"
 
     def _declared(self, declared: Declared) -> str:

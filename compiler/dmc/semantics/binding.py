@@ -8,11 +8,12 @@ from dataclasses import replace
 from dmc.ir.location import Span
 from dmc.ir.types import DType
 from dmc.semantics.call_solver import CallSolver, record_of
-from dmc.semantics.program import FunctionDeclaration
+from dmc.semantics.program import FunctionDeclaration, body_of
 from dmc.semantics.signature import (
     Binding,
     Given,
     GivenFunction,
+    GivenRecord,
     Instance,
     Parameter,
     Signature,
@@ -22,8 +23,11 @@ from dmc.semantics.types import (
     Declared,
     FunctionType,
     GenericValue,
+    Substitution,
     TensorType,
+    Type,
     leaves,
+    pruned,
 )
 
 __all__ = ["bind", "match_function", "record_of"]
@@ -59,6 +63,7 @@ def bind(
     solver.give(signature, brackets, sizes or {})
     given: list[Parameter] = []
     functions: list[tuple[str, Declared]] = []
+    receivers: dict[str, Type] = {}
     for parameter in signature.parameters:
         value = arguments.get(parameter.name)
         if value is None:
@@ -76,6 +81,11 @@ def bind(
                     parameter.span,
                 )
             functions.append((parameter.name, value.declaration))
+            continue
+        if isinstance(parameter.type, FunctionType) and isinstance(value, GivenRecord):
+            forward = _forward(solver, parameter, value)
+            functions.append((parameter.name, forward))
+            receivers[parameter.name] = _receiver(forward, parameter, value)
             continue
         solver.span = parameter.span
         solver.match_given(parameter.type, value, parameter.name)
@@ -95,13 +105,18 @@ def bind(
         signature.declaration,
         tuple(sorted(solver.values.items())),
         tuple(functions),
+        tuple(receivers.items()),
         frozenset(p.name for p in signature.parameters if p.name not in arguments),
     )
     substitution = instance.substitution
+    types = {p.name: receivers.get(p.name, substitution.type(p.type)) for p in given}
+    for name, forward in functions:
+        if name in receivers:
+            _require_forward(solver, signature, name, forward, substitution, receivers[name])
     return Binding(
         signature,
         instance,
-        tuple(replace(p, type=substitution.type(p.type)) for p in given),
+        tuple(replace(p, type=types[p.name]) for p in given),
         substitution.type(signature.result),
     )
 
@@ -122,15 +137,67 @@ def _require_result(signature: Signature, solver: CallSolver) -> None:
                 raise solver.fail("shape.size", message, signature.span)
 
 
+def _forward(solver: CallSolver, parameter: Parameter, value: GivenRecord) -> FunctionDeclaration:
+    """The function that a model is where a function is wanted."""
+    model = body_of(value.declaration)
+    forward = model.methods.get("forward") if model is not None else None
+    if forward is None or forward.is_mutable:
+        what = "has no `forward`" if forward is None else "has a `forward` that is a `mut fn`"
+        raise solver.fail(
+            "call.argument",
+            f"{parameter.name} must be {parameter.type}, and {value.declaration.name} {what}",
+            parameter.span,
+        )
+    return forward
+
+
+def _receiver(forward: FunctionDeclaration, parameter: Parameter, value: GivenRecord) -> Type:
+    """The concrete type of a model."""
+    assert forward.self_symbol is not None
+    solver = CallSolver(forward.full_name, parameter.span)
+    solver.match_given(forward.self_symbol.type, value, parameter.name)
+    solver.finish(())
+    return solver.substitution().type(forward.self_symbol.type)
+
+
+def _require_forward(
+    solver: CallSolver,
+    signature: Signature,
+    name: str,
+    forward: Declared,
+    substitution: Substitution,
+    receiver: Type,
+) -> None:
+    """The `forward` of a model takes and gives what the parameter says."""
+    parameter = signature.parameter(name)
+    assert parameter is not None
+    wanted = substitution.type(parameter.type)
+    assert isinstance(wanted, FunctionType)
+    assert isinstance(forward, FunctionDeclaration)
+    generics = match_function(forward, wanted, parameter.span, receiver)
+    inner = Substitution()
+    for generic, found in generics.items():
+        inner = inner.extended(generic, found)
+    assert forward.result is not None
+    result = inner.type(forward.result)
+    if pruned(result) != pruned(wanted.result):
+        message = f"{name} must be {wanted}, and one that gives {result} was given"
+        raise solver.fail("call.argument", message, parameter.span)
+
+
 def match_function(
-    given: FunctionDeclaration, wanted: FunctionType, span: Span
+    given: FunctionDeclaration, wanted: FunctionType, span: Span, receiver: Type | None = None
 ) -> dict[str, GenericValue]:
     """Generic arguments that make a declared function fit a concrete function type.
+
+    `receiver` is the type of the model whose function it is.
 
     Raises:
         dmc.diagnostics.errors.Error: it does not fit.
     """
     solver = CallSolver(given.name, span)
+    if receiver is not None and given.self_symbol is not None:
+        solver.match(given.self_symbol.type, receiver, span, given.name)
     declared = FunctionType(
         tuple(p.type for p in given.parameters), given.result if given.result else wanted.result
     )

@@ -171,13 +171,15 @@ class Instance:
     """Which copy of a function: a value for every generic and every size of a bare record.
 
     Hashable, so it can key a cache of compiled functions. `functions` are the values of
-    function-typed parameters; `defaults` names the parameters that take their default (they are not
-    arguments then).
+    function-typed parameters; where such a value is the `forward` of a model, `receivers` has the
+    model's type, and the model is an argument. `defaults` names the parameters that take their
+    default (they are not arguments then).
     """
 
     declaration: Declared
     generics: tuple[tuple[str, GenericValue], ...] = ()
     functions: tuple[tuple[str, Declared], ...] = ()
+    receivers: tuple[tuple[str, Type], ...] = ()
     defaults: frozenset[str] = frozenset()
 
     @property

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 
 from dmc.diagnostics.diagnostic import Diagnostic, Label
 from dmc.diagnostics.errors import CompilerBug, Error, error
@@ -155,11 +156,14 @@ class Lowering:
     def lower_entry(self, instance: Instance, declaration: FunctionDeclaration) -> func.Func:
         """The public function of the module."""
         substitution = instance.substitution
-        functions = dict(instance.functions)
-        absent = instance.defaults | functions.keys()
-        function, builder, values = self._declare(declaration, substitution, absent, False)
+        functions, receivers = dict(instance.functions), dict(instance.receivers)
+        absent = instance.defaults | (functions.keys() - receivers.keys())
+        function, builder, values = self._declare(
+            declaration, substitution, absent, False, receivers
+        )
         for name, given in functions.items():
-            values[name] = self._function(declaration, name, given, substitution)
+            model = (receivers[name], values[name]) if name in receivers else None
+            values[name] = self._function(declaration, name, given, substitution, model)
         self._fill(declaration, substitution, function, builder, values)
         return function
 
@@ -169,13 +173,14 @@ class Lowering:
         substitution: Substitution,
         absent: frozenset[str],
         private: bool,
+        receivers: Mapping[str, Type] = MappingProxyType({}),
     ) -> tuple[func.Func, Builder, dict[str, Lowered]]:
-        """An empty function and the parameters as values."""
+        """An empty function and the parameters as values; of a function that is a model, that."""
         named: list[tuple[str, Type]] = []
         if declaration.self_symbol is not None:
             named.append(("self", substitution.type(declaration.self_symbol.type)))
         named += [
-            (p.name, substitution.type(p.type))
+            (p.name, receivers.get(p.name, substitution.type(p.type)))
             for p in declaration.parameters
             if p.name not in absent
         ]
@@ -238,15 +243,24 @@ class Lowering:
         name: str,
         given: Declared,
         substitution: Substitution,
+        model: tuple[Type, Lowered] | None,
     ) -> Lowered:
-        """A function given from outside for a parameter of function type."""
+        """A function given from outside for a parameter of function type; or a `model`'s."""
         parameter = next(p for p in declaration.parameters if p.name == name)
         wanted = substitution.type(parameter.type)
         assert isinstance(wanted, ArgumentType)
         assert isinstance(given, FunctionDeclaration)
-        generics = match_function(given, wanted, parameter.span)
-        callee = typed.UserFunction(given, generics)
-        return Function(callee, {}, Substitution())
+        if model is None:
+            generics = match_function(given, wanted, parameter.span)
+            return Function(typed.UserFunction(given, generics), {}, Substitution())
+        type_, value = model
+        symbol = given.self_symbol
+        assert symbol is not None
+        generics = match_function(given, wanted, parameter.span, type_)
+        receiver = typed.Local(type_, parameter.span, symbol)
+        return Function(
+            typed.UserFunction(given, generics, receiver), {symbol: value}, Substitution()
+        )
 
     # -- models
 
