@@ -198,6 +198,15 @@ WAYS: dict[str, tuple[str, str, str, str]] = {
         "fn f(x: f64[]) -> f64 = x\n",
         "syntax.unexpected", "f64[]", "f64",
     ),
+    "a type of functions with fn": (
+        "fn twice(f: fn(f64) -> f64, x: f64) -> f64 = f(f(x))\n",
+        "syntax.reserved", "fn(f64) -> f64", "(f64) -> f64",
+    ),
+    "a rule with types": (
+        "fn f(x: f64) -> f64 = x * x\nderivative f(x: f64, dx: f64) -> f64 = 2.0 * x * dx\n",
+        "syntax.unexpected", "derivative f(x: f64, dx: f64) -> f64 = 2.0 * x * dx",
+        "derivative f(x) -> y { jvp(dx) = 2.0 * x * dx }",
+    ),
 }  # fmt: skip
 
 

@@ -175,6 +175,34 @@ def _named_argument(s: Situation) -> Diagnostic | None:
 
 Rule = Callable[[Situation], Diagnostic | None]
 
+
+def _function_type(s: Situation) -> Diagnostic | None:
+    """`f: fn(f64) -> f64`."""
+    if s.found is None or s.found.text != "fn" or s.expects_expression or "LPAR" not in s.accepts:
+        return None
+    if not s.after or s.after[0].text != "(":
+        return None
+    closing = _closing(s.after[1:])
+    if closing is None:
+        return None
+    parameters = s.between(s.span(s.after[0]), s.span(closing)).strip()
+    behind = s.after[s.after.index(closing) + 1 :]
+    result = behind[1].text if len(behind) > 1 and behind[0].text == "->" else "f64"
+    title = "the type of a function has no `fn`"
+    return s.report("syntax.reserved", title, f"write `{parameters}) -> {result}`")
+
+
+def _typed_rule(s: Situation) -> Diagnostic | None:
+    """`derivative f(x: f64, dx: f64) -> f64 = …`."""
+    words = s.first_words
+    if s.found is None or s.found.text != ":" or words[:1] != ["derivative"]:
+        return None
+    name = next((x.text for x in s.before[1:] if x.text != "unchecked"), "f")
+    title = "a rule names the inputs and the result; their types are those of the function"
+    help_ = f"as in `derivative {name}(x) -> y {{ jvp(dx) = 2.0 * x * dx }}`"
+    return s.report("syntax.unexpected", title, help_)
+
+
 WORDS: tuple[Rule, ...] = (_foreign_word, _foreign_character, _comment)
 """Words and characters, which no other rule explains better."""
 
@@ -184,5 +212,7 @@ FORMS: tuple[Rule, ...] = (
     _nested_function,
     _braced_record,
     _named_argument,
+    _function_type,
+    _typed_rule,
 )
 """Forms that are explained after slips in brackets, numbers and operators."""
