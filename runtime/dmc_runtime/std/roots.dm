@@ -32,13 +32,15 @@ fn bisect[F: float](f: (F) -> F, low: F, high: F) -> F {
     implicit(f, stop_gradient(0.5 * (a + b)))
 }
 
-## The root x of f, found elsewhere, with the first and second derivatives that it has as a function
-## of what f depends on: two steps of Newton's method with one slope, in which only f is differentiated.
-fn implicit[F: float](f: (F) -> F, x: F) -> F {
-    let (value, slope) = jvp(f, along = F(1.0))(stop_gradient(x))
-    let fixed = stop_gradient(slope)
-    let once = stop_gradient(x) - value / fixed
-    once - f(once) / fixed
+## The root x of f, found elsewhere, with the derivatives that it has as a function of what f depends
+## on: those of the implicit function, of every order.
+fn implicit[F: float](f: (F) -> F, x: F) -> F = x
+
+derivative unchecked implicit(f, x) -> y {
+    jvp(df, dx) {
+        let (_, slope) = jvp(f, along = F(1.0))(y)
+        -df(y) / slope
+    }
 }
 
 # ---- of many numbers ----------------------------------------------------------------------------
@@ -72,11 +74,10 @@ fn root[F: float, N](f: (F[N]) -> F[N], start: F[N], tolerance: F = 1e-12, most:
 }
 
 ## `implicit` for as many numbers as equations.
-fn implicit_root[F: float, N](f: (F[N]) -> F[N], x: F[N]) -> F[N] requires N >= 1 {
-    let fixed = stop_gradient(x)
-    let slope = stop_gradient(jacobian(f)(fixed))
-    let once = fixed - solve(slope, f(fixed))
-    once - solve(slope, f(once))
+fn implicit_root[F: float, N](f: (F[N]) -> F[N], x: F[N]) -> F[N] requires N >= 1 = x
+
+derivative unchecked implicit_root(f, x) -> y {
+    jvp(df, dx) = -solve(jacobian(f)(y), df(y))
 }
 
 ## x with f(x) = x by repetition from `start`, until x changes by less than `tolerance`, or by little
