@@ -167,7 +167,7 @@ class Compilation:
     def kernels(self) -> Module:
         """Grouped into passes over memory."""
         passes = pipeline.to_kernels(self._left_out, self.budget or 0)
-        return self._run(self.optimized, passes)
+        return self._run(self.optimized, passes, verified=True)
 
     @lazy
     def loops(self) -> LoopProgram:
@@ -221,6 +221,13 @@ class Compilation:
         if needed_bytes(func.lookup(self.kernels, self.entry)) > memory():
             raise self.out_of_memory()
         return self.artifact.load(self.engine, self.engine.compile_all(self.llvm.modules))
+
+    def forget_stages(self) -> None:
+        """Let go of what is large and made again when somebody asks for it."""
+        for stage in (Compilation.optimized, Compilation.kernels):
+            stage.forget(self)
+        Compilation.loops.forget(self)
+        Compilation.llvm.forget(self)
 
     def out_of_memory(self) -> Error:
         """The error for a call whose memory cannot be had."""
@@ -277,11 +284,16 @@ class Compilation:
         return self._run(module, pipeline.shown())
 
     @seldom_collecting()
-    def _run(self, module: Module, passes: Sequence[Pass]) -> Module:
+    def _run(self, module: Module, passes: Sequence[Pass], verified: bool = False) -> Module:
+        """The module after `passes`. Only what is lowered is `verified`, and what is asked to be.
+
+        What earlier stages break, the later ones refuse or hand on.
+        """
         copy = module.copy()
         manager = PassManager(
             passes,
             verify_each=os.environ.get(VERIFY_EACH, "0") != "0",
+            verify_last=verified,
             print_after=self._print_after,
             on_print=self._on_print,
         )

@@ -20,7 +20,7 @@ R = TypeVar("R")
 VERIFY_EACH = "DMC_VERIFY_EACH"
 """Environment variable: set, passes run even where what they made before is in the cache.
 
-Unless it is 0, the IR is checked after every pass instead of after every stage.
+Unless it is 0, the IR is checked after every pass instead of before it is lowered only.
 """
 
 
@@ -141,3 +141,7 @@ class lazy(Generic[O, R]):  # noqa: N801  # used like `property`
         value = self._compute(instance)
         instance.__dict__[self._name] = value
         return value
+
+    def forget(self, instance: O) -> None:
+        """Compute it anew when it is next asked for."""
+        instance.__dict__.pop(self._name, None)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import re
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -122,6 +124,15 @@ fn heat[N](u: f64[N, N]) -> f64 {
     compiled = dmc.grad(program.heat).specialize(N=16)
     _ = compiled.compilation.llvm
     assert compiled.memory().arena > 0
+
+
+def test_what_is_loaded_keeps_no_stages_but_makes_them_again() -> None:
+    compiled = dmc.loads("fn f[N](x: f64[N]) -> f64 = sum(sin(x))").f.specialize(N=3)
+    kernels, text = weakref.ref(compiled.compilation.kernels), compiled.ir("kernel")
+    compiled(np.zeros(3))
+    gc.collect()
+    assert kernels() is None
+    assert compiled.ir("kernel") == text
 
 
 def test_table_and_picture(tmp_path: Path) -> None:

@@ -252,7 +252,9 @@ class Compiled:
             raise self._explained(failure) from None
         if self._recall is not None:
             self._recall.keep_program(compilation.artifact)
-        return _Ready(executable, compilation.artifact)
+        ready = _Ready(executable, compilation.artifact)
+        compilation.forget_stages()
+        return ready
 
     def _check_index(self, use: IndexArgument, array: Array) -> None:
         """Raise dmc.Error when an element of an argument is no index of what it is used for."""

@@ -134,14 +134,15 @@ class PassManager:
     """Runs passes in order, compound ones step by step.
 
     A pass that changed nothing does not run again before another has changed something.
-    `verify_each` checks the IR after every pass and not only after the last; `on_print` receives a
-    title and the IR around the passes named in `print_before`/`print_after` ("*" is all of them);
-    `seconds` collects the time of each pass. A failing pass raises PassFailure naming a file with
-    the IR it was given.
+    `verify_each` checks the IR after every pass, `verify_last` only after the last; `on_print`
+    receives a title and the IR around the passes named in `print_before`/`print_after` ("*" is all
+    of them); `seconds` collects the time of each pass. A failing pass raises PassFailure naming a
+    file with the IR it was given.
     """
 
     passes: Sequence[Pass]
     verify_each: bool = True
+    verify_last: bool = True
     print_before: frozenset[str] = frozenset()
     print_after: frozenset[str] = frozenset()
     on_print: Callable[[str, str], None] | None = None
@@ -169,7 +170,7 @@ class PassManager:
                     verify(module)
             self.seconds.append((str(item), time.perf_counter() - start))
             self._show("after", item, module, self.print_after)
-        if last is not None and not self.verify_each:
+        if last is not None and self.verify_last and not self.verify_each:
             with self._blaming(*last, original):
                 verify(module)
 
