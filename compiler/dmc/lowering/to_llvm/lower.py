@@ -12,6 +12,9 @@ from dmc.lowering.to_llvm.module import Lowered, ModuleLowering, ScratchSizes
 from dmc.lowering.to_llvm.tape import TAPE
 from dmc.lowering.to_llvm.vector import VECTOR
 
+SMALLEST = 64
+"""Operations that repay a module of their own, which takes LLVM some milliseconds."""
+
 
 def lower_module(module: Module, machine: Machine, most: int = 1) -> Lowered:
     """The LLVM IR of a module of `loop.func`, in up to `most` modules of about the same size.
@@ -35,7 +38,8 @@ def _divided(module: Module, most: int) -> list[list[str]]:
     """The names of the functions, in as many groups; each in the order of the module."""
     functions = [op for op in module.body if isinstance(op, loop.Func)]
     sizes = {op.sym_name: sum(1 for _ in op.walk()) for op in functions}
-    groups: list[list[str]] = [[] for _ in range(max(1, min(most, len(functions))))]
+    count = max(1, min(most, len(functions), sum(sizes.values()) // SMALLEST))
+    groups: list[list[str]] = [[] for _ in range(count)]
     for name in sorted(sizes, key=lambda name: -sizes[name]):
         min(groups, key=lambda group: sum(sizes[each] for each in group)).append(name)
     places = {name: place for place, name in enumerate(sizes)}
