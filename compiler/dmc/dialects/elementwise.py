@@ -271,8 +271,8 @@ def emit(builder: Builder, op: str, *operands: Value, **attributes: Attribute) -
 
 def constant_array(value: Value) -> Array | None:
     """The array of a constant tensor, or None when `value` is not one."""
-    op = value.defining_op
-    if op is None or not op.has(Trait.CONSTANT):
+    op = value.owner
+    if not isinstance(op, Operation) or Trait.CONSTANT not in op.traits:
         return None
     data = op.attributes["value"]
     return data.array if isinstance(data, DenseElements) else None
@@ -296,8 +296,8 @@ def in_rows(x: Array, axes: Sequence[int]) -> Array:
 
 def splat_of(value: Value) -> float | int | bool | None:
     """The common element of a constant value, or None."""
-    op = value.defining_op
-    if op is None or not op.has(Trait.CONSTANT):
+    op = value.owner
+    if not isinstance(op, Operation) or Trait.CONSTANT not in op.traits:
         return None
     data = op.attributes["value"]
     if isinstance(data, DenseElements):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import accumulate
 
 
@@ -90,7 +90,7 @@ class Location:
         first = self.producer.partition(" ")[0]
         if first in REVERSE and producer not in REVERSE:
             producer = f"{first} {producer}"
-        return self if producer == self.producer else replace(self, producer=producer)
+        return self if producer == self.producer else Location(self.span, producer)
 
     @property
     def is_reverse(self) -> bool:

@@ -45,17 +45,19 @@ class Value:
     @property
     def defining_op(self) -> Operation | None:
         """The operation this is a result of; None for a block argument."""
-        return self.owner if isinstance(self.owner, Operation) else None
+        owner = self.owner
+        return owner if isinstance(owner, Operation) else None
 
     @property
     def parent_block(self) -> Block | None:
         """The block in which the value is defined."""
-        return self.owner if isinstance(self.owner, Block) else self.owner.parent
+        owner = self.owner
+        return owner if isinstance(owner, Block) else owner.parent
 
     @property
     def users(self) -> list[Operation]:
         """The operations that use the value, each once, in order of first use."""
-        return list(dict.fromkeys(op for op, _ in self.uses))
+        return list({op: None for op, _ in self.uses})
 
     def replace_all_uses_with(self, other: Value) -> None:
         """Make every user read `other`; an unnamed `other` takes over the name."""
@@ -164,8 +166,8 @@ class Operation:
 
         Raises VerifyError when `infer` finds the operands or attributes impossible.
         """
-        self._operands: list[Value] = list(operands)
-        self._operand_tuple: tuple[Value, ...] | None = None
+        self.operands: tuple[Value, ...] = tuple(operands)
+        """Changed by the methods below only, which keep the uses of the values."""
         if isinstance(attributes, Attributes):  # those of another operation
             self.attributes: dict[str, Attribute] = Attributes(attributes)
         else:
@@ -183,26 +185,22 @@ class Operation:
         self.next: Operation | None = None
         self.ordinal = 0
         self.regions: tuple[Region, ...] = tuple(regions)
-        for inner in self.regions:
-            inner.parent = self
+        if regions:
+            for inner in regions:
+                inner.parent = self
         self.results: tuple[Value, ...] = ()
         self._use_operands()
         types = self.infer() if result_types is None else result_types
         self.results = tuple([Value(self, i, type_) for i, type_ in enumerate(types)])
-        for value, hint in zip(self.results, names, strict=False):
-            value.name = hint
+        if names:
+            for value, hint in zip(self.results, names, strict=False):
+                value.name = hint
 
     # Structure
 
     @property
-    def operands(self) -> tuple[Value, ...]:
-        if self._operand_tuple is None:
-            self._operand_tuple = tuple(self._operands)
-        return self._operand_tuple
-
-    @property
     def operand_types(self) -> tuple[Type, ...]:
-        return tuple([value.type for value in self._operands])
+        return tuple([value.type for value in self.operands])
 
     @property
     def result_types(self) -> tuple[Type, ...]:
@@ -210,20 +208,20 @@ class Operation:
 
     def set_operand(self, index: int, value: Value) -> None:
         edit()
-        self._operands[index].uses.pop((self, index), None)
-        self._operands[index] = value
-        self._operand_tuple = None
+        values = self.operands
+        values[index].uses.pop((self, index), None)
+        self.operands = (*values[:index], value, *values[index + 1 :])
         value.uses[self, index] = None
 
     def set_operands(self, values: Sequence[Value]) -> None:
         """Replace the whole operand list, which may change its length."""
         self.drop_operands()
-        self._operands = list(values)
+        self.operands = tuple(values)
         self._use_operands()
 
     def insert_operand(self, index: int, value: Value) -> None:
         """Add an operand in front of the one at `index`."""
-        values = self._operands
+        values = self.operands
         self.set_operands([*values[:index], value, *values[index:]])
 
     def insert_result(self, index: int, type_: Type, name: str = "") -> Value:
@@ -237,13 +235,12 @@ class Operation:
 
     def drop_operands(self) -> None:
         edit()
-        for index, value in enumerate(self._operands):
+        for index, value in enumerate(self.operands):
             value.uses.pop((self, index), None)
-        self._operands = []
-        self._operand_tuple = None
+        self.operands = ()
 
     def _use_operands(self) -> None:
-        for index, value in enumerate(self._operands):
+        for index, value in enumerate(self.operands):
             value.uses[self, index] = None
 
     @property
@@ -265,13 +262,12 @@ class Operation:
 
     def walk(self) -> Iterator[Operation]:
         """This operation and all inside it, outer before inner, in order."""
-        yield self
-        for inner in self.regions:
-            for op in inner.block.listed():
-                if op.regions:
-                    yield from op.walk()
-                else:
-                    yield op
+        pending: list[Operation] = [self]
+        while pending:
+            op = pending.pop()
+            yield op
+            for inner in reversed(op.regions):
+                pending += reversed(inner.block.listed())
 
     def is_before(self, other: Operation) -> bool:
         """Whether this comes before `other` in the same block."""
@@ -310,16 +306,17 @@ class Operation:
 
         Operands not in `mapping` are kept. Results and inner values are added to `mapping`.
         """
-        copies = [inner.clone(mapping, location) for inner in self.regions]
+        copies = [inner.clone(mapping, location) for inner in self.regions] if self.regions else ()
         new = type(self)(
-            [mapping.get(value, value) for value in self._operands],
+            [mapping.get(value, value) for value in self.operands],
             self.attributes,
             copies,
-            self.result_types,
+            [value.type for value in self.results],
             location or self.location,
-            [value.name for value in self.results],
         )
-        mapping.update(zip(self.results, new.results, strict=True))
+        for value, copy in zip(self.results, new.results, strict=True):
+            copy.name = value.name
+            mapping[value] = copy
         return new
 
     # Rules: what is true of the operation, given by each class
@@ -483,7 +480,8 @@ class Region:
             inside.add(block)
             for op in block:
                 for value in op.operands:
-                    if value.parent_block not in inside:
+                    owner = value.owner
+                    if (owner if isinstance(owner, Block) else owner.parent) not in inside:
                         found.setdefault(value)
                 for inner in op.regions:
                     visit(inner.block)

@@ -72,9 +72,13 @@ def rewrite(root: Operation, patterns: Sequence[Pattern], limit: int = 64) -> bo
             op.erase()
             changed = True
             continue
+        mine = rules[type(op)]
+        if not mine:
+            continue
         before, parent = op.previous, op.parent
-        for rule in rules[type(op)]:
-            replacement = rule(op, Builder(parent, op, op.location))
+        builder = Builder(parent, op, op.location)
+        for rule in mine:
+            replacement = rule(op, builder)
             if replacement is None:
                 continue
             changed = True
@@ -95,11 +99,15 @@ def rewrite(root: Operation, patterns: Sequence[Pattern], limit: int = 64) -> bo
 
 
 def _is_dead(op: Operation) -> bool:
-    results = op.results
-    return bool(results) and not any(v.uses for v in results) and op.is_pure
+    for value in op.results:
+        if value.uses:
+            return False
+    return bool(op.results) and op.is_pure
 
 
-def _operands_inside(op: Operation) -> list[Value]:
+def _operands_inside(op: Operation) -> Sequence[Value]:
+    if not op.regions:
+        return op.operands
     return [value for inner in op.walk() for value in inner.operands]
 
 

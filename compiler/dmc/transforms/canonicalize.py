@@ -42,10 +42,8 @@ def _canonicalize(op: Operation, builder: Builder) -> Sequence[Value] | None:
 
 def _constant_last(op: Operation, builder: Builder) -> Sequence[Value] | None:
     """Constants stand last among the operands of commutative operations."""
-    if len(op.operands) != 2:
-        return None
-    first, second = (isinstance(value.defining_op, arith.Constant) for value in op.operands)
-    if not first or second:
+    first, second = op.operands
+    if isinstance(second.owner, arith.Constant) or not isinstance(first.owner, arith.Constant):
         return None
     swapped = type(op)(op.operands[::-1], op.attributes, (), op.result_types, op.location)
     return builder.insert(swapped).results

@@ -70,11 +70,12 @@ def into_consumer(
         known[base, tuple(same)] = body.reopen()
         take_regions(base)
     args = [element(body, value, map_, into_body) for value, map_ in reads[:count]]
-    body.finish(body.inline(consumer.body, args))
+    yielded = body.take(consumer.body, args)
+    body.finish(yielded)
     known.clear()
-    after = [epilogue.add_leading(value) for value in consumer.body.terminator.operands]
+    after = [epilogue.add_leading(value) for value in yielded]
     after += [element(epilogue, value, map_, True) for value, map_ in reads[count:]]
-    epilogue.finish(epilogue.inline(consumer.epilogue, after))
+    epilogue.finish(epilogue.take(consumer.epilogue, after))
     return _replace(consumer, body, epilogue)
 
 
@@ -170,7 +171,7 @@ def into_producer(
         return last.read(value, last.moved(map_, by))
 
     pairs = zip(consumer.operands, consumer.operand_maps, strict=True)
-    own = last.inline(consumer.body, [argument(v, m) for v, m in pairs], by)
+    own = last.take(consumer.body, [argument(v, m) for v, m in pairs], by)
     kept = [
         value for value in producer.results if any(user is not consumer for user, _ in value.uses)
     ]
@@ -212,14 +213,14 @@ def merged(first: kernel.Generic, second: kernel.Generic) -> kernel.Generic:
     body, epilogue = Part.taking_body(first), Part(first.space)
     yielded = body.reopen()
     maps = second.operand_maps[: second.body_count]
-    yielded += body.inline(second.body, body.read_all(second.body_inputs, maps))
+    yielded += body.take(second.body, body.read_all(second.body_inputs, maps))
     reduced = [epilogue.add_leading(value) for value in yielded]
     body.finish(yielded)
     outputs: list[Value] = []
     for op, count in zip((first, second), counts, strict=True):
         maps = op.operand_maps[op.body_count :]
         extra = epilogue.read_all(op.epilogue_inputs, maps)
-        outputs += epilogue.inline(op.epilogue, [*reduced[:count], *extra])
+        outputs += epilogue.take(op.epilogue, [*reduced[:count], *extra])
         reduced = reduced[count:]
     epilogue.finish(outputs)
     take_regions(first)
@@ -259,11 +260,11 @@ def reading(op: kernel.Generic, reads: Mapping[int, Read]) -> kernel.Generic:
         for i, (value, map_) in enumerate(zip(op.operands, op.operand_maps, strict=True))
     ]
     args = [body.read(read.value, read.map) for read in pairs[:count]]
-    yielded = body.inline(op.body, args)
+    yielded = body.take(op.body, args)
     body.finish(yielded)
-    reduced = [epilogue.add_leading(value) for value in op.body.terminator.operands]
+    reduced = [epilogue.add_leading(value) for value in yielded]
     after = [epilogue.read(read.value, read.map) for read in pairs[count:]]
-    epilogue.finish(epilogue.inline(op.epilogue, [*reduced, *after]))
+    epilogue.finish(epilogue.take(op.epilogue, [*reduced, *after]))
     return _replace(op, body, epilogue)
 
 
@@ -271,10 +272,10 @@ def without_results(op: kernel.Generic, kept: Sequence[int]) -> kernel.Generic:
     """`op` with only the results `kept`, and without the code for the others."""
     body, epilogue = Part(op.space), Part(op.space)
     maps = op.operand_maps
-    yielded = body.inline(op.body, body.read_all(op.body_inputs, maps[: op.body_count]))
-    reduced = [epilogue.add_leading(value) for value in op.body.terminator.operands]
+    yielded = body.take(op.body, body.read_all(op.body_inputs, maps[: op.body_count]))
+    reduced = [epilogue.add_leading(value) for value in yielded]
     extra = epilogue.read_all(op.epilogue_inputs, maps[op.body_count :])
-    outputs = epilogue.inline(op.epilogue, [*reduced, *extra])
+    outputs = epilogue.take(op.epilogue, [*reduced, *extra])
     epilogue.finish([outputs[i] for i in kept])
     needed = [i for i, value in enumerate(reduced) if value.uses]
     for i in reversed(range(len(reduced))):

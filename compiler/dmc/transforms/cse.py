@@ -21,7 +21,7 @@ class Cse(Pass):
     name = "cse"
 
     def run(self, module: Module) -> None:
-        _merge(module.body, {})
+        _merge(module.body, {}, hashed=False)
 
 
 class EqualOperations:
@@ -99,18 +99,25 @@ class _Regions:
         return _keys_of_regions(self._op, {}) == _keys_of_regions(other._op, {})
 
 
-def _merge(block: Block, known: dict[Hashable, Operation]) -> int:
+def _merge(block: Block, known: dict[Hashable, Operation], hashed: bool) -> int:
     """Merge what is equal in `block` or to what is `known` around it.
 
-    Returns a hash of the operations that are left.
+    Returns a hash of the operations that are left, if it is to be `hashed`.
     """
     own: list[Hashable] = []
     hashes: list[int] = []
     for op in block:
-        isolated = is_isolated(op)
-        regions = tuple([_merge(inner.block, {} if isolated else known) for inner in op.regions])
-        hashes.append(hash((type(op), len(op.operands), op.result_types, regions)))
-        if not _may_merge(op):
+        regions: tuple[int, ...] = ()
+        may_merge = _may_merge(op)
+        if op.regions:
+            seen = {} if is_isolated(op) else known
+            regions = tuple(
+                [_merge(inner.block, seen, hashed or may_merge) for inner in op.regions]
+            )
+        if hashed:
+            types = tuple([value.type for value in op.results])
+            hashes.append(hash((type(op), len(op.operands), types, regions)))
+        if not may_merge:
             continue
         key = _head(op, op.operands), _Regions(op, regions) if regions else None
         earlier = known.get(key)
@@ -120,24 +127,22 @@ def _merge(block: Block, known: dict[Hashable, Operation]) -> int:
         elif earlier.parent is not block and _has_tape(op):
             continue
         else:
-            hashes.pop()
+            del hashes[-1:]
             merge_into(earlier, op)
     for key in own:
         del known[key]
+    if not hashed:
+        return 0
     return hash((tuple([value.type for value in block.args]), tuple(hashes)))
 
 
 def _head(op: Operation, operands: Sequence[Value | int]) -> Hashable:
     """Equal for operations that are equal but perhaps for their regions."""
-    ordered = tuple(operands)
-    if Trait.COMMUTATIVE in op.traits:
-        ordered = tuple(sorted(operands, key=_rank))
-    attributes = frozenset([(name, type(v), v) for name, v in op.attributes.items()])
-    return type(op), ordered, attributes, op.result_types
-
-
-def _rank(operand: Value | int) -> tuple[int, int]:
-    return (1, id(operand)) if isinstance(operand, Value) else (0, operand)
+    # There are two that commute; with both the same, the set has one.
+    ordered = frozenset(operands) if Trait.COMMUTATIVE in op.traits else tuple(operands)
+    given = op.attributes
+    attributes = frozenset([(name, type(v), v) for name, v in given.items()]) if given else None
+    return type(op), ordered, attributes, tuple([value.type for value in op.results])
 
 
 def key_of(op: Operation, numbers: dict[Value, int] | None = None) -> Hashable:

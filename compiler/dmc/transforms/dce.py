@@ -42,6 +42,8 @@ class Dce(Pass):
 def _remove_functions(module: Module) -> None:
     """Erase private functions that no public one reaches."""
     known = {function.sym_name: function for function in func.functions(module)}
+    if not any(function.is_private for function in known.values()):
+        return
     pending = [function for function in known.values() if not function.is_private]
     reached = set(pending)
     while pending:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from dmc.dialects import kernel
 from dmc.ir import AffineExpr, AffineMap, Block, Builder, Operation, TensorType, Value, dtype_of
+from dmc.ir.rewriter import replace_op
 from dmc.transforms.cse import EqualOperations, merge_into
 from dmc.transforms.generics import Read, affine_value, is_inside
 
@@ -104,17 +105,41 @@ class Part:
         for op in block:
             if op is terminator:
                 break
-            if isinstance(op, kernel.Index) and by is not None:
+            if isinstance(op, kernel.Index | kernel.Inside) and by is not None:
                 builder.location = op.location
-                mapping[op.output] = affine_value(builder, by[op.dim])
-            elif isinstance(op, kernel.Inside) and by is not None:
-                builder.location = op.location
-                mapping[op.output] = is_inside(
-                    builder, self.moved(op.map, by), op.shape, self.space
-                )
+                mapping[op.output] = self._subscript(builder, op, by)
             else:
                 builder.insert(op.clone(mapping))
         return [mapping.get(value, value) for value in terminator.operands]
+
+    def take(
+        self, block: Block, arguments: Sequence[Value], by: Substitution | None = None
+    ) -> list[Value]:
+        """As `inline`, but the code is moved, all of it: its kernel must be replaced."""
+        for argument, value in zip(block.args, arguments, strict=True):
+            argument.replace_all_uses_with(value)
+        builder = self.builder()
+        terminator = block.terminator
+        for op in block:
+            if op is terminator:
+                break
+            if isinstance(op, kernel.Index | kernel.Inside) and by is not None:
+                builder.location = op.location
+                replace_op(op, [self._subscript(builder, op, by)])
+            else:
+                op.detach()
+                builder.insert(op)
+        values = list(terminator.operands)
+        terminator.erase()
+        return values
+
+    def _subscript(
+        self, builder: Builder, op: kernel.Index | kernel.Inside, by: Substitution
+    ) -> Value:
+        """What `op` of another kernel is here."""
+        if isinstance(op, kernel.Index):
+            return affine_value(builder, by[op.dim])
+        return is_inside(builder, self.moved(op.map, by), op.shape, self.space)
 
     def moved(self, map_: AffineMap, by: Substitution) -> AffineMap:
         """`map_`, from the dimensions of another kernel, over the space of this one."""

@@ -93,7 +93,7 @@ class Nest:
         """The dimensions in another order (parallel ones still first)."""
 
         def move(access: Access) -> Access:
-            return replace(access, strides=tuple(access.strides[d] for d in order))
+            return replace(access, strides=tuple([access.strides[d] for d in order]))
 
         position = {old: new for new, old in enumerate(order)}
         return replace(
