@@ -33,9 +33,12 @@ class Cost:
 
 def measure(function: Function, arguments: Arguments, sizes: Sequence[int]) -> list[Cost]:
     """The costs of calling `function` with what `arguments` gives for each size."""
-    loops = [compiled(function, arguments(size)).loops for size in sizes]
-    pairs = zip(sizes, loops, strict=True)
-    return [Cost(size, each.arena_bytes, operations(each)) for size, each in pairs]
+    return [cost_of(size, compiled(function, arguments(size))) for size in sizes]
+
+
+def cost_of(size: int, compilation: Compilation) -> Cost:
+    """What one call of a program for `size` needs."""
+    return Cost(size, compilation.loops.arena_bytes, operations(compilation.loops))
 
 
 def compiled(function: Function, values: Sequence[Any]) -> Compilation:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from collections.abc import Callable
+from cProfile import Profile
 from pathlib import Path
-from types import FrameType
 from typing import TypeVar
 
 import pytest
@@ -69,18 +68,11 @@ class Work:
         self.calls: Counter[str] = Counter()
 
     def count(self, step: str, action: Callable[[], ResultT]) -> ResultT:
-        made = 0
-
-        def seen(frame: FrameType, event: str, argument: object) -> None:
-            nonlocal made
-            made += event in ("call", "c_call")
-
-        sys.setprofile(seen)
+        profile = Profile()
         try:
-            return action()
+            return profile.runcall(action)
         finally:
-            sys.setprofile(None)
-            self.calls[step] += made
+            self.calls[step] += sum(entry.callcount for entry in profile.getstats())
 
 
 def compile_counted(source: str, folder: Path) -> Counter[str]:
@@ -93,8 +85,9 @@ def compile_counted(source: str, folder: Path) -> Counter[str]:
     compiled = work.count("specialize", lambda: dmc.grad(module.f).specialize(**sizes))
     compilation = compiled.compilation
     ir, engine = compilation.tensor.copy(), default_engine()
-    for item in [*pipeline.derivatives(), *pipeline.optimize(), *pipeline.to_kernels()]:
-        work.count(item.name, lambda item=item: item.run(ir))
+    for stage in (pipeline.derivatives(), pipeline.optimize(), pipeline.to_kernels()):
+        for item in stage:
+            work.count(item.name, lambda item=item: item.run(ir))
         work.count("verify", lambda: verify(ir))
     loops = work.count(
         "loops", lambda: lower_to_loops(ir, compilation.entry, engine.target.machine)

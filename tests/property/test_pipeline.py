@@ -8,6 +8,7 @@ from dmc.autodiff import differentiate
 from dmc.dialects import func
 from dmc.driver import Compilation
 from dmc.ir import Array, DType, Interpreter, Module, verify
+from dmc.ir.edits import edit
 from dmc.ir.parser import parse_module
 from dmc.ir.passes import PassManager
 from dmc.ir.printer import print_module
@@ -30,8 +31,11 @@ def test_every_pass_keeps_the_meaning(case: tuple[Module, list[Array]]) -> None:
     text = print_module(module)
     assert print_module(parse_module(text)) == text
     for item in [*pipeline.derivatives(), *pipeline.optimize(), *pipeline.to_kernels()]:
-        PassManager([item]).run(module)
-        close(Interpreter(module).call("f", arguments), wanted, str(item))
+        before = edit()
+        item.run(module)
+        if edit() > before + 1:  # it has changed something
+            verify(module)
+            close(Interpreter(module).call("f", arguments), wanted, str(item))
 
 
 @settings(max_examples=100, suppress_health_check=QUIET)
