@@ -35,8 +35,10 @@ fn valley[N](x: f64[N]) -> f64 requires N >= 2 =
 
 fn minima(x: f64[3]) -> f64[2, 3] = [optim.lbfgs[5](valley, x), optim.newton_cg[20](valley, x)]
 
-fn fitted(x: f64[3], t: f64[20], y: f64[20]) -> f64[3] =
-    optim.levenberg_marquardt(fn(p) => p[0] * exp(p[1] * t) + p[2] - y, x)
+fn fitted(x: f64[3], t: f64[20], y: f64[20]) -> f64[2, 3] = [
+    optim.levenberg_marquardt(fn(p) => p[0] * exp(p[1] * t) + p[2] - y, x),
+    optim.gauss_newton(fn(p) => p[0] * exp(p[1] * t) + p[2] - y, x)
+]
 
 fn stepped(x: f64[2], d: f64[2]) -> f64 = optim.wolfe_step(valley, x, d)
 """

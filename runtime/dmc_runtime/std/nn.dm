@@ -7,7 +7,8 @@ from nn.activations import celu, elu, geglu, gelu_erf, glu, hard_shrink, hard_si
 from nn.attention import alibi, attend, attend_biased, attend_causal, attend_seen, Attention,
     KVCache, rotary, sinusoidal
 from nn.conv import CausalConv1, Conv, conv1, Conv1, conv2, Conv2, conv_transpose1, conv_transpose2,
-    ConvTranspose2, grouped_conv1, grouped_conv2, GroupedConv2, pad1, pad2
+    ConvTranspose1, ConvTranspose2, grouped_conv1, grouped_conv2, GroupedConv1, GroupedConv2, pad1,
+    pad2
 from nn.layers import alpha_dropout, Bilinear, dense, drop_path, dropout, dropout_channels, Embed,
     Highway, Linear, residual
 from nn.losses import accuracy, bce_with_logits, bce_with_logits_terms, contrastive, cosine_loss,

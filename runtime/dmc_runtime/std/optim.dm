@@ -26,6 +26,6 @@ from optim.layerwise import LAMB, lamb_init, lamb_update, LARS, lars_init, lars_
     schedule_free_model, ScheduleFreeAdamW, Sophia, sophia_init, sophia_update
 from optim.averages import EMA, ema_init, ema_model, ema_update, Lookahead, lookahead_init,
     lookahead_update, sam_model, SWA, swa_init, swa_model, swa_update, with_params
-from optim.curvature import lbfgs, levenberg_marquardt, newton_cg, wolfe_step
+from optim.curvature import gauss_newton, lbfgs, levenberg_marquardt, newton_cg, wolfe_step
 from optim.natural import fisher_product, KFAC, kfac_gradient, kfac_init, kfac_update,
     natural_gradient

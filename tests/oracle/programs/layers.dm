@@ -3,7 +3,7 @@
 
 import nn
 from nn import Attention, BatchNorm, BiGRU, BiLSTM, Block, CausalConv1, Conv1, Conv2,
-    ConvTranspose2, DecoderBlock, GroupedConv2, GroupNorm, GRU, InstanceNorm, KVCache, LSTM, RMSNorm, RNN,
+    ConvTranspose1, ConvTranspose2, DecoderBlock, GroupedConv1, GroupedConv2, GroupNorm, GRU, InstanceNorm, KVCache, LSTM, RMSNorm, RNN,
     SpectralLinear
 
 fn conv2[B, H, W](l: Conv2[3, 2, 1, 4, 6, f64], x: f64[B, H, W, 4])
@@ -15,10 +15,10 @@ fn conv1[B, T](l: Conv1[3, 2, 2, 4, 6, f64], x: f64[B, T, 4])
         -> f64[B, (T + 1) // 2 + 1, 6] requires T >= 1 = l(x)
 fn causal1[B, T](l: CausalConv1[3, 2, 4, 6, f64], x: f64[B, T, 4])
         -> f64[B, T, 6] requires T >= 1 = l(x)
-fn grouped1[B, T](x: f64[B, T, 4], w: f64[3, 2, 6]) -> f64[B, T - 2, 6] requires T >= 3 =
-    nn.grouped_conv1[2, 1, 1](x, w)
-fn transposed1[B, T](x: f64[B, T, 4], w: f64[4, 4, 3]) -> f64[B, 2 * T, 3] requires T >= 1 =
-    nn.conv_transpose1[2, 1](x, w)
+fn grouped1[B, T](l: GroupedConv1[3, 1, 0, 2, 4, 6, f64], x: f64[B, T, 4]) -> f64[B, T - 2, 6]
+    requires T >= 3 = l(x)
+fn transposed1[B, T](l: ConvTranspose1[4, 2, 1, 4, 3, f64], x: f64[B, T, 4]) -> f64[B, 2 * T, 3]
+    requires T >= 1 = l(x)
 fn grouped[B, H, W](l: GroupedConv2[3, 1, 1, 2, 4, 6, f64], x: f64[B, H, W, 4]) -> f64[B, H, W, 6]
     requires H >= 1, W >= 1 = l(x)
 fn depthwise[B, H, W](l: GroupedConv2[3, 2, 1, 4, 4, 8, f64], x: f64[B, H, W, 4])

@@ -122,6 +122,25 @@ model CausalConv1[K, D, I, O, F: float = f32] requires K >= 1, D >= 1 {
         conv1[1, D](pad1[D * (K - 1), 0](x), w) + b
 }
 
+## `Conv1` in G groups of channels; `GroupedConv1[K, S, P, C, C, C]` is depthwise.
+model GroupedConv1[K, S, P, G, I, O, F: float = f32]
+        requires K >= 1, S >= 1, G >= 1, I % G == 0, O % G == 0 {
+    param w: F[K, I / G, O] = sqrt(2.0 * G / (K * I)) * normal(key)
+    param b: F[O] = zeros
+
+    fn forward[B, T](x: F[B, T, I]) -> F[B, (2 * P + T - K) // S + 1, O] requires 2 * P + T >= K =
+        grouped_conv1[G, S, 1](pad1[P, P](x), w) + b
+}
+
+## `ConvTranspose2` of sequences.
+model ConvTranspose1[K, S, P, I, O, F: float = f32] requires S >= 1, K >= 2 * P + 1 {
+    param w: F[K, I, O] = sqrt(2.0 / (K * I)) * normal(key)
+    param b: F[O] = zeros
+
+    fn forward[B, T](x: F[B, T, I]) -> F[B, S * (T - 1) + K - 2 * P, O] requires T >= 1 =
+        conv_transpose1[S, P](x, w) + b
+}
+
 ## `Conv2` in G groups of channels; `GroupedConv2[K, S, P, C, C, C]` is depthwise (Sifre, 2014).
 model GroupedConv2[K, S, P, G, I, O, F: float = f32]
         requires K >= 1, S >= 1, G >= 1, I % G == 0, O % G == 0 {

@@ -103,6 +103,32 @@ fn newton_cg[C, F: float, N](f: (F[N]) -> F, x0: F[N], steps: i64 = 100, toleran
     x
 }
 
+## The x near x0 whose residuals r(x) have the smallest sum of squares, by least-squares steps on their
+## linearisation, halved while they make it larger, until a step is relatively below `tolerance`
+## (Gauss, 1809). For Jacobians of full rank; others want `levenberg_marquardt`.
+fn gauss_newton[F: float, N, M](r: (F[N]) -> F[M], x0: F[N], steps: i64 = 100,
+                                tolerance: F = 1e-12) -> F[N] requires N >= 1, M >= N {
+    var x = x0
+    var moved: F = 1.0
+    var t = 0
+    while t < steps and moved > tolerance {
+        let e = r(x)
+        let size = sum(e * e)
+        let d = lstsq(jacobian(r)(x), e)
+        var share: F = 1.0
+        var after = sum(r(x - d) ** 2)
+        for _ in 0..30 {
+            let worse = not (after <= size)
+            share = if worse { 0.5 * share } else { share }
+            after = if worse { sum(r(x - share * d) ** 2) } else { after }
+        }
+        x = if after <= size { x - share * d } else { x }
+        moved = share * sqrt(sum(d * d)) / (1.0 + sqrt(sum(x * x)))
+        t += 1
+    }
+    x
+}
+
 ## The x near x0 whose residuals r(x) have the smallest sum of squares, by Gauss–Newton steps damped as
 ## Levenberg (1944) and Marquardt (1963) do, until a step is relatively below `tolerance`.
 fn levenberg_marquardt[F: float, N, M](r: (F[N]) -> F[M], x0: F[N], steps: i64 = 100,
