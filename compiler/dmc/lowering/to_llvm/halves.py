@@ -48,24 +48,20 @@ def from_f32(f: FunctionLowering, x: ir.Value, target: DType) -> ir.Value:
     if target is DType.F16 and f.machine.converts_f16:
         return b.bitcast(b.fptrunc(x, shaped(HALF, lanes)), shaped(I16, lanes))
     bits = b.bitcast(x, shaped(I32, lanes))
-    rounded = _to_bf16(b, bits) if target is DType.BF16 else _to_f16(b, bits)
+    is_nan = b.fcmp_unordered("uno", x, x)
+    rounded = (_to_bf16 if target is DType.BF16 else _to_f16)(b, bits, is_nan)
     return b.trunc(rounded, shaped(I16, lanes))
 
 
-def _to_bf16(b: ir.IRBuilder, bits: Bits) -> Bits:
+def _to_bf16(b: ir.IRBuilder, bits: Bits, is_nan: ir.Value) -> Bits:
     """The upper half, to which the lower one is rounded; a NaN is made quiet."""
     upper = b.lshr(bits, _number(bits, 16))
     half = b.add(_number(bits, 0x7FFF), b.and_(upper, _number(bits, 1)))
     rounded = b.lshr(b.add(bits, half), _number(bits, 16))
-    return b.select(_is_nan(b, bits), b.or_(upper, _number(bits, 0x40)), rounded)
+    return b.select(is_nan, b.or_(upper, _number(bits, 0x40)), rounded)
 
 
-def _is_nan(b: ir.IRBuilder, bits: Bits) -> ir.Value:
-    size = b.and_(bits, _number(bits, 0x7FFFFFFF))
-    return b.icmp_unsigned(">", size, _number(bits, 0x7F800000))
-
-
-def _to_f16(b: ir.IRBuilder, bits: Bits) -> Bits:
+def _to_f16(b: ir.IRBuilder, bits: Bits, is_nan: ir.Value) -> Bits:
     size = b.and_(bits, _number(bits, 0x7FFFFFFF))
     sign = b.and_(b.lshr(bits, _number(bits, 16)), _number(bits, 0x8000))
     # 13 bits less, and an exponent whose bias is 112 less.
@@ -80,7 +76,7 @@ def _to_f16(b: ir.IRBuilder, bits: Bits) -> Bits:
     small = b.icmp_unsigned("<", size, _number(bits, 0x38800000))
     finite = b.select(small, subnormal, normal)
     large = b.icmp_unsigned(">=", size, _number(bits, 0x47800000))
-    beyond = b.select(_is_nan(b, bits), _number(bits, 0x7E00), _number(bits, 0x7C00))
+    beyond = b.select(is_nan, _number(bits, 0x7E00), _number(bits, 0x7C00))
     return b.or_(b.select(large, beyond, finite), sign)
 
 
