@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 import dmc
+from dmc.lints.lint import lint
 from dmc.semantics import resolver
+from dmc.semantics.modules import check_text
 from dmc_runtime import keys
 
 BF16, F16 = np.dtype(ml_dtypes.bfloat16), np.dtype(np.float16)
@@ -34,6 +36,8 @@ fn loss(net: 2 * Dense[3, 3], x: f32[3]) -> f32 {
     for layer in cast[bf16](net) { h = tanh(layer(h)) }
     f32(sum(h))
 }
+
+fn smooth(x: bf16[5], w: f16[5]) -> f16 = sum(w * tanh(f16(x)))
 
 fn twice(x: bf16) -> bf16 = 2.0 * x
 
@@ -103,6 +107,15 @@ def test_derivatives_of_every_construct(program, dtype: np.dtype) -> None:
             assert mine.dtype == dtype
             error = np.abs(np.asarray(mine, np.float64) - exact).max()
             assert error < 8 * unit * np.abs(exact).max()
+
+
+def test_gradients_are_checked_and_sums_warned_of(program) -> None:
+    x, w = np.linspace(-0.5, 0.5, 5), np.linspace(1.0, 2.0, 5)
+    checks = dmc.check_grads(program.smooth, x.astype(BF16), w.astype(F16), wrt=("x", "w"))
+    assert all(check.passed and check.checked for check in checks)
+    text = "fn f() -> bf16 = sum(bf16(arange[300]()))\n"
+    (found,) = lint(check_text(text))
+    assert found.code == "lint.sum"
 
 
 def test_what_is_refused(program, monkeypatch: pytest.MonkeyPatch) -> None:

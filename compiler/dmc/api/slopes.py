@@ -52,7 +52,7 @@ class Tolerances:
 
     def of(self, dtype: np.dtype[Any]) -> tuple[float, float]:
         """Step and largest error for leaves of `dtype`."""
-        step, largest = (2e-2, 1e-2) if dtype.itemsize < 8 else (1e-3, 1e-6)
+        step, largest = {2: (2.5e-1, 1e-1), 4: (2e-2, 1e-2)}.get(dtype.itemsize, (1e-3, 1e-6))
         return self.step or step, self.tolerance or largest
 
 

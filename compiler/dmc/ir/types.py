@@ -98,6 +98,7 @@ _NUMPY: dict[DType, np.dtype[np.generic]] = {
 _FROM_NUMPY = {dtype: element for element, dtype in _NUMPY.items()}
 
 
+@cache
 def has_bfloat16() -> bool:
     """Whether the package is installed that has arrays of bf16."""
     return importlib.util.find_spec("ml_dtypes") is not None

@@ -28,7 +28,7 @@ _CLOSED = (
 _ROUNDING = (math.Floor, math.Ceil, math.Round)
 
 
-_BITS = {DType.F16: 11, DType.F32: 24, DType.F64: 53}
+_BITS = {DType.BF16: 8, DType.F16: 11, DType.F32: 24, DType.F64: 53}
 """Of the significand: up to this power of 2 a float type holds every whole number."""
 
 
