@@ -28,12 +28,16 @@ from tests.fuzz.guards import Guards
 from tests.fuzz.misuse import Misuse
 from tests.fuzz.programs import Programs
 from tests.fuzz.sources import Sources
+from tests.fuzz.valgrind import Valgrind
 
 SILENCE = 600.0
 """Seconds without a word after which a trial counts as hanging, however busy the machine is."""
 MEMORY = 8 << 30
 """Bytes that a process of trials may use beside what it has at the start."""
-FAMILIES = ("sources", "programs", "dumps", "guards", "files", "misuse", "faults")
+FAMILIES = (
+    *("sources", "programs", "dumps", "guards", "valgrind"),
+    *("files", "misuse", "faults"),
+)
 
 
 def family_of(name: str) -> Family:
@@ -46,6 +50,8 @@ def family_of(name: str) -> Family:
             return Dumps()
         case "guards":
             return Guards()
+        case "valgrind":
+            return Valgrind()
         case "files":
             return Files(Path(tempfile.mkdtemp()))
         case "misuse":

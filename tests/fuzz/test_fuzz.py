@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +14,10 @@ import pytest
 
 import dmc
 from dmc.driver import Stage
+from dmc.ir import Array, Interpreter
+from dmc.transforms import pipeline
 from tests.fuzz import __main__ as harness
-from tests.fuzz import agreement, dumps, files, guards, sources, texts
+from tests.fuzz import agreement, dumps, files, guards, programs, sources, texts, valgrind
 from tests.fuzz.family import Family, Fault
 from tests.fuzz.guards import guarded
 
@@ -101,6 +105,33 @@ def test_a_touch_of_a_guard_ends_the_process(at_end: bool, offset: int) -> None:
     done = subprocess.run([sys.executable, "-c", program], cwd=sources.ROOT, check=False)
     assert done.returncode < 0
     np.testing.assert_array_equal(guarded(np.arange(3.0), at_end), np.arange(3.0))
+
+
+@pytest.mark.skipif(not all(map(shutil.which, valgrind.TOOLS)), reason="needs valgrind and cc")
+def test_memcheck_finds_what_is_read_behind_an_array(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    short = valgrind.DRIVER.replace("malloc(sizes[i])", "malloc(sizes[i] - 8)")
+    assert short != valgrind.DRIVER
+    monkeypatch.setattr(valgrind, "DRIVER", short)
+    complaint = valgrind.checked("scaled", {"N": 9}, gradient=False, folder=tmp_path)
+    assert "Invalid read of size 8" in complaint
+
+
+def test_a_wrong_pass_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Wrong(Interpreter):
+        runs = 0
+
+        def call(self, symbol: str, arguments: Sequence[Array]) -> list[Array]:
+            Wrong.runs += 1
+            return [a + (Wrong.runs == 3) for a in super().call(symbol, arguments)]
+
+    made = dmc.loads("fn f(x: f64[3]) -> f64 = sum(x * x)").f.specialize().compilation
+    assert programs.first_wrong_pass(made, [np.ones(3)], 1e-9) is None
+    monkeypatch.setattr(programs, "Interpreter", Wrong)
+    found = programs.first_wrong_pass(made, [np.ones(3)], 1e-9)
+    assert found is not None
+    assert found.kind == f"{pipeline.optimize()[1].name} changes what is computed"
 
 
 def test_a_process_that_dies_is_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
