@@ -10,7 +10,7 @@ from typing import Any, cast
 import numpy as np
 
 from dmc.api.donation import Donated
-from dmc.api.records import declaration_of, hidden_sizes, record_in
+from dmc.api.records import all_sizes, declaration_of, hidden_sizes, record_in
 from dmc.diagnostics.diagnostic import Diagnostic, Label
 from dmc.diagnostics.errors import Error, error
 from dmc.ir.location import Span
@@ -36,6 +36,7 @@ from dmc.semantics.types import (
     TensorType,
     TupleType,
     Type,
+    formed,
     resolved,
 )
 from dmc_runtime.leafwise import bfloat16
@@ -182,6 +183,7 @@ class Describer:
         while isinstance(wanted, StackType):
             wanted = wanted.item
         is_grad = isinstance(wanted, RecordType | RecordName) and wanted.is_grad
+        forms = wanted.forms if isinstance(wanted, RecordType | RecordName) else ()
         if isinstance(wanted, RecordType) and wanted.declaration is not declaration:
             self._refuse_other_record(wanted, type(value), where, span)
         is_grad = is_grad or _lacks_leaves(value, declaration)
@@ -195,9 +197,12 @@ class Describer:
         listed: list[tuple[str, Given]] = []
         for entry, item in entries:
             inner = _as_gradient(entry.type) if is_grad else entry.type
+            for form in forms:
+                inner = formed(form, inner)
             given = self.give(item, inner, f"{where}.{entry.name}", span)
             listed.append((entry.name, given))
-        return GivenRecord(declaration, tuple(listed), is_grad, hidden_sizes(value))
+        sizes = all_sizes(value) if forms else hidden_sizes(value)
+        return GivenRecord(declaration, tuple(listed), is_grad, sizes, forms)
 
     def _refuse_other_record(
         self, wanted: RecordType, cls: type[Record], where: str, span: Span

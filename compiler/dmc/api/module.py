@@ -17,7 +17,7 @@ from dmc.api.records import Classes, record_in
 from dmc.ir.types import Array, DType
 from dmc.semantics.binding import record_of
 from dmc.semantics.program import FunctionDeclaration, Program, SourceModule, body_of
-from dmc.semantics.signature import GivenArray, GivenNumber, NumberClass
+from dmc.semantics.signature import GivenArray, GivenNumber, GivenRecord, NumberClass
 from dmc.semantics.sizes import Size
 from dmc.semantics.types import (
     FieldDeclaration,
@@ -218,7 +218,9 @@ def _checker(declaration: RecordDeclaration, classes: Classes, init: Function | 
         stand_ins = {entry.name: _scalar(entry) for entry in missing}
         generics = [g.name for g in declaration.generics if g.kind is GenericKind.SIZE]
         given_sizes = tuple((n, int(constants[n])) for n in generics if n in constants)
-        type_ = record_of(declaration, {**entries, **stand_ins}, sizes=given_sizes)
+        type_ = record_of(
+            GivenRecord(declaration, tuple({**entries, **stand_ins}.items()), sizes=given_sizes)
+        )
         converted: dict[str, Tree] = {}
         for name, part, role in children(type_):
             if role is not Role.HYPER:

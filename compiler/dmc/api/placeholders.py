@@ -170,14 +170,15 @@ class _Describer:
                 return GivenArray(DType.I64, ())
             case TupleType(items):
                 return GivenTuple(tuple(map(self.describe, items)))
-            case RecordType(declaration, _, is_grad):
-                return GivenRecord(declaration, self._fields(type_), is_grad, self._sizes(type_))
+            case RecordType(declaration, _, is_grad, forms):
+                fields, sizes = self._fields(type_), self._sizes(type_)
+                return GivenRecord(declaration, fields, is_grad, sizes, forms)
             case StackType(_, item):
                 while isinstance(item, StackType):
                     item = item.item
                 assert isinstance(item, RecordType)
                 fields, sizes = self._fields(type_), self._sizes(item)
-                return GivenRecord(item.declaration, fields, item.is_grad, sizes)
+                return GivenRecord(item.declaration, fields, item.is_grad, sizes, item.forms)
             case _:
                 message = f"{self.signature.name}: the argument `{self.name}` is missing"
                 raise refuse("call.argument", message, self.span)

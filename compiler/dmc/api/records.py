@@ -106,6 +106,15 @@ def hidden_sizes(record: Record) -> tuple[tuple[str, int], ...]:
     return tuple((name, int(constants[name])) for name in names if name in constants)
 
 
+def all_sizes(record: Record) -> tuple[tuple[str, int], ...]:
+    """The sizes of a record that it knows, with their values."""
+    declaration = declaration_of(type(record))
+    generics = declaration.generics if declaration is not None else ()
+    known = constants_of(record)
+    names = [g.name for g in generics if g.kind is GenericKind.SIZE and g.name in known]
+    return tuple((name, int(known[name])) for name in names)
+
+
 def _constructor(declaration: RecordDeclaration) -> Callable[..., None]:
     """Takes fields by position, as in the language, or by name; sizes and hyperparameters too."""
 

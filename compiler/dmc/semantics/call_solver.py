@@ -31,7 +31,6 @@ from dmc.semantics.types import (
     Number,
     NumberKind,
     Pack,
-    RecordDeclaration,
     RecordName,
     RecordType,
     Role,
@@ -42,6 +41,7 @@ from dmc.semantics.types import (
     Type,
     children,
     element_text,
+    formed,
     gradient_type,
     resolved,
     stack,
@@ -195,6 +195,7 @@ class CallSolver(Solver):
             raise self._mismatch(declared, _describe(given), where)
         # A struct in which everything is trained is its own gradient.
         fits = gradient_type(item) == item if given.is_grad else not item.is_grad
+        fits &= item.forms == given.forms
         if item.declaration is not given.declaration or not fits:
             raise self._mismatch(declared, _describe(given), where)
         parts = {name: part for name, part, _ in children(declared)}
@@ -222,6 +223,8 @@ class CallSolver(Solver):
         known = self.values.setdefault(declared.name, actual)
         assert isinstance(known, RecordType | StackType | RecordName | TupleType | TensorType)
         expected = gradient_type(known) if declared.is_grad else known
+        for form in declared.forms:
+            expected = formed(form, expected)
         if not unify(self.facts, expected, actual):
             raise self._mismatch(expected, f"{actual}", where)
 
@@ -233,23 +236,18 @@ class CallSolver(Solver):
                 return TensorType(_NUMBER_DTYPES[number])
             case GivenTuple(items):
                 return TupleType(tuple(self._type_of(item, where) for item in items))
-            case GivenRecord(declaration, fields, is_grad, sizes):
-                return self._record_type(declaration, dict(fields), is_grad, sizes)
+            case GivenRecord():
+                return self._record_type(given)
             case GivenFunction():
                 raise self.fail("call.argument", f"{where} is a function, not a record", self.span)
 
-    def _record_type(
-        self,
-        declaration: RecordDeclaration,
-        fields: Mapping[str, Given],
-        is_grad: bool,
-        sizes: Sizes,
-    ) -> Type:
-        count = _stack_count(declaration, fields, is_grad)
+    def _record_type(self, given: GivenRecord) -> Type:
+        count = _stack_count(given)
         if count is None:
-            return record_of(declaration, fields, is_grad, sizes)
-        inner = {name: _without_leading(value) for name, value in fields.items()}
-        return stack(Size.of(count), self._record_type(declaration, inner, is_grad, sizes))
+            return record_of(given)
+        inner = _without_leading(given)
+        assert isinstance(inner, GivenRecord)
+        return stack(Size.of(count), self._record_type(inner))
 
     def finish(self, generics: Sequence[Generic]) -> None:
         """Settle what is still open. Raises when a parameter has no value."""
@@ -348,12 +346,15 @@ def _describe(given: Given) -> str:
             return f"the function {declaration.full_name}"
 
 
-def _stack_count(
-    declaration: RecordDeclaration, fields: Mapping[str, Given], is_grad: bool
-) -> int | None:
+def _itself(given: GivenRecord) -> RecordType:
+    """The record with its own parameters, and leaves as given."""
+    own = given.declaration.itself()
+    return RecordType(own.declaration, own.arguments, given.is_grad, given.forms)
+
+
+def _stack_count(given: GivenRecord) -> int | None:
     """The leading axis when the record is a stack: a leaf has more axes than declared."""
-    itself = replace(declaration.itself(), is_grad=is_grad)
-    found = _first_leaf(itself, GivenRecord(declaration, tuple(fields.items()), is_grad))
+    found = _first_leaf(_itself(given), given)
     if found is None:
         return None
     declared, shape = found
@@ -385,30 +386,21 @@ def _without_leading(given: Given) -> Given:
             return GivenArray(dtype, shape[1:])
         case GivenTuple(items):
             return GivenTuple(tuple(map(_without_leading, items)))
-        case GivenRecord(declaration, fields, is_grad, sizes):
-            inner = tuple((n, _without_leading(v)) for n, v in fields)
-            return GivenRecord(declaration, inner, is_grad, sizes)
+        case GivenRecord(fields=fields):
+            return replace(given, fields=tuple((n, _without_leading(v)) for n, v in fields))
         case GivenNumber() | GivenFunction():
             return given
 
 
-def record_of(
-    declaration: RecordDeclaration,
-    fields: Mapping[str, Given],
-    is_grad: bool = False,
-    sizes: Sizes = (),
-) -> RecordType:
-    """The concrete type of a record built outside the language from its fields.
-
-    `sizes` are those that are known besides.
+def record_of(given: GivenRecord) -> RecordType:
+    """The concrete type of a record built outside the language.
 
     Raises:
         dmc.diagnostics.errors.Error: the fields do not fit together.
     """
+    declaration = given.declaration
     solver = CallSolver(declaration.name, declaration.span)
-    itself = replace(declaration.itself(), is_grad=is_grad)
-    entries = tuple(fields.items())
-    solver.match_given(itself, GivenRecord(declaration, entries, is_grad, sizes), "")
+    solver.match_given(_itself(given), given, "")
     solver.finish(declaration.generics)
     values = [solver.values[generic.name] for generic in declaration.generics]
-    return RecordType(declaration, tuple(values), is_grad)
+    return RecordType(declaration, tuple(values), given.is_grad, given.forms)

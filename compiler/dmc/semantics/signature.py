@@ -22,6 +22,7 @@ from dmc.semantics.requirements import Requirement
 from dmc.semantics.sizes import Size
 from dmc.semantics.types import (
     Declared,
+    Form,
     Generic,
     GenericKind,
     GenericValue,
@@ -147,13 +148,14 @@ class GivenRecord:
     """A record value: one entry per field in declaration order (of `Grad`: per trained field).
 
     A stack is a record whose leaves have a leading axis. `sizes` are those that no leaf shows, such
-    as a number of heads.
+    as a number of heads. With `forms` its leaves are other than those of the gradient.
     """
 
     declaration: RecordDeclaration
     fields: tuple[tuple[str, Given], ...]
     is_grad: bool = False
     sizes: tuple[tuple[str, int], ...] = ()
+    forms: tuple[Form, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

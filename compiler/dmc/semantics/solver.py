@@ -29,6 +29,7 @@ from dmc.semantics.types import (
     gradient_type,
     pruned,
     resolved,
+    unformed,
 )
 
 __all__ = ["Equation", "Solver"]
@@ -82,7 +83,7 @@ class Solver:
                 for one, other in zip(declared.arguments, actual.arguments, strict=True):
                     self._match_value(one, other, span, where)
             case RecordName(name, is_grad), RecordType() | StackType() | RecordName() | TupleType():
-                self._bind_record(name, is_grad, actual)
+                self._bind_record(name, is_grad, unformed(actual)[0] if declared.forms else actual)
             case StackType(), StackType():
                 self.equations.append(Equation(declared.count, actual.count, where, span))
                 self.match(declared.item, actual.item, span, where)
@@ -159,9 +160,9 @@ class Solver:
             return
         # `Grad[M]` of a record that is itself a gradient: the record is what carries it.
         match actual:
-            case RecordType(declaration, arguments, True):
+            case RecordType(declaration, arguments, True, ()):
                 self.values[name] = RecordType(declaration, arguments)
-            case RecordName(inner, True):
+            case RecordName(inner, True, ()):
                 self.values[name] = RecordName(inner)
             case _ if gradient_type(actual) == actual:
                 self.values[name] = actual

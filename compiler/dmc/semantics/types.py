@@ -27,6 +27,7 @@ from dmc.semantics.elements import (
     shape_text,
 )
 from dmc.semantics.requirements import Requirement
+from dmc.semantics.roles import Role
 from dmc.semantics.sizes import Size
 
 __all__ = [
@@ -35,7 +36,7 @@ __all__ = [
     "Pack", "PackValue", "RecordDeclaration", "RecordName", "RecordType", "Role", "Shape", "Side",
     "StackType", "Stretch", "Substitution", "TensorType", "TupleType", "Type", "UNIT", "children",
     "element_text", "formed", "gradient_type", "has_gradient", "leaves", "pruned", "resolved",
-    "scalar", "shape_text", "stack",
+    "scalar", "shape_text", "stack", "unformed",
 ]  # fmt: skip
 
 
@@ -144,6 +145,21 @@ def formed(form: Form, type_: Type) -> Type:
             return TupleType(tuple(formed(form, item) for item in items))
         case other:
             return other
+
+
+def unformed(type_: Type) -> tuple[Type, tuple[Form, ...]]:
+    """A gradient type without forms, and those of its leaves."""
+    match pruned(type_):
+        case RecordType() | RecordName() as record:
+            return replace(record, forms=()), record.forms
+        case StackType(count, item):
+            inner, forms = unformed(item)
+            return stack(count, inner), forms
+        case TupleType(items) if items:
+            parts = [unformed(item) for item in items]
+            return TupleType(tuple(part for part, _ in parts)), parts[0][1]
+        case other:
+            return other, ()
 
 
 def _formed_text(name: str, is_grad: bool, forms: tuple[Form, ...]) -> str:
@@ -400,23 +416,6 @@ class Substitution:
 
 
 # ---- records ----------------------------------------------------------------------------------
-
-
-class Role(enum.Enum):
-    """What a field of a record is for."""
-
-    DATA = "field"
-    PARAM = "param"
-    FROZEN = "frozen param"
-    STATE = "state"
-    HYPER = "hyperparameter"
-    SUB = "sub-model"
-    FROZEN_SUB = "frozen sub-model"
-
-    @property
-    def is_trained(self) -> bool:
-        """Whether float leaves of the field belong to `Grad`."""
-        return self in (Role.DATA, Role.PARAM, Role.SUB)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from dmc.semantics.builtins.call import Call
 from dmc.semantics.builtins.called import Called, ValueFunction
 from dmc.semantics.callees import check_lambda
 from dmc.semantics.context import Context
-from dmc.semantics.inference import is_leaf_element, unify
+from dmc.semantics.inference import is_leaf_element, same_shape, unify
 from dmc.semantics.lower.access import element
 from dmc.semantics.lower.body import Body, register, trained_part
 from dmc.semantics.lower.elementwise import convert
@@ -24,15 +24,21 @@ from dmc.semantics.program import SizeEntity
 from dmc.semantics.sizes import Size
 from dmc.semantics.types import (
     ElementName,
+    Form,
     FunctionType,
     Pack,
     PackValue,
+    RecordType,
     Shape,
+    Side,
     StackType,
     TensorType,
+    Type,
     children,
+    formed,
     gradient_type,
     pruned,
+    unformed,
 )
 from dmc.syntax import ast
 from dmc_runtime.spelling import did_you_mean
@@ -55,19 +61,49 @@ class _Map(Called):
             raise call.context.fail(
                 "type.operand", f"`map` runs over records, not {first}", trees[0].span
             )
+        base, _ = unformed(gradient_type(first))
         for tree in trees[1:]:
-            if not unify(call.context.facts, gradient_type(tree.type), gradient_type(first)):
+            if not unify(call.context.facts, unformed(gradient_type(tree.type))[0], base):
                 title = f"{first} and {pruned(tree.type)} have different parts"
                 raise call.context.fail("type.record", title, tree.span)
         with call.context.nested():
-            leaf = TensorType(record_element(first), _leaf_shape(call))
-            wanted = FunctionType((leaf,) * len(trees), leaf)
-            function = check_lambda(call.context, leading, wanted)
+            leaf = TensorType(record_element(base), _leaf_shape(call))
+            leaves = [self._leaf(call, tree, leaf) for tree in trees]
+            function = check_lambda(call.context, leading, FunctionType(tuple(leaves), leaf))
         assert isinstance(function, typed.FunctionValue)
         assert isinstance(function.callee, typed.Lambda)
         value = function.callee.body
-        expect(call.context, value, leaf, leading.body.span, "the value for a leaf")
-        return typed.MapLeaves(first, call.span, function.callee, tuple(trees), leaf)
+        form = self._form(call, value, leaf, trees[0])
+        given = leaf if form is None else form.leaf(leaf)
+        expect(call.context, value, given, leading.body.span, "the value for a leaf")
+        result = base if form is None else formed(form, base)
+        if unify(call.context.facts, result, gradient_type(first)):
+            result = first
+        return typed.MapLeaves(result, call.span, function.callee, tuple(trees), leaf)
+
+    def _leaf(self, call: Call, tree: typed.Node, leaf: TensorType) -> Type:
+        """What stands in a tree for a leaf of the record."""
+        _, forms = unformed(tree.type)
+        if len(forms) > 1 or not all(isinstance(form, Side) for form in forms):
+            title = f"`map` does not run over {pruned(tree.type)}"
+            raise call.context.fail("type.operand", title, tree.span)
+        return forms[0].leaf(leaf) if forms else leaf
+
+    def _form(
+        self, call: Call, value: typed.Node, leaf: TensorType, first: typed.Node
+    ) -> Form | None:
+        """What the function makes of leaves; without axes to tell, what the first record has."""
+        _, forms = unformed(first.type)
+        type_ = pruned(value.type)
+        known: list[Form | None] = [None, *Side] if len(leaf.shape) == 2 else []
+        for form in known:
+            made = leaf if form is None else form.leaf(leaf)
+            assert isinstance(made, TensorType)
+            if isinstance(type_, TensorType) and same_shape(
+                call.context.facts, made.shape, type_.shape
+            ):
+                return form
+        return forms[0] if forms else None
 
 
 def _leaf_shape(call: Call) -> Shape:
@@ -86,36 +122,52 @@ def _leaf_shape(call: Call) -> Shape:
 
 
 def _lower(body: Body, node: typed.MapLeaves) -> Lowered:
-    return _map(body, node, [body.value(tree) for tree in node.trees])
+    trees = [body.value(tree) for tree in node.trees]
+    base, _ = unformed(gradient_type(body.substitution.type(pruned(node.trees[0].type))))
+    return _map(body, node, trees, base, body.type(node))
 
 
-def _map(body: Body, node: typed.MapLeaves, trees: Sequence[Lowered]) -> Lowered:
+def _map(
+    body: Body, node: typed.MapLeaves, trees: Sequence[Lowered], base: Type, result: Type
+) -> Lowered:
+    """`base` is the gradient that says which leaves are mapped, `result` what is made."""
     first = trees[0]
     if not isinstance(first, Record):
-        return _leaf(body, node, trees)
+        assert isinstance(base, TensorType)
+        return _leaf(body, node, trees, base)
     if isinstance(first.type, StackType):
-        return _map_layers(body, node, [t for t in trees if isinstance(t, Record)])
-    trained = {name for name, _, _ in children(gradient_type(first.type))}
-    fields = dict(first.fields)
-    for name in fields:
-        if name in trained:
-            parts = [t.fields[name] for t in trees if isinstance(t, Record)]
-            fields[name] = _map(body, node, parts)
-    return Record(first.type, fields)
+        stacks = [t for t in trees if isinstance(t, Record)]
+        return _map_layers(body, node, stacks, base, result)
+    parts = {name: part for name, part, _ in children(base)}
+    fields: dict[str, Lowered] = {}
+    for name, part, _ in children(result):
+        if name in parts:
+            inner = [t.fields[name] for t in trees if isinstance(t, Record)]
+            fields[name] = _map(body, node, inner, parts[name], part)
+        else:
+            fields[name] = first.fields[name]
+    assert isinstance(result, RecordType)
+    return Record(result, fields)
 
 
-def _map_layers(body: Body, node: typed.MapLeaves, stacks: Sequence[Record]) -> Lowered:
+def _map_layers(
+    body: Body, node: typed.MapLeaves, stacks: Sequence[Record], base: Type, result: Type
+) -> Lowered:
     """Each layer of a stack by itself; what is not trained stays as it is."""
     first = stacks[0]
     assert isinstance(first.type, StackType)
+    assert isinstance(base, StackType)
+    assert isinstance(result, StackType)
     block = Block([control.INDEX], ["layer"])
     inner = body.inside(block)
     layers = [_layer(inner, stack, block.args[0], node.span) for stack in stacks]
-    mapped = trained_part(_map(inner, node, layers))
+    mapped = trained_part(_map(inner, node, layers, base.item, result.item))
     control.make_yield(inner.builder, flatten(mapped))
     count = body.size(first.type.count, node.span)
     results = control.make_map(body.builder, [count], block).results
-    return _with_trained(first, iter(map(Array, results)))
+    if unformed(result)[1]:
+        return rebuild(result, iter(results))
+    return _with_trained(Record(result, first.fields), iter(map(Array, results)))
 
 
 def _layer(inner: Body, stack: Record, place: Value, span: Span) -> Lowered:
@@ -127,7 +179,9 @@ def _layer(inner: Body, stack: Record, place: Value, span: Span) -> Lowered:
 def _with_trained(whole: Record, leaves: Iterator[Array]) -> Record:
     """A record with the leaves of its trained part replaced."""
     trained = {name for name, _, _ in children(gradient_type(whole.type))}
-    fields = dict(whole.fields)
+    fields = {
+        name: whole.fields[name] for name, _, _ in children(whole.type) if name in whole.fields
+    }
     for name, value in fields.items():
         if name in trained:
             fields[name] = (
@@ -136,29 +190,31 @@ def _with_trained(whole: Record, leaves: Iterator[Array]) -> Record:
     return Record(whole.type, fields)
 
 
-def _leaf(body: Body, node: typed.MapLeaves, leaves: Sequence[Lowered]) -> Lowered:
+def _leaf(
+    body: Body, node: typed.MapLeaves, leaves: Sequence[Lowered], base: TensorType
+) -> Lowered:
     """The function on one leaf; a leaf of another number of axes than it takes stays as it is."""
     first = leaves[0]
     assert isinstance(first, Array)
-    shape, dtype = shape_of(first.value.type), dtype_of(first.value.type)
-    axes = tuple(map(Size.of, shape))
+    dtype = dtype_of(first.value.type)
+    axes = base.shape
     declared = node.leaf.shape
     substitution = body.substitution
     if isinstance(node.leaf.element, ElementName) and is_leaf_element(node.leaf.element):
         substitution = substitution.extended(node.leaf.element.name, dtype)
     if any(isinstance(axis, Pack) for axis in declared):
         substitution = substitution.extended(_ANY, PackValue(axes))
-    elif len(declared) != len(shape):
+    elif len(declared) != len(axes):
         return first
     for name, size in zip(declared, axes, strict=False):
-        if isinstance(name, Size):
+        if isinstance(name, Size) and isinstance(size, Size):
             substitution = substitution.extended(str(name), size)
     scope = nested(body, dict(body.environment), substitution)
     for parameter, value in zip(node.function.parameters, leaves, strict=True):
         scope.environment[parameter] = value
     result = scope.lower(node.function.body)
     if isinstance(result, Static):
-        return Array(body.constant(result.value, dtype, *shape))
+        return Array(body.constant(result.value, dtype, *shape_of(first.value.type)))
     return convert(body, result, dtype) if isinstance(result, Array) else result
 
 
@@ -232,7 +288,7 @@ register(typed.MarkLeaves, _lower_leaves)
 MAP = _Map(
     "map",
     "`map(fn(p) => …, record)`: a function applied to every leaf, of a stack layer by layer;"
-    " `map[R, C](fn(w) => …, record)`: to every matrix",
+    " `map[R, C](fn(w) => …, record)`: to every matrix, which may become its rows or columns",
 )
 LEAVES = _Leaves(
     "leaves",

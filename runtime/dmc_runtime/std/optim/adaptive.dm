@@ -76,20 +76,21 @@ fn adadelta_update[M: record, F: float](net: M, g: Grad[M], s: Adadelta[M], lr: 
     (net - lr * (rates * d), Adadelta(v = v, u = u))
 }
 
-## v and columns: running means of squared gradients, of a matrix along its rows and its columns;
-## t: steps taken.
+## rows and columns: running means of squared gradients, of a matrix along its rows and its columns, of
+## other leaves themselves; t: steps taken. So a matrix takes no more than its edges.
 struct Adafactor[M: record] {
-    v: Grad[M]
-    columns: Grad[M]
+    rows: Rows[M]
+    columns: Columns[M]
     t: i64
 }
 
 ## Before the first step.
-fn adafactor_init[M: record](net: M) -> Adafactor[M] = Adafactor(v = zeros, columns = zeros, t = 0)
+fn adafactor_init[M: record](net: M) -> Adafactor[M] =
+    Adafactor(rows = zeros, columns = zeros, t = 0)
 
 ## Adam without a first moment, whose second moment of a matrix is the product of those of its rows
 ## and columns, with steps relative to the size of the parameters and no larger than `limit` in root
-## mean square (Shazeer and Stern, 2018). Here the factors are kept spread out, as large as the matrix.
+## mean square (Shazeer and Stern, 2018).
 fn adafactor_update[M: record, F: float](net: M, g: Grad[M], s: Adafactor[M], lr: F = 0.01,
                                          wd: F = 0.0, power: F = -0.8, eps: F = 1e-3,
                                          limit: F = 1.0, rates: Grad[M] = ones,
@@ -97,16 +98,17 @@ fn adafactor_update[M: record, F: float](net: M, g: Grad[M], s: Adafactor[M], lr
     let t = s.t + 1
     let share = F(t) ** power
     let rate = minimum(lr, 1.0 / sqrt(F(t)))
-    let each = s.v + share * (g * g - s.v)
-    let v = map[R, C](fn(_, old, d) => old + share * (mean[C](d * d)[:, _] - old), each, s.v, g)
-    let columns = map[R, C](fn(old, d) => old + share * (mean[R](d * d) - old), s.columns, g)
+    let squares = g * g
+    let now = map[R, C](fn(d) => mean[C](d), squares)
+    let rows = s.rows + share * (now - s.rows)
+    let columns = s.columns + share * (map[R, C](fn(d) => mean[R](d), squares) - s.columns)
     let tiny = 1.1920928955078125e-07
-    let moment = map[R, C](fn(a, b) => a * b / maximum(mean(a), tiny), v, columns)
+    let moment = map[R, C](fn(a, b) => a[:, _] * b / maximum(mean(a), tiny), rows, columns)
     let step = g / sqrt(maximum(moment, tiny * tiny))
     let bounded = map(fn(d, p) => {
         let size = maximum(eps, sqrt(mean(p * p)))
         size * d / maximum(1.0, sqrt(mean(d * d)) / limit)
     }, step, net.params)
     let net2 = net - rates * (rate * bounded + lr * wd * decayed * net.params)
-    (net2, Adafactor(v = v, columns = columns, t = t))
+    (net2, Adafactor(rows = rows, columns = columns, t = t))
 }
