@@ -43,6 +43,14 @@ CALLS: dict[str, Callable[[], object]] = {
 }
 
 
+@pytest.fixture(autouse=True)
+def heard() -> Generator[None]:
+    """Ctrl-C as Python has it: what is started in the background may ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @contextmanager
 def interrupted(after: float) -> Generator[None]:
     """As if Ctrl-C was pressed some seconds from now."""
