@@ -22,7 +22,7 @@ def normal(*shape: int) -> np.ndarray:
 
 
 CASES: dict[str, tuple[object, ...]] = {
-    "layers": (normal(24, 24), normal(24, 24), normal(24, 24), normal(64, 24)),
+    "layers": (normal(8, 8), normal(8, 8), normal(8, 8), normal(64, 8)),
     "stack": (normal(12, 6, 6), normal(16, 6)),
     "recurrent": (normal(4, 4), normal(60, 4)),
     "series": (0.7, normal(61)),

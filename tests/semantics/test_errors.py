@@ -10,7 +10,7 @@ import pytest
 
 from dmc.diagnostics.errors import Error, MissingFileError
 from dmc.semantics.modules import check_program, check_text
-from tests.programs import COMPILED
+from tests.programs import PROGRAMS
 
 
 def problems(source: str, folder: Path | None = None) -> list[tuple[str, int]]:
@@ -158,7 +158,7 @@ def broken(text: str, chance: random.Random) -> str:
     return "".join(parts)
 
 
-@pytest.mark.parametrize("path", COMPILED, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", PROGRAMS, ids=lambda path: path.stem)
 def test_broken_programs_get_errors_with_places(path: Path) -> None:
     chance, text = random.Random(path.stem), path.read_text()
     for _ in range(15):

@@ -8,25 +8,18 @@ import numpy as np
 import pytest
 from scipy import special
 
-from dmc.diagnostics.errors import Error
+import dmc
 from dmc.semantics.modules import check_program
-from tests.programs import COMPILED, REFUSED
+from tests.programs import FOLDER, PROGRAMS
 from tests.semantics.running import Rec, bind, init, load, record, run
 
 RNG = np.random.default_rng(7)
 
 
-@pytest.mark.parametrize("path", COMPILED, ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", PROGRAMS, ids=lambda p: p.stem)
 def test_program_checks(path: Any) -> None:
     program = check_program(path)
     assert all(function.body is not None for function in program.functions())
-
-
-@pytest.mark.parametrize("name", REFUSED)
-def test_what_is_not_supported_is_refused_alone(name: str) -> None:
-    with pytest.raises(Error) as caught:
-        load(name)
-    assert {problem.code for problem in caught.value.diagnostics} == {"feature.unsupported"}
 
 
 def test_logistic() -> None:
@@ -233,3 +226,26 @@ def test_lenet_returns_its_updated_statistics() -> None:
     assert str(binding.result) == "(f32[1, 3], LeNet[3])"
     names = [leaf.name for leaf in binding.results]
     assert "1.n1.avg" in names
+
+
+def test_mixed_precision() -> None:
+    """The encoder in bf16 is that in f32 to some units of bf16; the gradient comes back in f32."""
+    program = dmc.load(FOLDER / "mixed.dm")
+    net = program.Encoder.init(dmc.key(0), I=4, D=6)
+    a, b = (RNG.normal(size=(5, 4)).astype(np.float32) for _ in range(2))
+    same = np.array([True, False, True, False, True])
+
+    def encoded(x: Any) -> Any:
+        h = x @ net.stem.w + net.stem.b
+        for w, bias in zip(net.body.w, net.body.b, strict=True):
+            h = h + np.tanh(h @ w + bias)
+        return h
+
+    d = np.sum((encoded(a) - encoded(b)) ** 2, axis=-1)
+    exact = np.mean(np.where(same, d, np.maximum(1.0 - np.sqrt(d + 1e-6), 0.0) ** 2))
+    value, gradient = dmc.value_and_grad(program.siamese_loss)(net, a, b, same)
+    assert value == pytest.approx(exact, rel=8 * 2.0**-8)
+    assert gradient.body.w.dtype == np.float32
+    assert gradient.stem is None
+    moved = net.replace(body=net.body.replace(w=net.body.w - 0.01 * gradient.body.w))
+    assert program.siamese_loss(moved, a, b, same) < value

@@ -47,7 +47,7 @@ def test_a_planted_code_is_found(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("code", TABLE.values(), ids=lambda code: code.name)
 def test_form(code: Code) -> None:
-    assert re.fullmatch(r"[a-z]+\.[a-z_]+", code.name)
+    assert re.fullmatch(r"[a-z]+\.[a-z][a-z0-9_]*", code.name)
     assert code in FAMILIES[code.family]
     assert code.meaning[-1] not in ".!"
     assert code.explanation.endswith(".")

@@ -27,6 +27,10 @@ Written = list[list[Value]]
 """The columns of each result."""
 
 
+MOST_SHARED = 16
+"""A matrix of at most so many elements is written out where points share it: 4 by 4."""
+
+
 @dataclass(frozen=True)
 class Rule:
     """How operations of a kind are written out."""
@@ -257,7 +261,10 @@ def _reduce(c: Columns, builder: Builder, op: Operation) -> Written:
 
 
 def _fits_dot(op: Operation) -> bool:
-    """Whether long axes run together, or only one side has any."""
+    """Whether long axes run together, or only one side has any and the other is small.
+
+    A larger matrix that all points share is a product of matrices, which has a schedule of its own.
+    """
     assert isinstance(op, tensor.DotGeneral)
     lhs, rhs = split_of(op.lhs), split_of(op.rhs)
     if not (has_columns(op.lhs) and has_columns(op.rhs)):
@@ -265,9 +272,11 @@ def _fits_dot(op: Operation) -> bool:
     if dtype_of(op.lhs.type) in (DType.F16, DType.BF16) or not op.lhs_contracting_dimensions:
         return False
     if not (lhs.long and rhs.long):
-        return not any(d in lhs.long for d in op.lhs_contracting_dimensions) and not any(
+        shared = rhs if lhs.long else lhs
+        summed = any(d in lhs.long for d in op.lhs_contracting_dimensions) or any(
             d in rhs.long for d in op.rhs_contracting_dimensions
         )
+        return shared.count <= MOST_SHARED and not summed
     left = [d for d in op.lhs_batching_dimensions if d in lhs.long]
     right = [d for d in op.rhs_batching_dimensions if d in rhs.long]
     return left == list(lhs.long) and right == list(rhs.long)
