@@ -224,6 +224,7 @@ class Compilation:
 
     def forget_stages(self) -> None:
         """Let go of what is large and made again when somebody asks for it."""
+        _ = self._memory  # small, and often asked for
         for stage in (Compilation.optimized, Compilation.kernels):
             stage.forget(self)
         Compilation.loops.forget(self)
@@ -265,6 +266,10 @@ class Compilation:
 
     def memory(self) -> MemoryPlan:
         """What lies in the arena, and when."""
+        return self._memory
+
+    @lazy
+    def _memory(self) -> MemoryPlan:
         return report(func.lookup(self.kernels, self.entry))
 
     def _derivative(

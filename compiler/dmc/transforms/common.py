@@ -67,10 +67,24 @@ def blocks(root: Operation) -> Iterator[Block]:
             yield inner.block
 
 
+def code(function: func.Func) -> Iterator[Operation]:
+    """A function and its operations, outer before inner, in order; none of a kernel's body."""
+    pending: list[Operation] = [function]
+    while pending:
+        op = pending.pop()
+        yield op
+        if not isinstance(op, kernel.Structured):
+            for inner in reversed(op.regions):
+                pending += reversed(inner.block.listed())
+
+
 def code_blocks(function: func.Func) -> list[Block]:
     """The blocks of a function and of control flow in it, outer before inner; no kernel's body."""
     return [
-        block for block in blocks(function) if not isinstance(block.parent_op, kernel.Structured)
+        inner.block
+        for op in code(function)
+        if not isinstance(op, kernel.Structured)
+        for inner in op.regions
     ]
 
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from dmc.dialects import arith, func, kernel
 from dmc.ir import Module, Operation, Value
 from dmc.ir.passes import Pass
-from dmc.transforms.common import is_loop
+from dmc.transforms.common import code, is_loop
 from dmc.transforms.generics import is_tensor
-from dmc.transforms.memory.copies import drop_needless, insert_copies
+from dmc.transforms.memory.copies import drop_copies, insert_copies
 from dmc.transforms.memory.layout import Placed, lay_out, peak
 from dmc.transforms.memory.liveness import Numbering
 from dmc.transforms.memory.place import ARENA_BYTES, PRIVATE_BYTES, Kind, Place, record
@@ -36,15 +36,49 @@ class PlanMemory(Pass):
 
 @dataclass(frozen=True)
 class Planned:
-    """Where the buffers of a function lie in its arena, and the points of its operations."""
+    """Where the buffers of a function lie in its arena, or in the memory of a parallel task."""
 
     arena: list[Placed]
-    numbering: Numbering
+    private: list[Placed]
+    sharing: Sharing
+
+    @property
+    def arena_bytes(self) -> int:
+        return peak(self.arena)
+
+    @property
+    def numbering(self) -> Numbering:
+        """The points of the operations."""
+        return self.sharing.liveness.numbering
 
 
-def plan(function: func.Func) -> Planned:
+def measured(function: func.Func) -> Planned:
+    """What the plan of a function would be, which is left as it is."""
+    copies = insert_copies(function)
+    planned = _lay_out(function)
+    drop_copies(copies)
+    return planned
+
+
+def plan(function: func.Func) -> None:
     """Plan one function in place."""
     insert_copies(function)
+    planned = _lay_out(function)
+    offsets = {placed.buffer: placed.offset for placed in (*planned.arena, *planned.private)}
+    sharing = planned.sharing
+    buffers = sharing.buffers
+    copies = [op for op in code(function) if isinstance(op, kernel.Copy)]
+    drop_copies([op for op in copies if buffers.get(op.source) is buffers[op.output]])
+    for op in code(function):
+        planned_here = not isinstance(op, kernel.View | arith.Constant)
+        if planned_here and any(is_tensor(value) for value in op.results):
+            record(op, [_place(sharing, offsets, value) for value in op.results])
+    function.attributes[ARENA_BYTES] = planned.arena_bytes
+    function.attributes[PRIVATE_BYTES] = peak(planned.private)
+
+
+def _lay_out(function: func.Func) -> Planned:
+    """Lay out the buffers of a function in which all copies are that may be needed."""
     sharing = Sharing(function)
     live = sharing.liveness.intervals
     shared = [b for b in sharing.classes() if b.kind is None and not b.fixed]
@@ -53,18 +87,7 @@ def plan(function: func.Func) -> Planned:
     for task in dict.fromkeys(map_around(b.members[0]) for b in shared):
         if task is not None:
             private += lay_out([b for b in shared if map_around(b.members[0]) is task], live)
-    offsets = {placed.buffer: placed.offset for placed in (*arena, *private)}
-    buffers = sharing.buffers
-    copies = [op for op in function.walk() if isinstance(op, kernel.Copy)]
-    drop_needless([op for op in copies if buffers.get(op.source) is buffers[op.output]])
-    for op in function.walk():
-        planned = not isinstance(op, kernel.View | arith.Constant)
-        inside = isinstance(op.parent_op, kernel.Structured)
-        if planned and not inside and any(is_tensor(value) for value in op.results):
-            record(op, [_place(sharing, offsets, value) for value in op.results])
-    function.attributes[ARENA_BYTES] = peak(arena)
-    function.attributes[PRIVATE_BYTES] = peak(private)
-    return Planned(arena, sharing.liveness.numbering)
+    return Planned(arena, private, sharing)
 
 
 def _place(sharing: Sharing, offsets: dict[Buffer, int], value: Value) -> Place:

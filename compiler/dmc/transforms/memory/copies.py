@@ -11,38 +11,37 @@ from collections.abc import Sequence
 from dmc.dialects import func, kernel
 from dmc.dialects.flow import ControlFlow, Flow
 from dmc.ir import Block, Builder, Operation, Value
+from dmc.transforms.common import code
 from dmc.transforms.generics import is_tensor
 
 
-def insert_copies(function: func.Func) -> None:
+def insert_copies(function: func.Func) -> list[kernel.Copy]:
     """Copy what enters, leaves and goes round in control flow, and what is returned."""
-    for op in list(function.walk()):
+    made: list[kernel.Copy] = []
+    for op in list(code(function)):
         if isinstance(op, ControlFlow):
             flows = op.flows()
-            _copy_operands(op, [f.operand for f in flows if f.repeats and f.operand is not None])
+            entering = [f.operand for f in flows if f.repeats and f.operand is not None]
+            made += _copy_operands(op, entering)
             for block in op.yielding:
-                _copy_round(block, _carried(block, flows))
-    _copy_yields(function.body, range(len(function.body.terminator.operands)))
+                made += _copy_round(block, _carried(block, flows))
+    returned = function.body.terminator
+    return made + _copy_operands(returned, range(len(returned.operands)))
 
 
-def copy_before(op: Operation, value: Value) -> Value:
-    """A copy of `value` made in front of `op`."""
+def _copied(op: Operation, index: int) -> kernel.Copy:
+    """A copy of an operand of `op`, made in front of it and read in its place."""
     builder = Builder.ahead_of(op)
     builder.location = op.location.by("plan-memory")
-    made = builder.insert(kernel.Copy([value])).output
-    made.name = value.name
-    return made
+    value = op.operands[index]
+    copy = builder.insert(kernel.Copy([value]))
+    copy.output.name = value.name
+    op.set_operand(index, copy.output)
+    return copy
 
 
-def _copy_operands(op: Operation, indices: Sequence[int]) -> None:
-    for index in indices:
-        value = op.operands[index]
-        if is_tensor(value):
-            op.set_operand(index, copy_before(op, value))
-
-
-def _copy_yields(block: Block, indices: Sequence[int]) -> None:
-    _copy_operands(block.terminator, indices)
+def _copy_operands(op: Operation, indices: Sequence[int]) -> list[kernel.Copy]:
+    return [_copied(op, index) for index in indices if is_tensor(op.operands[index])]
 
 
 def _carried(block: Block, flows: Sequence[Flow]) -> list[Value | None]:
@@ -54,21 +53,23 @@ def _carried(block: Block, flows: Sequence[Flow]) -> list[Value | None]:
     ]
 
 
-def _copy_round(block: Block, carried: Sequence[Value | None]) -> None:
+def _copy_round(block: Block, carried: Sequence[Value | None]) -> list[kernel.Copy]:
     """Copy what a region yields: the next values of carried ones, and what leaves.
 
     A next value that is another carried value is set aside first, since that one's own next value
     may be written before.
     """
     terminator = block.terminator
+    made: list[kernel.Copy] = []
     for index, value in enumerate(terminator.operands):
         if not is_tensor(value) or value is carried[index]:
             continue
         if viewed(value).owner is block and any(arg is not None for arg in carried):
-            terminator.set_operand(index, copy_before(terminator, value))
+            made.append(_copied(terminator, index))
     for index, value in enumerate(terminator.operands):
         if is_tensor(value) and value is not carried[index]:
-            terminator.set_operand(index, copy_before(terminator, value))
+            made.append(_copied(terminator, index))
+    return made
 
 
 def viewed(value: Value) -> Value:
@@ -80,8 +81,8 @@ def viewed(value: Value) -> Value:
     return value
 
 
-def drop_needless(needless: Sequence[kernel.Copy]) -> None:
-    """Erase copies whose two sides are one buffer."""
-    for op in needless:
+def drop_copies(copies: Sequence[kernel.Copy]) -> None:
+    """Erase copies; what reads them reads what they were made of."""
+    for op in copies:
         op.output.replace_all_uses_with(op.source)
         op.erase()

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from dmc.dialects import arith, control, func, kernel
 from dmc.dialects.flow import ControlFlow, Flow, flow_of
 from dmc.ir import AffineMap, Block, Operation, Trait, Value, bytes_of
+from dmc.transforms.common import code
 from dmc.transforms.generics import is_tensor
 from dmc.transforms.memory.copies import viewed
 from dmc.transforms.memory.liveness import Interval, Liveness
@@ -61,7 +62,7 @@ class Sharing:
     # What control flow and views demand
 
     def _demanded(self) -> None:
-        for op in self.function.walk():
+        for op in code(self.function):
             match op:
                 case kernel.View() if op.source in self.buffers:  # else a slice that a loop takes
                     self._join(op.source, op.output)
@@ -107,7 +108,7 @@ class Sharing:
 
     def _saving_copies(self) -> None:
         """Let both sides of a copy be one buffer, inside loops first."""
-        copies = [op for op in self.function.walk() if isinstance(op, kernel.Copy)]
+        copies = [op for op in code(self.function) if isinstance(op, kernel.Copy)]
         for op in sorted(copies, key=_depth, reverse=True):
             self._try(op, op.source, op.output)
 
@@ -117,7 +118,7 @@ class Sharing:
         What replaces a donated argument goes first, so that a state is updated where it lies.
         """
         partners = self._partners()
-        pairs = [(op, i, v) for op in self.function.walk() for i, v in overwritable(op)]
+        pairs = [(op, i, v) for op in code(self.function) for i, v in overwritable(op)]
         pairs.sort(key=lambda pair: partners.get(pair[2]) is not pair[0].operands[pair[1]])
         for op, index, value in pairs:
             operand = op.operands[index]
@@ -289,7 +290,7 @@ def _is_inside(value: Value, loop: Operation) -> bool:
 def _tensors(function: func.Func) -> Iterator[Value]:
     """All values that have a buffer of their own; slices that loops take have none."""
     yield from (value for value in function.body.args if is_tensor(value))
-    for op in function.walk():
+    for op in code(function):
         if op is function or isinstance(op.parent_op, kernel.Structured):
             continue
         flows = op.flows() if isinstance(op, ControlFlow) else ()

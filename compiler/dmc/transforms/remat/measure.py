@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from dmc.dialects import func, kernel
 from dmc.dialects.flow import ControlFlow
-from dmc.ir import Operation, Trait, Value, shape_of
+from dmc.ir import Block, Operation, Trait, Value, shape_of
+from dmc.transforms.common import code
 from dmc.transforms.memory.layout import ALIGNMENT, Placed, aligned
 from dmc.transforms.memory.liveness import Interval
-from dmc.transforms.plan_memory import plan
+from dmc.transforms.plan_memory import measured
 from dmc.transforms.remat.move import can_repeat, time_of
 
 SHARPNESS = 24
@@ -21,7 +21,7 @@ SHARPNESS = 24
 
 @dataclass(frozen=True)
 class Measure:
-    """The plan of a copy of a function, in terms of the function itself.
+    """The plan of a function.
 
     `arena` is what a plan takes, `least` the most that is live at one point, which is `peak`. The
     `profile` has for each stretch of points how many they are and what is live. `live` are the
@@ -65,40 +65,20 @@ class Measure:
 
 
 def measure(function: func.Func) -> Measure:
-    """Plan a copy of `function`."""
-    mapping: dict[Value, Value] = {}
-    copy = function.clone(mapping)
-    assert isinstance(copy, func.Func)
-    pairs = list(zip(_code(function), _code(copy), strict=True))
-    planned = plan(copy)
+    """Plan `function`, and leave it as it is."""
+    planned = measured(function)
     numbers = planned.numbering
-    points = {old: (numbers.begin[new], numbers.end[new]) for old, new in pairs}
-    originals = {new: old for old, new in mapping.items()}
+    points = {op: (begin, numbers.end[op]) for op, begin in numbers.begin.items()}
     least, at, profile = _profile(planned.arena)
     live = {
-        originals[value]: placed.buffer.bytes
+        value: placed.buffer.bytes
         for placed in planned.arena
         if any(first <= at <= last for first, last in placed.intervals)
         for value in placed.buffer.members
-        if value in originals
+        if isinstance(value.owner, Block) or value.owner.parent is not None
     }
     spare = _spare(function)
-    arena = copy.attributes["arena_bytes"]
-    assert isinstance(arena, int)
-    return Measure(arena + spare, least + spare, at, profile, live, points)
-
-
-def _code(function: func.Func) -> Iterator[Operation]:
-    """The operations of a function that are at points of their own."""
-
-    def visit(op: Operation) -> Iterator[Operation]:
-        for inner in op.regions:
-            for each in inner.block:
-                yield each
-                if isinstance(each, ControlFlow):
-                    yield from visit(each)
-
-    return visit(function)
+    return Measure(planned.arena_bytes + spare, least + spare, at, profile, live, points)
 
 
 def _profile(arena: list[Placed]) -> tuple[int, int, list[tuple[int, int]]]:
@@ -121,7 +101,7 @@ def _profile(arena: list[Placed]) -> tuple[int, int, list[tuple[int, int]]]:
 def _spare(function: func.Func) -> int:
     """What lowering may take of the arena beside the plan, for scalars that kernels write."""
     slots = views = 0
-    for op in _code(function):
+    for op in code(function):
         scalars = sum(not shape_of(value.type) for value in op.results)
         if isinstance(op, kernel.View):
             views += not shape_of(op.source.type)

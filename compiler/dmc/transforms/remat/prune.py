@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 from dmc.dialects import func, kernel
 from dmc.ir import ArrayAttr, Attribute, Builder, Region, dtype_of
-from dmc.transforms.common import take_regions
+from dmc.transforms.common import code, take_regions
 from dmc.transforms.generics import block_of, passing
 
 
 def prune_results(function: func.Func) -> None:
     """Drop the unused results of kernels that have used ones too."""
-    for op in list(function.walk()):
+    for op in list(code(function)):
         if isinstance(op, kernel.Generic) and any(v.uses for v in op.results):
             kept = [value.index for value in op.results if value.uses]
             if len(kept) < len(op.results):
