@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from operator import index
 from typing import TYPE_CHECKING, Any, Literal, SupportsIndex, cast, overload
+
+import numpy as np
 
 from dmc.api.donation import kept
 from dmc.api.operators import Gradient, Jacobian, Pullback, Pushforward, Wrt, wrt_problem
 from dmc_runtime.arguments import shown
 from dmc_runtime.sizes import parse_bytes
+from dmc_runtime.trees import Array, tree_leaves
 
 if TYPE_CHECKING:
     from dmc.api.function import Function
@@ -34,18 +38,36 @@ def value_and_grad(f: Function, wrt: Wrt = None, budget: Budget = None) -> Funct
     return inner.derived(Gradient(wrt, with_value=True, budget=_bytes(inner, budget)))
 
 
-def jvp(f: Function, along: Any, wrt: Wrt = None) -> Function:
+def jvp(f: Function, along: Any, wrt: Wrt = None, batch: bool = False) -> Function:
     """The result of `f` and its derivative along a direction: `(y, dy)` (forward mode).
 
-    `along` has the structure and shapes of the gradient.
+    `along` has the structure and shapes of the gradient. With `batch`, its arrays have a leading
+    axis for several directions at once, and so has `dy`.
     """
-    return function_of(f, "jvp", wrt).derived(Pushforward(wrt), kept(along))
+    inner = function_of(f, "jvp", wrt)
+    return inner.derived(Pushforward(wrt, batch=_batch(inner, along, batch)), kept(along))
 
 
-def hvp(f: Function, along: Any, wrt: Wrt = None) -> Function:
-    """The Hessian of `f` times a vector, forward over reverse."""
-    gradient = function_of(f, "hvp", wrt).derived(Gradient(wrt))
-    return gradient.derived(Pushforward(wrt, with_value=False), kept(along))
+def hvp(f: Function, along: Any, wrt: Wrt = None, batch: bool = False) -> Function:
+    """The Hessian of `f` times a vector, forward over reverse; `batch` as for `jvp`."""
+    inner = function_of(f, "hvp", wrt)
+    moved = Pushforward(wrt, with_value=False, batch=_batch(inner, along, batch))
+    return inner.derived(Gradient(wrt)).derived(moved, kept(along))
+
+
+def _batch(f: Function, vectors: Any, batch: bool) -> int | None:
+    """How many vectors are stacked. Raises dmc.Error for what has no leading axis."""
+    from dmc.diagnostics.diagnostic import Diagnostic
+    from dmc.diagnostics.errors import error
+
+    if not batch:
+        return None
+    first = next(iter(tree_leaves(vectors)), 0.0)
+    if np.ndim(first) == 0:
+        title = f"{f.checked.name}: with `batch=True` vectors are stacked along a leading axis"
+        hint = "give arrays of one axis more, or leave `batch` out"
+        raise error(Diagnostic("call.value", title, help=(hint,), at_call=True))
+    return len(cast("Array", first))
 
 
 @overload
@@ -94,22 +116,32 @@ class Vjp:
         keep = partial(kept, is_donated="donate" in named)
         point = tuple(map(keep, arguments))
         names = {name: keep(value) for name, value in named.items() if name != "donate"}
-        return self._value(*arguments, **named), Pulled(self._pull, point, names)
+        return self._value(*arguments, **named), Pulled(self._value, self._pull, point, names)
 
 
 class Pulled:
     """`pull(dy)`: the gradient to which the cotangent `dy` of the result is pulled back.
 
-    Each call runs the function forward again, in the same native call as the reverse pass.
+    With `batch=True`, the arrays of `dy` have a leading axis for several cotangents at once, and so
+    have those of the gradient. Each call runs the function forward again, in the same native call
+    as the reverse pass.
     """
 
-    def __init__(self, pull: Function, arguments: Sequence[Any], named: Mapping[str, Any]) -> None:
+    def __init__(
+        self, f: Function, pull: Function, arguments: Sequence[Any], named: Mapping[str, Any]
+    ) -> None:
+        self._function = f
         self._pull = pull
         self._arguments = arguments
         self._named = named
 
-    def __call__(self, cotangent: Any) -> Any:
-        return self._pull.with_extra(cotangent)(*self._arguments, **self._named)
+    def __call__(self, cotangent: Any, batch: bool = False) -> Any:
+        pull = self._pull
+        if batch:
+            operator = cast("Pullback", pull.operators[-1])
+            count = _batch(self._function, cotangent, batch)
+            pull = self._function.derived(replace(operator, batch=count))
+        return pull.with_extra(cotangent)(*self._arguments, **self._named)
 
 
 def vjp(f: Function, wrt: Wrt = None, budget: Budget = None) -> Vjp:

@@ -190,13 +190,18 @@ def _gradient(operator: Gradient, entry: Entry) -> Entry:
 
 def _pushforward(operator: Pushforward, entry: Entry) -> Entry:
     target, of = find_target(entry, operator.wrt), _float_results(entry)
-    extra = fresh("along", [name for name, _ in entry.parameters]), target.type
+    name, batch = fresh("along", [name for name, _ in entry.parameters]), operator.batch
+    extra = name, _batched(batch, target.type)
 
     def build(wrapper: _Wrapper) -> Sequence[Value]:
-        values, dots = wrapper.problem(target).push(wrapper.builder, wrapper.extra, of)
-        return [*values, *dots] if operator.with_value else dots
+        problem, builder = wrapper.problem(target), wrapper.builder
+        if batch is None:
+            values, dots = problem.push(builder, wrapper.extra, of)
+            return [*values, *dots] if operator.with_value else dots
+        swept = problem.sweep(builder, wrapper.extra, of, in_reverse=False)
+        return [*problem.call(builder), *swept] if operator.with_value else swept
 
-    tangent = gradient_type(entry.primary)
+    tangent = _batched(batch, gradient_type(entry.primary))
     if operator.with_value:
         return _derived(entry, "jvp", build, entry.result, tangent, extra)
     return _derived(entry, "jvp", build, tangent, None, extra)
@@ -208,10 +213,16 @@ def _pullback(operator: Pullback, entry: Entry) -> Entry:
 
     def build(wrapper: _Wrapper) -> Sequence[Value]:
         problem = wrapper.problem(target, operator.budget)
+        if operator.batch is not None:
+            return problem.sweep(wrapper.builder, wrapper.extra, of, in_reverse=True)
         return problem.pull(wrapper.builder, wrapper.extra, of)[1]
 
-    extra = name, gradient_type(entry.primary)
-    return _derived(entry, "vjp", build, target.type, None, extra)
+    extra = name, _batched(operator.batch, gradient_type(entry.primary))
+    return _derived(entry, "vjp", build, _batched(operator.batch, target.type), None, extra)
+
+
+def _batched(count: int | None, type_: Type) -> Type:
+    return type_ if count is None else stack(Size.of(count), type_)
 
 
 def _jacobian(operator: Jacobian, entry: Entry) -> Entry:
@@ -221,7 +232,7 @@ def _jacobian(operator: Jacobian, entry: Entry) -> Entry:
         blocks = wrapper.problem(target).jacobian(wrapper.builder, of)
         if entry.auxiliary is None:
             return blocks
-        values = func.call(wrapper.builder, entry.lowered.function, wrapper.arguments)
+        values = wrapper.problem(target).call(wrapper.builder)
         return [*blocks, *values[len(list(leaves(entry.primary))) :]]
 
     type_ = formed(Blocks(target.type), gradient_type(entry.primary))

@@ -27,18 +27,26 @@ class Gradient:
 
 @dataclass(frozen=True)
 class Pushforward:
-    """`jvp`: takes a last parameter `along`, gives the result and its tangent (or that alone)."""
+    """`jvp`: takes a last parameter `along`, gives the result and its tangent (or that alone).
+
+    With a `batch`, so many directions are stacked along a leading axis, and tangents are.
+    """
 
     wrt: Wrt = None
     with_value: bool = True
+    batch: int | None = None
 
 
 @dataclass(frozen=True)
 class Pullback:
-    """`vjp`: takes a last parameter `cotangent`, gives the gradient it pulls back to."""
+    """`vjp`: takes a last parameter `cotangent`, gives the gradient it pulls back to.
+
+    With a `batch`, so many cotangents are stacked along a leading axis, and gradients are.
+    """
 
     wrt: Wrt = None
     budget: int = 0
+    batch: int | None = None
 
 
 @dataclass(frozen=True)

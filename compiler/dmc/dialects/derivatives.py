@@ -44,6 +44,10 @@ class Problem:
     def target_types(self) -> list[TensorType]:
         return [_tensor(self.arguments[position].type) for position in self.target]
 
+    def call(self, builder: Builder) -> tuple[Value, ...]:
+        """The results."""
+        return tuple(func.call(builder, self.function, self.arguments))
+
     def pull(
         self, builder: Builder, cotangents: Sequence[Value], of: Sequence[int]
     ) -> tuple[tuple[Value, ...], list[Value]]:
@@ -109,6 +113,11 @@ class Problem:
     ) -> list[Value]:
         """Tangents of the results `of`, or cotangents of the target, along stacked directions."""
         (count, *_) = shape_of(directions[0].type)
+        if not count:
+            outputs = [_tensor(self.function.function_type.results[i]) for i in of]
+            moved = self.target_types if in_reverse else outputs
+            empty = [TensorType((0, *type_.shape), type_.dtype) for type_ in moved]
+            return [arith.zeros(builder, type_) for type_ in empty]
         block = Block([control.INDEX])
         inner = Builder(block, location=builder.location)
         (at,) = block.args

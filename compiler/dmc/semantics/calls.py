@@ -16,7 +16,7 @@ from dmc.semantics.builtins.reduction import Reduction
 from dmc.semantics.callees import check_lambda, derived_value, resolve_function
 from dmc.semantics.construct import construct, with_fields
 from dmc.semantics.context import Context
-from dmc.semantics.differentiation import call_derived
+from dmc.semantics.differentiation import call_derived, check_directions
 from dmc.semantics.handles import (
     DerivedHandle,
     Handle,
@@ -41,6 +41,7 @@ from dmc.semantics.types import (
     TensorType,
     Type,
     pruned,
+    stack,
 )
 from dmc.semantics.user_calls import call_user
 from dmc.syntax import ast
@@ -138,9 +139,9 @@ def _pull(context: Context, symbol: Symbol, node: ast.Call) -> typed.Node | None
     if len(node.arguments) != 1:
         raise context.fail("call.count", f"`{symbol.name}` takes one cotangent", node.span)
     argument = node.arguments[0].value
-    value = context.check(argument, type_.parameters[0])
-    expect(context, value, type_.parameters[0], argument.span)
-    return typed.Pull(type_.result, node.span, symbol, value)
+    value, count = check_directions(context, argument, type_.parameters[0], "the cotangent")
+    result = type_.result if count is None else stack(count, type_.result)
+    return typed.Pull(result, node.span, symbol, value, count is not None)
 
 
 def call_handle(

@@ -15,6 +15,7 @@ from dmc.semantics.handles import (
     UserHandle,
 )
 from dmc.semantics.inference import is_float_like
+from dmc.semantics.sizes import Size
 from dmc.semantics.typed import Operator
 from dmc.semantics.types import (
     Blocks,
@@ -33,12 +34,13 @@ from dmc.semantics.types import (
     leaves,
     pruned,
     resolved,
+    stack,
 )
 from dmc.semantics.zero import DerivativeRequest
 from dmc.syntax import ast
 from dmc_runtime.spelling import did_you_mean, one_of
 
-__all__ = ["call_derived"]
+__all__ = ["call_derived", "check_directions"]
 
 Path = tuple[int, tuple[str, ...]]
 
@@ -53,9 +55,9 @@ def call_derived(context: Context, handle: DerivedHandle, call: typed.Call) -> t
     output, rest = _split_result(result)
     operator = handle.operator
     along: tuple[typed.Node, ...] = ()
+    count: Size | None = None
     if handle.along is not None:
-        direction = context.check(handle.along, gradient_type(target))
-        expect(context, direction, gradient_type(target), handle.along.span, "the direction")
+        direction, count = check_directions(context, handle.along, target, "the direction")
         along = (direction,)
     if operator in _OF_SCALARS:
         _needs_scalar(context, handle, output)
@@ -67,11 +69,41 @@ def call_derived(context: Context, handle: DerivedHandle, call: typed.Call) -> t
         positions = tuple(index for index, _ in paths)
         request = DerivativeRequest(call.callee.declaration, positions, handle.span)
         context.requests.append(request)
-    type_ = _result_type(context, handle, target, result, output, rest)
+    type_ = _result_type(context, handle, target, result, output, rest, count)
     callee = typed.Derived(
-        operator, call.callee, tuple(paths), is_tuple, output, along, handle.budget
-    )
+        operator, call.callee, tuple(paths), is_tuple, output, along, handle.budget,
+        count is not None,
+    )  # fmt: skip
     return typed.Call(type_, span, callee, call.arguments)
+
+
+def check_directions(
+    context: Context, node: ast.Expr, wanted: Type, what: str
+) -> tuple[typed.Node, Size | None]:
+    """A vector of type `wanted`, or several with a leading axis, whose size is then returned."""
+    value = context.check(node, wanted)
+    count = _stacked(pruned(value.type), pruned(wanted))
+    expect(context, value, wanted if count is None else stack(count, wanted), node.span, what)
+    return value, count
+
+
+def _stacked(type_: Type, item: Type) -> Size | None:
+    """How many values of a type are stacked in another; None where that is no stack of them."""
+    match type_, item:
+        case TensorType(shape=shape), TensorType(shape=inner) if len(shape) == len(inner) + 1:
+            return shape[0] if isinstance(shape[0], Size) else None
+        case StackType(count, inner), _ if _depth(inner) == _depth(item):
+            return count
+        case TupleType(items), TupleType(parts) if items and len(items) == len(parts):
+            return _stacked(pruned(items[0]), pruned(parts[0]))
+        case _:
+            return None
+
+
+def _depth(type_: Type) -> int:
+    """How many stacks are in one another."""
+    inner = pruned(type_)
+    return 1 + _depth(inner.item) if isinstance(inner, StackType) else 0
 
 
 _OF_SCALARS = (Operator.GRAD, Operator.VALUE_AND_GRAD, Operator.HESSIAN, Operator.HVP)
@@ -197,6 +229,7 @@ def _result_type(
     result: Type,
     output: Type,
     rest: Type | None,
+    count: Size | None,
 ) -> Type:
     match handle.operator:
         case Operator.GRAD:
@@ -204,7 +237,7 @@ def _result_type(
         case Operator.VALUE_AND_GRAD:
             return TupleType((result, target))
         case Operator.JVP:
-            return TupleType((result, gradient_type(output)))
+            return TupleType((result, _repeated(count, gradient_type(output))))
         case Operator.VJP:
             pull = FunctionType((gradient_type(output),), target, is_pull=True)
             return TupleType((result, pull))
@@ -214,7 +247,11 @@ def _result_type(
         case Operator.HESSIAN:
             return _blocks(context, handle, target, target)
         case Operator.HVP:
-            return target
+            return _repeated(count, target)
+
+
+def _repeated(count: Size | None, type_: Type) -> Type:
+    return type_ if count is None else stack(count, type_)
 
 
 def _blocks(context: Context, handle: DerivedHandle, output: Type, target: Type) -> Type:

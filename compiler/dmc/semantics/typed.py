@@ -439,7 +439,8 @@ class Derived:
 
     `wrt` are paths: a parameter's position, then field names. `along` are tangents for them.
     `output` is the type of what is differentiated.
-    `budget` bytes are what the program with the derivative may take; 0 is no bound.
+    `budget` bytes are what the program with the derivative may take; 0 is no bound. Directions that
+    are `stacked` have a leading axis for several at once.
     """
 
     operator: Operator
@@ -449,6 +450,7 @@ class Derived:
     output: Type
     along: tuple[Node, ...] = ()
     budget: int = 0
+    stacked: bool = False
 
 
 @dataclass(eq=False, slots=True)
@@ -486,10 +488,11 @@ class Call(Node):
 
 @dataclass(eq=False, slots=True)
 class Pull(Node):
-    """`pull(dy)`, where `let (y, pull) = vjp(f)(…)`."""
+    """`pull(dy)`, where `let (y, pull) = vjp(f)(…)`; cotangents may be `stacked`."""
 
     function: Symbol
     cotangent: Node
+    stacked: bool = False
 
 
 @dataclass(eq=False, slots=True)

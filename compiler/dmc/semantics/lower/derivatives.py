@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dmc.diagnostics.errors import CompilerBug
-from dmc.dialects import func
 from dmc.dialects.derivatives import Problem
 from dmc.ir import Value
 from dmc.semantics import typed
@@ -120,15 +119,19 @@ def _trained_results(body: Body, derived: typed.Derived) -> tuple[int, ...]:
 
 def _jvp(body: Body, problem: Problem, derived: typed.Derived, type_: Type) -> Lowered:
     assert isinstance(type_, TupleType)
-    of = _trained_results(body, derived)
-    outputs, tangents = problem.push(body.builder, _directions(body, derived), of)
+    of, directions = _trained_results(body, derived), _directions(body, derived)
+    if derived.stacked:
+        outputs = problem.call(body.builder)
+        tangents = problem.sweep(body.builder, directions, of, in_reverse=False)
+    else:
+        outputs, tangents = problem.push(body.builder, directions, of)
     return rebuild(type_, iter([*outputs, *tangents]))
 
 
 def _vjp(body: Body, problem: Problem, derived: typed.Derived, type_: Type) -> Lowered:
     assert isinstance(type_, TupleType)
     result, pull = type_.items
-    outputs = func.call(body.builder, problem.function, problem.arguments)
+    outputs = problem.call(body.builder)
     of = _trained_results(body, derived)
     assert isinstance(pull, FunctionType)
     back = Pullback(problem, of, pull.result)
@@ -139,7 +142,10 @@ def _pull(body: Body, node: typed.Pull) -> Lowered:
     back = body.environment[node.function]
     assert isinstance(back, Pullback)
     cotangents = body.leaves(node.cotangent)
-    _, found = back.problem.pull(body.builder, cotangents, back.of)
+    if node.stacked:
+        found = back.problem.sweep(body.builder, cotangents, back.of, in_reverse=True)
+    else:
+        _, found = back.problem.pull(body.builder, cotangents, back.of)
     return rebuild(body.type(node), iter(found))
 
 
@@ -148,7 +154,7 @@ def _jacobian(body: Body, problem: Problem, derived: typed.Derived, type_: Type)
     count = sum(1 for _ in leaves(body.substitution.type(pruned(derived.output))))
     rest: Sequence[Value] = ()
     if len(problem.function.function_type.results) > count:
-        rest = func.call(body.builder, problem.function, problem.arguments)[count:]
+        rest = problem.call(body.builder)[count:]
     return rebuild(type_, iter([*blocks, *rest]))
 
 
@@ -161,7 +167,11 @@ def _hessian(body: Body, problem: Problem, type_: Type) -> Lowered:
 def _hvp(body: Body, problem: Problem, derived: typed.Derived, type_: Type) -> Lowered:
     gradient = problem.of_gradient(body.builder)
     directions = _directions(body, derived)
-    _, tangents = gradient.push(body.builder, directions, range(len(problem.target)))
+    of = range(len(problem.target))
+    if derived.stacked:
+        tangents = gradient.sweep(body.builder, directions, of, in_reverse=False)
+    else:
+        tangents = gradient.push(body.builder, directions, of)[1]
     return rebuild(type_, iter(tangents))
 
 
