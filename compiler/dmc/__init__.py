@@ -23,7 +23,7 @@ if TYPE_CHECKING:
         FileError,
         Function,
         GradientCheck,
-        IndexOutOfRange,
+        IndexError,
         Memory,
         MissingFileError,
         Module,
@@ -69,7 +69,7 @@ __version__ = VERSION
 
 __all__ = [
     "CallError", "CheckpointError", "Compiled", "CompilerBug", "DTypeError", "DerivativeError",
-    "Error", "FileError", "Function", "GradientCheck", "IndexOutOfRange", "Memory",
+    "Error", "FileError", "Function", "GradientCheck", "IndexError", "Memory",
     "MissingFileError", "Module", "NamingError", "OutOfMemory", "ParseError", "Record",
     "ShapeError", "StateError", "TrainError", "Trainer", "UnsupportedError", "ValueUseError",
     "check_grads", "convert", "donate", "flatten", "fold", "get_num_threads", "grad", "hessian",

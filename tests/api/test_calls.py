@@ -127,7 +127,7 @@ def test_each_set_of_sizes_is_compiled_once() -> None:
     f = dmc.load(program.__file__).total
     for n in (3, 4, 3, 4, 3):
         assert f(np.ones(n)) == n
-    assert len({id(call.compiled) for call in f._calls.values()}) == 2
+    assert len({id(call.compiled) for call in f._shared.calls.values()}) == 2
 
 
 def test_signatures_are_those_of_the_source() -> None:

@@ -52,7 +52,7 @@ REFUSED: dict[str, Callable[[], Any]] = {
 
 @pytest.mark.parametrize("call", REFUSED.values(), ids=REFUSED.keys())
 def test_nothing_is_read_from_an_empty_axis(call: Callable[[], Any]) -> None:
-    with pytest.raises(dmc.IndexOutOfRange, match="this index is outside an axis of 0"):
+    with pytest.raises(dmc.IndexError, match="this index is outside an axis of 0"):
         call()
 
 

@@ -46,7 +46,7 @@ def test_an_error_quotes_the_program_it_is_about() -> None:
     text = "fn f[N](x: f64[N], i: i64) -> f64 = {}x[i]\n"
     first, second = dmc.loads(text.format("1.0 * ")), dmc.loads(text.format("# \n  "))
     for program, column in ((first, 43), (second, 3)):
-        with pytest.raises(dmc.IndexOutOfRange) as caught:
+        with pytest.raises(dmc.IndexError) as caught:
             program.f(np.ones(3), 7)
         label = caught.value.diagnostics[0].primary
         assert label is not None

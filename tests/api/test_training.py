@@ -72,7 +72,7 @@ def test_a_trainer_trains_a_stack_on_arrays(recipe: dict[str, Any], tmp_path: Pa
     assert report.training.keys() == {"loss", "norm"}
     assert losses[-1] < 0.5 * losses[0]
     # The last batch of an epoch has 4 examples, and runs what the full ones run.
-    assert len(trainer.program.step._compiled) == 1
+    assert len(trainer.program.step._shared.compiled) == 1
     assert isinstance(report.net, trainer.program.Net)
     x, y = data().values()
     here = np.ones(20, bool)

@@ -133,9 +133,17 @@ WAYS: dict[str, tuple[str, str, str, str]] = {
         "fn f[N](x: f64[N]) -> f64[N] = [x[i] * 2.0 for i in range(N)]\n",
         "syntax.unexpected", "[x[i] * 2.0 for i in range(N)]", "[i in 0..N] => x[i] * 2.0",
     ),
+    "a list comprehension over a size": (
+        "fn f[N](x: f64[N]) -> f64[N] = [x[i] * 2.0 for i in N]\n",
+        "syntax.unexpected", "[x[i] * 2.0 for i in N]", "[i in 0..N] => x[i] * 2.0",
+    ),
     "a list comprehension over values": (
         "fn f[N](x: f64[N]) -> f64[N] = [v * 2.0 for v in x]\n",
         "syntax.unexpected", "[v * 2.0 for v in x]", "for v in x { v * 2.0 }",
+    ),
+    "an item of a tuple": (
+        "fn f(t: (f64, i32)) -> f64 {\n    2.0 * t[0]\n}\n",
+        "index.type", "2.0 * t[0]", "let (a, b) = t\n    2.0 * a",
     ),
     "two names without parentheses": (
         f"{LOSS}fn f(w: f64) -> f64 {{\n    let l, g = value_and_grad(loss)(w)\n    l + g\n}}\n",

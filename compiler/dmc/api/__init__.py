@@ -35,7 +35,7 @@ if TYPE_CHECKING:
         DerivativeError,
         DTypeError,
         FileError,
-        IndexOutOfRange,
+        IndexError,
         MissingFileError,
         NamingError,
         OutOfMemory,
@@ -55,7 +55,7 @@ if TYPE_CHECKING:
 _OPERATORS = ("grad", "hessian", "hvp", "jacobian", "jvp", "value_and_grad", "vjp")
 _ERRORS = (
     "CallError", "CheckpointError", "CompilerBug", "DTypeError", "DerivativeError", "FileError",
-    "IndexOutOfRange", "MissingFileError", "NamingError", "OutOfMemory", "ParseError",
+    "IndexError", "MissingFileError", "NamingError", "OutOfMemory", "ParseError",
     "ShapeError", "StateError", "TrainError", "UnsupportedError", "ValueUseError",
 )  # fmt: skip
 
@@ -90,7 +90,7 @@ _HOMES: dict[str, str] = {
 
 __all__ = [
     "CallError", "CheckpointError", "Compiled", "CompilerBug", "DTypeError", "DerivativeError",
-    "Error", "FileError", "Function", "GradientCheck", "IndexOutOfRange", "Memory",
+    "Error", "FileError", "Function", "GradientCheck", "IndexError", "Memory",
     "MissingFileError", "Module", "NamingError", "OutOfMemory", "ParseError", "Record",
     "ShapeError", "StateError", "TrainError", "Trainer", "UnsupportedError", "ValueUseError",
     "check_grads", "convert", "donate", "flatten", "fold", "get_num_threads", "grad", "hessian",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
@@ -26,19 +27,23 @@ if TYPE_CHECKING:
     from dmc.api.recall import Recall
     from dmc.driver import Compilation
     from dmc.jit.artifact import Artifact, CheckedIndex
+    from dmc.jit.calls import TreeCall
     from dmc.jit.entry import ArgumentMismatch, ArgumentSpec, Executable, TapesFull
     from dmc.transforms.index_arguments import IndexArgument
 
+Direct = Callable[..., object]
+"""Takes and gives values of Python; an int where `Compiled.run` has to take over."""
 _ADDRESSES = 1 << 63
 _COPY = "pass a copy: `x.copy()`"
 
 
 @dataclass(frozen=True, slots=True)
 class _Ready:
-    """What a call runs."""
+    """What a call runs; `tree` does where there is nothing to do in Python."""
 
     executable: Executable
     artifact: Artifact
+    tree: TreeCall | None
 
 
 class Compiled:
@@ -59,6 +64,7 @@ class Compiled:
         """
         # LLVM is loaded with the first function that is compiled.
         with native:
+            from dmc.jit.calls import TreeCall
             from dmc.jit.entry import ArgumentMismatch, TapesFull
 
         self.name = name
@@ -67,12 +73,13 @@ class Compiled:
         self._options = program.options
         self._recall = recall
         self._donated = self._find_donated(donated)
-        marshal = Marshal(program.classes)
+        self._marshal = marshal = Marshal(program.classes)
         self._takers = [
             marshal.taker(type_, f"{name}: {parameter}", entry.span)
             for parameter, type_ in entry.parameters
         ]
         self._make = marshal.maker(entry.result)
+        self._tree_call: type[TreeCall] = TreeCall
         self._mismatch: type[ArgumentMismatch] = ArgumentMismatch
         self._tapes_full: type[TapesFull] = TapesFull
         if recall is None or not recall.has_program:
@@ -122,10 +129,25 @@ class Compiled:
             names = ", ".join(self.parameters)
             message = f"{self.name}: {len(arguments)} arguments given for {names}"
             raise refuse("call.argument", message, self.entry.span)
+        direct = self.direct
+        if direct is not None and not GIVEN_UP:
+            with suppress(MemoryError):
+                result = direct(*arguments)
+                if type(result) is not int:
+                    return result
         return self.run(arguments)
 
+    @property
+    def direct(self) -> Direct | None:
+        """A call that does everything in native code, if there is one; see `TreeCall.function`.
+
+        It lives as long as this object, and does not know of arrays that were given up.
+        """
+        ready = self._ready
+        return None if ready is None or ready.tree is None else ready.tree.function
+
     def run(self, arguments: Sequence[PythonValue]) -> PythonValue:
-        """`__call__` without counting."""
+        """`__call__` without counting, and with every error."""
         arrays = self.arrays(arguments)
         if GIVEN_UP or self._donated:
             self._check_ownership(arrays)
@@ -239,7 +261,7 @@ class Compiled:
             if self._ready is None:
                 recalled = None if self._recall is None else self._recall.program()
                 if recalled is not None:
-                    self._ready = _Ready(recalled.executable, recalled.artifact)
+                    self._ready = self._readied(recalled.executable, recalled.artifact)
                 else:
                     self._ready = self._made()
             return self._ready
@@ -252,9 +274,24 @@ class Compiled:
             raise self._explained(failure) from None
         if self._recall is not None:
             self._recall.keep_program(compilation.artifact)
-        ready = _Ready(executable, compilation.artifact)
+        ready = self._readied(executable, compilation.artifact)
         compilation.forget_stages()
         return ready
+
+    def _readied(self, executable: Executable, artifact: Artifact) -> _Ready:
+        if self._donated or artifact.index_arguments or artifact.polls:
+            return _Ready(executable, artifact, None)
+        arguments = [self._marshal.shape(type_) for _, type_ in self.entry.parameters]
+        result = self._marshal.result_shape(self.entry.result)
+        if result is None or None in arguments:
+            return _Ready(executable, artifact, None)
+        tree = self._tree_call(
+            executable,
+            [shape for shape in arguments if shape],
+            result,
+            returns_fault=artifact.returns_fault,
+        )
+        return _Ready(executable, artifact, tree if tree.function else None)
 
     def _check_index(self, use: IndexArgument, array: Array) -> None:
         """Raise dmc.Error when an element of an argument is no index of what it is used for."""

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from operator import index
 from typing import Any, SupportsIndex, cast
 
 import numpy as np
 
-from dmc.api.compiled import Compiled
+from dmc.api.compiled import Compiled, Direct
 from dmc.api.conversion import Describer, PythonValue, fingerprint, refuse
-from dmc.api.donation import Donated
+from dmc.api.donation import GIVEN_UP, Donated
 from dmc.api.entry import apply
 from dmc.api.marshal import Marshal
 from dmc.api.operators import Operator
@@ -58,8 +59,18 @@ def _kept(value: PythonValue) -> PythonValue:
     return value.value if isinstance(value, Donated) else value
 
 
-_Tables = tuple["dict[object, Compiled]", "dict[object, _Call]", "dict[object, Any]"]
-"""What variants of a function share: compiled instances, prepared calls, variants of their own."""
+@dataclass(slots=True)
+class _Shared:
+    """What a function has in common with those that differ in values only.
+
+    Compiled instances, prepared calls, variants under other operators or brackets, and the native
+    call that ran last.
+    """
+
+    compiled: dict[object, Compiled] = field(default_factory=dict[object, Compiled])
+    calls: dict[object, _Call] = field(default_factory=dict["object", "_Call"])
+    variants: dict[object, _Shared] = field(default_factory=dict["object", "_Shared"])
+    direct: Direct | None = None
 
 
 class Function:
@@ -84,9 +95,7 @@ class Function:
         self._extras = extras
         self._brackets = brackets
         self._names = [p.name for p in signature.parameters]
-        self._compiled: dict[object, Compiled] = {}
-        self._calls: dict[object, _Call] = {}
-        self._variants: dict[object, _Tables] = {}
+        self._shared = _Shared()
         self.__name__ = signature.name
         self.__doc__ = f"{signature}\n\n{signature.doc or ''}".rstrip()
 
@@ -129,10 +138,8 @@ class Function:
         Made anew at each use, as in `dmc.grad(f)(x)`, it still shares what it has compiled.
         """
         other = Function(self._program, self.checked, operators, extras, brackets)
-        # The tables are kept, not the function: its extras are the caller's arrays.
-        tables: _Tables = (other._compiled, other._calls, other._variants)
-        tables = self._variants.setdefault((operators, brackets), tables)
-        other._compiled, other._calls, other._variants = tables
+        # Not the function is kept: its extras are the caller's arrays.
+        other._shared = self._shared.variants.setdefault((operators, brackets), other._shared)
         return other
 
     def _bracket(self, value: PythonValue) -> int | DType:
@@ -156,7 +163,7 @@ class Function:
         """This function with the value that its last operator takes; shares what is compiled."""
         extras = (*self._extras, extra)
         other = Function(self._program, self.checked, self.operators, extras, self._brackets)
-        other._compiled, other._calls = self._compiled, self._calls
+        other._shared = self._shared
         return other
 
     def __call__(self, /, *arguments: PythonValue, **named: PythonValue) -> PythonValue:
@@ -164,19 +171,29 @@ class Function:
 
         Raises dmc.Error before anything runs when the arguments do not fit.
         """
+        direct = self._shared.direct
+        if direct is not None and not named and not GIVEN_UP:
+            # Where memory runs out, the other way says for what.
+            with suppress(MemoryError):
+                result = direct(*arguments, *self._extras)
+                if type(result) is not int:
+                    return result
         key = self._call_key(arguments, named)
-        call = self._calls.get(key) or self._new_call(key, arguments, named)
+        call = self._shared.calls.get(key) or self._new_call(key, arguments, named)
         if named or call.has_donations:
             values = {**dict(zip(self._names, arguments, strict=False)), **named}
             arguments = tuple([_kept(values[name]) for name in call.taken])
-        return call.compiled.run((*arguments, *self._extras))
+        result = call.compiled.run((*arguments, *self._extras))
+        if not named:
+            self._shared.direct = call.compiled.direct
+        return result
 
     def _new_call(
         self, key: object, arguments: tuple[PythonValue, ...], named: Mapping[str, PythonValue]
     ) -> _Call:
         given = self._named(arguments, named)
         compiled, taken = self._compile(self._given(given.values), given)
-        call = self._calls[key] = _Call(compiled, taken, bool(given.donated))
+        call = self._shared.calls[key] = _Call(compiled, taken, bool(given.donated))
         return call
 
     def prepared(
@@ -184,7 +201,7 @@ class Function:
     ) -> tuple[Compiled, tuple[PythonValue, ...]]:
         """What a call would run, and on what."""
         key = self._call_key(arguments, named)
-        call = self._calls.get(key) or self._new_call(key, arguments, named)
+        call = self._shared.calls.get(key) or self._new_call(key, arguments, named)
         values = {**dict(zip(self._names, arguments, strict=False)), **named}
         return call.compiled, (*(_kept(values[name]) for name in call.taken), *self._extras)
 
@@ -271,7 +288,7 @@ class Function:
                 self._require_function(parameter, parameter.type, given.values[parameter.name])
         key = binding.instance, given.donated
         with compiling, seldom_collecting():
-            known = self._compiled.get(key)
+            known = self._shared.compiled.get(key)
             if known is None:
                 entry = self._program.entry(binding)
                 for operator in self.operators:
@@ -283,7 +300,7 @@ class Function:
                     given.donated,
                     self._program.recall(binding, self.operators, given.donated),
                 )
-                self._compiled[key] = known
+                self._shared.compiled[key] = known
         return known, tuple(p.name for p in binding.parameters)
 
     def _require_function(

@@ -13,10 +13,11 @@ from typing import cast
 import numpy as np
 
 from dmc.api.conversion import PythonValue, is_array, plain, refuse, refuse_kind
-from dmc.api.records import Classes
+from dmc.api.records import Classes, has_hidden_sizes
 from dmc.ir.halves import array_of
 from dmc.ir.location import Span
 from dmc.ir.types import Array, DType
+from dmc.jit.shapes import Kind, Shape
 from dmc.semantics.sizes import Size
 from dmc.semantics.types import (
     KeyType,
@@ -93,6 +94,45 @@ class Marshal:
 
         return take_record
 
+    def shape(self, type_: Type) -> Shape | None:
+        """How values of an argument's type are put together.
+
+        None for those that native code does not take apart: functions, and hyperparameters, which
+        records carry as numbers of Python.
+        """
+        return self._shape(type_, Kind.ARRAY)
+
+    def result_shape(self, type_: Type) -> Shape | None:
+        """As `shape`, of what comes back: arrays without axes as scalars."""
+        return self._shape(type_, Kind.NUMBER)
+
+    def _shape(self, type_: Type, scalar: Kind) -> Shape | None:
+        match type_:
+            case TensorType(_, ()) | KeyType():
+                return Shape(scalar)
+            case TensorType():
+                return Shape(Kind.ARRAY)
+            case TupleType(items):
+                parts = [self._shape(item, scalar) for item in items]
+                return None if None in parts else Shape(Kind.TUPLE, tuple(filter(None, parts)))
+            case RecordType() | StackType():
+                return self._record_shape(type_, scalar)
+            case _:
+                return None
+
+    def _record_shape(self, type_: RecordType | StackType, scalar: Kind) -> Shape | None:
+        record, stack = _unstacked(type_)
+        cls = self.classes[record.declaration]
+        parts: dict[str, Shape] = {}
+        for name, part, role in children(type_):
+            shape = None if role is Role.HYPER else self._shape(part, scalar)
+            if shape is None:
+                return None
+            parts[name] = shape
+        fields = tuple(parts.get(name, Shape(Kind.NOTHING)) for name in spec_of(cls).names)
+        is_seen = scalar is Kind.ARRAY and not has_hidden_sizes(cls)
+        return Shape(Kind.RECORD, fields, cls, stack, None if is_seen else sizes_of(record))
+
     def maker(self, type_: Type) -> Make:
         """Puts values together; 0-d leaves become NumPy scalars."""
         match type_:
@@ -143,8 +183,9 @@ def _array_taker(dtype: DType, type_: Type, where: str, span: Span) -> Take:
             out.append(plain(value, where, span))
         elif isinstance(value, int | float):
             try:
-                out.append(array_of(value, dtype))
-            except OverflowError:
+                with np.errstate(over="raise"):
+                    out.append(array_of(value, dtype))
+            except ArithmeticError:
                 message = f"{where} is {_shortened(value)}, which {type_} does not hold"
                 raise refuse("call.value", message, span) from None
         else:

@@ -97,6 +97,11 @@ def _hidden(declaration: RecordDeclaration) -> tuple[str, ...]:
     return tuple(name for name in sizes if name not in shown)
 
 
+def has_hidden_sizes(cls: type[Record]) -> bool:
+    """Whether a record has sizes that its arrays do not show."""
+    return bool(getattr(cls, _HIDDEN, ()))
+
+
 def hidden_sizes(record: Record) -> tuple[tuple[str, int], ...]:
     """The sizes of a record that its arrays do not show, with their values."""
     names: tuple[str, ...] = getattr(type(record), _HIDDEN, ())

@@ -7,6 +7,7 @@ Each family also derives from the Python class that fits, so `except ValueError`
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Iterable
 from pathlib import Path
 from typing import ClassVar
@@ -62,7 +63,7 @@ class ShapeError(Error, ValueError):
     __module__ = "dmc"
 
 
-class IndexOutOfRange(Error, IndexError):
+class IndexError(Error, builtins.IndexError):
     """An index outside its axis (`index.*`)."""
 
     __module__ = "dmc"
@@ -136,7 +137,7 @@ _BY_FAMILY: dict[str, type[Error]] = {
     "name": NamingError,
     "type": DTypeError,
     "shape": ShapeError,
-    "index": IndexOutOfRange,
+    "index": IndexError,
     "grad": DerivativeError,
     "state": StateError,
     "value": ValueUseError,

@@ -1,4 +1,4 @@
-"""The native side of calls: `entry.ll` loaded into this process and tied to Python and NumPy.
+"""The native side of calls: `entry.ll` and `trees.ll`, loaded and tied to Python and NumPy.
 
 Where the layouts it relies on do not hold (another interpreter, one without a global lock, another
 NumPy), `call_function` is None and calls go through ctypes.
@@ -24,14 +24,22 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 # Positions in NumPy's table of C functions, which never change.
-_ARRAY_TYPE, _NEW_FROM_DESCR, _SET_BASE_OBJECT = 2, 94, 282
+_ARRAY_TYPE, _RETURN, _NEW_FROM_DESCR, _SET_BASE_OBJECT = 2, 76, 94, 282
 _FASTCALL = 0x80
 _PYTHON_FUNCTIONS = (
     "PyCapsule_GetPointer",
     "PyCapsule_New",
     "PyLong_FromLongLong",
+    "PyTuple_GetItem",
     "PyTuple_New",
     "PyTuple_SetItem",
+    "PyTuple_Size",
+    "PyDict_Copy",
+    "PyErr_Clear",
+    "PyObject_GenericSetAttr",
+    "PyObject_GetAttr",
+    "PyObject_RichCompareBool",
+    "PyType_GenericAlloc",
     "PyErr_NoMemory",
     "PyEval_SaveThread",
     "PyEval_RestoreThread",
@@ -67,10 +75,14 @@ class _MethodDefinition(ctypes.Structure):
 
 @dataclass(frozen=True)
 class Natives:
-    """Functions of `entry.ll`; `call` is the address of `dmc_call`, None where it cannot work."""
+    """Functions of `entry.ll` and `trees.ll`.
+
+    `call` and `call_tree` are addresses of what Python calls, None where that cannot work.
+    """
 
     code: Code
     call: int | None
+    call_tree: int | None
     init_mutex: Callable[[int], int]
     lock_mutex: Callable[[int], None]
     unlock_mutex: Callable[[int], None]
@@ -87,6 +99,7 @@ def layouts_hold() -> bool:
     if sys.maxsize != 2**63 - 1:
         return False
     sample = np.zeros((3, 5), np.float32)
+    number, scalar = 1.5, np.float32(1.5)
     seen = ArrayStruct.from_address(id(sample))
     return (
         np.ndarray.__basicsize__ >= ctypes.sizeof(ArrayStruct)
@@ -96,6 +109,8 @@ def layouts_hold() -> bool:
         and tuple(seen.dimensions[:2]) == (3, 5)
         and seen.dtype == id(sample.dtype)
         and seen.flags & 0x501 == 0x501
+        and ctypes.c_double.from_address(id(number) + 16).value == number
+        and ctypes.c_float.from_address(id(scalar) + 16).value == scalar
     )
 
 
@@ -116,18 +131,32 @@ def natives() -> Natives:
     symbols = {name: _address(getattr(ctypes.pythonapi, name)) for name in _PYTHON_FUNCTIONS}
     for name, position in (
         ("PyArray_Type", _ARRAY_TYPE),
+        ("PyArray_Return", _RETURN),
         ("PyArray_NewFromDescr", _NEW_FROM_DESCR),
         ("PyArray_SetBaseObject", _SET_BASE_OBJECT),
     ):
         symbols[name] = int(table[position] or 0)
-    text = (resources.files("dmc.jit") / "entry.ll").read_text(encoding="utf-8")
+    symbols |= {"PyFloat_Type": id(float), "PyTuple_Type": id(tuple), "_Py_NoneStruct": id(None)}
+    texts = [
+        (resources.files("dmc.jit") / name).read_text(encoding="utf-8")
+        for name in ("entry.ll", "trees.ll")
+    ]
     mutex = ("dmc_mutex_init", "dmc_mutex_lock", "dmc_mutex_unlock")
-    exports = ("dmc_call", *mutex, "dmc_locked_call", "dmc_watch", "dmc_interrupted")
-    code = engine_for(host()).load([text], exports, symbols)
+    exports = (
+        "dmc_call",
+        "dmc_call_tree",
+        *mutex,
+        "dmc_locked_call",
+        "dmc_watch",
+        "dmc_interrupted",
+    )
+    code = engine_for(host()).load(texts, exports, symbols)
     pointer = ctypes.c_void_p
+    holds = layouts_hold()
     return Natives(
         code,
-        code["dmc_call"] if layouts_hold() else None,
+        code["dmc_call"] if holds else None,
+        code["dmc_call_tree"] if holds else None,
         ctypes.CFUNCTYPE(ctypes.c_int32, pointer)(code["dmc_mutex_init"]),
         ctypes.CFUNCTYPE(None, pointer)(code["dmc_mutex_lock"]),
         ctypes.CFUNCTYPE(None, pointer)(code["dmc_mutex_unlock"]),
@@ -143,21 +172,35 @@ def _address(function: object) -> int:
 
 @dataclass(frozen=True)
 class CallFunction:
-    """A built-in function of Python that runs the program at `address`.
+    """A built-in function of Python that runs what an address describes.
 
     Everything that the function points to lives in this object: it must outlive every call.
     """
 
-    function: Callable[..., tuple[np.ndarray, ...] | int]
+    function: Callable[..., object]
     _definition: _MethodDefinition
 
 
 def call_function(address: int) -> CallFunction | None:
-    """The function that calls the program described at `address`, or None without native calls."""
-    call = natives().call
-    if call is None:
+    """The function that calls the program described at `address`, or None without native calls.
+
+    It takes arrays, and returns a tuple of arrays or an int.
+    """
+    return _built_in(natives().call, address)
+
+
+def tree_function(address: int) -> CallFunction | None:
+    """As `call_function`, for the call with records and tuples that is described at `address`.
+
+    It takes values, and returns a value or an int.
+    """
+    return _built_in(natives().call_tree, address)
+
+
+def _built_in(code: int | None, address: int) -> CallFunction | None:
+    if code is None:
         return None
-    definition = _MethodDefinition(b"program", call, _FASTCALL, None)
+    definition = _MethodDefinition(b"program", code, _FASTCALL, None)
     new_capsule = ctypes.PYFUNCTYPE(
         ctypes.py_object, ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p
     )(("PyCapsule_New", ctypes.pythonapi))

@@ -4,21 +4,27 @@
 ;
 ; Instead of a tuple it returns an int that Python code turns into an error or another attempt:
 ;   -1       wrong number of arguments
-;   -2 - i   argument i is no plain, contiguous, aligned array of its element type and shape, or is
-;            donated and another argument has some of its memory
+;   -2 - i   argument i is no plain, contiguous, aligned array of its element type and shape (and no
+;            scalar or float that stands for one without axes), or is donated and another argument
+;            has some of its memory
 ;   status   what the program returned, if that is not 0
 
 ; PyArrayObject_fields of NumPy's C API, after the object header of CPython with its GIL.
 %array = type { i64, ptr, ptr, i32, ptr, ptr, ptr, ptr, i32 }
 ; As built in entry.py:
-; dtype object, rank, dimensions, bytes, and for an argument the flags that must be set, for a result
-; the argument that it overwrites or -1.
-%spec = type { ptr, i64, ptr, i64, i64 }
+; dtype object, rank, dimensions, bytes, for an argument the flags that must be set, for a result the
+; argument that it overwrites or -1, the type of NumPy's scalars that may stand for it or null, and
+; whether a float of Python may: 1 as an f32, 2 as an f64.
+%spec = type { ptr, i64, ptr, i64, i64, ptr, i64 }
+; PyFloatObject, and a scalar of NumPy: a value behind the header.
+%scalar = type { i64, ptr, double }
 ; program, arena, arguments, their specs, results, their specs, mutex, whether to stop.
 %program = type { ptr, ptr, i64, ptr, i64, ptr, ptr, i32 }
 
 @PyArray_Type = external global i8
+@PyFloat_Type = external global i8
 
+declare double @llvm.fabs.f64(double)
 declare ptr @PyCapsule_GetPointer(ptr, ptr)
 declare ptr @PyCapsule_New(ptr, ptr, ptr)
 declare ptr @PyLong_FromLongLong(i64)
@@ -39,8 +45,14 @@ declare i32 @pthread_mutex_lock(ptr)
 declare i32 @pthread_mutex_unlock(ptr)
 
 define ptr @dmc_call(ptr %self, ptr %arguments, i64 %given) nounwind {
-entry:
   %program = call ptr @PyCapsule_GetPointer(ptr %self, ptr null)
+  %result = call ptr @dmc_call_program(ptr %program, ptr %arguments, i64 %given)
+  ret ptr %result
+}
+
+; The same, of a program instead of the capsule that holds it.
+define ptr @dmc_call_program(ptr %program, ptr %arguments, i64 %given) nounwind {
+entry:
   %count.at = getelementptr %program, ptr %program, i64 0, i32 2
   %count = load i64, ptr %count.at
   %right.number = icmp eq i64 %given, %count
@@ -59,6 +71,7 @@ prepare:
   %result.specs = load ptr, ptr %result.specs.at
   %all = add i64 %count, %results
   %buffers = alloca ptr, i64 %all, align 16
+  %numbers = alloca float, i64 %count, align 16
   br label %arguments.test
 
 arguments.test:
@@ -73,7 +86,34 @@ argument:
   %type.at = getelementptr %array, ptr %object, i64 0, i32 1
   %type = load ptr, ptr %type.at
   %is.array = icmp eq ptr %type, @PyArray_Type
-  br i1 %is.array, label %inspect, label %reject
+  br i1 %is.array, label %inspect, label %scalar
+
+scalar:
+  %value.at = getelementptr %scalar, ptr %object, i64 0, i32 2
+  %scalar.type.at = getelementptr %spec, ptr %spec, i64 0, i32 5
+  %scalar.type = load ptr, ptr %scalar.type.at
+  %is.scalar = icmp eq ptr %type, %scalar.type
+  br i1 %is.scalar, label %accept, label %float
+
+float:
+  %is.float = icmp eq ptr %type, @PyFloat_Type
+  %as.at = getelementptr %spec, ptr %spec, i64 0, i32 6
+  %as = load i64, ptr %as.at
+  %as.float = select i1 %is.float, i64 %as, i64 0
+  switch i64 %as.float, label %reject [
+    i64 1, label %narrow
+    i64 2, label %accept
+  ]
+
+narrow:
+  %double = load double, ptr %value.at
+  %number = fptrunc double %double to float
+  %number.at = getelementptr float, ptr %numbers, i64 %i
+  store float %number, ptr %number.at
+  %magnitude = call double @llvm.fabs.f64(double %double)
+  ; Above this, f32 rounds to infinity.
+  %held = fcmp ult double %magnitude, 0x47EFFFFFF0000000
+  br i1 %held, label %accept, label %reject
 
 inspect:
   %dtype.at = getelementptr %array, ptr %object, i64 0, i32 7
@@ -107,7 +147,12 @@ measure:
 axes:
   %axis = phi i64 [ 0, %measure ], [ %axis.next, %size ]
   %axis.more = icmp slt i64 %axis, %rank
-  br i1 %axis.more, label %size, label %accept
+  br i1 %axis.more, label %size, label %elements
+
+elements:
+  %data.at = getelementptr %array, ptr %object, i64 0, i32 2
+  %data = load ptr, ptr %data.at
+  br label %accept
 
 size:
   %size.at = getelementptr i64, ptr %dimensions, i64 %axis
@@ -119,10 +164,9 @@ size:
   br i1 %same.size, label %axes, label %reject
 
 accept:
-  %data.at = getelementptr %array, ptr %object, i64 0, i32 2
-  %data = load ptr, ptr %data.at
+  %buffer = phi ptr [ %data, %elements ], [ %value.at, %scalar ], [ %value.at, %float ], [ %number.at, %narrow ]
   %buffer.at = getelementptr ptr, ptr %buffers, i64 %i
-  store ptr %data, ptr %buffer.at
+  store ptr %buffer, ptr %buffer.at
   %i.next = add i64 %i, 1
   br label %arguments.test
 

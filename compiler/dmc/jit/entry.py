@@ -23,6 +23,7 @@ Array = npt.NDArray[Any]
 ALIGNMENT = 64
 _C_CONTIGUOUS, _ALIGNED, _WRITEABLE = 0x1, 0x100, 0x400
 _MUTEX_BYTES = 128
+_FLOAT_AS = {DType.F32: 1, DType.F64: 2}
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +87,8 @@ class _Spec(ctypes.Structure):
         ("dimensions", ctypes.c_void_p),
         ("bytes", ctypes.c_int64),
         ("detail", ctypes.c_int64),
+        ("scalar", ctypes.c_void_p),
+        ("float_as", ctypes.c_int64),
     )
 
 
@@ -182,10 +185,15 @@ class Executable:
             self._mutex.ctypes.data,
             0,
         )
-        self._native: CallFunction | None = call_function(ctypes.addressof(self._program))
+        self._native: CallFunction | None = call_function(self.address)
         _live.add(self)
         if scratch_bytes:
             pool().subscribe(self)
+
+    @property
+    def address(self) -> int:
+        """Of what `entry.ll` knows of the program."""
+        return ctypes.addressof(self._program)
 
     @property
     def memory(self) -> int:
@@ -214,6 +222,7 @@ class Executable:
         dimensions = (ctypes.c_int64 * max(rank, 1))(*spec.shape)
         self._dimensions.append(dimensions)
         size = int(np.prod(spec.shape, dtype=np.int64)) * spec.numpy.itemsize
+        is_number = isinstance(spec, ArgumentSpec) and not rank and not spec.donated
         # Element types of the same kind share one object in NumPy; it is looked up by that.
         return _Spec(
             id(np.dtype(spec.numpy.type)),
@@ -221,6 +230,8 @@ class Executable:
             ctypes.addressof(dimensions),
             size,
             detail,
+            id(spec.numpy.type) if is_number else None,
+            _FLOAT_AS.get(spec.dtype, 0) if is_number else 0,
         )
 
     def __call__(self, *arrays: Array) -> tuple[Array, ...]:
@@ -239,7 +250,7 @@ class Executable:
 
     def _call(self, arrays: tuple[object, ...]) -> tuple[Array, ...]:
         if self._native is not None:
-            outcome = self._native.function(*arrays)
+            outcome = cast("tuple[Array, ...] | int", self._native.function(*arrays))
             if isinstance(outcome, tuple):
                 return outcome
             if outcome > 0:
@@ -265,7 +276,7 @@ class Executable:
         buffers = (ctypes.c_void_p * (len(inputs) + len(outputs)))(
             *(array.ctypes.data for array in (*inputs, *outputs))
         )
-        program, table = ctypes.addressof(self._program), ctypes.addressof(buffers)
+        program, table = self.address, ctypes.addressof(buffers)
         status = natives().locked_call(program, table)
         if status:
             raise _failure(status)

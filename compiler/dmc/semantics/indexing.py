@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable
+from string import ascii_lowercase
 
 from dmc.ir.location import Span
 from dmc.ir.types import DType
@@ -28,6 +29,7 @@ from dmc.semantics.types import (
     StackType,
     Stretch,
     TensorType,
+    TupleType,
     Type,
     pruned,
     resolved,
@@ -77,6 +79,13 @@ def check_items(
             raise context.fail(
                 "shape.unknown", "the shape of this value is not known", base.span,
                 help=["give it in brackets: `zeros[B, H]`"],
+            )  # fmt: skip
+        case TupleType(parts):
+            names = ", ".join(ascii_lowercase[: len(parts)])
+            value = base.span.file.quote(base.span)
+            raise context.fail(
+                "index.type", f"{type_} cannot be indexed", span, str(type_),
+                help=[f"take it apart by names: `let ({names}) = {value}`"],
             )  # fmt: skip
         case _:
             raise context.fail("index.type", f"{type_} cannot be indexed", span, str(type_))

@@ -104,6 +104,8 @@ def _comprehension(s: Situation) -> Diagnostic | None:
     if over.startswith("range(") and over.endswith(")"):
         ends = over[len("range(") : -1].split(",")
         over = "..".join(end.strip() for end in (["0", *ends] if len(ends) == 1 else ends[:2]))
+    if over[:1].isupper() and over.isidentifier():
+        over = f"0..{over}"  # a size
     if ".." in over:
         return s.report("syntax.unexpected", title, f"write `[{words[0]} in {over}] => {inside}`")
     help_ = f"a loop gives the stack of its values: `for {words[0]} in {over} {{ {inside} }}`"

@@ -69,7 +69,7 @@ def reduce_axes(
 ) -> Value:
     """Reduce along static axes; a result without elements needs none.
 
-    Raises IndexOutOfRange when a maximum of nothing is asked for.
+    Raises dmc.IndexError when a maximum of nothing is asked for.
     """
     shape = shape_of(x.type)
     kept = [n for a, n in enumerate(shape) if reduction.keeps_shape or a not in axes]
