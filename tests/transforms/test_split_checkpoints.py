@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+import dmc
 from dmc.dialects import control
 from dmc.ir import Module, TensorType, verify
 from dmc.transforms.expand_autodiff import ExpandAutodiff
@@ -84,3 +85,33 @@ def test_reverse_mode_keeps_about_the_square_root() -> None:
         ExpandAutodiff().run(module)
     assert longest_stack(all_kept) == 10_000
     assert longest_stack(split) <= 200
+
+
+NESTED = """
+fn g(x: f64) -> f64 {
+    var v: i64 = 3
+    var y: f64 = x
+    checkpoint while v > 0 {
+        var w: i64 = 2
+        checkpoint while w > 0 {
+            y = sin(y) * x
+            w = w - 1
+        }
+        v = v - 1
+    }
+    checkpoint for j in 0..9 {
+        var u: i64 = 2
+        checkpoint while u > 0 {
+            y = sin(y) * x
+            u = u - 1
+        }
+    }
+    y
+}
+"""
+
+
+def test_loops_inside_of_others_are_cut_first() -> None:
+    plain = dmc.loads(NESTED.replace("checkpoint ", "")).g
+    got, wanted = (dmc.grad(f)(0.7) for f in (dmc.loads(NESTED).g, plain))
+    np.testing.assert_array_equal(got, wanted)

@@ -46,6 +46,8 @@ class Linear:
         return Linear({names[v]: coefficient for v, coefficient in self.terms.items()}, self.number)
 
 
+SUPPOSED = 2
+"""How many values of one loop may be supposed at once, where each needs the others' ranges."""
 Facts = Sequence[Linear]
 """Linear functions that are not negative."""
 
@@ -74,6 +76,11 @@ class Ranges:
     def __init__(self) -> None:
         self._linear: dict[Value, Linear] = {}
         self._ranges: dict[Value, Range] = {}
+        self._assuming: dict[Value, frozenset[Value]] = {}
+        """What is supposed of carried values where a range was found, by those values."""
+        self._supposed: tuple[Value, ...] = ()
+        self._read_now: list[set[Value]] = [set()]
+        """What has been supposed for what is being found, the innermost last."""
 
     def is_within(self, value: Value, size: int, facts: Facts) -> bool:
         """Whether all elements are known to be from 0 up to `size`, `size` not included."""
@@ -162,8 +169,11 @@ class Ranges:
                 pending += self._terms_below(found)
             else:
                 # What a loop carries is asked for while it is found.
-                self._ranges[found] = ANY
+                self._ranges[found], self._assuming[found] = ANY, frozenset()
+                self._read_now.append(set())
                 self._ranges[found] = self._find(found)
+                self._assuming[found] = frozenset(self._read_now.pop())
+        self._read_now[-1] |= self._assuming[value]
         return self._ranges[value]
 
     def _terms_below(self, value: Value) -> list[Value]:
@@ -291,11 +301,29 @@ class Ranges:
         if not step.terms:
             low = first.low if step.number >= 0 else -math.inf
             return Range(low, first.high if step.number <= 0 else math.inf)
-        # What is being found counts as known, so that values which follow from each other end.
-        upwards = Ranges()
-        upwards._ranges = {**self._ranges, arg: Range(first.low, math.inf)}
-        after = upwards.range(following)
-        return first.union(after if after.low >= first.low else self.range(following))
+        beside = [v for v in self._supposed if v.parent_block is arg.parent_block]
+        if len(beside) < SUPPOSED:
+            after = self._supposing(arg, Range(first.low, math.inf), following)
+            if after.low >= first.low:
+                return first.union(after)
+        return first.union(self.range(following))
+
+    def _supposing(self, arg: Value, known: Range, following: Value) -> Range:
+        """The range of a value if `arg` has a range.
+
+        What is being found counts as known, so that values which follow from each other end. What
+        is found without the supposition is kept: loops that follow each other cost their sum.
+        """
+        inner = Ranges()
+        inner._linear, inner._supposed = self._linear, (*self._supposed, arg)
+        inner._ranges = {**self._ranges, arg: known}
+        inner._assuming = {**self._assuming, arg: frozenset({arg})}
+        after = inner.range(following)
+        for value, assuming in inner._assuming.items():
+            if arg not in assuming and value not in self._ranges:
+                self._ranges[value], self._assuming[value] = inner._ranges[value], assuming
+        self._read_now[-1] |= inner._read_now[0] - {arg}
+        return after
 
 
 Bounds = tuple[int, int]

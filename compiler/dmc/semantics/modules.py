@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 
 from dmc.diagnostics.diagnostic import Diagnostic, Label
@@ -44,6 +44,11 @@ def check_text(text: str, name: str = "m.dm", folder: Path | None = None) -> Pro
     return Program(main, loader.by_name)
 
 
+sharing = lru_cache(maxsize=64)
+parse_import = sharing(parse)
+"""The syntax tree of a file that is imported: programs share those of the library."""
+
+
 def _is_file(path: Path) -> bool:
     try:
         return path.is_file()
@@ -61,7 +66,7 @@ class _Loader:
     def load(self, path: Path, source: SourceFile) -> SourceModule:
         """Parse, load imports, check. A broken import is reported where it is written."""
         key = path.resolve()
-        file = parse(source)
+        file = parse_import(source) if self.loading else parse(source)
         module = SourceModule(self._name(path), path, source, file)
         self.by_path[key] = module
         self.by_name[module.name] = module

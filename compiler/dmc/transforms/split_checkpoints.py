@@ -29,7 +29,7 @@ class SplitCheckpoints(Pass):
     name = "split-checkpoints"
 
     def run(self, module: Module) -> None:
-        for op in list(module.walk()):
+        for op in reversed(list(module.walk())):  # those inside first
             if isinstance(op, control.For) and op.checkpoint not in (0, EVERY_STEP):
                 _split(op)
             elif isinstance(op, control.While) and op.checkpoint not in (0, EVERY_STEP):
