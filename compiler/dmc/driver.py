@@ -48,6 +48,7 @@ from dmc.transforms.memory.place import verify_places
 from dmc.transforms.memory.shortage import needed_bytes, shortage
 from dmc.transforms.rematerialize import BudgetTooSmall
 from dmc.transforms.trap_indexes import IndexUse, TrapIndexes, unproved_indexes
+from dmc_runtime.budget import NO_BUDGET, Budget
 from dmc_runtime.sizes import shown_bytes
 
 
@@ -81,11 +82,11 @@ class Compilation:
         on_print: Print | None = None,
         checked: bool = False,
         strict: bool = False,
-        budget: int = 0,
+        budget: Budget = NO_BUDGET,
     ) -> None:
         """`entry` names the public function of the tensor-level `module`.
 
-        Its arena may take `budget` bytes, unless that is 0, or what gradients in it may take.
+        Its arena may take `budget`, and what gradients in it may take.
 
         If `checked`, a program with `index_uses` may return one more value (`returns_fault`): 0, or
         what `Fault` reads. If `strict`, sums are taken as they are written: no product is rounded
@@ -107,12 +108,12 @@ class Compilation:
         return self._engine or default_engine()
 
     @lazy
-    def budget(self) -> int | None:
-        """The bytes that the arena may take, where there is a bound."""
-        asked = (self._allowed, autodiff.budget_of(self.tensor))
-        budget, there = min(filter(None, asked), default=None), memory()
-        if budget is not None and budget > there:
-            given = f"a budget of {shown_bytes(budget)} holds nothing back"
+    def budget(self) -> Budget:
+        """What the arena may take."""
+        budget = self._allowed.with_other(autodiff.budget_of(self.tensor))
+        there = memory()
+        if budget.bytes > there:
+            given = f"a budget of {shown_bytes(budget.bytes)} holds nothing back"
             warnings.warn(f"{given}: the machine has {shown_bytes(there)}", stacklevel=2)
         return budget
 
@@ -166,7 +167,7 @@ class Compilation:
     @lazy
     def kernels(self) -> Module:
         """Grouped into passes over memory."""
-        passes = pipeline.to_kernels(self._left_out, self.budget or 0)
+        passes = pipeline.to_kernels(self._left_out, self.budget)
         return self._run(self.optimized, passes, verified=True)
 
     @lazy

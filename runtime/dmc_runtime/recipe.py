@@ -4,6 +4,7 @@
     seed = 0
     epochs = 40                 # or `steps`
     memory = "256MB"            # optional: a step takes no more beside its arguments and results
+    memory_keep = "bf16"        # optional: what waits may be kept in fewer bits: "bf16", "i8"
 
     [model]
     name = "MLP"
@@ -53,6 +54,7 @@ from pathlib import Path
 from typing import Any, TypeAlias, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from dmc_runtime.arguments import shown
+from dmc_runtime.budget import Keep
 from dmc_runtime.errors import TrainCode, TrainError
 from dmc_runtime.sizes import parse_bytes
 from dmc_runtime.spelling import did_you_mean
@@ -178,6 +180,7 @@ class Recipe:
     steps: int = 0
     seed: int = 0
     memory: str = ""
+    memory_keep: Keep = Keep.WHOLE
     functions: FunctionNames = field(default_factory=FunctionNames)
     arguments: dict[str, Number | Quantity] = field(default_factory=dict[str, Number | Quantity])
     outputs: Outputs = field(default_factory=Outputs)
@@ -240,6 +243,8 @@ def parse(
             parse_bytes(recipe.memory)
         except ValueError as problem:
             raise _bad(f"{source}: `memory` is {recipe.memory!r}: {problem}") from None
+    elif recipe.memory_keep is not Keep.WHOLE:
+        raise _bad(f'{source}: `memory_keep` needs a bound: `memory = "256MB"`')
     _at_least(source, "data.batch_size", recipe.data.batch_size, 1)
     _at_least(source, "data.prefetch", recipe.data.prefetch, 0)
     _at_least(source, "outputs.evaluate_every", recipe.outputs.evaluate_every, 1)

@@ -16,6 +16,7 @@ from typing import Any, cast
 import numpy as np
 
 from dmc_runtime import checkpoint, data, plot
+from dmc_runtime.budget import Keep
 from dmc_runtime.checkpoint import Json
 from dmc_runtime.errors import CheckpointError, TrainCode, TrainError
 from dmc_runtime.files import discard_unfinished, writing
@@ -249,7 +250,9 @@ class _Run:
     def identity(self) -> dict[str, Any]:
         """The parts of the recipe that decide the numbers, for those who resume to compare."""
         content = self.recipe.content()
-        del content["outputs"], content["watch"], content["memory"]
+        del content["outputs"], content["watch"]
+        if self.recipe.memory_keep is Keep.WHOLE:
+            del content["memory"], content["memory_keep"]
         del content["data"]["prefetch"]
         train = self.tables.train
         return {**content, "examples": 0 if isinstance(train, data.Stream) else len(train)}

@@ -13,6 +13,7 @@ import numpy as np
 from dmc.api.donation import kept
 from dmc.api.operators import Gradient, Jacobian, Pullback, Pushforward, Wrt, wrt_problem
 from dmc_runtime.arguments import shown
+from dmc_runtime.budget import NO_BUDGET, Budget, Keep
 from dmc_runtime.sizes import parse_bytes
 from dmc_runtime.trees import Array, tree_leaves
 
@@ -21,21 +22,27 @@ if TYPE_CHECKING:
     from dmc.api.sparse import SparseJacobian
 
 
-def grad(f: Function, wrt: Wrt = None, budget: Budget = None) -> Function:
+def grad(
+    f: Function, wrt: Wrt = None, budget: Bytes = None, keep: KeepName | None = None
+) -> Function:
     """The gradient of `f`, which returns a float, or a tuple whose first component is one.
 
     With a tuple the result is `(gradient, rest)`. Under a `budget`, bytes or a text such as
     `"256MB"`, values are computed again rather than kept, so that the memory of a call beside its
-    arguments and results (`Memory.arena`) is no larger. The result is the same in every bit.
+    arguments and results (`Memory.arena`) is no larger. The result is the same in every bit, unless
+    values may be kept in fewer bits: in 16 with `keep="bf16"`, in 8 and a scale for each row with
+    `keep="i8"` (`Memory.rounded`).
     """
     inner = function_of(f, "grad", wrt)
-    return inner.derived(Gradient(wrt, budget=_bytes(inner, budget)))
+    return inner.derived(Gradient(wrt, budget=_budget(inner, budget, keep)))
 
 
-def value_and_grad(f: Function, wrt: Wrt = None, budget: Budget = None) -> Function:
-    """The result of `f` and its gradient: `(value, gradient)`; `budget` as for `grad`."""
+def value_and_grad(
+    f: Function, wrt: Wrt = None, budget: Bytes = None, keep: KeepName | None = None
+) -> Function:
+    """The result of `f` and its gradient: `(value, gradient)`; `budget`, `keep` as for `grad`."""
     inner = function_of(f, "value_and_grad", wrt)
-    return inner.derived(Gradient(wrt, with_value=True, budget=_bytes(inner, budget)))
+    return inner.derived(Gradient(wrt, with_value=True, budget=_budget(inner, budget, keep)))
 
 
 def jvp(f: Function, along: Any, wrt: Wrt = None, batch: bool = False) -> Function:
@@ -105,7 +112,7 @@ def hessian(f: Function, wrt: Wrt = None, sparse: bool = False) -> Function | Sp
 class Vjp:
     """The result of a function together with the pullback of cotangents (reverse mode)."""
 
-    def __init__(self, f: Function, wrt: Wrt, budget: int = 0) -> None:
+    def __init__(self, f: Function, wrt: Wrt, budget: Budget) -> None:
         self._value = f
         self._pull = f.derived(Pullback(wrt, budget))
         self.__doc__ = f.__doc__
@@ -144,19 +151,40 @@ class Pulled:
         return pull.with_extra(cotangent)(*self._arguments, **self._named)
 
 
-def vjp(f: Function, wrt: Wrt = None, budget: Budget = None) -> Vjp:
-    """A function that gives `(y, pull)`; `pull(dy)` is a gradient; `budget` as for `grad`."""
+def vjp(f: Function, wrt: Wrt = None, budget: Bytes = None, keep: KeepName | None = None) -> Vjp:
+    """A function that gives `(y, pull)`; `pull(dy)` is a gradient; the rest as for `grad`."""
     inner = function_of(f, "vjp", wrt)
-    return Vjp(inner, wrt, _bytes(inner, budget))
+    return Vjp(inner, wrt, _budget(inner, budget, keep))
 
 
 _MOST = 1 << 62
 
-Budget = str | SupportsIndex | None
+Bytes = str | SupportsIndex | None
 """Bytes, as a number or a text with a unit; None is no bound."""
 
+KeepName = Literal["bf16", "i8"]
+"""How values that wait may be kept."""
 
-def _bytes(f: Function, budget: Budget) -> int:
+
+def _budget(f: Function, budget: Bytes, keep: KeepName | None) -> Budget:
+    """What is asked for. Raises dmc.Error for what is no budget, or nothing to keep values as."""
+    from dmc.diagnostics.diagnostic import Diagnostic
+    from dmc.diagnostics.errors import error
+
+    count, problem, hint = _bytes(f, budget), "", ""
+    if keep is not None and keep not in (Keep.BF16, Keep.I8):
+        problem = f"`keep` is {shown(keep)}, which is no way to keep values"
+        hint = 'write `keep="bf16"` or `keep="i8"`'
+    elif keep is not None and not count:
+        problem = "`keep` says how values are kept under a budget, and there is none"
+        hint = f'write `budget="256MB", keep="{keep}"`'
+    if problem:
+        title = f"{f.checked.name}: {problem}"
+        raise error(Diagnostic("grad.budget", title, help=(hint,), at_call=True))
+    return Budget(count, Keep(keep or Keep.WHOLE)) if count else NO_BUDGET
+
+
+def _bytes(f: Function, budget: Bytes) -> int:
     """The bytes of a budget, 0 for none. Raises dmc.Error for what is none."""
     from dmc.diagnostics.diagnostic import Diagnostic
     from dmc.diagnostics.errors import error

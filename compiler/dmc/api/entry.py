@@ -39,6 +39,7 @@ from dmc.semantics.types import (
     stack,
 )
 from dmc.semantics.types import TensorType as DmTensorType
+from dmc_runtime.budget import NO_BUDGET, Budget
 
 
 @dataclass(frozen=True)
@@ -64,8 +65,8 @@ class Entry:
     has_auxiliary: bool
     name: str
     span: Span
-    budget: int = 0
-    """The bytes that a call may take beside arguments and results; 0 is no bound."""
+    budget: Budget = NO_BUDGET
+    """What a call may take beside arguments and results."""
 
     @lazy
     def lowered(self) -> Lowered:
@@ -316,7 +317,7 @@ class _Wrapper:
         """The leaves of the further parameter."""
         return tuple(self.function.body.args[len(self.entry.arguments) :])
 
-    def problem(self, target: Target, budget: int = 0) -> Problem:
+    def problem(self, target: Target, budget: Budget = NO_BUDGET) -> Problem:
         return Problem(self.entry.lowered.function, self.arguments, target.indexes, budget)
 
 

@@ -12,6 +12,7 @@ from dmc.driver import Compilation
 from dmc.jit.pool import pool
 from dmc.transforms.memory.report import Entry, Kept, described
 from dmc_runtime.arguments import path
+from dmc_runtime.budget import Keep
 from dmc_runtime.sizes import shown_bytes
 
 if TYPE_CHECKING:
@@ -55,7 +56,8 @@ class Memory:
     Arena and scratch are allocated when the function is loaded and kept. `live` are the values that
     are live where most of the arena is, `saved` those that the forward pass keeps for the reverse
     pass, `largest` the largest of all. `budget` is the bound that the program asks for. Only what
-    is `kept` of each iteration of loops without a bound comes on top, as long as they run.
+    is `kept` of each iteration of loops without a bound comes on top, as long as they run. What is
+    `rounded` waits in fewer bits, as `keep` says.
     """
 
     function: str
@@ -70,6 +72,8 @@ class Memory:
     budget: int | None = None
     moments: tuple[Moment, ...] = field(default=(), repr=False)
     kept: tuple[MemoryValue, ...] = ()
+    rounded: tuple[MemoryValue, ...] = ()
+    keep: str = Keep.WHOLE.value
 
     def __str__(self) -> str:
         return "\n".join(self._lines())
@@ -83,6 +87,8 @@ class Memory:
             yield f"  {'budget':<10} {shown_bytes(self.budget):>12} {self.budget:>16,} bytes"
         yield from _table("live at the peak of the arena", self.live)
         yield from _table("kept for the reverse pass", self.saved)
+        how = f"waiting in {self.keep}, each number {Keep(self.keep).error}"
+        yield from _table(how, self.rounded)
         yield from _table("and of each iteration of a loop without a bound", self.kept)
 
     def plot(self, file: str | PathLike[str]) -> None:
@@ -125,12 +131,14 @@ def memory_of(name: str, compilation: Compilation) -> Memory:
         _values(entry for entry in by_size if entry.is_saved),
         _values(plan.live_at_peak()),
         _values(by_size[:_LARGEST]),
-        compilation.budget,
+        compilation.budget.bytes or None,
         tuple(
             Moment(live, plan.reverse_from is not None and point >= plan.reverse_from)
             for point, live in plan.live_bytes()
         ),
         _values(plan.kept),
+        _values(entry for entry in by_size if entry.is_rounded),
+        compilation.budget.keep.value,
     )
 
 

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
+from dmc_runtime.budget import NO_BUDGET, Budget
+
 Wrt = str | tuple[str, ...] | None
 """What to differentiate in: a parameter, a dotted path into one, or a tuple of them.
 
@@ -17,12 +19,12 @@ None is the first parameter. With a tuple, gradients and directions are tuples.
 class Gradient:
     """`grad` and, with the value, `value_and_grad`: of the first component of the result.
 
-    The program takes at most `budget` bytes beside arguments and results; 0 is no bound.
+    The program takes at most its `budget` beside arguments and results.
     """
 
     wrt: Wrt = None
     with_value: bool = False
-    budget: int = 0
+    budget: Budget = NO_BUDGET
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ class Pullback:
     """
 
     wrt: Wrt = None
-    budget: int = 0
+    budget: Budget = NO_BUDGET
     batch: int | None = None
 
 
@@ -71,9 +73,9 @@ class Sweep:
 
 @dataclass(frozen=True)
 class Held:
-    """The function itself, held to `budget` bytes beside arguments and results."""
+    """The function itself, held to `budget` beside arguments and results."""
 
-    budget: int
+    budget: Budget
 
 
 Operator = Gradient | Pushforward | Pullback | Jacobian | Sweep | Held

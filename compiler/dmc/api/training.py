@@ -22,6 +22,7 @@ from dmc.process import lazy
 from dmc_runtime import arguments, keys
 from dmc_runtime import recipe as recipes
 from dmc_runtime import train as engine
+from dmc_runtime.budget import Budget
 from dmc_runtime.errors import CheckpointError, TrainCode, TrainError
 from dmc_runtime.rates import Range, RateSearch, find_rate
 from dmc_runtime.recipe import Recipe
@@ -94,8 +95,8 @@ class Trainer:
 
     def _held(self, step: Function) -> Function:
         """A step that takes no more than the recipe says beside its arguments and results."""
-        memory = self.recipe.memory
-        return step.derived(Held(parse_bytes(memory))) if memory else step
+        memory, keep = self.recipe.memory, self.recipe.memory_keep
+        return step.derived(Held(Budget(parse_bytes(memory), keep))) if memory else step
 
     def _watched(
         self, name: str, derived: Callable[[Function], Function]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import reduce
 
 import numpy as np
 
@@ -25,6 +26,7 @@ from dmc.ir import (
     operands,
     result,
 )
+from dmc_runtime.budget import NO_BUDGET, Budget, Keep
 
 
 class StopGradient(Operation):
@@ -147,16 +149,19 @@ class Vjp(_Derivative):
     """`autodiff.vjp`: operands end with a cotangent for each result in `of`.
 
     Results: all results of the callee, then the cotangents of the arguments in `wrt`. What is
-    compiled with it may take `budget` bytes in its arena; 0 is no bound.
+    compiled with it may take `budget` bytes in its arena; 0 is no bound. Values that wait for the
+    reverse pass may be kept as `keep` says for it.
 
-    C4: the budget is not negative.
+    C4: the budget is not negative.  C5: `keep` is one of those that there are.
     """
 
     name = "autodiff.vjp"
     budget = attribute(int, default=0)
+    keep = attribute(str, default=Keep.WHOLE.value)
 
     def verify_(self) -> None:
         self.require(4, self.budget >= 0, f"the budget is {self.budget}")
+        self.require(5, any(self.keep == each.value for each in Keep), f"keeps as {self.keep}")
 
     @property
     def vector_count(self) -> int:
@@ -191,12 +196,14 @@ def vjp(
     cotangents: Sequence[Value],
     wrt: Sequence[int],
     of: Sequence[int],
-    budget: int = 0,
+    budget: Budget = NO_BUDGET,
 ) -> tuple[tuple[Value, ...], tuple[Value, ...]]:
     """Results of `callee` and cotangents of the arguments in `wrt`."""
     outputs = callee.function_type.results
     types = [*outputs, *(arguments[i].type for i in wrt)]
-    attributes = _attributes(callee, wrt, of) | ({"budget": budget} if budget else {})
+    attributes = _attributes(callee, wrt, of)
+    if budget.bytes:
+        attributes |= {"budget": budget.bytes, "keep": budget.keep.value}
     op = Vjp([*arguments, *cotangents], attributes, result_types=types)
     results = builder.insert(op).results
     return results[: len(outputs)], results[len(outputs) :]
@@ -206,7 +213,7 @@ def _attributes(callee: func.Func, wrt: Sequence[int], of: Sequence[int]) -> dic
     return {"callee": SymbolRef(callee.sym_name), "wrt": tuple(wrt), "of": tuple(of)}
 
 
-def budget_of(root: Operation) -> int | None:
-    """The smallest budget that a request inside asks for."""
-    asked = [op.budget for op in root.walk() if isinstance(op, Vjp) and op.budget]
-    return min(asked, default=None)
+def budget_of(root: Operation) -> Budget:
+    """What all requests inside ask for together."""
+    asked = (Budget(op.budget, Keep(op.keep)) for op in root.walk() if isinstance(op, Vjp))
+    return reduce(Budget.with_other, asked, NO_BUDGET)

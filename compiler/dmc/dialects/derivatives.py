@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from dmc.dialects import arith, autodiff, control, func, tensor
 from dmc.dialects.arith import Direction
 from dmc.ir import Block, Builder, DType, Module, TensorType, Value, shape_of
+from dmc_runtime.budget import NO_BUDGET, Budget
 
 
 @dataclass(frozen=True)
@@ -16,13 +17,13 @@ class Problem:
 
     Gradients, tangents and Jacobians are in the order of the target, which is any. What is
     differentiated are results of the function: `of` numbers them, ascending. Reverse mode is
-    held to a `budget` of bytes, unless it is 0.
+    held to the `budget`.
     """
 
     function: func.Func
     arguments: tuple[Value, ...]
     target: tuple[int, ...]
-    budget: int = 0
+    budget: Budget = NO_BUDGET
 
     @property
     def wrt(self) -> tuple[int, ...]:

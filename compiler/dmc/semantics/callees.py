@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from operator import add, mul, sub
 
 from dmc.ir.location import Span
@@ -47,6 +48,7 @@ from dmc.semantics.types import (
     pruned,
 )
 from dmc.syntax import ast
+from dmc_runtime.budget import NO_BUDGET, Budget, Keep
 from dmc_runtime.spelling import did_you_mean
 
 __all__ = [
@@ -342,7 +344,7 @@ def derived_handle(context: Context, operator: typed.Operator, node: ast.Call) -
     function: ast.Expr | None = None
     wrt: ast.Expr | None = None
     along: ast.Expr | None = None
-    budget = 0
+    budget, keep = NO_BUDGET, Keep.WHOLE
     for argument in node.arguments:
         name = argument.name.text if argument.name is not None else None
         match name:
@@ -352,16 +354,14 @@ def derived_handle(context: Context, operator: typed.Operator, node: ast.Call) -
                 wrt = argument.value
             case "along" if operator in (typed.Operator.JVP, typed.Operator.HVP):
                 along = argument.value
-            case "budget" if operator in (
-                typed.Operator.GRAD,
-                typed.Operator.VALUE_AND_GRAD,
-                typed.Operator.VJP,
-            ):
-                budget = _budget(context, argument.value)
-            case "budget":
+            case "budget" if operator in _REVERSE:
+                budget = Budget(_budget(context, argument.value))
+            case "keep" if operator in _REVERSE:
+                keep = _keep(context, argument)
+            case "budget" | "keep":
                 raise context.fail(
                     "grad.budget",
-                    f"`{operator.value}` keeps nothing for a reverse pass, so it takes no budget",
+                    f"`{operator.value}` keeps nothing for a reverse pass, so it takes no `{name}`",
                     argument.span,
                     help=["`grad`, `value_and_grad` and `vjp` take one"],
                 )
@@ -388,8 +388,32 @@ def derived_handle(context: Context, operator: typed.Operator, node: ast.Call) -
             "call.missing", f"`{operator.value}` needs a direction", node.span,
             help=[f"`{operator.value}(f, along = dx)(x)`"],
         )  # fmt: skip
+    if keep is not Keep.WHOLE and not budget.bytes:
+        raise context.fail(
+            "grad.budget",
+            "`keep` says how values are kept under a budget, and there is none",
+            node.span,
+            help=[f"as in `budget = 256 * MiB, keep = {keep.value}`"],
+        )
     inner = resolve_function(context, function)
-    return DerivedHandle(operator, inner, wrt, along, node.span, budget)
+    return DerivedHandle(operator, inner, wrt, along, node.span, replace(budget, keep=keep))
+
+
+_REVERSE = (typed.Operator.GRAD, typed.Operator.VALUE_AND_GRAD, typed.Operator.VJP)
+
+
+def _keep(context: Context, argument: ast.Argument) -> Keep:
+    """How values are kept, by the name of an element type."""
+    match argument.value:
+        case ast.Name(text=text) if text in (Keep.BF16, Keep.I8):
+            return Keep(text)
+        case node:
+            raise context.fail(
+                "grad.budget",
+                f"values are not kept as `{context.quote(node)}`",
+                node.span,
+                help=["as in `keep = bf16`; there are bf16 and i8"],
+            )
 
 
 def _budget(context: Context, node: ast.Expr) -> int:

@@ -12,6 +12,7 @@ from dmc.semantics.types import (
     FunctionType,
 )
 from dmc.syntax import ast
+from dmc_runtime.budget import NO_BUDGET, Budget
 
 __all__ = [
     "DerivedHandle", "Handle", "LambdaHandle", "PreludeHandle", "TypedHandle", "UserHandle",
@@ -56,7 +57,7 @@ class DerivedHandle:
     wrt: ast.Expr | None
     along: ast.Expr | None
     span: Span
-    budget: int = 0
+    budget: Budget = NO_BUDGET
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,7 @@ from dmc.semantics.types import (
     TupleType,
     Type,
 )
+from dmc_runtime.budget import NO_BUDGET, Budget
 
 # ---- names ------------------------------------------------------------------------------------
 
@@ -439,8 +440,8 @@ class Derived:
 
     `wrt` are paths: a parameter's position, then field names. `along` are tangents for them.
     `output` is the type of what is differentiated.
-    `budget` bytes are what the program with the derivative may take; 0 is no bound. Directions that
-    are `stacked` have a leading axis for several at once.
+    `budget` is what the program with the derivative may take. Directions that are `stacked` have a
+    leading axis for several at once.
     """
 
     operator: Operator
@@ -449,7 +450,7 @@ class Derived:
     is_tuple: bool
     output: Type
     along: tuple[Node, ...] = ()
-    budget: int = 0
+    budget: Budget = NO_BUDGET
     stacked: bool = False
 
 

@@ -21,6 +21,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="SIZE",
         help="of its value and gradient, held to so much, such as 256MB or 64KiB",
     )
+    parser.add_argument(
+        "--keep",
+        choices=("bf16", "i8"),
+        help="what waits for the reverse pass may be kept in fewer bits under the budget",
+    )
     parser.add_argument("--plot", metavar="FILE", help="draw it over the program, as a .png")
 
 
@@ -28,8 +33,9 @@ def run(options: argparse.Namespace) -> int:
     """Compile the function and print its memory."""
     _, function = find(options.file, options.function)
     sizes = complete_sizes(function.checked, options.sizes, {})
-    if options.gradient or options.wrt or options.budget:
-        function = value_and_grad(function, parse_wrt(options.wrt), options.budget)
+    if options.gradient or options.wrt or options.budget or options.keep:
+        wrt = parse_wrt(options.wrt)
+        function = value_and_grad(function, wrt, options.budget, options.keep)
     memory = function.specialize(**sizes).memory()
     print(memory)
     if options.plot:

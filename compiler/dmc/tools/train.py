@@ -52,6 +52,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="what a step may take beside its arguments and results, such as 256MB; "
         "the numbers stay the same",
     )
+    parser.add_argument(
+        "--memory-keep",
+        choices=("bf16", "i8"),
+        help="for that, what waits for the reverse pass may be kept in fewer bits",
+    )
     parser.add_argument("--no-progress", action="store_true", help="no progress bar")
 
 
@@ -60,6 +65,8 @@ def run(options: argparse.Namespace) -> int:
     settings = dict(map(setting, options.settings))
     if options.memory_budget:
         settings["memory"] = options.memory_budget
+    if options.memory_keep:
+        settings["memory_keep"] = options.memory_keep
     trainer = Trainer(options.recipe, settings=settings)
     if options.find_rate:
         search = trainer.find_rate(options.find_rate)

@@ -39,6 +39,7 @@ from dmc.transforms.stack_columns import StackColumns
 from dmc.transforms.stream_rows import StreamRows
 from dmc.transforms.tile_maps import TileMaps
 from dmc.transforms.widen import WidenSums
+from dmc_runtime.budget import NO_BUDGET, Budget
 
 REQUIRED = frozenset(
     {
@@ -98,13 +99,13 @@ def optimize(without: Iterable[str] = ()) -> list[Pass]:
     return _chosen([*batched, *contracted, *small], without)
 
 
-def to_kernels(without: Iterable[str] = (), budget: int = 0) -> list[Pass]:
-    """From tensor to kernel level, and where everything lies, in an arena of `budget` bytes."""
+def to_kernels(without: Iterable[str] = (), budget: Budget = NO_BUDGET) -> list[Pass]:
+    """From tensor to kernel level, and where everything lies, in an arena that keeps the budget."""
     gathered = [WidenSums(), ExpandLinalg(), GatherAccumulations(), Cse(), Dce(), ExpandDraws()]
     grouped = [Kernelize(), Fuse(), ScatterSelections(), Orient(), StreamRows(), Dce()]
     settled = [SettleSubscripts(), ExpandPhilox(), *clean(), ProveBounds(), BoundSpaces()]
     placed = [StackColumns(), JoinReductions(), AlternateBuffers()]
-    planned = [Rematerialize(budget), PlanMemory()]
+    planned = [Rematerialize(budget.bytes, budget.keep.value), PlanMemory()]
     return _chosen([*gathered, *grouped, *settled, *placed, *planned], without)
 
 

@@ -10,11 +10,12 @@ from dmc.ir import Block, Module, Value
 from dmc.ir.passes import Pass
 from dmc.transforms.dce import Dce
 from dmc.transforms.memory.shortage import budget_shortage
-from dmc.transforms.remat import again, segments, tape
+from dmc.transforms.remat import again, fewer, segments, tape
 from dmc.transforms.remat.measure import Measure, measure
 from dmc.transforms.remat.move import Move
 from dmc.transforms.remat.prune import prune_results
 from dmc.transforms.remat.twins import twins
+from dmc_runtime.budget import Keep
 
 MOST_TRIES = 8
 """How many moves are tried, the best first, before no more is hoped for."""
@@ -40,17 +41,38 @@ class Rematerialize(Pass):
     is kept after all. What runs again are the same kernels: no bit of a result changes. It must run
     behind all passes that merge equal operations.
 
+    If the user asks to `keep` what waits in fewer bits, that is a move like the others
+    (`remat.fewer`), and the only one that changes results. Where it leads nowhere, it is not made.
+
     0 is no bound. Raises BudgetTooSmall.
     """
 
     budget: int = 0
+    keep: str = Keep.WHOLE.value
 
     name = "rematerialize"
 
     def run(self, module: Module) -> None:
         if self.budget:
             for function in func.functions(module):
-                _Search(module, function, self.budget).run()
+                self._hold(module, function)
+
+    def _hold(self, module: Module, function: func.Func) -> None:
+        ways = list(dict.fromkeys((Keep(self.keep), Keep.WHOLE)))
+        failed: list[_Search] = []
+        for keep in ways:
+            untouched = function.clone({})
+            assert isinstance(untouched, func.Func)
+            search = _Search(module, function, self.budget, keep)
+            if search.run():
+                return
+            search.function.erase()
+            module.append(untouched)
+            function = untouched
+            failed.append(search)
+        best = min(failed, key=lambda search: search.needed)
+        name = function.sym_name
+        raise BudgetTooSmall(budget_shortage(name, self.budget, best.needed, best.live))
 
 
 @dataclass
@@ -58,11 +80,13 @@ class _Search:
     module: Module
     function: func.Func
     budget: int
+    keep: Keep
     copies: tape.Copies = field(default_factory=dict[tuple[Block, Value], Value])
     needed: int = 1 << 62
     live: dict[Value, int] = field(default_factory=dict[Value, int])
 
-    def run(self) -> None:
+    def run(self) -> bool:
+        """Whether it could be done."""
         now: Measure | None = measure(self.function)
         unit = max(now.least, 1)
         while now is not None and now.arena > self.budget:
@@ -71,9 +95,7 @@ class _Search:
             now = self._improved(now, unit)
         if now is not None:
             self._save_time(now)
-        else:
-            name = self.function.sym_name
-            raise BudgetTooSmall(budget_shortage(name, self.budget, self.needed, self.live))
+        return now is not None
 
     def _improved(self, now: Measure, unit: int) -> Measure | None:
         """Make the first move, in the order of their worth, that helps; None if none does."""
@@ -81,6 +103,7 @@ class _Search:
         for number in range(min(MOST_TRIES, len(moves))):
             held = self._copy()
             moves[number].apply()
+            fewer.drop_needless(self.function)
             prune_results(self.function)
             Dce().run(self.module)
             after = measure(self.function)
@@ -125,4 +148,5 @@ class _Search:
     def _moves(self, now: Measure) -> list[Move]:
         """All moves, the best first."""
         found: list[Move] = [*again.moves(now), *tape.moves(now, self.copies), *segments.moves(now)]
+        found += fewer.moves(now, self.keep)
         return sorted(found, key=lambda move: -move.worth)

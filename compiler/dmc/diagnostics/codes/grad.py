@@ -94,7 +94,8 @@ CODES: tuple[Code, ...] = (
         "a budget of memory that is none",
         "A budget bounds what a program with a gradient takes beside its arguments and results: "
         "what does not fit is computed again. It is at least one byte, and known at compile time. "
-        "Forward mode keeps nothing, and so takes none.",
+        "With `keep = bf16` or `keep = i8` what waits may be kept in fewer bits for it. Forward "
+        "mode keeps nothing, and so takes none.",
         "fn f[N](x: f64[N]) -> f64 = sum(sin(sin(x)))\n"
         "\n"
         "fn g[N](x: f64[N]) -> f64[N] = grad(f, budget = 0)(x)\n",

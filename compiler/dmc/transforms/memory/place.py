@@ -16,6 +16,8 @@ from dmc.ir import ArrayAttr, Operation, Value, VerifyError
 ATTRIBUTE = "places"
 ARENA_BYTES = "arena_bytes"
 PRIVATE_BYTES = "private_bytes"
+ROUNDED = "rounded"
+"""The producer of what is kept in fewer bits."""
 
 
 class Kind(enum.Enum):

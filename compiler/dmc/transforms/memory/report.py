@@ -19,14 +19,15 @@ from dmc.ir import (
 )
 from dmc.transforms.memory.layout import aligned
 from dmc.transforms.memory.liveness import Liveness, uses_of
-from dmc.transforms.memory.place import ARENA_BYTES, PRIVATE_BYTES, Kind, Place, place_of
+from dmc.transforms.memory.place import ARENA_BYTES, PRIVATE_BYTES, ROUNDED, Kind, Place, place_of
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
     """A value in the arena, and the first and last point at which it must be there.
 
-    It `is_saved` if it is made in the forward pass and read in the reverse pass.
+    It `is_saved` if it is made in the forward pass and read in the reverse pass, and `is_rounded`
+    if it waits in fewer bits than what it stands for has.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Entry:
     first: int
     last: int
     is_saved: bool = False
+    is_rounded: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +109,7 @@ def report(function: func.Func) -> MemoryPlan:
         size = value.type.bytes if isinstance(value.type, ShapedType) else 0
         saved = isinstance(value.owner, Operation) and _is_saved(value)
         what = value.name, value.type, location, place.offset, size
-        entries.append(Entry(*what, first, last, saved))
+        entries.append(Entry(*what, first, last, saved, _is_rounded(value)))
     entries.sort(key=lambda entry: entry.first)
     begin = liveness.numbering.begin
     reverse = min((begin[op] for op in function.body if op.location.is_reverse), default=None)
@@ -154,6 +156,16 @@ def _is_saved(value: Value) -> bool:
         user.location.is_reverse or (isinstance(user, kernel.View) and _is_saved(user.output))
         for user, _ in uses_of(value)
     )
+
+
+def _is_rounded(value: Value) -> bool:
+    """Whether a value, or what a loop stacks to it, is kept in fewer bits."""
+    op = value.defining_op
+    if isinstance(op, control.Loop) and value in op.stacks:
+        return _is_rounded(op.repeated.terminator.operands[value.index])
+    if isinstance(op, kernel.View):
+        return _is_rounded(op.source)
+    return op is not None and op.location.producer.endswith(ROUNDED)
 
 
 def _bytes(function: func.Func, name: str) -> int:

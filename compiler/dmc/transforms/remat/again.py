@@ -38,17 +38,17 @@ class Again(Move):
         made = self.value.defining_op
         assert made is not None
         for result in made.results:
-            _replace_behind(result, mapping[result], self.at)
+            replace_behind(result, mapping[result], self.at)
 
 
-def _replace_behind(value: Value, other: Value, at: Operation) -> None:
+def replace_behind(value: Value, other: Value, at: Operation) -> None:
     """Let everything from `at` on read `other`, through views too."""
     for user, index in list(value.uses):
         place = anchor(user, at.parent)
         if isinstance(user, kernel.View) and place is user:
             if any(not use[0].is_before(at) for use in uses(user.output)):
                 view = Builder.ahead_of(at).insert(user.clone({value: other}))
-                _replace_behind(user.output, view.results[0], at)
+                replace_behind(user.output, view.results[0], at)
         elif not place.is_before(at):
             user.set_operand(index, other)
 
@@ -63,24 +63,44 @@ def uses(value: Value) -> Iterator[Use]:
             yield place, user, index
 
 
+@dataclass(frozen=True)
+class Wait:
+    """That nothing reads a value between two operations, for `span` points, the peak among them."""
+
+    behind: Operation
+    at: Operation
+    span: int
+
+
+def waiting(measure: Measure, value: Value) -> Wait | None:
+    """How the result of an operation waits at the peak; None if it is read or made there."""
+    op = value.defining_op
+    assert op is not None
+    early, late = [op], list[Operation]()
+    for place, _, _ in uses(value):
+        if measure.is_behind(place):
+            late.append(place)
+        elif measure.spans(place):
+            return None
+        else:
+            early.append(place)
+    if not late or measure.spans(op):
+        return None
+    at = min(late, key=lambda each: measure.points[each][0])
+    behind = max(early, key=lambda each: measure.points[each][1])
+    return Wait(behind, at, measure.points[at][0] - measure.points[behind][1])
+
+
 def moves(measure: Measure) -> Iterator[Again]:
     """The values that are only waiting at the peak, each with the ways to have it again."""
     for value in measure.live:
         op = value.defining_op
         if op is None or isinstance(op, kernel.View) or not measure.can_repeat(op):
             continue
-        early, late, waits = [op], list[Operation](), True
-        for place, _, _ in uses(value):
-            if measure.is_behind(place):
-                late.append(place)
-            elif measure.spans(place):
-                waits = False
-            else:
-                early.append(place)
-        if not waits or not late or measure.spans(op):
+        wait = waiting(measure, value)
+        if wait is None:
             continue
-        at = min(late, key=lambda each: measure.points[each][0])
-        span = measure.points[at][0] - max(measure.points[each][1] for each in early)
+        at, span = wait.at, wait.span
         for extends in (False, True):
             chain = _Chain(measure, at, extends)
             chain.add(op)
