@@ -87,3 +87,49 @@ fn network[N, E](x: f64[N], from_: i32[E], to: i32[E]) -> f64 = sum(graph(x, fro
 
 fn plate[N](u: f64[N, N]) -> f64 =
     sum[i in 1..N - 1, j in 1..N - 1]((u[i - 1, j] + u[i, j + 1] - 2.0 * u[i, j]) ** 4)
+
+fn filled[M, N, K](entries: (f64[K], i32[K], i32[K]), like: f64[M, N]) -> f64[M, N] {
+    let (values, rows, columns) = entries
+    var dense = 0.0 * like
+    for e in 0..K { dense[rows[e], columns[e]] += values[e] }
+    dense
+}
+
+fn dense_tridiagonal[N](x: f64[N], like: f64[N, N]) -> f64[N, N] =
+    filled(jacobian(fn(y) => 2.0 * tridiagonal(y) * x[0], sparse = true)(x), like)
+
+fn dense_arrow[N](x: f64[N], like: f64[N, N]) -> f64[N, N] =
+    filled(jacobian(arrow, sparse = true)(x), like)
+
+fn dense_of_record(p: Two, x: f64[3], like: f64[6, 14]) -> f64[6, 14] =
+    filled(jacobian(of_record, wrt = (x, p), sparse = true)(p, x), like)
+
+fn dense_hessian[N](x: f64[N], like: f64[N, N]) -> f64[N, N] =
+    filled(hessian(energy, sparse = true)(x), like)
+
+fn beside[N](x: f64[N]) -> (f64[N], f64) = (tridiagonal(x), sum(x))
+
+fn sums[B, N](x: f64[B, N]) -> (f64[B], f64[B]) {
+    let all = [b] => {
+        let ((values, rows, columns), rest) = jacobian(beside, sparse = true)(x[b])
+        (values, rest)
+    }
+    let (values, rests) = all
+    ([b] => sum(values[b]), rests)
+}
+
+fn norm[N](x: f64[N]) -> f64 {
+    let (values, rows, columns) = jacobian(tridiagonal, sparse = true)(x)
+    sum(values ** 2 * x[columns])
+}
+
+fn implicit[N](x: f64[N]) -> f64[N] {
+    var y = x
+    for t in 0..3 {
+        let (values, rows, columns) = jacobian(heated, sparse = true)(y)
+        y[rows] += 0.1 * values * x[columns]
+    }
+    y
+}
+
+fn heated[N](y: f64[N]) -> f64[N] = [i] => 0.5 * y[i] * y[minimum(i + 1, N - 1)]

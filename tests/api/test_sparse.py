@@ -131,3 +131,41 @@ def test_without_scipy_the_message_says_what_to_install(monkeypatch: pytest.Monk
     monkeypatch.setitem(sys.modules, "scipy.sparse", None)
     with pytest.raises(dmc.Error, match=r'pip install "dmc\[scipy\]"'):
         dmc.jacobian(SPARSE.tridiagonal, sparse=True)(X)
+
+
+def test_inside_a_program() -> None:
+    like, x = np.zeros((9, 9)), X
+    jacobian = dmc.jacobian(SPARSE.tridiagonal)(x)
+    assert np.allclose(SPARSE.dense_tridiagonal(x, like), 2.0 * jacobian * x[0])
+    assert np.allclose(SPARSE.dense_arrow(x, like), dmc.jacobian(SPARSE.arrow)(x))
+    assert np.allclose(SPARSE.dense_hessian(x, like), dmc.hessian(SPARSE.energy)(x))
+    p, y = SPARSE.Two(a=RNG.normal(size=5), b=RNG.normal(size=(2, 3))), RNG.normal(size=3)
+    matrix = dmc.jacobian(SPARSE.of_record, wrt=("x", "p"), sparse=True)(p, y).toarray()
+    assert np.allclose(SPARSE.dense_of_record(p, y, np.zeros((6, 14))), matrix)
+
+
+def test_inside_builders_loops_and_gradients() -> None:
+    points = RNG.normal(size=(4, 9))
+    sums, rest = SPARSE.sums(points)
+    assert np.allclose(sums, [dmc.jacobian(SPARSE.tridiagonal)(x).sum() for x in points])
+    assert np.allclose(rest, points.sum(1))
+    y = X
+    for _ in range(3):
+        y = y + 0.1 * dmc.jacobian(SPARSE.heated)(y) @ X
+    assert np.allclose(SPARSE.implicit(X), y)
+    step = 1e-6 * np.eye(9)
+    slopes = [(SPARSE.norm(X + d) - SPARSE.norm(X - d)) / 2e-6 for d in step]
+    assert np.allclose(dmc.grad(SPARSE.norm)(X), slopes, rtol=1e-6)
+
+
+def test_one_matrix_has_one_element_type() -> None:
+    with pytest.raises(dmc.Error, match="this is of f32, f64"):
+        dmc.loads(
+            "fn f(x: f64[3]) -> f32[3] = f32(x)\n"
+            "fn g(x: f64[3]) -> f64 { let (v, r, c) = jacobian(f, sparse = true)(x)\n 1.0 }"
+        )
+    with pytest.raises(dmc.Error, match="write `sparse = true`"):
+        dmc.loads(
+            "fn f(x: f64[3]) -> f64[3] = x\n"
+            "fn g(x: f64[3], b: bool) -> f64 { let v = jacobian(f, sparse = b)(x)\n 1.0 }"
+        )

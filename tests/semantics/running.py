@@ -26,6 +26,7 @@ from dmc.semantics.signature import (
     Signature,
 )
 from dmc.semantics.types import KeyType, RecordDeclaration, RecordType, StackType, Type, children
+from dmc.sparsity.layout import compressed
 from dmc.transforms.expand_autodiff import ExpandAutodiff
 from tests.programs import FOLDER
 
@@ -103,7 +104,7 @@ def bind(
 def module(program: Program | str, name: str, **arguments: Any) -> Module:
     """The verified IR of an instance."""
     program = check_text(program) if isinstance(program, str) else program
-    lowered = lower(bind(program, name, arguments))
+    lowered = lower(bind(program, name, arguments), compressed)
     verify(lowered)
     return lowered
 
@@ -118,7 +119,7 @@ def run(
     """The leaves of the result, by the reference interpreter."""
     program = check_text(program) if isinstance(program, str) else program
     binding = bind(program, name, arguments, brackets, sizes)
-    lowered = lower(binding)
+    lowered = lower(binding, compressed)
     verify(lowered)
     ExpandAutodiff().run(lowered)
     verify(lowered)

@@ -16,6 +16,7 @@ from dmc.semantics.modules import check_text
 from dmc.semantics.program import Program
 from dmc.semantics.signature import GivenArray, GivenFunction
 from dmc.semantics.types import leaves
+from dmc.sparsity.layout import compressed
 from tests.semantics.running import bind, function, load, record, signature
 
 F8, F4 = np.float64, np.float32
@@ -164,7 +165,7 @@ fn half[K](x: f64[K]) -> f64[K] = 0.5 * x
     }
     binding = match(signature(program, "twice"), described)
     assert [leaf.name for leaf in binding.arguments] == ["x"]
-    (value,) = Interpreter(lower(binding)).call("twice", [np.arange(3.0)])
+    (value,) = Interpreter(lower(binding, compressed)).call("twice", [np.arange(3.0)])
     assert np.allclose(value, np.arange(3) / 4)
 
 

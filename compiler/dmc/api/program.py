@@ -83,6 +83,7 @@ def _lower(binding: Binding) -> Lowered:
     with native:
         from dmc.dialects import func
         from dmc.semantics.lower.program import lower
+        from dmc.sparsity.layout import compressed
 
-    module = lower(binding)
+    module = lower(binding, compressed)
     return Lowered(module, next(f for f in func.functions(module) if not f.is_private))

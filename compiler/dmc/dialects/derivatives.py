@@ -4,11 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 
 from dmc.dialects import arith, autodiff, control, func, tensor
 from dmc.dialects.arith import Direction
-from dmc.ir import Block, Builder, DType, Module, TensorType, Value, shape_of
+from dmc.ir import Array, Block, Builder, DType, Module, TensorType, Value, shape_of
 from dmc_runtime.budget import NO_BUDGET, Budget
+
+
+@dataclass(frozen=True)
+class Compressed:
+    """A sparse matrix of derivatives by few passes: entries by rows, each row's by columns.
+
+    Directions of one colour are summed in one pass; -1 is no colour. Entry e is in row `rows[e]`
+    and column `columns[e]`, and at `places[e]` of the tangents of all colours of columns, followed
+    by the cotangents of all colours of rows.
+    """
+
+    rows: Array
+    columns: Array
+    places: Array
+    column_colours: Array
+    row_colours: Array
 
 
 @dataclass(frozen=True)
@@ -127,6 +144,36 @@ class Problem:
         control.make_yield(inner, move(inner, parts, of)[1])
         return list(control.make_map(builder, (count,), block).results)
 
+    def compressed(self, builder: Builder, of: Sequence[int], matrix: Compressed) -> Value:
+        """The entries of a sparse matrix of derivatives of the results `of`."""
+        results = [_tensor(self.function.function_type.results[i]) for i in of]
+        tables: list[Value] = []
+        for colours, moved, in_reverse in (
+            (matrix.column_colours, self.target_types, False),
+            (matrix.row_colours, results, True),
+        ):
+            count = int(colours.max(initial=-1)) + 1
+            if count:
+                directions = _coloured(builder, colours, count, moved)
+                tables += [self._table(builder, directions, of, in_reverse)]
+        if not tables:
+            return arith.zeros(builder, TensorType((0,), results[0].dtype))
+        places = TensorType(matrix.places.shape, DType.I64)
+        flat = tensor.concatenate(builder, tables, 0) if len(tables) > 1 else tables[0]
+        return tensor.take(builder, flat, arith.constant(builder, matrix.places, places))
+
+    def _table(
+        self, builder: Builder, directions: Sequence[Value], of: Sequence[int], in_reverse: bool
+    ) -> Value:
+        """What directions give, one after another, each the leaves one after another."""
+        parts = self.sweep(builder, directions, of, in_reverse)
+        flat: list[Value] = []
+        for part in parts:
+            count, *shape = shape_of(part.type)
+            flat.append(tensor.reshape(builder, part, (count, prod(shape))))
+        whole = tensor.concatenate(builder, flat, 1) if len(flat) > 1 else flat[0]
+        return tensor.reshape(builder, whole, (prod(shape_of(whole.type)),))
+
     def _columns(self, builder: Builder, chosen: int, of: Sequence[int]) -> list[Value]:
         """Forward mode in one of the target, turned so that the axes of results come first."""
         types = self.target_types
@@ -150,6 +197,23 @@ def _seeds(
         one_hot(builder, type_, point) if i == chosen else arith.zeros(builder, type_)
         for i, type_ in enumerate(types)
     ]
+
+
+def _coloured(
+    builder: Builder, colours: Array, count: int, types: Sequence[TensorType]
+) -> list[Value]:
+    """For each of several tensors, `count` directions: ones at what has the colour."""
+    found: list[Value] = []
+    start = 0
+    for type_ in types:
+        whole = TensorType((count, *type_.shape), DType.I32)
+        own = colours[start : start + type_.size].reshape(type_.shape)
+        held = arith.constant(builder, own, TensorType(type_.shape, DType.I32))
+        spread = tensor.broadcast_in_dim(builder, held, whole.shape, range(1, whole.rank))
+        here = arith.compare(builder, Direction.EQ, tensor.iota(builder, whole, 0), spread)
+        found.append(arith.convert(builder, here, type_.dtype))
+        start += type_.size
+    return found
 
 
 def one_hot(builder: Builder, type_: TensorType, point: Sequence[Value]) -> Value:

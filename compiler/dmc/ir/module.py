@@ -73,6 +73,19 @@ class Module(Operation):
         assert isinstance(new, Module)
         return new
 
+    def part(self, name: str) -> Module:
+        """A copy of a function and of all that it refers to."""
+        named = dict(self.symbols())
+        new, pending = Module.empty(), [name]
+        seen = {name}
+        while pending:
+            op = named[pending.pop()]
+            new.append(op.clone({}))
+            found = dict.fromkeys(_references(op))
+            pending += [other for other in found if other not in seen]
+            seen.update(found)
+        return new
+
     def append(self, op: Operation) -> None:
         """Add an operation whose `sym_name` is still free."""
         self.body.insert(op)

@@ -14,6 +14,7 @@ from dmc.semantics.binding import bind
 from dmc.semantics.lower.program import lower
 from dmc.semantics.program import FunctionDeclaration, SourceModule
 from dmc.semantics.types import Type
+from dmc.sparsity.layout import compressed
 from dmc.transforms.cse import Cse
 from dmc.transforms.dce import Dce
 from dmc.transforms.inline import Inline
@@ -48,7 +49,7 @@ def instantiate(declaration: FunctionDeclaration, smallest: int) -> InstanceOfFu
         sizes = fitting_sizes(signature, {}, smallest)
         own = {g.name: sizes[g.name] for g in signature.generics if g.name in sizes}
         binding = bind(signature, placeholders(signature, {}, {}, sizes), (), own)
-        module = lower(binding)
+        module = lower(binding, compressed)
         PassManager([Inline(), Dce(), Cse()]).run(module)
     except Error:
         return None

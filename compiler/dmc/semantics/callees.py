@@ -345,6 +345,7 @@ def derived_handle(context: Context, operator: typed.Operator, node: ast.Call) -
     wrt: ast.Expr | None = None
     along: ast.Expr | None = None
     budget, keep = NO_BUDGET, Keep.WHOLE
+    sparse = False
     for argument in node.arguments:
         name = argument.name.text if argument.name is not None else None
         match name:
@@ -354,6 +355,8 @@ def derived_handle(context: Context, operator: typed.Operator, node: ast.Call) -
                 wrt = argument.value
             case "along" if operator in (typed.Operator.JVP, typed.Operator.HVP):
                 along = argument.value
+            case "sparse" if operator in (typed.Operator.JACOBIAN, typed.Operator.HESSIAN):
+                sparse = _flag(context, argument.value)
             case "budget" if operator in _REVERSE:
                 budget = Budget(_budget(context, argument.value))
             case "keep" if operator in _REVERSE:
@@ -396,7 +399,8 @@ def derived_handle(context: Context, operator: typed.Operator, node: ast.Call) -
             help=[f"as in `budget = 256 * MiB, keep = {keep.value}`"],
         )
     inner = resolve_function(context, function)
-    return DerivedHandle(operator, inner, wrt, along, node.span, replace(budget, keep=keep))
+    keeping = replace(budget, keep=keep)
+    return DerivedHandle(operator, inner, wrt, along, node.span, keeping, sparse)
 
 
 _REVERSE = (typed.Operator.GRAD, typed.Operator.VALUE_AND_GRAD, typed.Operator.VJP)
@@ -414,6 +418,16 @@ def _keep(context: Context, argument: ast.Argument) -> Keep:
                 node.span,
                 help=["as in `keep = bf16`; there are bf16 and i8"],
             )
+
+
+def _flag(context: Context, node: ast.Expr) -> bool:
+    """`true` or `false`, as written."""
+    if not isinstance(node, ast.BoolLit):
+        raise context.fail(
+            "call.keyword", "this is `true` or `false`, as the type of the result depends on it",
+            node.span, help=["write `sparse = true`"],
+        )  # fmt: skip
+    return node.value
 
 
 def _budget(context: Context, node: ast.Expr) -> int:

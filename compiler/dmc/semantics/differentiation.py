@@ -29,6 +29,7 @@ from dmc.semantics.types import (
     TupleType,
     Type,
     children,
+    element_text,
     formed,
     gradient_type,
     leaves,
@@ -69,10 +70,18 @@ def call_derived(context: Context, handle: DerivedHandle, call: typed.Call) -> t
         positions = tuple(index for index, _ in paths)
         request = DerivativeRequest(call.callee.declaration, positions, handle.span)
         context.requests.append(request)
-    type_ = _result_type(context, handle, target, result, output, rest, count)
+    entries = None
+    if handle.sparse:
+        entries = f"entries@{handle.span.start_line}:{handle.span.start_column}"
+        moved = target if operator is Operator.HESSIAN else output
+        type_: Type = _sparse_type(context, handle, (target, moved), Size.named(entries))
+        if operator is Operator.JACOBIAN and rest is not None:
+            type_ = TupleType((type_, rest))
+    else:
+        type_ = _result_type(context, handle, target, result, output, rest, count)
     callee = typed.Derived(
         operator, call.callee, tuple(paths), is_tuple, output, along, handle.budget,
-        count is not None,
+        count is not None, entries,
     )  # fmt: skip
     return typed.Call(type_, span, callee, call.arguments)
 
@@ -248,6 +257,24 @@ def _result_type(
             return _blocks(context, handle, target, target)
         case Operator.HVP:
             return _repeated(count, target)
+
+
+def _sparse_type(
+    context: Context, handle: DerivedHandle, types: tuple[Type, ...], entries: Size
+) -> Type:
+    """`(values, rows, columns)` of the entries, in a matrix of all parts with those of others."""
+    parts = [leaf for type_ in types for leaf in leaves(gradient_type(type_)) if leaf.is_trained]
+    elements = [resolved(leaf.type.element) for leaf in parts if isinstance(leaf.type, TensorType)]
+    if any(element != elements[0] for element in elements):
+        kinds = ", ".join(sorted({element_text(element) for element in elements}))
+        title = f"one matrix has one element type, and this is of {kinds}"
+        raise context.fail(
+            "type.mismatch", title, handle.span,
+            help=["leave `sparse` out, or differentiate parts of one type"],
+        )  # fmt: skip
+    axis = (entries,)
+    places = TensorType(DType.I32, axis)
+    return TupleType((TensorType(elements[0], axis), places, places))
 
 
 def _repeated(count: Size | None, type_: Type) -> Type:

@@ -58,6 +58,7 @@ class DerivedHandle:
     along: ast.Expr | None
     span: Span
     budget: Budget = NO_BUDGET
+    sparse: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -441,7 +441,8 @@ class Derived:
     `wrt` are paths: a parameter's position, then field names. `along` are tangents for them.
     `output` is the type of what is differentiated.
     `budget` is what the program with the derivative may take. Directions that are `stacked` have a
-    leading axis for several at once.
+    leading axis for several at once. `entries` names the number of entries of a sparse matrix, a
+    size that is known when sizes are.
     """
 
     operator: Operator
@@ -452,6 +453,7 @@ class Derived:
     along: tuple[Node, ...] = ()
     budget: Budget = NO_BUDGET
     stacked: bool = False
+    entries: str | None = None
 
 
 @dataclass(eq=False, slots=True)

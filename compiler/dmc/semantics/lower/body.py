@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Protocol
 
 from dmc.diagnostics.diagnostic import Diagnostic, Label
 from dmc.diagnostics.errors import CompilerBug, Error, error
 from dmc.dialects import arith, func, tensor
+from dmc.dialects.derivatives import Compressed, Problem
 from dmc.ir import (
     Block,
     Builder,
@@ -62,6 +64,10 @@ class Surroundings(Protocol):
         """The function of the module for these generic arguments."""
         ...
 
+    def compress(self, problem: Problem, of: Sequence[int], is_symmetric: bool) -> Compressed:
+        """Where the derivatives of the results `of` may differ from zero, and what is at once."""
+        ...
+
     def read_nothing(self, block: Block, span: Span) -> None:
         """An element of an axis without elements is read or written in `block`."""
         ...
@@ -79,7 +85,10 @@ class Surroundings(Protocol):
 
 
 class Body:
-    """Lowers typed nodes at an insertion point. `bounds` are exclusive upper bounds of indexes."""
+    """Lowers typed nodes at an insertion point.
+
+    `bounds` are exclusive upper bounds of indexes, `opened` sizes that lowering itself has found.
+    """
 
     def __init__(
         self,
@@ -88,10 +97,12 @@ class Body:
         substitution: Substitution,
         environment: dict[Symbol, Lowered],
         bounds: dict[Symbol, int] | None = None,
+        opened: dict[str, Size] | None = None,
     ) -> None:
         self.lowering = lowering
         self.builder = builder
-        self.substitution = substitution
+        self.opened: dict[str, Size] = opened if opened is not None else {}
+        self._given = substitution
         self.environment = environment
         self.bounds: dict[Symbol, int] = bounds if bounds is not None else {}
 
@@ -99,10 +110,22 @@ class Body:
         """The same names, building into a region; assignments inside stay inside."""
         builder = Builder(block, location=self.builder.location)
         return Body(
-            self.lowering, builder, self.substitution, dict(self.environment), dict(self.bounds)
+            self.lowering,
+            builder,
+            self._given,
+            dict(self.environment),
+            dict(self.bounds),
+            self.opened,
         )
 
     # -- types
+
+    @property
+    def substitution(self) -> Substitution:
+        """What generics and sizes stand for here."""
+        if not self.opened:
+            return self._given
+        return replace(self._given, sizes={**self._given.sizes, **self.opened})
 
     def type(self, node: typed.Node) -> Type:
         """The concrete type of a node."""

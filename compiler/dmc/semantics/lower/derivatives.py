@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dmc.diagnostics.errors import CompilerBug
+from dmc.dialects import arith
 from dmc.dialects.derivatives import Problem
-from dmc.ir import Value
+from dmc.ir import DType, TensorType, Value
 from dmc.semantics import typed
 from dmc.semantics.lower.body import Body, register
 from dmc.semantics.lower.functions import outline, register_call
@@ -20,6 +21,7 @@ from dmc.semantics.lower.values import (
     rebuild,
     trained_positions,
 )
+from dmc.semantics.sizes import Size
 from dmc.semantics.typed import Operator
 from dmc.semantics.types import (
     FunctionType,
@@ -82,6 +84,8 @@ def _derive(
     """The call of a function that a differentiation operator made."""
     problem = _problem(body, derived, arguments, node)
     type_ = body.substitution.type(pruned(node.type))
+    if derived.entries is not None:
+        return _sparse(body, problem, derived, type_)
     match derived.operator:
         case Operator.GRAD:
             return _gradient(body, problem, type_, with_value=False)
@@ -151,11 +155,34 @@ def _pull(body: Body, node: typed.Pull) -> Lowered:
 
 def _jacobian(body: Body, problem: Problem, derived: typed.Derived, type_: Type) -> Lowered:
     blocks = problem.jacobian(body.builder, _trained_results(body, derived))
+    return rebuild(type_, iter([*blocks, *_rest(body, problem, derived)]))
+
+
+def _sparse(body: Body, problem: Problem, derived: typed.Derived, type_: Type) -> Lowered:
+    """`(values, rows, columns)`; the number of entries becomes known here."""
+    assert derived.entries is not None
+    of = _trained_results(body, derived)
+    matrix_of = problem
+    is_symmetric = derived.operator is Operator.HESSIAN
+    if is_symmetric:
+        of = tuple(range(len(problem.target)))
+        matrix_of = problem.of_gradient(body.builder)
+    matrix = body.lowering.compress(matrix_of, of, is_symmetric)
+    body.opened[derived.entries] = Size.of(len(matrix.places))
+    values = matrix_of.compressed(body.builder, of, matrix)
+    table = TensorType(matrix.rows.shape, DType.I32)
+    places = [arith.constant(body.builder, at, table) for at in (matrix.rows, matrix.columns)]
+    found = [values, *places]
+    return rebuild(type_, iter([*found, *_rest(body, problem, derived)]))
+
+
+def _rest(body: Body, problem: Problem, derived: typed.Derived) -> Sequence[Value]:
+    """What rides along with a Jacobian."""
     count = sum(1 for _ in leaves(body.substitution.type(pruned(derived.output))))
-    rest: Sequence[Value] = ()
-    if len(problem.function.function_type.results) > count:
-        rest = problem.call(body.builder)[count:]
-    return rebuild(type_, iter([*blocks, *rest]))
+    is_alone = len(problem.function.function_type.results) <= count
+    if derived.operator is Operator.HESSIAN or is_alone:
+        return ()
+    return problem.call(body.builder)[count:]
 
 
 def _hessian(body: Body, problem: Problem, type_: Type) -> Lowered:

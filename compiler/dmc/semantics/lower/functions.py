@@ -154,7 +154,8 @@ def call_function(
 
 def nested(body: Body, environment: dict[Symbol, Lowered], substitution: Substitution) -> Body:
     """Other names and generics at the same insertion point."""
-    return Body(body.lowering, body.builder, substitution, environment, dict(body.bounds))
+    bounds = dict(body.bounds)
+    return Body(body.lowering, body.builder, substitution, environment, bounds, body.opened)
 
 
 def concrete(substitution: Substitution, values: dict[str, GenericValue]) -> Substitution:

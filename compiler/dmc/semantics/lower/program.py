@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
+from typing import Protocol
 
 from dmc.diagnostics.diagnostic import Diagnostic, Label
 from dmc.diagnostics.errors import CompilerBug, Error, error
 from dmc.dialects import autodiff, func
+from dmc.dialects.derivatives import Compressed, Problem
 from dmc.dialects.flow import ControlFlow
 from dmc.ir import Block, Builder, FunctionType, Location, Module, TensorType
 from dmc.ir import DType as IRDType
@@ -43,25 +45,25 @@ from dmc.semantics.types import FunctionType as ArgumentType
 _Generics = tuple[frozenset[tuple[str, object]], ...]
 """The values of generic arguments, by kind."""
 
-__all__ = ["Lowering", "leaf_type", "lower"]
+__all__ = ["Lowering", "Patterns", "leaf_type", "lower"]
 
 FAMILIES = (access, prelude, derivatives, elementwise, loops, reductions)
 """The files that say how their kinds of nodes are lowered; importing them registers it."""
 
 
-def lower(binding: Binding) -> Module:
+def lower(binding: Binding, patterns: Patterns) -> Module:
     """The module for a call that has been matched with its signature.
 
     It has one public function, named as in the source, and the private ones that it calls. Its
     arguments are the leaves of the parameters in order (those in `instance.defaults` and
     function-typed ones are absent), its results the leaves of the result. `Model.init` names the
-    initializer of a model.
+    initializer of a model. `patterns` finds where sparse derivatives are zero.
 
     Raises:
         dmc.diagnostics.errors.Error: when the sizes of this instance make the program wrong.
     """
     instance = binding.instance
-    lowering = Lowering()
+    lowering = Lowering(patterns)
     match instance.declaration:
         case ModelBody() as model:
             lowering.lower_init(instance, model)
@@ -83,11 +85,25 @@ def leaf_type(leaf: Leaf) -> TensorType:
     return TensorType(tuple(n for n in shape if n is not None), element)
 
 
+class Patterns(Protocol):
+    """Finds where derivatives may differ from zero; `dmc.sparsity.layout.compressed`."""
+
+    def __call__(
+        self,
+        module: Module,
+        name: str,
+        target: Sequence[int],
+        of: Sequence[int],
+        is_symmetric: bool,
+    ) -> Compressed: ...
+
+
 class Lowering:
     """The module being built, with one function for each instance of a declaration."""
 
-    def __init__(self) -> None:
+    def __init__(self, patterns: Patterns) -> None:
         self.module = Module.empty()
+        self._patterns = patterns
         self._instances: dict[tuple[DeclaredFunction, _Generics], func.Func] = {}
         self._pending: list[Callable[[], None]] = []
         self._of_nothing: dict[Block, Span] = {}
@@ -118,8 +134,7 @@ class Lowering:
         Raises Error for a declared rule that is not linear, and for a read of an axis without
         elements that surely happens.
         """
-        while self._pending:
-            self._pending.pop()()
+        self._settle()
         for instance, rule, name, vectors, unchecked in self._rules:
             try:
                 check_linear(self.module, rule, name, vectors)
@@ -129,6 +144,16 @@ class Lowering:
                 instance.attributes["nonlinear_rules"] = True
         self._refuse_reads_of_nothing()
         return self.module
+
+    def _settle(self) -> None:
+        while self._pending:
+            self._pending.pop()()
+
+    def compress(self, problem: Problem, of: Sequence[int], is_symmetric: bool) -> Compressed:
+        """Where the derivatives of the results `of` may differ from zero, and what is at once."""
+        self._settle()
+        name = problem.function.sym_name
+        return self._patterns(self.module.part(name), name, problem.target, of, is_symmetric)
 
     def read_nothing(self, block: Block, span: Span) -> None:
         """An element of an axis without elements is read or written in `block`."""
