@@ -133,9 +133,10 @@ class Compilation:
     @lazy
     def expanded(self) -> Module:
         """Every derivative that was asked for is ordinary IR."""
+        derivatives = pipeline.derivatives(self._left_out, self.budget)
         if not self.index_uses:
-            return self._run(self.tensor, pipeline.derivatives(self._left_out))
-        return self._run(self.inlined, [TrapIndexes(), *pipeline.derivatives(self._left_out)])
+            return self._run(self.tensor, derivatives)
+        return self._run(self.inlined, [TrapIndexes(), *derivatives])
 
     @lazy
     def inlined(self) -> Module:

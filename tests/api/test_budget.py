@@ -11,6 +11,7 @@ import pytest
 
 import dmc
 from dmc.dialects import func
+from dmc.jit.tapes import tape_memory
 from dmc.transforms.memory import replay
 
 program = dmc.load(Path(__file__).parent / "budget.dm")
@@ -83,6 +84,34 @@ def test_the_smallest_budget_grows_with_the_logarithm() -> None:
             _ = sized.compilation.kernels
         found.append(int(caught.value.diagnostics[0].title.split()[-2]))
     assert max(found) < 2 * found[0]
+
+
+def test_loops_without_a_bound_keep_the_root() -> None:
+    """Under a budget, a `while` and counts from data: the same bits, for less of a tape."""
+    text = """
+fn f[H](w: f64[H, H], x: f64[H], n: i64) -> f64 {
+    var h = x
+    for t in 0..n {
+        var i = 0
+        while i < t % 5 {
+            h = sin(h @ w) * x
+            i = i + 1
+        }
+        h = tanh(h @ w + 0.3 * x)
+    }
+    sum(h * h)
+}
+"""
+    f, arguments = dmc.loads(text).f, (normal(8, 8), normal(8), 2000)
+    kept: list[int] = []
+    results: list[list[bytes]] = []
+    for budget in (None, "1MB"):
+        compiled = dmc.value_and_grad(f, budget=budget).compile(*arguments)
+        tape_memory().peak()
+        results.append(bits(compiled(*arguments)))
+        kept.append(tape_memory().peak())
+    assert results[0] == results[1]
+    assert 20 * kept[1] < kept[0]
 
 
 def test_budget_in_the_language() -> None:

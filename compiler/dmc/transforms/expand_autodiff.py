@@ -20,7 +20,7 @@ from dmc.transforms.inline import Inline
 from dmc.transforms.propagate_integers import PropagateIntegers
 from dmc.transforms.recognize_contractions import RecognizeContractions
 from dmc.transforms.relax_guards import RelaxGuards
-from dmc.transforms.split_checkpoints import SplitCheckpoints
+from dmc.transforms.split_checkpoints import CheckpointUnbounded, SplitCheckpoints
 
 
 @dataclass(frozen=True)
@@ -30,28 +30,30 @@ class ExpandAutodiff(Compound):
     Functions are inlined and simplified before they are differentiated: derivatives of simple
     programs are simple. When all are there, products are left guarded where zeros of what is not
     selected may come. `contractions`: sums of products are recognized before they are
-    differentiated.
+    differentiated. `bounded`: under a budget, what grows while loops run is checkpointed.
     """
 
     name = "expand-autodiff"
     contractions: bool = True
+    bounded: bool = False
 
     def steps(self, module: Module) -> Iterator[Pass]:
         if not any(_requests(module)):
             return
         guard_rules(module)
         while any(_requests(module)):
-            yield from _prepare(self.contractions)
+            yield from _prepare(self.contractions, self.bounded)
             yield ExpandInnermost()
         yield from (Inline(), RelaxGuards())
 
 
-def _prepare(contractions: bool) -> list[Pass]:
+def _prepare(contractions: bool, bounded: bool) -> list[Pass]:
     """Simple programs have simple derivatives; whole tensors simpler ones than maps."""
     clean = [Canonicalize(), Cse(), Dce()]
     whole = [Hoist(), BatchMaps(), *clean]
     whole += [RecognizeContractions(), *clean] if contractions else []
-    return [Inline(), Dce(), PropagateIntegers(), *clean, *whole, SplitCheckpoints()]
+    cut = [CheckpointUnbounded(), SplitCheckpoints()] if bounded else [SplitCheckpoints()]
+    return [Inline(), Dce(), PropagateIntegers(), *clean, *whole, *cut]
 
 
 def _requests(root: Operation) -> Iterator[autodiff.Jvp | autodiff.Vjp]:

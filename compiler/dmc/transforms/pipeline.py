@@ -84,10 +84,13 @@ def inlined() -> list[Pass]:
     return [Inline(), Dce(), PropagateIntegers(), *clean()]
 
 
-def derivatives(without: Iterable[str] = ()) -> list[Pass]:
-    """Expand derivatives; calls are inlined, those of functions with rules last."""
+def derivatives(without: Iterable[str] = (), budget: Budget = NO_BUDGET) -> list[Pass]:
+    """Expand derivatives; calls are inlined, those of functions with rules last.
+
+    Under a budget, loops without a bound keep less.
+    """
     skipped = frozenset(without)
-    expand = ExpandAutodiff(contractions=RecognizeContractions.name not in skipped)
+    expand = ExpandAutodiff(RecognizeContractions.name not in skipped, budget.bytes > 0)
     return _chosen([expand, Inline(rules=True), *clean()], skipped)
 
 

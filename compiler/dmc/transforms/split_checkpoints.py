@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isqrt
 
-from dmc.dialects import arith, control, math, tensor
+from dmc.dialects import arith, autodiff, control, func, math, tensor
 from dmc.dialects.segments import cut, iterations
 from dmc.ir import Block, Builder, DType, Module, Value
 from dmc.ir.passes import Pass
@@ -14,6 +14,37 @@ from dmc.ir.rewriter import replace_op
 
 EVERY_STEP = 1
 """The checkpoint of a loop whose reverse keeps the carried values of each iteration, no more."""
+
+
+@dataclass(frozen=True)
+class CheckpointUnbounded(Pass):
+    """Checkpoint loops without a bound in functions of which a gradient is taken next.
+
+    What those keep no plan can count. So under a budget it grows with the root of how often they
+    run, whatever the source says of them.
+    """
+
+    name = "checkpoint-unbounded"
+
+    def run(self, module: Module) -> None:
+        requests = [op for op in module.walk() if isinstance(op, autodiff.Vjp)]
+        for function in {func.lookup(module, op.callee) for op in requests}:
+            if any(isinstance(op, autodiff.Vjp | autodiff.Jvp) for op in function.walk()):
+                continue
+            for op in function.walk():
+                if isinstance(op, control.Loop) and _is_unbounded(op):
+                    op.attributes["checkpoint"] = -1
+
+
+def _is_unbounded(op: control.Loop) -> bool:
+    """Whether what a loop that says nothing of it would keep grows as long as it runs."""
+    match op:
+        case control.For():
+            return op.extent < 0 and not (op.checkpoint or op.reverse or op.scanned or op.stacks)
+        case control.While():
+            return not (op.checkpoint or op.stacks)
+        case _:
+            return False
 
 
 @dataclass(frozen=True)
