@@ -145,7 +145,7 @@ def _not_a_function_value(context: Context, known: Primitive, node: ast.Expr) ->
         case Fill():
             return context.fail(
                 "type.call", f"`{known}` is a value, not a function", node.span,
-                help=[f"its shape stands in brackets, or is known: `{known}[N]`, `{known}`"],
+                help=[f"its shape stands in brackets, `{known}[3]`, or is known: `{known}`"],
             )  # fmt: skip
         case ArrayFunction(arity=0):
             help_ = f"call it: `{quoted}()`"

@@ -137,7 +137,11 @@ def _pull(context: Context, symbol: Symbol, node: ast.Call) -> typed.Node | None
     if not isinstance(type_, FunctionType) or not type_.is_pull:
         return None
     if len(node.arguments) != 1:
-        raise context.fail("call.count", f"`{symbol.name}` takes one cotangent", node.span)
+        title, help_ = (
+            f"`{symbol.name}` takes one cotangent",
+            "several are stacked, as one argument",
+        )
+        raise context.fail("call.count", title, node.span, help=[help_])
     argument = node.arguments[0].value
     value, count = check_directions(context, argument, type_.parameters[0], "the cotangent")
     result = type_.result if count is None else stack(count, type_.result)
@@ -197,6 +201,7 @@ def _call_typed(
             span,
             "",
             [(handle.span, str(handle.type))] if handle.span != span else (),
+            context.with_fewer(span, arguments, len(wanted)),
         )
     values: list[typed.Node] = []
     for argument, type_ in zip(arguments, wanted, strict=True):

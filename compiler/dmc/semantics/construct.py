@@ -46,9 +46,11 @@ def construct(
     for position, argument in enumerate(node.arguments):
         if argument.name is None:
             if position >= len(names):
+                has = "1 field" if len(names) == 1 else f"{len(names)} fields"
                 raise context.fail(
-                    "call.count", f"`{declaration.name}` has {len(names)} fields", argument.span
-                )
+                    "call.count", f"`{declaration.name}` has {has}", argument.span,
+                    help=context.with_fewer(node.span, node.arguments, len(names)),
+                )  # fmt: skip
             name = names[position]
         else:
             name = argument.name.text

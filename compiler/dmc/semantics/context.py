@@ -176,6 +176,14 @@ class Context:
         span = node if isinstance(node, Span) else node.span
         return " ".join(self.module.source.quote(span).split())
 
+    def with_fewer(self, span: Span, arguments: Sequence[ast.Node], wanted: int) -> list[str]:
+        """Help for a call with too many arguments: the call with the first of them."""
+        texts = [self.quote(argument) for argument in arguments]
+        if len(texts) <= wanted:
+            return []
+        callee, found, _ = self.quote(span).partition(f"({texts[0]}")
+        return [f"`{callee}({', '.join(texts[:wanted])})`"] if found else []
+
     # -- scopes
 
     @contextmanager

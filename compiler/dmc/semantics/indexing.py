@@ -21,6 +21,7 @@ from dmc.semantics.sizes import Division, Size, Verdict, divide
 from dmc.semantics.typed import Symbol, SymbolKind
 from dmc.semantics.types import (
     Axis,
+    GenericKind,
     Hole,
     Number,
     NumberKind,
@@ -78,7 +79,7 @@ def check_items(
         case Hole():
             raise context.fail(
                 "shape.unknown", "the shape of this value is not known", base.span,
-                help=["give it in brackets: `zeros[B, H]`"],
+                help=[_shape_in_brackets(context, len(bracket.items))],
             )  # fmt: skip
         case TupleType(parts):
             names = ", ".join(ascii_lowercase[: len(parts)])
@@ -89,6 +90,15 @@ def check_items(
             )  # fmt: skip
         case _:
             raise context.fail("index.type", f"{type_} cannot be indexed", span, str(type_))
+
+
+def _shape_in_brackets(context: Context, rank: int) -> str:
+    """Help where `zeros` has no shape, in sizes that there are."""
+    function = context.function
+    generics = () if function is None else function.generics
+    sizes = [g.name for g in generics if g.kind is GenericKind.SIZE] or ["3"]
+    shape = ", ".join((sizes * rank)[:rank])
+    return f"give it in brackets, where it is made: `zeros[{shape}]`"
 
 
 def _select_record(
@@ -152,7 +162,8 @@ def _select(
             if gathered is not None:
                 raise context.fail(
                     "index.count", "one axis at a time is gathered", item.span, "",
-                    [(gathered, "the first")], ["write a builder: `[p] => x[a[p], b[p]]`"],
+                    [(gathered, "the first")],
+                    ["read in a builder, `[p] => x[a[p], b[p]]`; write in a loop over `p`"],
                 )  # fmt: skip
             gathered = item.span
         items.append(at)

@@ -61,6 +61,7 @@ def _arrange(
                     argument.span,
                     "one too many",
                     [(declaration.span, f"`{declaration.name}` is declared here")],
+                    context.with_fewer(span, arguments, len(names)),
                 )
             given[position] = argument.value
             position += 1

@@ -71,6 +71,7 @@ def counted(
     if len(arguments) != wanted:
         plural = "argument" if wanted == 1 else "arguments"
         title = f"`{function}` takes {wanted} {plural}, and {len(arguments)} are given"
+        help = help or context.with_fewer(span, arguments, wanted)
         raise context.fail("call.count", title, span, help=help)
 
 
