@@ -161,6 +161,11 @@ class Compilation:
         """Arguments that are indexes, for the caller to check: compiled code clamps them."""
         return index_arguments(func.lookup(self.expanded, self.entry))
 
+    @property
+    def checked_indexes(self) -> tuple[CheckedIndex, ...]:
+        """What a fault that is returned tells of."""
+        return tuple(CheckedIndex(use.size, use.location.span) for use in self.index_uses)
+
     @lazy
     def optimized(self) -> Module:
         return self._run(self.expanded, pipeline.optimize(self._left_out))
@@ -211,7 +216,7 @@ class Compilation:
             program.scratch_bytes,
             needed_bytes(func.lookup(self.kernels, self.entry)),
             tuple(self.index_arguments),
-            tuple(CheckedIndex(use.size, use.location.span) for use in self.index_uses),
+            self.checked_indexes,
             self.returns_fault,
             program.tapes,
             program.polls,

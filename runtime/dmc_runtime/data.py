@@ -64,6 +64,7 @@ class Batches:
         size: examples in a batch, at most those that there are.
         last: what becomes of what is left for the last batch of an epoch; see `Last`.
         shuffle: else every epoch has the order of the table.
+        part: which of how many parts of every batch is read.
     """
 
     data: Table
@@ -71,6 +72,7 @@ class Batches:
     seed: int = 0
     shuffle: bool = True
     last: Last = Last.FILL
+    part: tuple[int, int] = (0, 1)
 
     def __post_init__(self) -> None:
         if self.size < 1:
@@ -94,12 +96,14 @@ class Batches:
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Table]:
         """The batches of an epoch, from batch `start` on."""
         order = self.order(epoch)
-        for number in range(start, self.per_epoch):
-            chosen = order[number * self.size : (number + 1) * self.size]
+        for batch in range(start, self.per_epoch):
+            chosen = order[batch * self.size : (batch + 1) * self.size]
             missing = min(self.size, len(self.data)) - len(chosen)
             if missing and self.last is not Last.SHORT:
                 chosen = np.concatenate([chosen, order[:missing]])
-            yield self.data.take(chosen)
+            number, count = self.part
+            length = len(chosen) // count
+            yield self.data.take(chosen[number * length : (number + 1) * length])
 
     def mask(self, step: int, size: int) -> NDArray[np.bool_]:
         """Which of the `size` examples of the batch of a step are not there to fill it up."""
@@ -125,6 +129,7 @@ class Stream:
 
     batches: Iterable[Batch]
     per_epoch: int
+    part: tuple[int, int] = (0, 1)
 
     @classmethod
     def of(cls, batches: Iterable[Batch], epoch: int) -> Stream:
@@ -141,7 +146,7 @@ class Stream:
             before = number
             for batch in self.batches:
                 if number >= step:
-                    yield table(**batch)
+                    yield table(**batch).part(*self.part)
                 number += 1
             if number == before:
                 raise data_error(f"the batches ended after {number}, before the run did")

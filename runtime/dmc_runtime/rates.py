@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from dmc_runtime.errors import TrainCode, TrainError
 from dmc_runtime.recipe import Recipe
 from dmc_runtime.runs import Functions, State, in_flat_buffers
+from dmc_runtime.shards import stepper_of
 from dmc_runtime.sources import Given, load_tables
-from dmc_runtime.steps import Stepper
+from dmc_runtime.team import of_this_process
 
 _SMOOTHING = 0.9
 _RUNAWAY = 4.0
@@ -55,7 +56,7 @@ def find_rate(
     if argument not in recipe.arguments:
         known = ", ".join(recipe.arguments) or "none"
         raise TrainError(TrainCode.RECIPE, f"`step` has no argument `{argument}`; it has {known}")
-    stepper = Stepper(recipe, functions, load_tables(recipe, given))
+    stepper = stepper_of(recipe, functions, load_tables(recipe, given), of_this_process())
     net = functions.init()
     state: State = in_flat_buffers(net, functions.start(net))
     rates: list[float] = []

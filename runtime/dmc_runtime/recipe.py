@@ -13,6 +13,9 @@
     [functions]                 # functions of the program, these by default
     start = "start"             # (net) -> opt
     step = "step"               # (net, opt, inputs …, arguments …) -> (loss, net, opt, metrics)
+                                # or in two halves, for several processes:
+                                # gradient: (net, inputs …, arguments …) -> (loss, grad, metrics)
+                                # update: (net, grad, opt, arguments …) -> (net, opt)
     evaluate = "evaluate"       # (net, inputs …) -> scores
 
     [data]
@@ -21,6 +24,7 @@
     validation = 0.1            # the fraction of the training data that is held out
     inputs = { x = "x", y = "y" }   # parameter = column, or a list of columns of a CSV file
     batch_size = 64
+    shards = 1                  # parts of a batch for which gradients are taken by themselves
     last = "fill"               # a last batch that is short: "fill", "mask", "drop" or "short"
 
     [arguments]                 # of `step`: numbers, or "steps", "epochs", "steps_per_epoch",
@@ -105,11 +109,16 @@ class Model:
 
 @dataclass(frozen=True)
 class FunctionNames:
-    """The functions of the program that a run calls; `evaluate` only for data that is held out."""
+    """The functions of the program that a run calls; `evaluate` only for data that is held out.
+
+    `gradient` and `update` are a step in two halves, which take the place of `step`.
+    """
 
     start: str = "start"
     step: str = "step"
     evaluate: str = "evaluate"
+    gradient: str = ""
+    update: str = ""
 
 
 @dataclass(frozen=True)
@@ -118,6 +127,7 @@ class Data:
 
     Attributes:
         labels: the input that class weights are computed for.
+        shards: parts of a batch whose gradients are taken for themselves, by halves of a step.
         epoch: batches of an epoch, for streams that do not tell their length.
         prefetch: batches that a thread prepares ahead.
     """
@@ -133,6 +143,7 @@ class Data:
     shuffle: bool = True
     last: Last = Last.FILL
     labels: str = "y"
+    shards: int = 1
     epoch: int = 0
     prefetch: int = 2
     evaluation_batch_size: int = 0
@@ -258,7 +269,23 @@ def parse(
         raise _bad(f"{source}: `{clash[0]}` is both an input and an argument")
     if recipe.data.last is Last.MASK and Quantity.MASK not in recipe.arguments.values():
         raise _bad(f'{source}: `data.last` is "mask", but no argument of `step` is "mask"')
+    _check_halves(recipe, source)
     return recipe
+
+
+def _check_halves(recipe: Recipe, source: str) -> None:
+    """Refuses half a step, and shards that are no equal parts of every batch."""
+    names, shards = recipe.functions, recipe.data.shards
+    if bool(names.gradient) != bool(names.update):
+        raise _bad(f"{source}: `functions.gradient` and `functions.update` belong together")
+    if shards < 1 or shards & (shards - 1):
+        raise _bad(f"{source}: `data.shards` is {shards}; it must be a power of two")
+    if shards > 1 and not names.gradient:
+        raise _bad(f"{source}: `data.shards` needs `functions.gradient` and `functions.update`")
+    if recipe.data.train and recipe.data.batch_size % shards:
+        raise _bad(f"{source}: `data.batch_size` does not divide into {shards} equal shards")
+    if shards > 1 and recipe.data.last in (Last.MASK, Last.SHORT):
+        raise _bad(f'{source}: `data.last` is "{recipe.data.last}", which makes unequal shards')
 
 
 def setting(text: str) -> tuple[str, object]:

@@ -13,9 +13,11 @@ import numpy as np
 from dmc_runtime import checkpoint, data
 from dmc_runtime.buffers import pack
 from dmc_runtime.errors import CheckpointError, TrainCode, TrainError
+from dmc_runtime.halves import Halves
 from dmc_runtime.metrics import Row
 from dmc_runtime.monitor import Finding
 from dmc_runtime.records import Record
+from dmc_runtime.team import Team
 from dmc_runtime.trees import Tree, spec_of, tree_map, values_of
 
 Scores: TypeAlias = dict[str, float]
@@ -37,6 +39,7 @@ class Functions:
         gradient: `gradient(net, **given)`, of all that a step is given, is the gradient to watch.
         activations: `activations(net, **given)` gives the arrays to watch.
         blame: `blame(net, opt, **given)` says where a step first makes NaN or infinity, in words.
+        halves: the step as two functions, for shards; then `step` is not called.
     """
 
     init: Callable[[], Record]
@@ -46,6 +49,7 @@ class Functions:
     gradient: Callable[..., Tree] | None = None
     activations: Callable[..., Tree] | None = None
     blame: Callable[..., str] | None = None
+    halves: Halves | None = None
 
 
 @dataclass(frozen=True)
@@ -172,13 +176,22 @@ def in_flat_buffers(net: Record, opt: Tree) -> State:
     return State(cast("Record", tree["net"]), tree["opt"])
 
 
-def scores_of(function: Callable[..., Any], net: Record, table: data.Table, size: int) -> Scores:
-    """Mean scores over a table, in batches of `size` (0: all at once)."""
+def scores_of(
+    function: Callable[..., Any], net: Record, table: data.Table, size: int, team: Team
+) -> Scores:
+    """Mean scores over a table, in batches of `size` (0: all at once), which a team shares."""
     batches = data.Batches(table, size or len(table), shuffle=False, last=data.Last.SHORT)
+    order = np.arange(len(table))
+    found: dict[int, tuple[int, Scores]] = {}
+    for number in range(team.rank, batches.per_epoch, team.size):
+        batch = table.take(order[number * batches.size : (number + 1) * batches.size])
+        found[number] = len(batch), numbers_of(function(net, **batch.columns))
+    told = {number: scores for part in team.share(found) for number, scores in part.items()}
     totals: Scores = {}
-    for batch in batches.epoch(0):
-        for name, value in numbers_of(function(net, **batch.columns)).items():
-            totals[name] = totals.get(name, 0.0) + value * len(batch)
+    for number in sorted(told):
+        length, scores = told[number]
+        for name, value in scores.items():
+            totals[name] = totals.get(name, 0.0) + value * length
     return {name: total / len(table) for name, total in totals.items()}
 
 

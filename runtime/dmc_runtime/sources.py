@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias, cast
 
 import numpy as np
@@ -53,12 +53,14 @@ def load_tables(recipe: Recipe, given: Given | None = None) -> Tables:
     )
 
 
-def batches_of(recipe: Recipe, train: data.Table | data.Stream) -> data.Source:
-    """The batches of a run."""
+def batches_of(
+    recipe: Recipe, train: data.Table | data.Stream, part: tuple[int, int] = (0, 1)
+) -> data.Source:
+    """The batches of a run, or of each one of how many parts of it."""
     if isinstance(train, data.Stream):
-        return train
+        return replace(train, part=part)
     how = recipe.data
-    return data.Batches(train, how.batch_size, recipe.seed, how.shuffle, how.last)
+    return data.Batches(train, how.batch_size, recipe.seed, how.shuffle, how.last, part)
 
 
 def _training(recipe: Recipe, given: Training | None) -> data.Table | data.Stream:

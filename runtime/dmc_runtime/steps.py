@@ -24,10 +24,17 @@ class Stepper:
         total: the steps of the whole run.
     """
 
-    def __init__(self, recipe: Recipe, functions: Functions, tables: Tables) -> None:
+    def __init__(
+        self,
+        recipe: Recipe,
+        functions: Functions,
+        tables: Tables,
+        part: tuple[int, int] = (0, 1),
+    ) -> None:
+        """`part` says which of how many parts of every batch are taken here."""
         self.recipe = recipe
         self.functions = functions
-        self.batches = batches_of(recipe, tables.train)
+        self.batches = batches_of(recipe, tables.train, part)
         self.total = recipe.steps or recipe.epochs * self.batches.per_epoch
         self._train = tables.train
         self._weights: Array | None = None
@@ -46,6 +53,16 @@ class Stepper:
         training = {"loss": float(result[0]), **metrics}
         return replace(state, net=result[1], opt=result[2], step=state.step + 1), training
 
+    def whole(self, state: State) -> State:
+        """The state with all that belongs to it, for it to be kept."""
+        return state
+
+    @property
+    def comes_once(self) -> bool:
+        """Whether batches cannot be had again."""
+        train = self._train
+        return isinstance(train, data.Stream) and iter(train.batches) is train.batches
+
     def given(self, state: State, batch: data.Table) -> dict[str, Any]:
         """Everything that a step is given by name."""
         return {**batch.columns, **self.arguments(state, batch)}
@@ -63,9 +80,7 @@ class Stepper:
         Nothing where that cannot be told: batches that come only once are gone.
         """
         blame = self.functions.blame
-        train = self._train
-        once = isinstance(train, data.Stream) and iter(train.batches) is train.batches
-        if blame is None or once or state.step > step:
+        if blame is None or self.comes_once or state.step > step:
             return ""
         for batch in self.batches.stream(state.step):
             if state.step == step:

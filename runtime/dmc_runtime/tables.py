@@ -52,6 +52,14 @@ class Table:
         view = self.view(indices)
         return Table({name: view[name] for name in self.columns})
 
+    def part(self, number: int, count: int) -> Table:
+        """One of `count` parts of the same length, which follow each other."""
+        length = len(self) // count
+        rows = slice(number * length, (number + 1) * length)
+        if self.rows is not None:
+            return Table(self.columns, self.rows[rows])
+        return Table({name: column[rows] for name, column in self.columns.items()})
+
     def select(self, names: Sequence[str]) -> Table:
         """Some of the columns, in the order given; `TrainError` for one that is not there."""
         return Table({name: self[name] for name in names})

@@ -10,6 +10,7 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -44,8 +45,9 @@ from dmc_runtime.runs import (
     scores_of,
     steps_in,
 )
+from dmc_runtime.shards import stepper_of
 from dmc_runtime.sources import Given, Tables, load_tables
-from dmc_runtime.steps import Stepper
+from dmc_runtime.team import Team, any_of, led, of_this_process
 from dmc_runtime.watch import Watcher
 from dmc_runtime.watch import read as read_looks
 
@@ -60,6 +62,7 @@ def run(
     max_steps: int | None = None,
     given: Given | None = None,
     callbacks: Sequence[Callback] = (),
+    team: Team | None = None,
 ) -> Report:
     """Trains as the recipe says.
 
@@ -70,6 +73,7 @@ def run(
         max_steps: stop after this many steps in all, as Ctrl-C would; `None` runs to the end.
         given: data in place of what the recipe names.
         callbacks: called after each step, in order; see `Callback`.
+        team: the processes that train together; by default those started with this one.
 
     Raises:
         TrainError: where a run would be written over, for data or functions that do not fit the
@@ -80,8 +84,13 @@ def run(
     """
     if recipe.outputs.plot:
         plot.require()
-    run = _Run(recipe, functions, load_tables(recipe, given), callbacks)
-    return run.run(resume, overwrite, progress, max_steps)
+    team = team or of_this_process()
+    try:
+        run = _Run(recipe, functions, load_tables(recipe, given), callbacks, team)
+        return run.run(resume, overwrite, progress, max_steps)
+    except BaseException:
+        team.give_up()
+        raise
 
 
 def evaluate(
@@ -93,7 +102,8 @@ def evaluate(
     if table is None or functions.evaluate is None:
         raise TrainError(TrainCode.RECIPE, "the recipe names no held-out data or no `evaluate`")
     net = checkpoint.restore(path, functions.init(), part="net")
-    return scores_of(functions.evaluate, net, table, recipe.data.evaluation_batch_size)
+    size = recipe.data.evaluation_batch_size
+    return scores_of(functions.evaluate, net, table, size, of_this_process())
 
 
 @dataclass(frozen=True)
@@ -110,14 +120,21 @@ class _Run:
     """One run of a recipe."""
 
     def __init__(
-        self, recipe: Recipe, functions: Functions, tables: Tables, callbacks: Sequence[Callback]
+        self,
+        recipe: Recipe,
+        functions: Functions,
+        tables: Tables,
+        callbacks: Sequence[Callback],
+        team: Team,
     ) -> None:
+        self.team = team
+        self.leads = team.rank == 0
         self.recipe = recipe
         self.callbacks = callbacks
         self.functions = functions
         self.tables = tables
         self.folder = recipe.path(recipe.outputs.directory)
-        self.stepper = Stepper(recipe, functions, tables)
+        self.stepper = stepper_of(recipe, functions, tables, team)
         self.batches = self.stepper.batches
         self.total = self.stepper.total
         self.changed: tuple[str, ...] = ()
@@ -125,27 +142,34 @@ class _Run:
     def run(
         self, resume: bool | str | Path, overwrite: bool, progress: bool, max_steps: int | None
     ) -> Report:
-        if resume is False and not overwrite:
-            self.require_new()
-        with writing(self.folder):
-            self.folder.mkdir(parents=True, exist_ok=True)
-        for name in (LAST, BEST):
-            discard_unfinished(self.folder / name)
+        led(self.team, partial(self.prepare, must_be_new=resume is False and not overwrite))
         source = self.folder / LAST if isinstance(resume, bool) else Path(resume)
         state = self.fresh() if resume is False else self.resumed(source)
         end = self.total if max_steps is None else min(self.total, max_steps)
         watcher = Watcher(
-            self.folder, self.functions.gradient, self.functions.activations, state.step
+            self.folder if self.leads else None,
+            self.functions.gradient,
+            self.functions.activations,
+            state.step,
         )
         stream = self.batches.stream(state.step)
         with (
-            Progress(self.total, state.step, progress) as bar,
+            Progress(self.total, state.step, progress and self.leads) as bar,
             interruptible() as interrupt,
             prefetched(stream, self.recipe.data.prefetch) as batches,
         ):
             ended = self.go(state, end, batches, watcher, bar, interrupt)
             self.save(ended.state, LAST)
-        return self.report(ended, interrupt.wanted, watcher)
+        return self.report(ended, any_of(self.team, interrupt.wanted), watcher)
+
+    def prepare(self, must_be_new: bool) -> None:
+        """Makes the folder of the run ready."""
+        if must_be_new:
+            self.require_new()
+        with writing(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+        for name in (LAST, BEST):
+            discard_unfinished(self.folder / name)
 
     def go(
         self,
@@ -158,11 +182,12 @@ class _Run:
     ) -> _Ended:
         """Takes steps until the end, a wish to stop, or no better score for too long."""
         log: MetricsLog | None = None
-        first, training, stopped, tired = state.step, Scores(), False, False
+        first, training, tired = state.step, Scores(), False
+        stopped = any_of(self.team, interrupt.wanted)
         validation = self.validate(state)
         began = time.perf_counter() - state.seconds
         try:
-            while state.step < end and not (interrupt.wanted or stopped or tired):
+            while state.step < end and not (stopped or tired):
                 batch = next(batches)
                 self.watch(watcher, state, batch)
                 state, training = self.step(state, batch)
@@ -173,15 +198,18 @@ class _Run:
                     row |= {plot.HELD_OUT + name: v for name, v in validation.items()}
                 state = replace(state, seconds=time.perf_counter() - began)
                 row["seconds"] = round(state.seconds, 6)
-                if log is None:
+                if log is None and self.leads:
                     log = self.open_log(row, validation, first)
-                log.write(row)
+                if log is not None:
+                    log.write(row)
                 state = self.keep_best(state, row)
                 if self.due(state.step, self.recipe.outputs.checkpoint_every):
-                    log.flush()
+                    if log is not None:
+                        log.flush()
                     self.save(state, LAST)
                 bar.show(state.step, training, validation)
-                stopped = self.called_back(state, row)
+                wishes = self.called_back(state, row) or interrupt.wanted
+                stopped = any_of(self.team, wishes)
                 tired = self.is_tired(state)
         finally:
             if log is not None:
@@ -191,7 +219,7 @@ class _Run:
     def watch(self, watcher: Watcher, state: State, batch: data.Table) -> None:
         """Looks at gradients and activations where a look is due."""
         every = self.recipe.watch.every
-        if every and state.step % every == 0:
+        if every and state.step % every == 0 and self.leads:
             watcher.look(state.net, self.stepper.given(state, batch), state.step + 1)
 
     def is_tired(self, state: State) -> bool:
@@ -215,7 +243,7 @@ class _Run:
 
     def called_back(self, state: State, row: Row) -> bool:
         """Tells the callbacks of a step; whether one of them ends the run."""
-        if not self.callbacks:
+        if not self.callbacks or not self.leads:
             return False
         epoch = self.epoch(state.step)
         moment = Moment(state.step, self.total, epoch, row, self.folder, state)
@@ -223,12 +251,16 @@ class _Run:
 
     def fresh(self) -> State:
         """The state before the first step, saved so that a checkpoint always exists."""
-        with writing(self.folder / BEST):
-            (self.folder / BEST).unlink(missing_ok=True)
+        led(self.team, self.forget_best)
         net = self.functions.init()
         state = in_flat_buffers(net, self.functions.start(net))
         self.save(state, LAST)
         return state
+
+    def forget_best(self) -> None:
+        """Removes the best model of the run before."""
+        with writing(self.folder / BEST):
+            (self.folder / BEST).unlink(missing_ok=True)
 
     def resumed(self, path: Path) -> State:
         """The state in a checkpoint; `TrainError` when another recipe made it."""
@@ -295,7 +327,8 @@ class _Run:
         if self.tables.validation is None or self.functions.evaluate is None:
             return {}
         size = self.recipe.data.evaluation_batch_size
-        scores = scores_of(self.functions.evaluate, state.net, self.tables.validation, size)
+        table = self.tables.validation
+        scores = scores_of(self.functions.evaluate, state.net, table, size, self.team)
         if self.recipe.outputs.best not in scores:
             raise TrainError(
                 TrainCode.STEP, f"`evaluate` gives no score `{self.recipe.outputs.best}`"
@@ -334,7 +367,9 @@ class _Run:
             "seconds": state.seconds,
             "best": asdict(state.best) if state.best else None,
         }
-        checkpoint.save({"net": state.net, "opt": state.opt}, self.folder / name, metadata)
+        whole = self.stepper.whole(state)
+        tree = {"net": whole.net, "opt": whole.opt}
+        led(self.team, partial(checkpoint.save, tree, self.folder / name, metadata))
 
     def require_finite(self, state: State) -> None:
         """Refuses parameters that are not finite."""
@@ -349,12 +384,9 @@ class _Run:
         test: Scores = {}
         if self.tables.test is not None and self.functions.evaluate is not None and not interrupted:
             size = self.recipe.data.evaluation_batch_size
-            test = scores_of(self.functions.evaluate, net, self.tables.test, size)
+            test = scores_of(self.functions.evaluate, net, self.tables.test, size, self.team)
         rows = read(self.folder)
         picture = self.folder / PLOT if outputs.plot and rows else None
-        if picture is not None:
-            with writing(picture):
-                plot.plot(rows, picture, self.recipe.model.name)
         report = Report(
             net=net,
             steps=state.step,
@@ -369,9 +401,16 @@ class _Run:
             findings=tuple(watcher.findings),
             changed=self.changed,
         )
-        if outputs.report and rows:
-            self.write_page(report, rows)
+        led(self.team, partial(self.write_pictures, report, rows))
         return report
+
+    def write_pictures(self, report: Report, rows: Sequence[Row]) -> None:
+        """Writes what people look at."""
+        if report.plot is not None:
+            with writing(report.plot):
+                plot.plot(rows, report.plot, self.recipe.model.name)
+        if self.recipe.outputs.report and rows:
+            self.write_page(report, rows)
 
     def write_page(self, report: Report, rows: Sequence[Row]) -> None:
         """Writes `report.html`."""

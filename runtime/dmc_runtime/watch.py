@@ -27,21 +27,26 @@ Look: TypeAlias = "dict[str, Any]"
 
 
 class Watcher:
-    """Looks at a run now and then; `findings` are all warnings so far, each said once a layer."""
+    """Looks at a run now and then; `findings` are all warnings so far, each said once a layer.
+
+    Without a folder it only hears of losses.
+    """
 
     def __init__(
         self,
-        folder: Path,
+        folder: Path | None,
         gradient: Callable[..., Any] | None,
         activations: Callable[..., Any] | None,
         resume_at: int,
     ) -> None:
         self.findings: list[monitor.Finding] = []
-        self._path = folder / LAYERS
         self._gradient = gradient
         self._activations = activations
         self._losses: deque[float] = deque(maxlen=_RECENT)
         self._said: set[str] = set()
+        if folder is None:
+            return
+        self._path = folder / LAYERS
         kept = [look for look in read(folder) if look["step"] <= resume_at]
         with writing(self._path):
             if kept:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from dmc.api.memory import Memory
     from dmc.api.recall import Recall
     from dmc.driver import Compilation
-    from dmc.jit.artifact import Artifact, CheckedIndex
+    from dmc.jit.artifact import Artifact
     from dmc.jit.calls import TreeCall
     from dmc.jit.entry import ArgumentMismatch, ArgumentSpec, Executable, TapesFull
     from dmc.transforms.index_arguments import IndexArgument
@@ -152,8 +152,7 @@ class Compiled:
         if GIVEN_UP or self._donated:
             self._check_ownership(arrays)
         ready = self._ready or self._prepare()
-        for use in ready.artifact.index_arguments:
-            self._check_index(use, arrays[use.argument])
+        self._check_indexes(ready.artifact.index_arguments, arrays)
         try:
             results = ready.executable(*arrays)
         except self._mismatch as failure:
@@ -170,8 +169,26 @@ class Compiled:
                 result if spec.overwrites is None else successor(result)
                 for result, spec in zip(results, ready.executable.results, strict=True)
             ]
-        if ready.artifact.returns_fault and results[-1]:
-            raise self._outside(ready.artifact.checked_indexes, int(results[-1]))
+        return self.put_together(results, ready.artifact)
+
+    def check_indexes(self, arrays: Sequence[Array]) -> None:
+        """Raise dmc.Error when an argument holds an index that is outside of its axis."""
+        self._check_indexes(self.compilation.index_arguments, arrays)
+
+    def _check_indexes(self, uses: Sequence[IndexArgument], arrays: Sequence[Array]) -> None:
+        for use in uses:
+            self._check_index(use, arrays[use.argument])
+
+    def put_together(
+        self, results: Sequence[Array], checks: Artifact | Compilation | None = None
+    ) -> PythonValue:
+        """The value that the arrays are which the code gives.
+
+        Raises dmc.Error where these tell of an index that was outside of its axis.
+        """
+        checks = checks or self.compilation
+        if checks.returns_fault and results[-1]:
+            raise self._outside(checks, int(results[-1]))
         return self._make(iter(results))
 
     def arrays(self, arguments: Sequence[PythonValue]) -> list[Array]:
@@ -179,6 +196,12 @@ class Compiled:
         arrays: list[Array] = []
         for take, value in zip(self._takers, arguments, strict=True):
             take(value, arrays)
+        return arrays
+
+    def arrays_of(self, parameter: int, value: PythonValue) -> list[Array]:
+        """The leaves of what is given for one parameter."""
+        arrays: list[Array] = []
+        self._takers[parameter](value, arrays)
         return arrays
 
     def not_finite(self, arguments: Sequence[PythonValue]) -> tuple[Span, float] | None:
@@ -213,13 +236,13 @@ class Compiled:
         )
         return error(Diagnostic("memory.tape", title, Label(self.entry.span), help=help_))
 
-    def _outside(self, uses: Sequence[CheckedIndex], code: int) -> Error:
+    def _outside(self, checks: Artifact | Compilation, code: int) -> Error:
         """The error for an index that the program found outside its axis."""
         with native:
             from dmc.transforms.trap_indexes import Fault
 
         fault = Fault.read(code)
-        use = uses[fault.use]
+        use = checks.checked_indexes[fault.use]
         title = f"{self.name}: index {fault.index} is outside 0..{use.size}"
         return error(Diagnostic("index.bounds", title, Label(use.span or self.entry.span)))
 

@@ -7,23 +7,24 @@ from functools import partial
 from pathlib import Path
 from typing import TypeAlias, TypeVar, cast
 
-import numpy as np
-
+from dmc.api.blame import blame
 from dmc.api.conversion import PythonValue
 from dmc.api.differentiate import grad
 from dmc.api.function import Function
+from dmc.api.gradients import Gradient
 from dmc.api.loading import load
 from dmc.api.module import Module
 from dmc.api.operators import Held
+from dmc.api.updates import Update
 from dmc.diagnostics.diagnostic import Diagnostic
 from dmc.diagnostics.errors import Error, error
-from dmc.ir.halves import is_float
 from dmc.process import lazy
 from dmc_runtime import arguments, keys
 from dmc_runtime import recipe as recipes
 from dmc_runtime import train as engine
 from dmc_runtime.budget import Budget
 from dmc_runtime.errors import CheckpointError, TrainCode, TrainError
+from dmc_runtime.halves import Halves
 from dmc_runtime.rates import Range, RateSearch, find_rate
 from dmc_runtime.recipe import Recipe
 from dmc_runtime.records import Record
@@ -31,6 +32,7 @@ from dmc_runtime.runs import BEST, LAST, Callback, Functions, Report, Scores
 from dmc_runtime.sizes import parse_bytes
 from dmc_runtime.sources import Arrays, Given, Training
 from dmc_runtime.spelling import did_you_mean
+from dmc_runtime.team import of_this_process
 
 T = TypeVar("T")
 RecipeLike: TypeAlias = "str | Path | Mapping[str, object] | Recipe"
@@ -74,7 +76,6 @@ class Trainer:
         """What a run calls; each function is compiled when it is first called."""
         names = self.recipe.functions
         model = _model(self.program, self.recipe.model.name)
-        step = _function(self.program, names.step)
         constants: Mapping[str, PythonValue] = {
             **self.recipe.model.sizes,
             **self.recipe.model.hyper,
@@ -83,15 +84,35 @@ class Trainer:
         def init() -> Record:
             return model.init(keys.key(self.recipe.seed), **constants)
 
+        step, blamed = _no_step, None
+        if not names.gradient:
+            whole = _function(self.program, names.step)
+            step, blamed = _in_place(self._held(whole)), partial(_blame, whole)
         return Functions(
             init=init,
             start=_function(self.program, names.start),
-            step=_in_place(self._held(step)),
+            step=step,
             evaluate=_function(self.program, names.evaluate) if self._scores else None,
             gradient=self._watched(self.recipe.watch.loss, grad),
             activations=self._watched(self.recipe.watch.activations, _same),
-            blame=partial(_blame, step),
+            blame=blamed,
+            halves=self._halves(names.gradient, names.update) if names.gradient else None,
         )
+
+    def _halves(self, gradient: str, update: str) -> Halves:
+        """A step as two functions; refuses arguments that neither takes."""
+        functions = [_function(self.program, name) for name in (gradient, update)]
+        taken = [p.name for function in functions for p in function.checked.parameters]
+        for name in self.recipe.arguments:
+            if name not in taken:
+                message = f"neither `{gradient}` nor `{update}` takes the argument `{name}`"
+                raise error(Diagnostic(TrainCode.RECIPE, message, at_call=True))
+        return Halves(Gradient(self._held(functions[0])), Update(functions[1]))
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process speaks for all that train together."""
+        return _told(of_this_process).rank == 0
 
     def _held(self, step: Function) -> Function:
         """A step that takes no more than the recipe says beside its arguments and results."""
@@ -213,6 +234,10 @@ def _told(work: Callable[[], T]) -> T:
         raise error(Diagnostic(failure.code, str(failure), at_call=True)) from None
 
 
+def _no_step(*_: PythonValue, **__: PythonValue) -> tuple[PythonValue, ...]:
+    raise TypeError("the step is in two halves")
+
+
 def _in_place(step: Function) -> Callable[..., PythonValue]:
     """A step that writes the new model and optimizer state over the old ones."""
     updated = tuple(parameter.name for parameter in step.checked.parameters[:2])
@@ -256,16 +281,5 @@ def _looked_at(function: Function, net: Record, /, **given: PythonValue) -> Pyth
 
 def _blame(step: Function, net: Record, opt: PythonValue, /, **given: PythonValue) -> str:
     """Where a step first makes NaN or infinity of finite numbers, in words."""
-    for name, value in given.items():
-        array = np.asarray(value)
-        if is_float(array) and not np.isfinite(array).all():
-            return f"the input `{name}` holds {array[~np.isfinite(array)].flat[0]}"
     names = [parameter.name for parameter in step.checked.parameters]
-    values = {names[0]: net, names[1]: opt, **given}
-    compiled = step.specialize(**values)
-    found = compiled.not_finite([values[name] for name in compiled.parameters])
-    if found is None:
-        return ""
-    span, value = found
-    line = span.file.line(span.start_line).strip()
-    return f"the first value that is not finite, {value}, comes from {span}: `{line}`"
+    return blame(step, {names[0]: net, names[1]: opt, **given})

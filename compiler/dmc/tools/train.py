@@ -70,13 +70,17 @@ def run(options: argparse.Namespace) -> int:
     trainer = Trainer(options.recipe, settings=settings)
     if options.find_rate:
         search = trainer.find_rate(options.find_rate)
+        if not trainer.leads:
+            return 0
         for rate, loss in zip(search.rates, search.losses, strict=True):
             print(f"{rate:.3e} {loss:.6g}")
         print(f"suggestion: {search.suggestion:.2g}")
         return 0
     if options.evaluate:
         path = trainer.checkpoint if options.evaluate is True else options.evaluate
-        print(f"{path}: {_scores(trainer.evaluate(path))}")
+        scores = trainer.evaluate(path)
+        if trainer.leads:
+            print(f"{path}: {_scores(scores)}")
         return 0
     report = trainer.run(
         resume=options.resume,
@@ -84,7 +88,8 @@ def run(options: argparse.Namespace) -> int:
         progress=not options.no_progress,
         max_steps=options.max_steps,
     )
-    _print_report(report)
+    if trainer.leads:
+        _print_report(report)
     return 130 if report.interrupted else 0
 
 

@@ -1,0 +1,113 @@
+"""The gradient of a training step, compiled in pieces: see `dmc_runtime.halves`.
+
+It is cut where parts of it become known, so that others may read them while the rest is computed.
+How follows from the program and its sizes alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from dmc.api.blame import blame
+from dmc.api.compiled import Compiled
+from dmc.api.conversion import PythonValue, refuse
+from dmc.api.cutting import Cutter, Part
+from dmc.api.function import Function
+from dmc.process import compiling
+from dmc.semantics.types import TupleType, gradient_type, leaves
+from dmc_runtime.halves import Ready
+from dmc_runtime.runs import numbers_of
+
+if TYPE_CHECKING:
+    from dmc.ir import Value
+
+BUCKETS = 4
+"""In about so many parts a gradient becomes known."""
+
+
+@dataclass(frozen=True)
+class _Step:
+    """A part of a gradient, which leaves are known behind it, and what is not read any more."""
+
+    part: Part
+    leaves: tuple[tuple[int, int], ...]
+    dropped: tuple[int, ...]
+
+
+class Gradient:
+    """A function that gives `(loss, gradient)` or `(loss, gradient, metrics)`."""
+
+    def __init__(self, function: Function) -> None:
+        self.function = function
+        self._cut: dict[Compiled, tuple[list[_Step], tuple[int, ...]]] = {}
+
+    def __call__(self, ready: Ready, net: PythonValue, /, **given: PythonValue) -> dict[str, float]:
+        """The loss and metrics; see `GradientHalf`."""
+        compiled, taken = self._prepared(net, given)
+        arrays = compiled.arrays(taken)
+        compiled.check_indexes(arrays)
+        known = self._cut.get(compiled)
+        if known is None:
+            with compiling:
+                known = self._cut[compiled] = _cut_gradient(compiled)
+        steps, results = known
+        values = dict(enumerate(arrays))
+        for step in steps:
+            step.part.run(values)
+            if step.leaves:
+                ready({leaf: values[place] for leaf, place in step.leaves})
+            for place in step.dropped:
+                del values[place]
+        loss, _, *metrics = compiled.put_together([values[place] for place in results])
+        return {"loss": float(loss), **(numbers_of(metrics[0]) if metrics else {})}
+
+    def blame(self, net: PythonValue, /, **given: PythonValue) -> str:
+        """Where the function first makes NaN or infinity, in words."""
+        compiled, taken = self._prepared(net, given)
+        return blame(self.function, dict(zip(compiled.parameters, taken, strict=True)))
+
+    def _prepared(
+        self, net: PythonValue, given: Mapping[str, PythonValue]
+    ) -> tuple[Compiled, tuple[PythonValue, ...]]:
+        first, *rest = (parameter.name for parameter in self.function.checked.parameters)
+        named = {name: given[name] for name in rest if name in given}
+        return self.function.prepared((), {first: net, **named})
+
+
+def _cut_gradient(compiled: Compiled) -> tuple[list[_Step], tuple[int, ...]]:
+    from dmc.transforms.pieces import stages
+
+    count = _gradient_leaves(compiled)
+    cutter = Cutter(compiled)
+    # What one piece hands to the next lies outside of the arena, and so of a budget.
+    buckets = 1 if cutter.whole.budget.bytes else BUCKETS
+    listed = stages(cutter.function, range(1, 1 + count), buckets)
+    results = cutter.places(cutter.results)
+    parts: list[tuple[Part, tuple[int, ...]]] = []
+    known: set[Value] = set()
+    for stage in listed:
+        values = dict.fromkeys([*stage.crossing, *(cutter.results[i] for i in stage.results)])
+        fresh = [v for v in values if v not in known and v.defining_op is not None]
+        parts.append((cutter.part(known, fresh), stage.results))
+        known |= {*fresh}
+    last = {place: i for i, (part, _) in enumerate(parts) for place in part.taken}
+    steps: list[_Step] = []
+    for i, (part, ended) in enumerate(parts):
+        told = tuple((index - 1, results[index]) for index in ended if 1 <= index <= count)
+        given = {*part.given, *part.taken}
+        dropped = tuple(p for p in given if last.get(p, i) <= i and p not in results)
+        steps.append(_Step(part, told, dropped))
+    return steps, results
+
+
+def _gradient_leaves(compiled: Compiled) -> int:
+    """How many arrays the gradient of a compiled function has."""
+    entry, result = compiled.entry, compiled.entry.result
+    if entry.parameters and isinstance(result, TupleType) and len(result.items) in (2, 3):
+        gradient = result.items[1]
+        if gradient == gradient_type(entry.parameters[0][1]):
+            return len(list(leaves(gradient)))
+    wanted = "(loss, gradient) or (loss, gradient, metrics) of the model"
+    raise refuse("call.value", f"{compiled.name}: gives {result}, not {wanted}", entry.span)
