@@ -36,7 +36,7 @@ from dmc.ir.verifier import verify
 from dmc.jit.artifact import Artifact, CheckedIndex
 from dmc.jit.engine import Engine, default_engine
 from dmc.jit.entry import ArgumentSpec, Executable, ResultSpec
-from dmc.jit.processors import memory
+from dmc.jit.processors import memory, unused_memory
 from dmc.jit.program import LLVMProgram, to_llvm
 from dmc.lowering.to_loops import LoopProgram, lower_to_loops
 from dmc.process import VERIFY_EACH, lazy
@@ -240,7 +240,7 @@ class Compilation:
     def out_of_memory(self) -> Error:
         """The error for a call whose memory cannot be had."""
         planned = func.lookup(self.kernels, self.entry)
-        return error(shortage(planned, self.entry, memory()))
+        return error(shortage(planned, self.entry, unused_memory()))
 
     def ir(self, stage: Stage, *, generic: bool = False, locations: bool = False) -> str:
         """The program at `stage` as text; `generic` is MLIR's generic syntax.

@@ -85,6 +85,16 @@ def test_memory_that_is_not_free_now(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "`doubled` needs 136 bytes" in str(error)
 
 
+def test_an_arena_that_others_have_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the machine has, but not now, is refused before anything runs."""
+    compiled = dmc.grad(program.square).compile(np.ones(3))
+    for module in ("jit.entry", "driver"):
+        monkeypatch.setattr(f"dmc.{module}.unused_memory", lambda: 10_000_000)
+    error = refusal(dmc.grad(program.square).compile, np.ones(2500))
+    assert re.search(r"needs .* of memory, and there are 9\.537 MiB", str(error))
+    assert compiled(np.ones(3)).shape == (3,)
+
+
 LAYERS = dmc.loads("""\
 fn loss[B, H](w: f64[H, H], v: f64[H, H], x: f64[B, H]) -> f64 {
     let hidden = tanh(x @ w)

@@ -17,12 +17,15 @@ from dmc.ir.types import DType
 from dmc.jit.cpython import CallFunction, call_function, natives
 from dmc.jit.interrupts import STOPPED, watched
 from dmc.jit.pool import pool
+from dmc.jit.processors import unused_memory
 from dmc.jit.tapes import FAILED
 
 Array = npt.NDArray[Any]
 ALIGNMENT = 64
 _C_CONTIGUOUS, _ALIGNED, _WRITEABLE = 0x1, 0x100, 0x400
 _MUTEX_BYTES = 128
+_WORTH_ASKING = 16 << 20
+"""The bytes of which filling them takes much longer than asking whether they are there."""
 _FLOAT_AS = {DType.F32: 1, DType.F64: 2}
 
 
@@ -106,7 +109,12 @@ class _Program(ctypes.Structure):
 
 
 def aligned_bytes(count: int) -> npt.NDArray[np.uint8]:
-    """`count` uninitialized bytes on an aligned address."""
+    """`count` uninitialized bytes on an aligned address. Raises MemoryError where there are none.
+
+    Systems promise more than they have, and end who takes it; so they are asked what is unused.
+    """
+    if count >= _WORTH_ASKING and count > unused_memory():
+        raise MemoryError(count)
     storage = np.empty(count + ALIGNMENT, np.uint8)
     start = -storage.ctypes.data % ALIGNMENT
     return storage[start : start + count]
