@@ -35,6 +35,9 @@ def test_values(prelude):
     two, ten = prelude.logs(x)
     assert np.allclose(two, np.log2(x), rtol=1e-15)
     assert np.allclose(ten, np.log10(x), rtol=1e-15)
+    wide = np.array([1e308, 1.7e308, 1e-308, 1e300, 2.0**-1022, 2.0**1023])
+    for got, wanted in zip(prelude.logs(wide), (np.log2(wide), np.log10(wide)), strict=True):
+        assert np.allclose(got, wanted, rtol=1e-15)
     powers = np.array([float(f"1e{k}") for k in range(-300, 300)])
     assert np.array_equal(prelude.logs(powers)[1], np.arange(-300.0, 300.0))
     assert np.array_equal(prelude.logs(2.0 ** np.arange(-99, 99))[0], np.arange(-99.0, 99.0))

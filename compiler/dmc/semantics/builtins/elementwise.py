@@ -234,8 +234,10 @@ def _log_of_base(base: float) -> Callable[[Builder, Value], Value]:
         gap = math.unary(builder, "abs", arith.subtract(builder, power, x))
         # A relative error of x is one of the logarithm that is less by a factor of `whole`.
         precision = arith.constant(builder, _EPSILON[dtype_of(x.type)] / 4, x.type)
-        product = math.unary(builder, "abs", arith.multiply(builder, x, whole))
-        hit = arith.compare(builder, Direction.LE, gap, arith.multiply(builder, product, precision))
+        # As a quotient, since no product of x is in range everywhere.
+        relative = math.unary(builder, "abs", arith.divide(builder, gap, x))
+        allowed = arith.multiply(builder, math.unary(builder, "abs", whole), precision)
+        hit = arith.compare(builder, Direction.LE, relative, allowed)
         error = arith.subtract(builder, whole, near)
         error = arith.select(builder, hit, error, arith.zeros(builder, x.type))
         settled = builder.insert(autodiff.StopGradient([error])).results[0]
