@@ -89,7 +89,7 @@ def started(folder: Path, processes: int, *command: str) -> subprocess.Completed
         env={**os.environ, **root, "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
 
