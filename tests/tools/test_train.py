@@ -141,3 +141,11 @@ def test_memory_budget(capsys: pytest.CaptureFixture[str], recipe: Path) -> None
     assert "`step` cannot do with 8 bytes of memory" in outcome.err
     outcome = dmc(capsys, "train", str(recipe), "--memory-budget", "lots")
     assert "`memory` is 'lots': write a number and a unit" in outcome.err
+
+
+def test_fewer_bits_need_a_budget(capsys: pytest.CaptureFixture[str], recipe: Path) -> None:
+    outcome = dmc(capsys, "train", str(recipe), "--memory-keep", "bf16")
+    assert outcome.status == 1
+    assert '`memory_keep` needs a bound: `memory = "256MB"`' in outcome.err
+    budget = ["--memory-budget", "1 MiB", "--memory-keep", "bf16"]
+    assert dmc(capsys, "train", str(recipe), *budget, "--max-steps", "1").status == 0
