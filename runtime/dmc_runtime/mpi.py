@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import sys
 import time
+import traceback
 from typing import Any, TypeVar
 
 from dmc_runtime.errors import MissingExtraError
@@ -47,6 +49,9 @@ class Processes:
         late = time.monotonic() + _PATIENCE
         while not request.Test():
             if time.monotonic() > late:
+                # Nothing is said after that.
+                sys.stderr.write(f"process {self.rank} of {self.size}: {traceback.format_exc()}")
+                sys.stderr.flush()
                 self._world.Abort(1)
             time.sleep(0.01)
 
