@@ -368,6 +368,54 @@ def test_epilogue_overwrites_what_it_alone_reads() -> None:
     assert made.arena_bytes > 0
 
 
+UNIT_AXES = """
+func.func @main(%x: tensor<8x4xf64>) -> tensor<8x4xf64> {
+  %y = kernel.generic %x {
+      maps = [affine_map<(d0, d1) -> (d0, d1)>,
+        affine_map<(d0, d1) -> (d0, d1)>],
+      sizes = [8, 4]
+    } : (tensor<8x4xf64>) -> tensor<8x4xf64> (
+    %a: tensor<f64>) {
+    %0 = math.exp %a : tensor<f64>
+    kernel.yield %0 : tensor<f64>
+  }, (%1: tensor<f64>) {
+    kernel.yield %1 : tensor<f64>
+  }
+  %z = kernel.generic %y {
+      maps = [affine_map<(d0, d1, d2) -> (d1, d2)>,
+        affine_map<(d0, d1, d2) -> (d0, d1, d2)>],
+      sizes = [1, 8, 4]
+    } : (tensor<8x4xf64>) -> tensor<1x8x4xf64> (
+    %b: tensor<f64>) {
+    %2 = math.sin %b : tensor<f64>
+    kernel.yield %2 : tensor<f64>
+  }, (%3: tensor<f64>) {
+    kernel.yield %3 : tensor<f64>
+  }
+  %w = kernel.generic %z {
+      maps = [affine_map<(d0, d1) -> (0, d0, d1)>,
+        affine_map<(d0, d1) -> (d0, d1)>],
+      sizes = [8, 4]
+    } : (tensor<1x8x4xf64>) -> tensor<8x4xf64> (
+    %c: tensor<f64>) {
+    %4 = math.cos %c : tensor<f64>
+    kernel.yield %4 : tensor<f64>
+  }, (%5: tensor<f64>) {
+    kernel.yield %5 : tensor<f64>
+  }
+  func.return %w : tensor<8x4xf64>
+}
+"""
+
+
+def test_axes_of_one_element_do_not_matter_in_place() -> None:
+    function = func.lookup(parse_module(UNIT_AXES), "main")
+    plan(function)
+    made = report(function)
+    replay(function, made.arena_bytes)
+    assert made.arena_bytes == 0
+
+
 def test_what_nothing_reads_overwrites_nothing_that_is_read() -> None:
     """A kernel writes both of its results, also the one without a reader."""
     row, all_ = AffineMap.select(2, [0]), AffineMap.identity(2)

@@ -10,7 +10,17 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 
 from dmc.dialects import arith, control, func, kernel
-from dmc.ir import Block, Operation, Trait, Value, bytes_of
+from dmc.ir import (
+    AffineExpr,
+    AffineMap,
+    Block,
+    Operation,
+    Trait,
+    Value,
+    bytes_of,
+    dtype_of,
+    shape_of,
+)
 from dmc.transforms.generics import is_tensor
 from dmc.transforms.memory.place import Kind, Place, place_of
 
@@ -267,13 +277,27 @@ def _point_by_point(op: Operation, index: int, result: Value) -> bool:
                 return False
             if op.columns and op.columns[result.index]:
                 return False
-            return op.operand_maps[index] == op.result_maps[result.index]
+            read = _address(op, op.operands[index], op.operand_maps[index])
+            return read == _address(op, result, op.result_maps[result.index])
         case kernel.Scatter() | kernel.UpdateWindow():
             return index == 0
         case kernel.Copy():
             return True
         case _:
             return False
+
+
+def _address(op: kernel.Generic, value: Value, map_: AffineMap) -> AffineExpr:
+    """Where the element that a point visits lies, in bytes."""
+    rank, stride = len(op.space), dtype_of(value.type).bytes
+    zero = AffineExpr.number(rank, 0)
+    by = [zero if n == 1 else AffineExpr.dim(rank, d) for d, n in enumerate(op.space)]
+    address = zero
+    for n, expr in reversed(list(zip(shape_of(value.type), map_.results, strict=True))):
+        if n != 1:
+            address += expr.substitute(by, rank, op.space).scaled(stride)
+        stride *= n
+    return address
 
 
 def _tensors(values: Sequence[Value]) -> list[Value]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from dmc.dialects import arith, control, func, kernel
 from dmc.dialects.flow import ControlFlow, Flow, flow_of
-from dmc.ir import AffineMap, Block, Operation, Trait, Value, bytes_of
+from dmc.ir import AffineExpr, AffineMap, Block, Operation, Trait, Value, bytes_of, shape_of
 from dmc.transforms.common import code
 from dmc.transforms.generics import is_tensor
 from dmc.transforms.memory.copies import viewed
@@ -158,9 +158,10 @@ class Sharing:
     def _read_otherwise(self, op: Operation, buffer: Buffer, result: Value) -> bool:
         """Whether `op` reads the buffer elsewhere than where it writes `result`."""
         if isinstance(op, kernel.Generic):
-            write = op.result_maps[result.index]
+            write = _elements(op, result, op.result_maps[result.index])
             pairs = zip(op.operands, op.operand_maps, strict=True)
-            if any(self.buffers.get(v) is buffer and m != write for v, m in pairs):
+            same = [(v, m) for v, m in pairs if self.buffers.get(v) is buffer]
+            if any(_elements(op, v, m) != write for v, m in same):
                 return True
             if op.reduction and any(self.buffers.get(v) is buffer for v in op.body_inputs):
                 return True
@@ -238,19 +239,39 @@ def overwritable(op: Operation) -> Iterator[tuple[int, Value]]:
     match op:
         case kernel.Generic():
             inner = set(op.body_inputs) if op.reduction else set[Value]()
-            writes = defaultdict[tuple[AffineMap, int], list[Value]](list)
+            writes = defaultdict[tuple[_Elements, int], list[Value]](list)
             for i, (result, write) in enumerate(zip(op.results, op.result_maps, strict=True)):
                 if not op.columns or not op.columns[i]:
-                    writes[write, bytes_of(result)].append(result)
+                    writes[_elements(op, result, write), bytes_of(result)].append(result)
             pairs = enumerate(zip(op.operands, op.operand_maps, strict=True))
             for index, (value, map_) in pairs:
                 if value not in inner and is_tensor(value):
-                    for result in writes.get((map_, bytes_of(value)), ()):
+                    key = _elements(op, value, map_), bytes_of(value)
+                    for result in writes.get(key, ()):
                         yield index, result
         case kernel.Scatter() | kernel.UpdateWindow() if is_tensor(op.target):
             yield 0, op.output
         case _:
             pass
+
+
+_Elements = tuple[tuple[int, ...], tuple[AffineExpr, ...]]
+"""Sizes of axes, and the subscripts along them."""
+
+
+def _elements(op: kernel.Generic, value: Value, map_: AffineMap) -> _Elements:
+    """Which elements of `value` a kernel visits and when, axes and dimensions of one step left out.
+
+    Where these agree for two tensors of one size, they are visited at the same addresses.
+    """
+    rank = len(op.space)
+    by = [
+        AffineExpr.dim(rank, d) if n != 1 else AffineExpr.number(rank, 0)
+        for d, n in enumerate(op.space)
+    ]
+    axes = zip(shape_of(value.type), map_.results, strict=True)
+    longer = [(n, expr.substitute(by, rank, op.space)) for n, expr in axes if n != 1]
+    return tuple(n for n, _ in longer), tuple(expr for _, expr in longer)
 
 
 def map_around(value: Value) -> Operation | None:
