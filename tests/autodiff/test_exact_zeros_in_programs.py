@@ -101,3 +101,38 @@ def test_a_masked_sum_of_any_length(k: int) -> None:
     x[:, ~ok] = np.inf
     for a, b in zip(derivatives(f, {"w": w, "x": x, "ok": ok}), wanted, strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+ATTENTION = """
+fn mixed[T, K](w: f64[T, T], v: f64[T, K], scale: f64) -> f64[T, K] {
+    let s = [t, u] => if u <= t { w[t, u] } else { -inf }
+    let p = [t, u] => scale * softmax[-1](s)[t, u]
+    [t, k] => sum[u](p[t, u] * v[u, k])
+}
+
+fn loss[T, K](w: f64[T, T], v: f64[T, K], scale: f64) -> f64 = sum(mixed(w, v, scale)[:T - 1] ** 2)
+"""
+
+
+@pytest.mark.parametrize("poison", POISONS)
+def test_weights_of_masked_scores_absorb(poison: float) -> None:
+    """The last row of `v` is masked in all rows but the last: whatever it is, to second order."""
+    module = dmc.loads(ATTENTION)
+    rng = np.random.default_rng(0)
+    w, v = rng.normal(size=(9, 9)), rng.normal(size=(9, 4))
+    f = dmc.value_and_grad(module.loss, wrt=("w", "v"))
+    wanted, hessian = f(w, v, 0.5), dmc.hvp(module.loss, along=w)(w, v, 0.5)
+    v[-1] = poison
+    (value, slopes), again = f(w, v, 0.5), dmc.hvp(module.loss, along=w)(w, v, 0.5)
+    np.testing.assert_array_equal(value, wanted[0])
+    for a, b in zip((*slopes, again), (*wanted[1], hessian), strict=True):
+        np.testing.assert_array_equal(a, b)
+    (interpreted,) = run(ATTENTION, "loss", w=w, v=v, scale=np.array(0.5))
+    np.testing.assert_allclose(interpreted, value, rtol=1e-12)
+
+
+def test_scores_of_minus_infinity_have_no_weight() -> None:
+    f = dmc.loads("fn f[N, M](x: f64[N, M]) -> f64[N, M] = softmax[-1](x)").f
+    x = np.array([[-np.inf, -np.inf], [-np.inf, 3.0], [-np.inf, np.nan], [np.inf, -np.inf]])
+    nan = np.nan
+    np.testing.assert_array_equal(f(x), [[0, 0], [0, 1], [0, nan], [nan, 0]])

@@ -105,12 +105,12 @@ fn loss[T](q: f32[T, 64], k: f32[T, 64], v: f32[T, 64]) -> f32 {
 
 
 def test_a_causal_mask_saves_work() -> None:
-    """Scores and their gradients are computed in the triangle only, to whole tiles."""
+    """All products are computed in the triangle only, to whole tiles."""
     arrays = [u(256, 64).astype(np.float32) for _ in range(3)]
     texts = (CAUSAL, CAUSAL.replace("u <= t", "u <= t + T"))
     causal, full = (dmc.value_and_grad(dmc.loads(text).loss, wrt=("q", "k", "v")) for text in texts)
     counts = [operations(compiled(function, arrays).loops) for function in (causal, full)]
-    assert counts[0] < 0.86 * counts[1], counts[0] / counts[1]
+    assert counts[0] < 0.7 * counts[1], counts[0] / counts[1]
 
 
 def test_attention_keeps_rows_of_scores() -> None:

@@ -20,6 +20,7 @@ from dmc.transforms.inline import Inline
 from dmc.transforms.propagate_integers import PropagateIntegers
 from dmc.transforms.recognize_contractions import RecognizeContractions
 from dmc.transforms.relax_guards import RelaxGuards
+from dmc.transforms.settle_weights import SettleWeights
 from dmc.transforms.split_checkpoints import CheckpointUnbounded, SplitCheckpoints
 
 
@@ -38,9 +39,8 @@ class ExpandAutodiff(Compound):
     bounded: bool = False
 
     def steps(self, module: Module) -> Iterator[Pass]:
-        if not any(_requests(module)):
-            return
         guard_rules(module)
+        yield from (Inline(), SettleWeights())
         while any(_requests(module)):
             yield from _prepare(self.contractions, self.bounded)
             yield ExpandInnermost()

@@ -11,12 +11,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dmc.dialects import arith, kernel
+from dmc.dialects import arith, kernel, math
 from dmc.dialects.arith import Direction
 from dmc.dialects.elementwise import Elementwise, constant_array
 from dmc.ir import (
     AffineExpr,
     AffineMap,
+    Array,
     Block,
     DenseElements,
     DType,
@@ -132,14 +133,17 @@ class ScalarFacts:
         return found | self._computed(op)
 
     def _computed(self, op: Operation) -> dict[AffineExpr, DenseElements]:
-        """What an operation makes of constants; elementary functions are left to the machine."""
-        if not isinstance(op, Elementwise) or not op.name.startswith("arith."):
+        """What an operation makes of constants.
+
+        Elementary functions are left to the machine, but for exp(-inf), which is 0 on all.
+        """
+        if not isinstance(op, Elementwise):
             return {}
         found: dict[AffineExpr, DenseElements] = {}
         for where in dict.fromkeys(w for value in op.operands for w in self[value]):
             constants = [self.constant(value, where) for value in op.operands]
             arrays = [constant.array for constant in constants if constant is not None]
-            if len(arrays) == len(constants):
+            if len(arrays) == len(constants) and _is_exact(op, arrays):
                 with np.errstate(all="ignore"):
                     (out,) = op.compute(arrays, Interpreter())
                 type_ = _scalar(dtype_of(op.results[0].type))
@@ -196,6 +200,13 @@ _SWAPPED = {
     Direction.GT: Direction.LT,
     Direction.GE: Direction.LE,
 }
+
+
+def _is_exact(op: Elementwise, operands: Sequence[Array]) -> bool:
+    """Whether every machine computes the same of these constants."""
+    if isinstance(op, math.Exp):
+        return bool(np.all(operands[0] == -np.inf))
+    return op.name.startswith("arith.")
 
 
 _Where = tuple[AffineExpr, ...]

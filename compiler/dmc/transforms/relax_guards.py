@@ -23,9 +23,9 @@ class RelaxGuards(Pass):
 
     A tangent or cotangent is exactly zero where something is not selected: by a mask, a branch, an
     index, or because a carried value is not used after its loop. All of these zeros are constants
-    somewhere in the program, or the caller's (`autodiff.direction`); what none of them reaches
-    needs no guard. Zeros that come out of arithmetic do not count. This is part of what a
-    derivative means and runs at the end of `expand-autodiff`.
+    somewhere in the program, or meant by what gives them (`autodiff.direction`, `arith.weight`);
+    what none of them reaches needs no guard. Zeros that come out of arithmetic do not count. This
+    is part of what a derivative means and runs at the end of `expand-autodiff`.
     """
 
     name = "relax-guards"
@@ -38,9 +38,10 @@ class RelaxGuards(Pass):
 
 
 def _relax(op: Operation, zeros: Zeros) -> None:
-    if isinstance(op, autodiff.Direction):
-        zeros.replace(op.result, op.operand)
-        replace_op(op, [op.operand])
+    if isinstance(op, autodiff.Direction | arith.Weight):
+        marked = op.operands[-1]
+        zeros.replace(op.result, marked)
+        replace_op(op, [marked])
     if isinstance(op, linalg.Solver):
         op.attributes["absorbs"] = op.absorbs and op.right in zeros
         return
@@ -97,7 +98,7 @@ class Zeros:
                 return True
             case tensor.DotGeneral() if 0 in shape_of(op.lhs.type):
                 return True
-            case func.Call() | autodiff.Direction():
+            case func.Call() | autodiff.Direction() | arith.Weight():
                 return True
             case _:
                 floats = [v for v in op.operands if is_differentiable(v)]

@@ -22,12 +22,14 @@ from dmc.dialects.arith.logic import (
     Select,
     ShiftLeft,
     ShiftRightLogical,
+    Weight,
     Xor,
     compare,
     logical_and,
     logical_not,
     logical_or,
     select,
+    weight,
 )
 from dmc.dialects.arith.numeric import (
     Abs,
@@ -85,6 +87,7 @@ __all__ = [
     "ShiftRightLogical",
     "Sign",
     "Subtract",
+    "Weight",
     "Xor",
     "add",
     "compare",
@@ -109,4 +112,5 @@ __all__ = [
     "select",
     "subtract",
     "zeros",
+    "weight",
 ]

@@ -98,6 +98,37 @@ class Select(Elementwise):
         return on_true.union(on_false)
 
 
+class Weight(Elementwise):
+    """`arith.weight`: `value`, of which zeros are meant: a product with one of them is 0.
+
+    Where `absent` holds, `value` is such a zero, as who makes it promises, and has no derivative.
+    See `settle-weights`, which guards the products.
+
+    C1: `absent` is `i1` of the shape of `value`.
+    """
+
+    name = "arith.weight"
+    computes = False
+    absent = operand()
+    value = operand()
+    result = result()
+    terms = (None, Keep(X, negate=True))
+    flops = 0
+
+    @staticmethod
+    def numpy(absent: Array, value: Array) -> Array:
+        return np.where(absent, np.zeros((), value.dtype), value)
+
+    def infer(self) -> Sequence[Type]:
+        type_ = self.value.type
+        self.require(1, self.absent.type == with_dtype(type_, DType.BOOL), "type of `absent`")
+        return (type_,)
+
+    def range_of(self, operands: Sequence[Range]) -> Range:
+        _, value = operands
+        return value.union(Range(0, 0))
+
+
 def _absorbed(op: Binary, absorbing: bool) -> Sequence[Value] | None:
     """One operand if the other is known: `absorbing` decides the result, its opposite nothing."""
     for one, other in ((op.lhs, op.rhs), (op.rhs, op.lhs)):
@@ -182,6 +213,10 @@ class ShiftRightLogical(Binary):
 
 def compare(builder: Builder, direction: Direction, x: Value, y: Value) -> Value:
     return builder.insert(Compare([x, y], {"direction": direction.value})).result
+
+
+def weight(builder: Builder, absent: Value, x: Value) -> Value:
+    return builder.insert(Weight([absent, x])).result
 
 
 def select(builder: Builder, predicate: Value, on_true: Value, on_false: Value) -> Value:

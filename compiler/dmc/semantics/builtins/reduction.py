@@ -179,21 +179,29 @@ def _std(builder: Builder, x: Value, axes: Sequence[int]) -> Value:
 
 
 def _logsumexp(builder: Builder, x: Value, axes: Sequence[int]) -> Value:
-    top, _, total = _exponentials(builder, x, axes)
+    top, _, _, total = _exponentials(builder, x, axes)
     return arith.add(builder, top, math.log(builder, total))
 
 
 def _softmax(builder: Builder, x: Value, axes: Sequence[int]) -> Value:
-    _, exp, total = _exponentials(builder, x, axes)
-    return arith.divide(builder, exp, _spread(builder, total, shape_of(x.type), axes))
+    """A score of -inf takes no part: its weight is 0 whatever the others are, and absorbs."""
+    _, absent, exp, total = _exponentials(builder, x, axes)
+    total = _spread(builder, total, shape_of(x.type), axes)
+    total = arith.select(builder, absent, arith.ones(builder, x.type), total)
+    return arith.weight(builder, absent, arith.divide(builder, exp, total))
 
 
-def _exponentials(builder: Builder, x: Value, axes: Sequence[int]) -> tuple[Value, Value, Value]:
-    """The maximum, `exp(x - maximum)` and its sum."""
+def _exponentials(
+    builder: Builder, x: Value, axes: Sequence[int]
+) -> tuple[Value, Value, Value, Value]:
+    """The maximum, where x is -inf, `exp(x - maximum)`, which is 0 there, and its sum."""
     top = _finite(builder, tensor.reduce(builder, x, Kind.MAX, axes))
     shift = _spread(builder, top, shape_of(x.type), axes)
-    exp = math.exp(builder, arith.subtract(builder, x, shift))
-    return top, exp, tensor.reduce(builder, exp, Kind.SUM, axes)
+    lowest = arith.constant(builder, -pymath.inf, x.type)
+    absent = arith.compare(builder, Direction.EQ, x, lowest)
+    shifted = arith.select(builder, absent, lowest, arith.subtract(builder, x, shift))
+    exp = math.exp(builder, shifted)
+    return top, absent, exp, tensor.reduce(builder, exp, Kind.SUM, axes)
 
 
 def _finite(builder: Builder, top: Value) -> Value:

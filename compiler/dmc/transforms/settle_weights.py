@@ -1,0 +1,77 @@
+"""Zeros that are meant absorb what they are multiplied with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from dmc.dialects import arith, control, func, tensor
+from dmc.dialects.flow import reach
+from dmc.ir import Builder, Module, Operation, Value
+from dmc.ir.passes import Pass
+from dmc.ir.rewriter import replace_op
+
+_MOVES = (
+    arith.Convert,
+    tensor.BroadcastInDim,
+    tensor.Extract,
+    tensor.Read,
+    tensor.Reshape,
+    tensor.Reverse,
+    tensor.Slice,
+    tensor.Transpose,
+)
+"""What gives elements of its first operand, zeros for zeros."""
+
+
+@dataclass(frozen=True)
+class SettleWeights(Pass):
+    """Guard the products of weights.
+
+    The elements of a weight (`arith.weight`), wherever they are moved, and products with them are
+    weights. It runs on functions that are whole, before anything is differentiated. What marks the
+    weights goes with `relax-guards`, which is told by it that their zeros count.
+    """
+
+    name = "settle-weights"
+
+    def run(self, module: Module) -> None:
+        for function in func.functions(module):
+            if any(isinstance(op, arith.Weight) for op in function.walk()):
+                weights: set[Value] = set()
+                reach(function.body, weights, partial(_step, weights), _is_mapped)
+                for op in list(function.walk()):
+                    _guard(weights, op)
+
+
+def _step(weights: set[Value], op: Operation) -> Sequence[Value]:
+    match op:
+        case arith.Weight():
+            return op.results
+        case arith.Product():
+            return op.results if op.lhs in weights or op.rhs in weights else ()
+        case _:
+            return op.results if isinstance(op, _MOVES) and op.operands[0] in weights else ()
+
+
+def _is_mapped(value: Value) -> bool:
+    """Whether it is stacked of what a map yields, rather than one of several values."""
+    return isinstance(value.owner, control.Map)
+
+
+def _guard(weights: set[Value], op: Operation) -> None:
+    if not isinstance(op, arith.Product | tensor.DotGeneral):
+        return
+    lhs = op.lhs_absorbs or op.lhs in weights
+    rhs = op.rhs_absorbs or op.rhs in weights
+    if (lhs, rhs) == (op.lhs_absorbs, op.rhs_absorbs):
+        return
+    if isinstance(op, tensor.DotGeneral):
+        op.attributes["lhs_absorbs"], op.attributes["rhs_absorbs"] = lhs, rhs
+        return
+    builder = Builder.ahead_of(op)
+    with builder.at(op.location):
+        new = arith.product(builder, op.lhs, op.rhs, lhs, rhs)
+    weights.add(new)
+    replace_op(op, [new])
