@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import collections
+import contextlib
 import json
 import os
 import resource
@@ -150,15 +151,16 @@ def main() -> int:
     for name in families:
         counts: collections.Counter[str] = collections.Counter()
         share = options.seconds / len(families)
-        for trial in trials(name, options.seed, share, not options.no_shrink):
-            if isinstance(trial.outcome, str):
-                counts[trial.outcome] += 1
-                continue
-            found += 1
-            counts[f"FAULT {trial.outcome.kind}"] += 1
-            if counts[f"FAULT {trial.outcome.kind}"] == 1:
-                print(f"\n{name} {trial.seed}: {trial.outcome.kind}\n{trial.outcome.detail}")
-                print(trial.smallest, flush=True)
+        with contextlib.suppress(KeyboardInterrupt):  # what was tried until then counts
+            for trial in trials(name, options.seed, share, not options.no_shrink):
+                if isinstance(trial.outcome, str):
+                    counts[trial.outcome] += 1
+                    continue
+                found += 1
+                counts[f"FAULT {trial.outcome.kind}"] += 1
+                if counts[f"FAULT {trial.outcome.kind}"] == 1:
+                    print(f"\n{name} {trial.seed}: {trial.outcome.kind}\n{trial.outcome.detail}")
+                    print(trial.smallest, flush=True)
         listed = ", ".join(f"{count} {what}" for what, count in counts.most_common())
         print(f"{name}: {counts.total()} trials from seed {options.seed} on: {listed}", flush=True)
     return 1 if found else 0

@@ -97,3 +97,47 @@ func.func @g(%x: tensor<f64>) -> tensor<f64> {
 def test_calls_find_a_function_that_ends(text: str, message: str) -> None:
     with pytest.raises(dmc.Error, match=message):
         run_textual(text, "inline")
+
+
+BRANCHES = """
+func.func @f(%c: tensor<i1>, %x: tensor<f64>) -> tensor<f64> {
+  %y = "control.if"(%c) ({
+  ^bb0(%i: tensor<i64>):
+    "control.yield"(%x) : (tensor<f64>) -> ()
+  }, {
+    "control.yield"(%x) : (tensor<f64>) -> ()
+  }) : (tensor<i1>) -> tensor<f64>
+  func.return %y : tensor<f64>
+}
+"""
+OUTSIDE = """
+%z = arith.constant dense<1.0> : tensor<f64>
+func.func @f(%x: tensor<f64>) -> tensor<f64> {
+  %y = arith.add %x, %z : tensor<f64>
+  func.return %y : tensor<f64>
+}
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (BRANCHES, "C3.*a branch takes nothing"),
+        (OUTSIDE, "not defined before its use"),
+        (
+            LOOPS.replace("  loop.return", "  %n = arith.constant 2147483648 : i32\n  loop.return"),
+            "value does not fit i32",
+        ),
+    ],
+)
+def test_what_would_be_passed_over_is_refused(text: str, message: str) -> None:
+    with pytest.raises(dmc.Error, match=message):
+        run_textual(text, "")
+
+
+def test_maps_of_kernels_are_over_their_dimensions() -> None:
+    text = Compilation(parse_module(PROGRAM), "f").ir(Stage.KERNEL)
+    damaged = text.replace("(d0, d1, d2) -> (d0, d1)>]", "(d0, d1) -> (d0, d1)>]", 1)
+    assert damaged != text
+    with pytest.raises(dmc.Error, match="has other dimensions"):
+        run_textual(damaged, "")

@@ -34,6 +34,8 @@ class _Verifier:
                 raise VerifyError(op, 0, f"operand {index} ({value}) does not know this use")
         if op.has(Trait.LISTS):
             self.symbols = _symbols(op)
+        if "sym_name" in op.attributes:  # a function sees nothing of what is around it
+            visible = set()
         for region in op.regions:
             if region.parent is not op:
                 raise VerifyError(op, 0, "a region belongs to another operation")

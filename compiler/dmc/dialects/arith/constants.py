@@ -31,10 +31,21 @@ from dmc.ir import (
 from dmc.ir.halves import array_of, rounded, widened
 
 
+def holds(dtype: DType, value: float) -> bool:
+    """Whether a number is one of an element type; any number rounds to a float."""
+    if dtype is DType.BOOL:
+        return value in (0, 1)
+    if dtype.is_float:
+        return isinstance(value, float) or abs(value) < 1 << 1024
+    ends = np.iinfo(dtype.numpy)
+    return not isinstance(value, float) and ends.min <= value <= ends.max
+
+
 class Constant(Operation):
     """`arith.constant`: the attribute `value`.
 
-    C1: `value` is dense elements of the result type for a tensor, else a number (a splat).
+    C1: `value` is dense elements of the result type for a tensor, else a number (a splat) that the
+    element type holds.
     """
 
     name = "arith.constant"
@@ -52,7 +63,7 @@ class Constant(Operation):
         ok = (
             isinstance(value, DenseElements) and value.type == type_
             if isinstance(type_, TensorType)
-            else isinstance(value, (bool, int, float))
+            else isinstance(value, bool | int | float) and holds(dtype_of(type_), value)
         )
         self.require(1, ok, f"value does not fit {type_}")
 

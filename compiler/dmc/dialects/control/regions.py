@@ -49,7 +49,8 @@ class Yield(Operation):
 class If(ControlFlow):
     """`control.if`: the results of one of two regions without arguments.
 
-    C1: the condition is a 0-d `i1`.  C2: both regions yield the result types.
+    C1: the condition is a 0-d `i1`.  C2: both regions yield the result types.  C3: they take
+    nothing.
     """
 
     name = "control.if"
@@ -92,6 +93,7 @@ class If(ControlFlow):
     def verify_(self) -> None:
         self.require(1, self.condition.type == PREDICATE, "the condition is not a 0-d i1")
         for block in (self.on_true, self.on_false):
+            self.require(3, not block.args, "a branch takes nothing")
             self.require(2, block.terminator.operand_types == self.result_types, "yielded types")
 
     def evaluate(self, operands: Sequence[Array], interpreter: Interpreter) -> Sequence[Array]:

@@ -78,7 +78,7 @@ class Generic(Structured):
     of matrices.
 
     C1: `reduction` lists the last dimensions, ascending.
-    C2: one map for each operand and result.
+    C2: one map for each operand and result, over the iteration dimensions.
     C3: operand maps stay inside the operands; epilogue operands use parallel dimensions only.
     C4: a result map picks every parallel dimension exactly once; every dimension if it is stored.
     C5: the body takes one 0-d value for each body operand; the epilogue takes the reduced values,
@@ -199,6 +199,7 @@ class Generic(Structured):
             )
         finished = len(self.results) - len(self.stored)
         for i, map_ in enumerate(self.result_maps):
+            self.require(2, map_.dimensions == len(self.space), "{} has other dimensions", map_)
             picked = sorted(map_.picked() or ())
             dims = self.parallel if i < finished else range(len(self.space))
             self.require(4, picked == list(dims), "{} is no permutation", map_)
