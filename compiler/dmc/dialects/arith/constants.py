@@ -37,8 +37,8 @@ def holds(dtype: DType, value: float) -> bool:
         return value in (0, 1)
     if dtype.is_float:
         return isinstance(value, float) or abs(value) < 1 << 1024
-    ends = np.iinfo(dtype.numpy)
-    return not isinstance(value, float) and ends.min <= value <= ends.max
+    half = 1 << (8 * dtype.bytes - 1)
+    return not isinstance(value, float) and -half <= value < half
 
 
 class Constant(Operation):
