@@ -20,7 +20,7 @@ from dmc.transforms.inline import Inline
 from dmc.transforms.propagate_integers import PropagateIntegers
 from dmc.transforms.recognize_contractions import RecognizeContractions
 from dmc.transforms.relax_guards import RelaxGuards
-from dmc.transforms.settle_weights import SettleWeights
+from dmc.transforms.settle_weights import SettleWeights, has_weights
 from dmc.transforms.split_checkpoints import CheckpointUnbounded, SplitCheckpoints
 
 
@@ -39,6 +39,8 @@ class ExpandAutodiff(Compound):
     bounded: bool = False
 
     def steps(self, module: Module) -> Iterator[Pass]:
+        if not any(_requests(module)) and not has_weights(module):
+            return
         guard_rules(module)
         yield from (Inline(), SettleWeights())
         while any(_requests(module)):

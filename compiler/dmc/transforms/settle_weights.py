@@ -38,11 +38,16 @@ class SettleWeights(Pass):
 
     def run(self, module: Module) -> None:
         for function in func.functions(module):
-            if any(isinstance(op, arith.Weight) for op in function.walk()):
+            if has_weights(function):
                 weights: set[Value] = set()
                 reach(function.body, weights, partial(_step, weights), _is_mapped)
                 for op in list(function.walk()):
                     _guard(weights, op)
+
+
+def has_weights(root: Operation) -> bool:
+    """Whether anything inside is marked as a weight."""
+    return any(isinstance(op, arith.Weight) for op in root.walk())
 
 
 def _step(weights: set[Value], op: Operation) -> Sequence[Value]:
