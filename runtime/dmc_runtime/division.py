@@ -10,9 +10,9 @@ from typing import Any, cast
 import numpy as np
 
 from dmc_runtime.exchange import Flat, absent, by_dtype, owners_of
-from dmc_runtime.halves import Changed, UpdateLeaves, UpdatePlan
 from dmc_runtime.records import Record
 from dmc_runtime.runs import Scores, State
+from dmc_runtime.step_halves import Changed, UpdateLeaves, UpdatePlan
 from dmc_runtime.team import Team
 from dmc_runtime.trees import Array, Leaf, Tree, tree_flatten, tree_leaves, tree_unflatten
 

@@ -13,10 +13,10 @@ import numpy as np
 from dmc_runtime import checkpoint, data
 from dmc_runtime.buffers import pack
 from dmc_runtime.errors import CheckpointError, TrainCode, TrainError
-from dmc_runtime.halves import Halves
 from dmc_runtime.metrics import Row
 from dmc_runtime.monitor import Finding
 from dmc_runtime.records import Record
+from dmc_runtime.step_halves import Halves
 from dmc_runtime.team import Team
 from dmc_runtime.trees import Tree, spec_of, tree_map, values_of
 

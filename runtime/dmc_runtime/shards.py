@@ -20,11 +20,11 @@ from dmc_runtime import data, keys
 from dmc_runtime.division import Division, Exchange
 from dmc_runtime.errors import TrainCode, TrainError
 from dmc_runtime.exchange import TreeSum
-from dmc_runtime.halves import Halves
 from dmc_runtime.leafwise import params
 from dmc_runtime.recipe import Number, Quantity, Recipe
 from dmc_runtime.runs import Functions, Scores, State
 from dmc_runtime.sources import Tables
+from dmc_runtime.step_halves import Halves
 from dmc_runtime.steps import Stepper
 from dmc_runtime.team import Team
 from dmc_runtime.trees import Array, tree_leaves

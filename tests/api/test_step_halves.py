@@ -8,7 +8,7 @@ import pytest
 import dmc
 from dmc.api.gradients import Gradient
 from dmc.api.updates import Update
-from dmc_runtime.halves import UpdateLeaves, UpdatePlan
+from dmc_runtime.step_halves import UpdateLeaves, UpdatePlan
 from dmc_runtime.trees import Tree, tree_leaves
 
 PROGRAM = """

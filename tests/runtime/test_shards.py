@@ -12,10 +12,10 @@ from dmc_runtime import keys
 from dmc_runtime.checkpoint import read
 from dmc_runtime.errors import TrainError
 from dmc_runtime.exchange import Flat, TreeSum, owners_of
-from dmc_runtime.halves import Changed, Common, Halves, Unit
 from dmc_runtime.recipe import Recipe, parse
 from dmc_runtime.records import Record, make_record
 from dmc_runtime.runs import Functions, Report
+from dmc_runtime.step_halves import Changed, Common, Halves, Unit
 from dmc_runtime.train import run
 
 Line = make_record("Line", ["w", "b"], sizes=["D"])

@@ -1,4 +1,4 @@
-"""The gradient of a training step, compiled in pieces: see `dmc_runtime.halves`.
+"""The gradient of a training step, compiled in pieces: see `dmc_runtime.step_halves`.
 
 It is cut where parts of it become known, so that others may read them while the rest is computed.
 How follows from the program and its sizes alone.
@@ -17,8 +17,8 @@ from dmc.api.cutting import Cutter, Part
 from dmc.api.function import Function
 from dmc.process import compiling
 from dmc.semantics.types import TupleType, gradient_type, leaves
-from dmc_runtime.halves import Ready
 from dmc_runtime.runs import numbers_of
+from dmc_runtime.step_halves import Ready
 
 if TYPE_CHECKING:
     from dmc.ir import Value

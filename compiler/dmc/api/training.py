@@ -24,7 +24,6 @@ from dmc_runtime import recipe as recipes
 from dmc_runtime import train as engine
 from dmc_runtime.budget import Budget
 from dmc_runtime.errors import CheckpointError, TrainCode, TrainError
-from dmc_runtime.halves import Halves
 from dmc_runtime.rates import Range, RateSearch, find_rate
 from dmc_runtime.recipe import Recipe
 from dmc_runtime.records import Record
@@ -32,6 +31,7 @@ from dmc_runtime.runs import BEST, LAST, Callback, Functions, Report, Scores
 from dmc_runtime.sizes import parse_bytes
 from dmc_runtime.sources import Arrays, Given, Training
 from dmc_runtime.spelling import did_you_mean
+from dmc_runtime.step_halves import Halves
 from dmc_runtime.team import of_this_process
 
 T = TypeVar("T")

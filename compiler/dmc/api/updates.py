@@ -1,4 +1,4 @@
-"""The update of a training step, compiled unit by unit: see `dmc_runtime.halves`.
+"""The update of a training step, compiled unit by unit: see `dmc_runtime.step_halves`.
 
 It is cut into units that share nothing but numbers, so that each may be made where its part of the
 optimizer's state is. How follows from the program and its sizes alone.
@@ -20,8 +20,8 @@ from dmc.api.function import Function
 from dmc.ir.types import Array
 from dmc.process import compiling, native
 from dmc.semantics.types import Role, TupleType, gradient_type, leaves
-from dmc_runtime.halves import Changed, Common, Unit, UpdateLeaves, UpdatePlan
 from dmc_runtime.leafwise import params
+from dmc_runtime.step_halves import Changed, Common, Unit, UpdateLeaves, UpdatePlan
 from dmc_runtime.trees import Leaf, Tree
 
 if TYPE_CHECKING:
