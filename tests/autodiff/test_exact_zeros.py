@@ -39,7 +39,7 @@ OPERATIONS = sorted(
     for name, cls in Operation.registry.items()
     if issubclass(cls, Elementwise)
     and name.startswith(("arith.", "math."))
-    and name not in ("arith.select", "arith.compare", "arith.constant", "arith.convert")
+    and name not in {f"arith.{n}" for n in ("select", "weight", "compare", "constant", "convert")}
     # Those whose derivative depends on an attribute need one to be made.
     and isinstance(cls.terms, tuple)
     and any(term is not None for term in cls.terms)

@@ -99,7 +99,7 @@ _ARITH = (
     ),
     Sample("arith.select", of("arith.select"), (FLAGS, ANY, HIGH)),
     Sample("arith.select", of("arith.select"), (FLAGS, SMALL, SMALL), "i64"),
-    Sample("arith.weight", of("arith.weight"), (FLAGS, ANY)),
+    Sample("arith.weight", of("arith.weight"), (FLAGS, ANY), smooth=False),  # a promise
     Sample("arith.convert", convert(F64), (ANY,), "float to f64"),
     Sample("arith.convert", convert(F64), (SMALL,), "i64 to f64"),
     Sample("arith.convert", convert(I32), (Draw((2, 3), F64, 1.2, 1.8),), "f64 to i32"),

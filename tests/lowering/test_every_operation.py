@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -29,22 +28,8 @@ from tests.transforms.programs import add_function
 
 FLOATS = (DType.F64, DType.F32)
 TOLERANCES = {np.dtype("f8"): 1e-13, np.dtype("f4"): 1e-6}
-
-
-def kept_promise(row: Sample) -> Sample:
-    """A row whose operands are what the operation relies on."""
-    if row.op != "arith.weight":
-        return row
-
-    def build(builder: Builder, absent: Value, x: Value) -> Value:
-        value = arith.select(builder, absent, arith.zeros(builder, x.type), x)
-        return arith.weight(builder, absent, value)
-
-    return replace(row, build=build)
-
-
 RUN = [
-    (kept_promise(row.with_dtype(dtype)), dtype)
+    (row.with_dtype(dtype), dtype)
     for row in ROWS
     for dtype in (FLOATS if floats_of(row) and row.op != "arith.convert" else FLOATS[:1])
 ]

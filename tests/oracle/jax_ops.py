@@ -91,7 +91,7 @@ MEANINGS |= {
         "relu": jax.nn.relu,
         "abs": jnp.abs,
         "sign": jnp.sign,
-        "weight": lambda absent, x: jnp.where(absent, 0.0, x),
+        "weight": lambda absent, x: jnp.where(absent, jax.lax.stop_gradient(x), x),
         "select": jnp.where,
         "and": jnp.bitwise_and,
         "or": jnp.bitwise_or,

@@ -117,7 +117,7 @@ class Weight(Elementwise):
 
     @staticmethod
     def numpy(absent: Array, value: Array) -> Array:
-        return np.where(absent, np.zeros((), value.dtype), value)
+        return value
 
     def infer(self) -> Sequence[Type]:
         type_ = self.value.type
@@ -126,7 +126,7 @@ class Weight(Elementwise):
 
     def range_of(self, operands: Sequence[Range]) -> Range:
         _, value = operands
-        return value.union(Range(0, 0))
+        return value
 
 
 def _absorbed(op: Binary, absorbing: bool) -> Sequence[Value] | None:
