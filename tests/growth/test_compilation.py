@@ -17,7 +17,7 @@ from dmc.jit.program import to_llvm
 from dmc.lowering.to_loops import lower_to_loops
 from dmc.transforms import pipeline
 
-FEW, MANY = 48, 192
+FEW, MANY = 96, 192
 MOST = 1.3
 """How much more a statement may cost among many than among few."""
 
