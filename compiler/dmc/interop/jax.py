@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from dmc.api.differentiate import Pulled, function_of
+from dmc.api.differentiate import function_of
 from dmc.api.entry import tensor_type
 from dmc.api.function import Function
 from dmc.api.operators import Pullback
@@ -60,7 +60,7 @@ def wrap(f: Function, **fixed: Any) -> Callable[..., Any]:
         pull = function.derived(Pullback(tuple(names[i] for i in trained)))
 
         def pulled(bar: Any, *values: Any) -> Any:
-            found = Pulled(pull, (), arguments(values))(_plain(bar))
+            found = pull.with_extra(_plain(bar))(**arguments(values))
             return tuple(np.asarray(part) for part in tree_leaves(found))
 
         shapes = tuple(jax.ShapeDtypeStruct(values[i].shape, values[i].dtype) for i in trained)

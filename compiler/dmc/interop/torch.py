@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from dmc.api.differentiate import Pulled, function_of
+from dmc.api.differentiate import function_of
 from dmc.api.function import Function
 from dmc.api.operators import Pullback
 from dmc.interop.extras import extra
@@ -98,8 +98,9 @@ class _Call:
         """A gradient for each value for which one is needed."""
         owners = [self.owner(position) for position in range(len(values))]
         wrt = tuple(dict.fromkeys(o for o, n in zip(owners, needed, strict=True) if n))
-        pull = Pulled(self.function.derived(Pullback(wrt)), (), self.arguments(values))
-        of = dict(zip(wrt, cast("tuple[Any, ...]", pull(bar)), strict=True))
+        pull = self.function.derived(Pullback(wrt)).with_extra(bar)
+        pulled = pull(**self.arguments(values))
+        of = dict(zip(wrt, cast("tuple[Any, ...]", pulled), strict=True))
         parts = {name: iter(tree_leaves(bars)) for name, bars in of.items()}
         found = [next(parts[owner]) if owner in parts else None for owner in owners]
         return [part if n else None for part, n in zip(found, needed, strict=True)]
