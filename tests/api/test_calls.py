@@ -207,3 +207,9 @@ fn size(f: (f64[2]) -> f64[2], x: f64[2], by: f64 = 1.0) -> f64 = by * sum(f(x) 
     ):
         with pytest.raises(dmc.Error, match=why):
             models.twice(wrong, x)
+
+
+def test_brackets_that_do_not_fit_are_quoted() -> None:
+    f = dmc.loads("fn f[N](x: f64[N]) -> f64 = sum(x)\n").f
+    with pytest.raises(dmc.ShapeError, match=r"x has N = 3 but `f\[4\]` has N = 4"):
+        f[4](np.ones(3))

@@ -100,9 +100,10 @@ class CallSolver(Solver):
                 f"{len(brackets)} generic arguments for {len(signature.generics)} parameters",
                 signature.span,
             )
+        where = f"`{self.name}[{', '.join(map(str, brackets))}]`"
         for generic, value in zip(signature.generics, brackets, strict=False):
             if generic.kind is GenericKind.SIZE and isinstance(value, int):
-                self.set_size(generic.name, value, "the brackets")
+                self.set_size(generic.name, value, where)
             elif generic.kind is GenericKind.ELEMENT and isinstance(value, DType):
                 self.values[generic.name] = value
             else:
