@@ -11,10 +11,11 @@ from dmc.autodiff.activity import is_differentiable
 from dmc.dialects import arith, autodiff, func, linalg, tensor
 from dmc.dialects.elementwise import constant_array
 from dmc.dialects.flow import reach
-from dmc.ir import Builder, Module, Operation, Value, shape_of
+from dmc.ir import Module, Operation, Value, shape_of
 from dmc.ir.passes import Pass
 from dmc.ir.rewriter import replace_op
 from dmc.ir.types import Array
+from dmc.transforms.guards import Guarded, guard
 
 
 @dataclass(frozen=True)
@@ -45,20 +46,11 @@ def _relax(op: Operation, zeros: Zeros) -> None:
     if isinstance(op, linalg.Solver):
         op.attributes["absorbs"] = op.absorbs and op.right in zeros
         return
-    if not isinstance(op, arith.Product | tensor.DotGeneral):
-        return
-    lhs = op.lhs_absorbs and op.lhs in zeros
-    rhs = op.rhs_absorbs and op.rhs in zeros
-    if (lhs, rhs) == (op.lhs_absorbs, op.rhs_absorbs):
-        return
-    if isinstance(op, tensor.DotGeneral):
-        op.attributes["lhs_absorbs"], op.attributes["rhs_absorbs"] = lhs, rhs
-        return
-    builder = Builder.ahead_of(op)
-    with builder.at(op.location):
-        new = arith.product(builder, op.lhs, op.rhs, lhs, rhs)
-    zeros.replace(op.result, new)
-    replace_op(op, [new])
+    if isinstance(op, Guarded):
+        result = op.result
+        new = guard(op, op.lhs_absorbs and op.lhs in zeros, op.rhs_absorbs and op.rhs in zeros)
+        if new is not None:
+            zeros.replace(result, new)
 
 
 class Zeros:

@@ -8,9 +8,9 @@ from functools import partial
 
 from dmc.dialects import arith, control, func, tensor
 from dmc.dialects.flow import reach
-from dmc.ir import Builder, Module, Operation, Value
+from dmc.ir import Module, Operation, Value
 from dmc.ir.passes import Pass
-from dmc.ir.rewriter import replace_op
+from dmc.transforms.guards import Guarded, guard
 
 _MOVES = (
     arith.Convert,
@@ -66,17 +66,8 @@ def _is_mapped(value: Value) -> bool:
 
 
 def _guard(weights: set[Value], op: Operation) -> None:
-    if not isinstance(op, arith.Product | tensor.DotGeneral):
-        return
-    lhs = op.lhs_absorbs or op.lhs in weights
-    rhs = op.rhs_absorbs or op.rhs in weights
-    if (lhs, rhs) == (op.lhs_absorbs, op.rhs_absorbs):
-        return
-    if isinstance(op, tensor.DotGeneral):
-        op.attributes["lhs_absorbs"], op.attributes["rhs_absorbs"] = lhs, rhs
-        return
-    builder = Builder.ahead_of(op)
-    with builder.at(op.location):
-        new = arith.product(builder, op.lhs, op.rhs, lhs, rhs)
-    weights.add(new)
-    replace_op(op, [new])
+    if isinstance(op, Guarded):
+        lhs, rhs = op.lhs_absorbs or op.lhs in weights, op.rhs_absorbs or op.rhs in weights
+        new = guard(op, lhs, rhs)
+        if new is not None:
+            weights.add(new)
