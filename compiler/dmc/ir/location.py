@@ -92,6 +92,10 @@ class Location:
             producer = f"{first} {producer}"
         return self if producer == self.producer else Location(self.span, producer)
 
+    def is_by(self, producer: str) -> bool:
+        """Whether the last that `by` named is this one."""
+        return self.producer.rpartition(" ")[2] == producer
+
     @property
     def is_reverse(self) -> bool:
         """Whether it belongs to a reverse pass."""

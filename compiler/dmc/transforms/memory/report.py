@@ -165,7 +165,7 @@ def _is_rounded(value: Value) -> bool:
         return _is_rounded(op.repeated.terminator.operands[value.index])
     if isinstance(op, kernel.View):
         return _is_rounded(op.source)
-    return op is not None and op.location.producer.endswith(ROUNDED)
+    return op is not None and op.location.is_by(ROUNDED)
 
 
 def _bytes(function: func.Func, name: str) -> int:

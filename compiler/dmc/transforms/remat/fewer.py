@@ -57,7 +57,7 @@ def drop_needless(function: func.Func) -> None:
         writer = op.operands[0].defining_op if op.attributes.get(ATTRIBUTE) == READS else None
         if writer is None or writer.attributes.get(ATTRIBUTE) != WRITES:
             continue
-        if writer.parent is op.parent and not writer.location.producer.endswith(ROUNDED):
+        if writer.parent is op.parent and not writer.location.is_by(ROUNDED):
             op.results[0].replace_all_uses_with(writer.operands[0])
             op.erase()
 
