@@ -1,12 +1,14 @@
 """A team of processes that talk by MPI (`pip install "dmc[mpi]"`)."""
 
+# ruff: noqa: N802  # MPI's own names
+
 from __future__ import annotations
 
 import importlib
 import sys
 import time
 import traceback
-from typing import Any, TypeVar
+from typing import Protocol, TypeVar, cast
 
 from dmc_runtime.errors import MissingExtraError
 from dmc_runtime.trees import Array
@@ -17,15 +19,46 @@ _PATIENCE = 5.0
 """Seconds after which a member that failed no longer waits for the others to fail, too."""
 
 
+class _Request(Protocol):
+    def Test(self) -> bool: ...
+
+
+class _Communicator(Protocol):
+    """What is used of `mpi4py.MPI.Comm`, which need not be installed."""
+
+    def Get_rank(self) -> int: ...
+    def Get_size(self) -> int: ...
+    def Dup(self) -> _Communicator: ...
+    def Sendrecv(
+        self, given: _Buffer, to: int, tag: int, taken: _Buffer, source: int, other_tag: int
+    ) -> None: ...
+    def Send(self, given: _Buffer, to: int, tag: int) -> None: ...
+    def Recv(self, taken: _Buffer, source: int, tag: int) -> None: ...
+    def Ibarrier(self) -> _Request: ...
+    def Abort(self, status: int) -> None: ...
+    def allgather(self, value: T) -> list[T]: ...
+
+
+class _Module(Protocol):
+    """What is used of `mpi4py.MPI`."""
+
+    COMM_WORLD: _Communicator
+    BYTE: object
+
+
+_Buffer = list[object]
+"""An array, its bytes, and their MPI type."""
+
+
 class Processes:
     """All that `mpirun` started. MPI is called from one thread at a time."""
 
     def __init__(self) -> None:
         self._mpi = _mpi4py()
-        self._world: Any = self._mpi.COMM_WORLD
-        self._farewell: Any = self._world.Dup()
-        self.rank: int = self._world.Get_rank()
-        self.size: int = self._world.Get_size()
+        self._world = self._mpi.COMM_WORLD
+        self._farewell = self._world.Dup()
+        self.rank = self._world.Get_rank()
+        self.size = self._world.Get_size()
 
     def swap(self, partner: int, give: Array, take: Array) -> None:
         """Give an array to another member, and fill one with what that gives."""
@@ -55,12 +88,12 @@ class Processes:
                 self._world.Abort(1)
             time.sleep(0.01)
 
-    def _bytes(self, array: Array) -> list[Any]:
+    def _bytes(self, array: Array) -> _Buffer:
         return [array, array.nbytes, self._mpi.BYTE]
 
 
-def _mpi4py() -> Any:
+def _mpi4py() -> _Module:
     try:
-        return importlib.import_module("mpi4py.MPI")
+        return cast("_Module", importlib.import_module("mpi4py.MPI"))
     except ImportError as error:
         raise MissingExtraError("mpi4py", "mpi", "a run on several processes") from error
