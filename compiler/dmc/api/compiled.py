@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
@@ -35,6 +34,16 @@ Direct = Callable[..., object]
 """Takes and gives values of Python; an int where `Compiled.run` has to take over."""
 _ADDRESSES = 1 << 63
 _COPY = "pass a copy: `x.copy()`"
+
+
+def directly(direct: Direct | None, arguments: Sequence[PythonValue]) -> object:
+    """What a native call gives; an int where there is none, or something is to be said."""
+    if direct is None or GIVEN_UP:
+        return 0
+    try:
+        return direct(*arguments)
+    except MemoryError:  # `Compiled.run` says for what there is none
+        return 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,13 +138,8 @@ class Compiled:
             names = ", ".join(self.parameters)
             message = f"{self.name}: {len(arguments)} arguments given for {names}"
             raise refuse("call.argument", message, self.entry.span)
-        direct = self.direct
-        if direct is not None and not GIVEN_UP:
-            with suppress(MemoryError):
-                result = direct(*arguments)
-                if type(result) is not int:
-                    return result
-        return self.run(arguments)
+        result = directly(self.direct, arguments)
+        return self.run(arguments) if type(result) is int else result
 
     @property
     def direct(self) -> Direct | None:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from operator import index
 from typing import Any, SupportsIndex, cast
 
 import numpy as np
 
-from dmc.api.compiled import Compiled, Direct
+from dmc.api.compiled import Compiled, Direct, directly
 from dmc.api.conversion import Describer, PythonValue, fingerprint, refuse
-from dmc.api.donation import GIVEN_UP, Donated
+from dmc.api.donation import Donated
 from dmc.api.entry import apply
 from dmc.api.marshal import Marshal
 from dmc.api.operators import Operator
@@ -171,13 +170,10 @@ class Function:
 
         Raises dmc.Error before anything runs when the arguments do not fit.
         """
-        direct = self._shared.direct
-        if direct is not None and not named and not GIVEN_UP:
-            # Where memory runs out, the other way says for what.
-            with suppress(MemoryError):
-                result = direct(*arguments, *self._extras)
-                if type(result) is not int:
-                    return result
+        if not named:
+            result = directly(self._shared.direct, (*arguments, *self._extras))
+            if type(result) is not int:
+                return result
         key = self._call_key(arguments, named)
         call = self._shared.calls.get(key) or self._new_call(key, arguments, named)
         if named or call.has_donations:

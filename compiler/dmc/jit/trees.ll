@@ -5,8 +5,9 @@
 ; is to be said about them: Python code, which sees the same values, takes over from there.
 
 ; A value in prefix order, as built in calls.py. `class` is that of a record, whose fields follow,
-; `count` the number of parts, `stack` the lengths of a stack's axes, `constants` those that a record
-; which is made carries and one that is taken must carry (any if null).
+; `count` the number of parts, `stack` the lengths of a stack's axes (arrays tell those of one that is
+; taken), `constants` those that a record which is made carries and one that is taken must carry (any
+; if null).
 %node = type { i64, ptr, i64, ptr, ptr }
 ; Kinds of nodes: 0 array, 1 number (of a result), 2 tuple, 3 record, 4 nothing.
 
@@ -153,20 +154,7 @@ record:
   %class.at = getelementptr %node, ptr %here, i64 0, i32 1
   %class = load ptr, ptr %class.at
   %same.class = icmp eq ptr %type, %class
-  br i1 %same.class, label %open, label %other
-
-open:
-  %stack = call ptr @kept(ptr %call, i64 2, ptr %value)
-  %no.stack = icmp eq ptr %stack, null
-  br i1 %no.stack, label %other, label %compare
-
-compare:
-  %wanted.at = getelementptr %node, ptr %here, i64 0, i32 3
-  %wanted = load ptr, ptr %wanted.at
-  ; 2 is Py_EQ.
-  %equal = call i32 @PyObject_RichCompareBool(ptr %stack, ptr %wanted, i32 2)
-  %same.stack = icmp eq i32 %equal, 1
-  br i1 %same.stack, label %look, label %other
+  br i1 %same.class, label %look, label %other
 
 look:
   %sizes.at = getelementptr %node, ptr %here, i64 0, i32 4
@@ -180,6 +168,7 @@ carried:
   br i1 %no.constants, label %other, label %agree
 
 agree:
+  ; 2 is Py_EQ.
   %agreeing = call i32 @PyObject_RichCompareBool(ptr %constants, ptr %sizes, i32 2)
   %same.sizes = icmp eq i32 %agreeing, 1
   br i1 %same.sizes, label %fields, label %other
