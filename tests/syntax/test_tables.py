@@ -43,7 +43,7 @@ def test_a_damaged_file_is_rebuilt(cache: Path, content: bytes) -> None:
     whole = path.read_bytes()
     path.write_bytes(content)
     tables.load().parse(TEXT)
-    assert path.read_bytes()[:1] != content[:1]
+    assert path.read_bytes() != content
     path.write_bytes(whole[:-100])
     tables.load().parse(TEXT)
 
