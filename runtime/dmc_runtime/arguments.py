@@ -58,11 +58,11 @@ def flag(value: object, what: str) -> bool:
 
 def integer(value: object, what: str, least: int | None = None, most: int | None = None) -> int:
     """An integer, within bounds that are included."""
-    if isinstance(value, bool) or not isinstance(value, SupportsIndex):
-        raise ArgumentError(f"{what} is {shown(value)}, not an integer")
     try:
-        given = operator.index(value)
-    except TypeError:  # an array of several
+        if isinstance(value, bool):
+            raise TypeError
+        given = operator.index(cast("SupportsIndex", value))
+    except TypeError:  # not even an array of one integer
         raise ArgumentError(f"{what} is {shown(value)}, not an integer") from None
     if least is not None and given < least:
         raise ArgumentError(f"{what} is {shown(given)}; it must be at least {least}")

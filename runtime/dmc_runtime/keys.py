@@ -67,7 +67,7 @@ _LANES = 16
 _LOW = 0xFFFF_FFFF
 _HALF = 32
 
-_FEW = 64
+_FEW = 24
 """So many blocks take as long one by one as all at once."""
 
 
@@ -93,8 +93,8 @@ def _rounds(c0: int, c1: int, c2: int, c3: int, k0: int, k1: int) -> tuple[int, 
 
 def _derived(key: int, number: int, tag: int) -> np.int64:
     """The number `(w0, w1)` of `B(key, number, tag)`, as a key."""
-    counter = number & _LOW, number >> _HALF, 0, tag
-    low, high, *_ = _rounds(*counter, key & _LOW, key >> _HALF & _LOW)
+    seed = key & _LOW, key >> _HALF & _LOW
+    low, high, _, _ = _rounds(number & _LOW, number >> _HALF, 0, tag, *seed)
     return _signed(low | high << _HALF)
 
 

@@ -1,6 +1,7 @@
 """Random keys against published known answers and a scalar transcription."""
 
 import math
+import sys
 
 import numpy as np
 import pytest
@@ -74,6 +75,23 @@ def test_split_and_fold_are_blocks_of_their_own_tags():
         for i in (0, 7, 2**40, -1):
             w = block(seed, i % 2**64, 2)
             assert int(keys.fold(keys.key(seed), i)) % 2**64 == w[0] + 2**32 * w[1]
+
+
+@pytest.mark.parametrize(("made", "most"), [(keys.fold, 16), (keys.split, 20)])
+def test_keys_are_made_by_few_calls(made, most):
+    """A step folds its key: that is microseconds, and what costs are calls, not integers."""
+    calls = []
+
+    def counted(frame, event, function):
+        if event in ("call", "c_call"):
+            calls.append(event)
+
+    key = keys.key(1)
+    made(key, 2)
+    sys.setprofile(counted)
+    made(key, 2)
+    sys.setprofile(None)
+    assert 0 < len(calls) <= most
 
 
 def test_fold_path_uses_fnv_1a():
