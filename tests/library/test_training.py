@@ -16,9 +16,10 @@ model Net[I, H, F: float = f32] {
     param b: F[H] = normal(key) / H
 }
 
-fn loss[B](net: Net, x: f32[B, net.I]) -> f32 = mean((tanh(x @ net.a) @ net.b - 1.0) ** 2)
+fn loss[B, I, H, F: float](net: Net[I, H, F], x: F[B, I]) -> F =
+    mean((tanh(x @ net.a) @ net.b - 1.0) ** 2)
 
-fn by_parts[N, B](net: Net, x: f32[N, B, net.I]) -> (f32, Grad[Net]) =
+fn by_parts[N, B, I, H, F: float](net: Net[I, H, F], x: F[N, B, I]) -> (F, Grad[Net[I, H, F]]) =
     training.accumulated[N](fn(q, i) => loss(q, x[i]), net)
 
 fn half_loss[B](net: Net, x: f32[B, net.I]) -> f32 {
@@ -32,13 +33,13 @@ fn step[B](net: Net, s: training.LossScale, x: f32[B, net.I], every: i64)
         -> (f32, Net, Net, training.LossScale) =
     training.mixed_step(fn(q) => half_loss(q, x), update, net, net, s, every)
 
-fn one[B](net: RNN[4, 8], x: f32[B, 4], h: f32[B, 8]) -> (f32, f32[B, 8]) {
+fn one[B](net: RNN[4, 8, f64], x: f64[B, 4], h: f64[B, 8]) -> (f64, f64[B, 8]) {
     let next = net.step(x, h)
     (mean(next ** 2), next)
 }
 
-fn several[T, B](net: RNN[4, 8], h: f32[B, 8], x: f32[T, B, 4]) -> (f32, f32[B, 8]) {
-    var total: f32 = 0.0
+fn several[T, B](net: RNN[4, 8, f64], h: f64[B, 8], x: f64[T, B, 4]) -> (f64, f64[B, 8]) {
+    var total: f64 = 0.0
     var s = h
     for t in 0..T {
         let (a, next) = one(net, x[t], s)
@@ -48,8 +49,8 @@ fn several[T, B](net: RNN[4, 8], h: f32[B, 8], x: f32[T, B, 4]) -> (f32, f32[B, 
     (total / T, s)
 }
 
-fn truncated[C, K, T, B](net: RNN[4, 8], h: f32[B, 8], x: f32[T, B, 4])
-        -> (f32, Grad[RNN[4, 8]], f32[B, 8]) =
+fn truncated[C, K, T, B](net: RNN[4, 8, f64], h: f64[B, 8], x: f64[T, B, 4])
+        -> (f64, Grad[RNN[4, 8, f64]], f64[B, 8]) =
     training.truncated[C, K](fn(q, s, t) => one(q, x[t], s), net, h)
 """
 
@@ -73,19 +74,19 @@ def test_parts_of_a_batch_are_the_whole_in_less_memory(library) -> None:
 
 def test_a_sequence_by_parts(library) -> None:
     """Each part is differentiated from the state in which the one before ended."""
-    net = library.RNN.init(dmc.key(0), I=4, H=8)
-    x = np.random.default_rng(0).normal(size=(12, 3, 4)).astype(np.float32)
-    state = np.zeros((3, 8), np.float32)
+    net = library.RNN.init[4, 8, np.float64](dmc.key(0))
+    x = np.random.default_rng(0).normal(size=(12, 3, 4))
+    state = np.zeros((3, 8))
     value, gradient, last = library.truncated[3, 4](net, state, x)
     values, gradients = [], []
     for start in (0, 4, 8):
         (part, state), g = dmc.value_and_grad(library.several)(net, state, x[start : start + 4])
         values.append(part)
         gradients.append(g.wh)
-    assert value == pytest.approx(np.mean(values), rel=1e-6)
-    np.testing.assert_allclose(gradient.wh, np.mean(gradients, axis=0), rtol=1e-4, atol=1e-7)
-    np.testing.assert_allclose(last, state, rtol=1e-6)
-    whole = dmc.grad(library.several)(net, np.zeros((3, 8), np.float32), x)[0]
+    assert value == pytest.approx(np.mean(values), rel=1e-12)
+    np.testing.assert_allclose(gradient.wh, np.mean(gradients, axis=0), rtol=1e-10)
+    np.testing.assert_allclose(last, state, rtol=1e-12)
+    whole = dmc.grad(library.several)(net, np.zeros((3, 8)), x)[0]
     assert not np.allclose(gradient.wh, whole.wh, rtol=1e-3, atol=0)
 
 

@@ -86,6 +86,12 @@ def test_convolutions_of_images() -> None:
     depthwise = {"stride": 2, "padding": 1, "groups": 4}
     held("depthwise", lambda x, w, b: conv2(x, w, b, **depthwise), [images()])
     held("transposed", transposed, [images()])
+    # Five windows of 4 with stride 2 need three more rows than 9: the larger half comes behind.
+    held("same2", lambda x, w, b: conv2(ahead(x, 1, 2, 1, 1), w, b, stride=2), [images()])
+
+
+def ahead(x: Any, top: int, bottom: int, left: int, right: int) -> Any:
+    return F.pad(x, (0, 0, left, right, top, bottom))
 
 
 def test_convolutions_of_sequences() -> None:
@@ -93,6 +99,7 @@ def test_convolutions_of_sequences() -> None:
     held("conv1", lambda x, w, b: conv1(x, w, b, stride=2, padding=2), [x])
     before = torch.zeros(2, 4, 4, dtype=torch.float64)
     held("causal1", lambda x, w, b: conv1(torch.cat([before, x], 1), w, b, dilation=2), [x])
+    held("same1", lambda x, w, b: conv1(F.pad(x, (0, 0, 3, 3)), w, b, dilation=2), [x])
     held("grouped1", lambda x, w, b: conv1(x, w, b, groups=2), [x])
 
     def transposed1(x: Any, w: Any, b: Any) -> Any:
@@ -108,6 +115,15 @@ def test_pooling() -> None:
     held("adaptive_max", lambda x: last(F.adaptive_max_pool2d(first(x), (4, 3))), [images()])
     held("global", lambda x: torch.cat([x.mean((1, 2)), x.amax((1, 2))], 1), [images()])
 
+    def pools1(x: Any) -> Any:
+        c = first(x)
+        parts = F.max_pool1d(c, 3, 2), F.avg_pool1d(c, 3, 2)
+        adaptive = F.adaptive_avg_pool1d(c, 4), F.adaptive_max_pool1d(c, 4)
+        whole = x.mean(1, keepdim=True), x.amax(1, keepdim=True)
+        return torch.cat([*map(last, (*parts, *adaptive)), *whole], 1)
+
+    held("pools1", pools1, [images(2, 9, 4)])
+
 
 def test_normalisation() -> None:
     def group_norm(x: Any, gain: Any, bias: Any) -> Any:
@@ -118,6 +134,13 @@ def test_normalisation() -> None:
 
     held("group_norm", group_norm, [images()])
     held("instance_norm", instance_norm, [images()])
+    held("instance_norm1", instance_norm, [images(2, 9, 4)])
+
+    def group_norms(x: Any, gain: Any, bias: Any) -> Any:
+        alone = group_norm(x.reshape(-1, 4), gain, bias).reshape(x.shape)
+        return torch.cat([group_norm(x, gain, bias), alone], 1)
+
+    held("group_norms", group_norms, [images(2, 9, 4)])
     held("rms_norm", lambda x, gain: F.rms_norm(x, (4,), gain, 1e-6), [images(9, 4)])
 
 
@@ -149,6 +172,34 @@ def test_spectral_norm() -> None:
     mine, x = layer("spectral"), images(7, 4)
     wanted = x @ mine.w / np.linalg.svd(mine.w)[1][0] + mine.b
     close(LIBRARY.spectral(mine, x), wanted, 1e-6)
+
+
+def test_spectral_convolutions() -> None:
+    """The singular vector is the right one from the start."""
+
+    def held_to_one(name: str, conv: Callable[..., Any], x: Any) -> None:
+        mine = layer(name)
+        matrix = mine.w.reshape(-1, mine.w.shape[-1])
+        mine = mine.replace(u=np.linalg.svd(matrix)[2][0])
+        given = [torch.tensor(leaf, requires_grad=True) for leaf in (mine.w, mine.b, x)]
+        w, b, at = given
+        size = torch.linalg.matrix_norm(w.reshape(-1, w.shape[-1]), 2)
+        wanted = conv(at, w / size, b, stride=2, padding=1)
+        weights = RNG(3).standard_normal(tuple(wanted.shape))
+        slopes = torch.autograd.grad((wanted * torch.tensor(weights)).sum(), given)
+        value, pull = dmc.vjp(getattr(LIBRARY, name), wrt=("l", "x"))(mine, x)
+        close(value, wanted.detach().numpy(), 1e-11)
+        of_layer, of_x = pull(weights)
+        all_close(of_layer, {"w": slopes[0].numpy(), "b": slopes[1].numpy()}, 1e-10)
+        close(of_x, slopes[2].numpy(), 1e-10)
+
+    held_to_one("spectral1", conv1, images(2, 9, 4))
+    held_to_one("spectral2", conv2, images())
+
+
+def test_weight_norm() -> None:
+    v, g = images(3, 3, 4, 5), RNG(5).random(5) + 0.5
+    held("weight_norm", lambda v, g: g * v / torch.sqrt((v * v).sum((0, 1, 2))), [v, g])
 
 
 def torch_rnn(kind: str, x: Any, wx: Any, wh: Any, bx: Any, bh: Any) -> Any:

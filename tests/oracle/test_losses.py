@@ -87,12 +87,13 @@ ALONG_AXIS: Sequence[Callable[[Any], Any]] = (
     gated(F.relu),
     gated(lambda x: F.gelu(x, approximate="tanh")),
     gated(F.silu),
+    gated(lambda x: x),
 )
 
 
 def test_activations_along_the_last_axis() -> None:
     rng = np.random.default_rng(3)
-    x, w = rng.standard_normal((5, 6)), rng.standard_normal((5, 30))
+    x, w = rng.standard_normal((5, 6)), rng.standard_normal((5, 33))
     at = torch.tensor(x, requires_grad=True)
     values = torch.cat([function(at) for function in ALONG_AXIS], 1)
     (gradient,) = torch.autograd.grad((values * torch.tensor(w)).sum(), at)
@@ -183,6 +184,9 @@ def test_losses_of_labels(scale: float) -> None:
             v.x, v.t, pos_weight=torch.tensor(2.0), reduction="sum"
         ),
         lambda v: entropy(v, v.weights),
+        lambda v: entropy(v, v.weights, ignore_index=2, label_smoothing=0.1, reduction="sum"),
+        lambda v: (v.side * F.relu(1 - v.side * v.x[:, 0]) ** 2).sum(),
+        lambda v: (v.side * (v.x.argmax(-1) == v.y) + 0 * v.x[:, 0]).sum(),
     )
     given = {"x": x, "y": y, "weights": weights, "t": t, "side": side}
     losses_close("of_labels", functions, ("x",), **given)
@@ -195,19 +199,22 @@ def test_losses_of_vectors() -> None:
 
     def contrastive(v: Any) -> Any:
         d, label = torch.linalg.vector_norm(v.x - v.y, dim=1), 0.5 + 0.5 * v.side
-        return 0.5 * (label * d**2 + (1 - label) * F.relu(2.0 - d) ** 2).mean()
+        return 0.5 * (label * d**2 + (1 - label) * F.relu(2.0 - d) ** 2)
 
     def info_nce(v: Any) -> Any:
         s = F.normalize(v.x) @ F.normalize(v.y).T / 0.5
         right = torch.arange(len(v.x))
-        return 0.5 * (F.cross_entropy(s, right) + F.cross_entropy(s.T, right))
+        each = (F.cross_entropy(part, right, reduction="none") for part in (s, s.T))
+        return 0.5 * sum(each)
 
-    functions = (
-        lambda v: F.cosine_embedding_loss(v.x, v.y, v.side, margin=0.1),
+    terms: Sequence[Callable[[Any], Any]] = (
+        lambda v: F.cosine_embedding_loss(v.x, v.y, v.side, margin=0.1, reduction="none"),
         contrastive,
-        lambda v: F.triplet_margin_loss(v.x, v.y, v.z, eps=0.0),
+        lambda v: F.triplet_margin_loss(v.x, v.y, v.z, eps=0.0, reduction="none"),
         info_nce,
     )
+    functions = [lambda v, each=each: each(v).mean() for each in terms]
+    functions += [lambda v, each=each: (v.side * each(v)).sum() for each in terms]
     losses_close("of_vectors", functions, ("x", "y"), x=x, y=y, z=z, side=side)
 
 

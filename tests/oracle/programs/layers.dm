@@ -3,7 +3,8 @@
 
 import nn
 from nn import Attention, BatchNorm, BiGRU, BiLSTM, Block, CausalConv1, Conv1, Conv2,
-    ConvTranspose1, ConvTranspose2, DecoderBlock, GroupedConv1, GroupedConv2, GroupNorm, GRU, InstanceNorm, KVCache, LSTM, RMSNorm, RNN,
+    ConvTranspose1, ConvTranspose2, DecoderBlock, GroupedConv1, GroupedConv2, GroupNorm, GRU,
+    InstanceNorm, KVCache, LSTM, RMSNorm, RNN, SameConv1, SameConv2, SpectralConv1, SpectralConv2,
     SpectralLinear
 
 fn conv2[B, H, W](l: Conv2[3, 2, 1, 4, 6, f64], x: f64[B, H, W, 4])
@@ -15,6 +16,11 @@ fn conv1[B, T](l: Conv1[3, 2, 2, 4, 6, f64], x: f64[B, T, 4])
         -> f64[B, (T + 1) // 2 + 1, 6] requires T >= 1 = l(x)
 fn causal1[B, T](l: CausalConv1[3, 2, 4, 6, f64], x: f64[B, T, 4])
         -> f64[B, T, 6] requires T >= 1 = l(x)
+fn same1[B, T](l: SameConv1[4, 1, 2, 4, 6, f64], x: f64[B, T, 4]) -> f64[B, T, 6]
+    requires T >= 1 = l(x)
+fn same2[B, H, W](l: SameConv2[4, 2, 1, 4, 6, f64], x: f64[B, H, W, 4])
+        -> f64[B, (H - 1) // 2 + 1, (W - 1) // 2 + 1, 6]
+    requires H >= 1, W >= 1 = l(x)
 fn grouped1[B, T](l: GroupedConv1[3, 1, 0, 2, 4, 6, f64], x: f64[B, T, 4]) -> f64[B, T - 2, 6]
     requires T >= 3 = l(x)
 fn transposed1[B, T](l: ConvTranspose1[4, 2, 1, 4, 3, f64], x: f64[B, T, 4]) -> f64[B, 2 * T, 3]
@@ -34,8 +40,16 @@ fn adaptive[B](x: f64[B, 9, 8, 4]) -> f64[B, 4, 3, 4] = nn.adaptive_avg_pool[4, 
 fn adaptive_max[B](x: f64[B, 9, 8, 4]) -> f64[B, 4, 3, 4] = nn.adaptive_max_pool[4, 3](x)
 fn global[B](x: f64[B, 9, 8, 4])
         -> f64[B, 8] = concat[1](nn.global_avg_pool(x), nn.global_max_pool(x))
+fn pools1[B](x: f64[B, 9, 4]) -> f64[B, 18, 4] = concat[1](
+    nn.max_pool1[3, 2](x), nn.avg_pool1[3, 2](x), nn.adaptive_avg_pool1[4](x),
+    nn.adaptive_max_pool1[4](x), reshape[B, 1, 4](nn.global_avg_pool(x)),
+    reshape[B, 1, 4](nn.global_max_pool(x)))
 
 fn group_norm[B, H, W](l: GroupNorm[2, 4, f64], x: f64[B, H, W, 4]) -> f64[B, H, W, 4] = l(x)
+## Of sequences, and of every place by itself.
+fn group_norms[B, T](l: GroupNorm[2, 4, f64], x: f64[B, T, 4]) -> f64[B, 2 * T, 4] =
+    concat[1](l(x), reshape[B, T, 4](l(reshape[B * T, 4](x))))
+fn instance_norm1[B, T](l: InstanceNorm[4, f64], x: f64[B, T, 4]) -> f64[B, T, 4] = l(x)
 fn instance_norm[B, H, W](l: InstanceNorm[4, f64], x: f64[B, H, W, 4]) -> f64[B, H, W, 4] = l(x)
 fn rms_norm[B](l: RMSNorm[4, f64], x: f64[B, 4]) -> f64[B, 4] = l(x)
 fn batch_norm[B, H, W](var l: BatchNorm[4, f64], x: f64[B, H, W, 4])
@@ -47,6 +61,12 @@ fn spectral[B](var l: SpectralLinear[4, 3, f64], x: f64[B, 4]) -> f64[B, 3] {
     for _ in 0..50 { let _ = l(x) }
     l(x)
 }
+
+fn spectral1[B, T](var l: SpectralConv1[3, 2, 1, 4, 3, f64], x: f64[B, T, 4])
+        -> f64[B, (T - 1) // 2 + 1, 3] requires T >= 1 = l(x)
+fn spectral2[B, H, W](var l: SpectralConv2[3, 2, 1, 4, 3, f64], x: f64[B, H, W, 4])
+        -> f64[B, (H - 1) // 2 + 1, (W - 1) // 2 + 1, 3] requires H >= 1, W >= 1 = l(x)
+fn weight_norm(v: f64[3, 3, 4, 5], g: f64[5]) -> f64[3, 3, 4, 5] = nn.weight_norm(v, g)
 
 fn rnn[B, T](l: RNN[4, 5, f64], x: f64[B, T, 4]) -> f64[B, T, 5] = l(x)
 fn lstm[B, T](l: LSTM[4, 5, f64], x: f64[B, T, 4]) -> f64[B, T, 5] = l(x)

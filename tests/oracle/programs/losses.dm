@@ -20,9 +20,9 @@ fn curvatures[N](x: f64[N], along: f64[N]) -> f64[21, N] {
     curvature
 }
 
-fn along_axis[B](x: f64[B, 6], w: f64[B, 30]) -> f64 {
+fn along_axis[B](x: f64[B, 6], w: f64[B, 33]) -> f64 {
     let weights = concat[1](softmax[-1](x), nn.log_softmax(x), nn.sparsemax(x))
-    let gates = concat[1](nn.glu(x), nn.reglu(x), nn.geglu(x), nn.swiglu(x))
+    let gates = concat[1](nn.glu(x), nn.reglu(x), nn.geglu(x), nn.swiglu(x), nn.bilinear_glu(x))
     sum(w * concat[1](weights, gates))
 }
 
@@ -37,17 +37,22 @@ fn of_pairs[B, D](x: f64[B, D], y: f64[B, D]) -> f64[11] = [
 
 ## t is 0 or 1 for each element, side 1 or -1 for each row.
 fn of_labels[B, V](x: f64[B, V], y: i32[B], weights: f64[V], t: f64[B, V], side: f64[B])
-        -> f64[10] = [
+        -> f64[13] = [
     nn.cross_entropy(x, y), nn.cross_entropy(x, y, smoothing = 0.1),
     nn.cross_entropy(x, y, ignore = 2), sum(nn.cross_entropy_terms(x, y, 0.1, 2)),
     nn.weighted_cross_entropy(x, y, weights, 0.1, 2), nn.focal(x, t),
     nn.hinge(x[:, 0], side), nn.squared_hinge(x[:, 0], side),
-    sum(nn.bce_with_logits_terms(x, t, 2.0)), nn.weighted_cross_entropy(x, y, weights)
+    sum(nn.bce_with_logits_terms(x, t, 2.0)), nn.weighted_cross_entropy(x, y, weights),
+    sum(nn.weighted_cross_entropy_terms(x, y, weights, 0.1, 2)),
+    sum(side * nn.squared_hinge_terms(x[:, 0], side)), sum(side * nn.accuracy_terms(x, y))
 ]
 
-fn of_vectors[B, D](x: f64[B, D], y: f64[B, D], z: f64[B, D], side: f64[B]) -> f64[4] = [
+fn of_vectors[B, D](x: f64[B, D], y: f64[B, D], z: f64[B, D], side: f64[B]) -> f64[8] = [
     nn.cosine_loss(x, y, side, 0.1), nn.contrastive(x, y, 0.5 + 0.5 * side, 2.0),
-    nn.triplet(x, y, z), nn.info_nce(x, y, 0.5)
+    nn.triplet(x, y, z), nn.info_nce(x, y, 0.5),
+    sum(side * nn.cosine_loss_terms(x, y, side, 0.1)),
+    sum(side * nn.contrastive_terms(x, y, 0.5 + 0.5 * side, 2.0)),
+    sum(side * nn.triplet_terms(x, y, z)), sum(side * nn.info_nce_terms(x, y, 0.5))
 ]
 
 fn ctc[B, T, V, L](x: f64[B, T, V], y: i32[B, L], frames: i32[B], labels: i32[B]) -> f64

@@ -77,6 +77,10 @@ fn sparsemax[F: float, *S, V](x: F[*S, V]) -> F[*S, V] {
 fn glu[F: float, *S, D](x: F[*S, D]) -> F[*S, D / 2] requires D % 2 == 0 =
     x[..., : D / 2] * sigmoid(x[..., D / 2 :])
 
+## glu without a function on its gate: the product of the two halves (Mnih and Hinton, 2007).
+fn bilinear_glu[F: float, *S, D](x: F[*S, D]) -> F[*S, D / 2] requires D % 2 == 0 =
+    x[..., : D / 2] * x[..., D / 2 :]
+
 ## glu with relu for its gate (Shazeer, 2020).
 fn reglu[F: float, *S, D](x: F[*S, D]) -> F[*S, D / 2] requires D % 2 == 0 =
     x[..., : D / 2] * maximum(x[..., D / 2 :], 0.0)

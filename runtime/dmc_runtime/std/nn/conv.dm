@@ -18,6 +18,31 @@ fn pad1[BEFORE, AFTER, F: float, B, T, C](x: F[B, T, C]) -> F[B, BEFORE + T + AF
     [n, t in 0..BEFORE + T + AFTER, k] =>
         if t >= BEFORE and t < BEFORE + T { x[n, t - BEFORE, k] } else { 0.0 }
 
+## Zeros around images, as many before as after or one less, such that K by L windows with stride S and
+## dilation D go (H - 1) // S + 1 and (W - 1) // S + 1 times over them: "same" padding, as TensorFlow has
+## it. What no window reaches is left out.
+fn pad_same2[K, L, S, D, F: float, B, H, W, C](x: F[B, H, W, C])
+        -> F[B, S * ((H - 1) // S) + D * (K - 1) + 1, S * ((W - 1) // S) + D * (L - 1) + 1, C]
+        requires K >= 1, L >= 1, S >= 1, D >= 1, H >= 1, W >= 1 {
+    let top = maximum(S * ((H - 1) // S) + D * (K - 1) + 1 - H, 0) // 2
+    let left = maximum(S * ((W - 1) // S) + D * (L - 1) + 1 - W, 0) // 2
+    [n, r in 0..S * ((H - 1) // S) + D * (K - 1) + 1, c in 0..S * ((W - 1) // S) + D * (L - 1) + 1, k] =>
+        if r >= top and r < top + H and c >= left and c < left + W {
+            x[n, r - top, c - left, k]
+        } else {
+            0.0
+        }
+}
+
+## `pad_same2` of sequences, for windows of K places.
+fn pad_same1[K, S, D, F: float, B, T, C](x: F[B, T, C])
+        -> F[B, S * ((T - 1) // S) + D * (K - 1) + 1, C]
+        requires K >= 1, S >= 1, D >= 1, T >= 1 {
+    let before = maximum(S * ((T - 1) // S) + D * (K - 1) + 1 - T, 0) // 2
+    [n, t in 0..S * ((T - 1) // S) + D * (K - 1) + 1, k] =>
+        if t >= before and t < before + T { x[n, t - before, k] } else { 0.0 }
+}
+
 ## Convolution with stride S and dilation D, without padding (`pad2` pads).
 fn conv2[S, D, F: float, B, H, W, I, K, L, O](x: F[B, H, W, I], w: F[K, L, I, O])
         -> F[B, (H - D * (K - 1) - 1) // S + 1, (W - D * (L - 1) - 1) // S + 1, O]
@@ -110,6 +135,26 @@ model Conv1[K, S, P, I, O, F: float = f32] requires K >= 1, S >= 1 {
 
     fn forward[B, T](x: F[B, T, I]) -> F[B, (2 * P + T - K) // S + 1, O] requires 2 * P + T >= K =
         conv1[S, 1](pad1[P, P](x), w) + b
+}
+
+## Convolution with stride S, dilation D and "same" padding: images become (H - 1) // S + 1 by
+## (W - 1) // S + 1, for any kernel, so they keep their size where S is 1.
+model SameConv2[K, S, D, I, O, F: float = f32] requires K >= 1, S >= 1, D >= 1 {
+    param w: F[K, K, I, O] = sqrt(2.0 / (K * K * I)) * normal(key)
+    param b: F[O] = zeros
+
+    fn forward[B, H, W](x: F[B, H, W, I]) -> F[B, (H - 1) // S + 1, (W - 1) // S + 1, O]
+            requires H >= 1, W >= 1 =
+        conv2[S, D](pad_same2[K, K, S, D](x), w) + b
+}
+
+## `SameConv2` of sequences.
+model SameConv1[K, S, D, I, O, F: float = f32] requires K >= 1, S >= 1, D >= 1 {
+    param w: F[K, I, O] = sqrt(2.0 / (K * I)) * normal(key)
+    param b: F[O] = zeros
+
+    fn forward[B, T](x: F[B, T, I]) -> F[B, (T - 1) // S + 1, O] requires T >= 1 =
+        conv1[S, D](pad_same1[K, S, D](x), w) + b
 }
 
 ## Convolution with dilation D of what is at t and before: as long as its input, and blind to the

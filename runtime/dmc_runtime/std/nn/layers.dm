@@ -51,12 +51,12 @@ model Highway[D, F: float = f32](bias: F = -1.0) {
 fn dropout[F: float, *S](x: F[*S], rate: F, key: Key, train: bool = true) -> F[*S] =
     if train { where(bernoulli[*S](key, 1.0 - rate), x / (1.0 - rate), 0.0) } else { x }
 
-## dropout of whole channels of channels-last images (Tompson et al., 2015).
-fn dropout_channels[F: float, B, H, W, C](x: F[B, H, W, C], rate: F, key: Key, train: bool = true)
-        -> F[B, H, W, C] =
+## dropout of whole channels, the last axis, of images or sequences (Tompson et al., 2015).
+fn dropout_channels[F: float, B, *S, C](x: F[B, *S, C], rate: F, key: Key, train: bool = true)
+        -> F[B, *S, C] =
     if train {
         let kept = bernoulli[B, C](key, 1.0 - rate)
-        where(kept[:, _, _, :], x / (1.0 - rate), 0.0)
+        [n] => where(kept[n], x[n] / (1.0 - rate), 0.0)
     } else {
         x
     }

@@ -55,21 +55,28 @@ fn cross_entropy[F: float, *S, V](logits: F[*S, V], y: i32[*S], smoothing: F = 0
                                   ignore: i32 = -100) -> F =
     sum(cross_entropy_terms(logits, y, smoothing, ignore)) / sum(F(y != ignore))
 
-## Cross-entropy in which class v counts weights[v] times: an average with these weights.
-fn weighted_cross_entropy[F: float, *S, V](logits: F[*S, V], y: i32[*S], weights: F[V],
-                                           smoothing: F = 0.0, ignore: i32 = -100) -> F {
+## `cross_entropy_terms` in which class v counts weights[v] times.
+fn weighted_cross_entropy_terms[F: float, *S, V](logits: F[*S, V], y: i32[*S], weights: F[V],
+                                                 smoothing: F = 0.0, ignore: i32 = -100) -> F[*S] {
     let kept = y != ignore
     let label = where(kept, y, 0)
     let loss = logsumexp[-1](logits)[..., _] - logits
-    let weight = where(kept, weights[label], 0.0)
-    let hit = weight * pick[-1](loss, label)
+    let hit = weights[label] * pick[-1](loss, label)
     let total = if smoothing > 0.0 {
-        let even = where(kept, mean[-1](weights * loss), 0.0)
-        (1.0 - smoothing) * sum(hit) + smoothing * sum(even)
+        (1.0 - smoothing) * hit + smoothing * mean[-1](weights * loss)
     } else {
-        sum(hit)
+        hit
     }
-    total / sum(weight)
+    where(kept, total, 0.0)
+}
+
+## Cross-entropy in which class v counts weights[v] times: `weighted_cross_entropy_terms` added up, by
+## the weights of the labels added up.
+fn weighted_cross_entropy[F: float, *S, V](logits: F[*S, V], y: i32[*S], weights: F[V],
+                                           smoothing: F = 0.0, ignore: i32 = -100) -> F {
+    let kept = y != ignore
+    let weight = where(kept, weights[where(kept, y, 0)], 0.0)
+    sum(weighted_cross_entropy_terms(logits, y, weights, smoothing, ignore)) / sum(weight)
 }
 
 ## The cross-entropy of softmax(logits) relative to the distributions p along the last axis.
@@ -80,11 +87,12 @@ fn soft_cross_entropy_terms[F: float, *S, V](logits: F[*S, V], p: F[*S, V]) -> F
 fn soft_cross_entropy[F: float, *S, V](logits: F[*S, V], p: F[*S, V]) -> F =
     mean(soft_cross_entropy_terms(logits, p))
 
-## For each y in [0, 1] the negative log-likelihood under sigmoid(logits).
+## For each y in [0, 1] the negative log-likelihood under sigmoid(logits), in which what speaks for 1
+## counts `positive` times.
 fn bce_with_logits_terms[F: float, *S](logits: F[*S], y: F[*S], positive: F = 1.0) -> F[*S] =
     positive * y * softplus(-logits) + (1.0 - y) * softplus(logits)
 
-## Negative log-likelihood of y in [0, 1] under sigmoid(logits).
+## The mean of `bce_with_logits_terms`, where nothing counts more than once.
 fn bce_with_logits[F: float, *S](logits: F[*S], y: F[*S]) -> F =
     mean(softplus(logits) - y * logits)
 
@@ -109,13 +117,20 @@ fn hinge_terms[F: float, *S](score: F[*S], y: F[*S], margin: F = 1.0) -> F[*S] =
 fn hinge[F: float, *S](score: F[*S], y: F[*S], margin: F = 1.0) -> F =
     mean(hinge_terms(score, y, margin))
 
+## The squares of `hinge_terms`: smooth where those bend.
+fn squared_hinge_terms[F: float, *S](score: F[*S], y: F[*S], margin: F = 1.0) -> F[*S] =
+    hinge_terms(score, y, margin) ** 2
+
 ## The mean of squared hinge losses.
 fn squared_hinge[F: float, *S](score: F[*S], y: F[*S], margin: F = 1.0) -> F =
-    mean(hinge_terms(score, y, margin) ** 2)
+    mean(squared_hinge_terms(score, y, margin))
+
+## 1 for each label that has the largest logit, else 0.
+fn accuracy_terms[F: float, *S, V](logits: F[*S, V], y: i32[*S]) -> F[*S] =
+    F(argmax[-1](logits) == y)
 
 ## The fraction of labels that have the largest logit.
-fn accuracy[F: float, *S, V](logits: F[*S, V], y: i32[*S]) -> f32 =
-    mean(f32(argmax[-1](logits) == y))
+fn accuracy[F: float, *S, V](logits: F[*S, V], y: i32[*S]) -> F = mean(accuracy_terms(logits, y))
 
 # ---- distributions ------------------------------------------------------------------------------
 
@@ -131,6 +146,10 @@ fn kl[F: float, *S, V](p: F[*S, V], log_q: F[*S, V]) -> F = mean(kl_terms(p, log
 ## variational autoencoder pays for its code (Kingma and Welling, 2014).
 fn kl_normal_terms[F: float, *S](mu: F[*S], log_variance: F[*S]) -> F[*S] =
     0.5 * (exp(log_variance) + mu * mu - 1.0 - log_variance)
+
+## The mean of `kl_normal_terms`.
+fn kl_normal[F: float, *S](mu: F[*S], log_variance: F[*S]) -> F =
+    mean(kl_normal_terms(mu, log_variance))
 
 ## Negative log-likelihood of y under normals of these means and log-variances, without log(2 pi)/2.
 fn gaussian_nll_terms[F: float, *S](mu: F[*S], log_variance: F[*S], y: F[*S]) -> F[*S] =
@@ -154,37 +173,55 @@ fn cosine_similarity[F: float, *S, D](x: F[*S, D], y: F[*S, D], eps: F = 1e-8) -
     sum[-1](x * y) / sqrt(maximum(sum[-1](x * x) * sum[-1](y * y), eps * eps))
 
 ## 1 - cosine for pairs of label 1, max(0, cosine - margin) for those of label -1.
-fn cosine_loss[F: float, *S, D](x: F[*S, D], y: F[*S, D], label: F[*S], margin: F = 0.0) -> F {
+fn cosine_loss_terms[F: float, *S, D](x: F[*S, D], y: F[*S, D], label: F[*S], margin: F = 0.0)
+        -> F[*S] {
     let c = cosine_similarity(x, y)
-    mean(where(label > 0.0, 1.0 - c, maximum(c - margin, 0.0)))
+    where(label > 0.0, 1.0 - c, maximum(c - margin, 0.0))
 }
+
+## The mean of `cosine_loss_terms`.
+fn cosine_loss[F: float, *S, D](x: F[*S, D], y: F[*S, D], label: F[*S], margin: F = 0.0) -> F =
+    mean(cosine_loss_terms(x, y, label, margin))
 
 ## d^2 for pairs that belong together (1), max(0, margin - d)^2 for the others (0), halved; d is the
 ## distance (Hadsell et al., 2006).
-fn contrastive[F: float, *S, D](x: F[*S, D], y: F[*S, D], label: F[*S], margin: F = 1.0) -> F {
+fn contrastive_terms[F: float, *S, D](x: F[*S, D], y: F[*S, D], label: F[*S], margin: F = 1.0)
+        -> F[*S] {
     let square = sum[-1]((x - y) ** 2)
     let apart = maximum(margin - where(square > 0.0, sqrt(square), 0.0), 0.0)
-    0.5 * mean(label * square + (1.0 - label) * apart ** 2)
+    0.5 * (label * square + (1.0 - label) * apart ** 2)
 }
 
+## The mean of `contrastive_terms`.
+fn contrastive[F: float, *S, D](x: F[*S, D], y: F[*S, D], label: F[*S], margin: F = 1.0) -> F =
+    mean(contrastive_terms(x, y, label, margin))
+
 ## max(0, d(anchor, near) - d(anchor, far) + margin) for distances d (Schroff et al., 2015).
-fn triplet[F: float, *S, D](anchor: F[*S, D], near: F[*S, D], far: F[*S, D], margin: F = 1.0)
-        -> F {
+fn triplet_terms[F: float, *S, D](anchor: F[*S, D], near: F[*S, D], far: F[*S, D], margin: F = 1.0)
+        -> F[*S] {
     let a = sum[-1]((anchor - near) ** 2)
     let b = sum[-1]((anchor - far) ** 2)
     let d = where(a > 0.0, sqrt(a), 0.0) - where(b > 0.0, sqrt(b), 0.0)
-    mean(maximum(d + margin, 0.0))
+    maximum(d + margin, 0.0)
 }
 
+## The mean of `triplet_terms`.
+fn triplet[F: float, *S, D](anchor: F[*S, D], near: F[*S, D], far: F[*S, D], margin: F = 1.0) -> F =
+    mean(triplet_terms(anchor, near, far, margin))
+
 ## Each x[b] against all y: cross-entropy of the cosines over a temperature, with y[b] the right one
-## (van den Oord et al., 2018), in both directions (Radford et al., 2021).
-fn info_nce[F: float, B, D](x: F[B, D], y: F[B, D], temperature: F = 0.07) -> F {
+## (van den Oord et al., 2018), and the same of each y[b]; half their sum (Radford et al., 2021).
+fn info_nce_terms[F: float, B, D](x: F[B, D], y: F[B, D], temperature: F = 0.07) -> F[B] {
     let u = x / sqrt(sum[-1](x * x))[:, _]
     let v = y / sqrt(sum[-1](y * y))[:, _]
     let s = u @ v.T / temperature
     let right = [b in 0..B] => s[b, b]
-    mean(0.5 * (logsumexp[1](s) + logsumexp[0](s)) - right)
+    0.5 * (logsumexp[1](s) + logsumexp[0](s)) - right
 }
+
+## The mean of `info_nce_terms`.
+fn info_nce[F: float, B, D](x: F[B, D], y: F[B, D], temperature: F = 0.07) -> F =
+    mean(info_nce_terms(x, y, temperature))
 
 # ---- sequences ----------------------------------------------------------------------------------
 
