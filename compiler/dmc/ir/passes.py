@@ -134,7 +134,7 @@ class PassManager:
     """Runs passes in order, compound ones step by step.
 
     A pass that changed nothing does not run again before another has changed something.
-    `verify_each` checks the IR after every pass, `verify_last` only after the last; `on_print`
+    `verify_each` checks the IR after every pass that changed it, `verify_last` only after the last; `on_print`
     receives a title and the IR around the passes named in `print_before`/`print_after` ("*" is all
     of them); `seconds` collects the time of each pass. A failing pass raises PassFailure naming a
     file with the IR it was given.
@@ -154,6 +154,7 @@ class PassManager:
         original = original or module.copy()
         last: tuple[int, Pass] | None = None
         settled: set[Pass] = set()
+        verified = False
         for position, item in enumerate(self._steps(module)):
             if item in settled:
                 continue
@@ -164,10 +165,12 @@ class PassManager:
                 item.run(module)
                 if edit() > before + 1:
                     settled.clear()
+                    verified = False
                 else:
                     settled.add(item)
-                if self.verify_each:
+                if self.verify_each and not verified:
                     verify(module)
+                    verified = True
             self.seconds.append((str(item), time.perf_counter() - start))
             self._show("after", item, module, self.print_after)
         if last is not None and self.verify_last and not self.verify_each:
