@@ -69,23 +69,26 @@ def masked(p: Any) -> Any:
 
 def history(p: Any) -> Any:
     x = p["x"]
-    y: list[Any] = []
-    for i in range(x.shape[0]):
-        s = x[i]
-        for j in range(i):
-            s = jnp.where(x[j] > 0, s + jnp.sin(x[j] * x[i - j]), s * 0.9)
-        y.append(s)
-    return sum(s * s for s in y)
+    i = jnp.arange(x.shape[0])
+
+    def step(s: Any, j: Any) -> Any:
+        longer = jnp.where(x[j] > 0, s + jnp.sin(x[j] * x[jnp.maximum(i - j, 0)]), s * 0.9)
+        return jnp.where(j < i, longer, s), None
+
+    s, _ = jax.lax.scan(step, x, i)
+    return jnp.sum(s * s)
 
 
 def gated(p: Any) -> Any:
     x = p["x"]
-    h = jnp.full(x.shape, 0.1)
-    for t in range(x.shape[0]):
+
+    def step(h: Any, t: Any) -> Any:
         s = x[t] + x @ jnp.sin(h)
         one = h.at[t].set(jnp.tanh(s))
         two = one.at[0].set(one[t] * one[0])
-        h = jnp.where(s > 0, jnp.where(x[t] > 0.5, two, one), h)
+        return jnp.where(s > 0, jnp.where(x[t] > 0.5, two, one), h), None
+
+    h, _ = jax.lax.scan(step, jnp.full(x.shape, 0.1), jnp.arange(x.shape[0]))
     return jnp.sum(h * h)
 
 
