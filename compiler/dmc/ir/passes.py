@@ -134,10 +134,10 @@ class PassManager:
     """Runs passes in order, compound ones step by step.
 
     A pass that changed nothing does not run again before another has changed something.
-    `verify_each` checks the IR after every pass that changed it, `verify_last` only after the last; `on_print`
-    receives a title and the IR around the passes named in `print_before`/`print_after` ("*" is all
-    of them); `seconds` collects the time of each pass. A failing pass raises PassFailure naming a
-    file with the IR it was given.
+    `verify_each` checks the IR after every pass that changed it, `verify_last` only after the last;
+    `on_print` receives a title and the IR around the passes named in `print_before`/`print_after`
+    ("*" is all of them); `seconds` collects the time of each pass. A failing pass raises
+    PassFailure naming a file with the IR it was given.
     """
 
     passes: Sequence[Pass]
