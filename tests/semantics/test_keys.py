@@ -57,6 +57,11 @@ REFUSED = {
     "assigned in a branch": body(
         "var j = fold(k, 1)", "if c { j = k }", "uniform(j) + uniform(k)"
     ),
+    "a method that draws from a key it keeps, passed on": MODEL
+    + "    mut fn draw() -> f64 {\n        let (a, b) = split(k)\n        k = b\n"
+    "        uniform(b)\n    }\n}\n\n"
+    "fn twice(g: () -> f64) -> f64 = g() + g()\n\n"
+    "fn f(var m: M) -> f64 = twice(m.draw)\n",
     "a builder": "fn f[N](k: Key) -> f64[N] = [i in 0..N] => uniform(k)\n",
     "a builder, the outer index": (
         "fn f[N, M](k: Key) -> f64[N, M] = [i in 0..N, j in 0..M] => uniform(fold(k, i))\n"
@@ -236,6 +241,13 @@ ACCEPTED = {
     + "    mut fn draw() -> f64 {\n        let (a, b) = split(k)\n        k = b\n"
     "        uniform(a)\n    }\n}\n\n"
     "fn f(var m: M) -> f64 = m.draw() + m.draw()\n",
+    "a method that changes its key, passed on": MODEL
+    + "    mut fn draw() -> f64 {\n        let (a, b) = split(k)\n        k = b\n"
+    "        uniform(a)\n    }\n}\n\n"
+    "fn often(g: () -> f64, c: bool) -> f64 {\n    var s = g()\n"
+    "    for t in 0..3 { s += if c { g() } else { g() + often2(g) } }\n    s\n}\n\n"
+    "fn often2(g: () -> f64) -> f64 = g() + g()\n\n"
+    "fn f(var m: M) -> f64 = often(m.draw, true) + often2(m.draw) + m.draw()\n",
     "a rule": (
         "fn g(x: f64, k: Key) -> f64 = x * uniform(k)\n\n"
         "derivative g(x, k) -> y {\n    jvp(dx) = dx * uniform(k)\n"

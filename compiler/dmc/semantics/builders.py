@@ -40,15 +40,10 @@ def is_index(context: Context, item: ast.Item) -> bool:
 
 def check_builder(context: Context, node: ast.Builder) -> typed.Node:
     """`[i, j] => body`: the tensor of the body's values, indexes first."""
-    outer = context.barrier
-    context.barrier += 1
-    try:
-        with context.nested():
-            infos, elements = _declare(context, node.bracket, node)
-            body = context.check(node.body)
-            ranges = [_finish(context, info) for info in infos]
-    finally:
-        context.barrier = outer
+    with context.independent(), context.nested():
+        infos, elements = _declare(context, node.bracket, node)
+        body = context.check(node.body)
+        ranges = [_finish(context, info) for info in infos]
     inner = pruned(body.type)
     if isinstance(inner, Hole):
         inner.target = inner = TensorType(inner.element)
@@ -73,15 +68,10 @@ def check_index_reduction(
     """`sum[k](body)`: ranges may be known only at run time."""
     if not reduction.reduces_indexes:
         raise context.fail("index.type", f"`{reduction}` reduces axes, not indexes", node.span)
-    outer = context.barrier
-    context.barrier += 1
-    try:
-        with context.nested():
-            infos, elements = _declare(context, bracket, node)
-            checked = context.check(body)
-            ranges = [_finish(context, info) for info in infos]
-    finally:
-        context.barrier = outer
+    with context.independent(), context.nested():
+        infos, elements = _declare(context, bracket, node)
+        checked = context.check(body)
+        ranges = [_finish(context, info) for info in infos]
     inner = pruned(checked.type)
     if isinstance(inner, Hole):
         inner.target = inner = TensorType(inner.element)

@@ -36,6 +36,7 @@ from dmc.semantics.resolver import (
     try_size,
 )
 from dmc.semantics.solver import Solver
+from dmc.semantics.state import updated_place
 from dmc.semantics.typed import Symbol, SymbolKind
 from dmc.semantics.types import (
     FunctionType,
@@ -234,27 +235,20 @@ def check_lambda(context: Context, node: ast.Lambda, expected: Type | None) -> t
                 node.span,
             )
         hints = list(wanted.parameters)
-    outer = context.barrier
-    context.barrier += 1
-    try:
-        with context.nested():
-            symbols: list[Symbol] = []
-            for parameter, hint in zip(node.parameters, hints, strict=True):
-                type_ = (
-                    resolve_type(context, parameter.type) if parameter.type is not None else hint
+    with context.nested():
+        symbols: list[Symbol] = []
+        for parameter, hint in zip(node.parameters, hints, strict=True):
+            type_ = resolve_type(context, parameter.type) if parameter.type is not None else hint
+            if type_ is None:
+                raise context.fail(
+                    "type.parameter",
+                    f"the type of `{parameter.name.text}` is not known here",
+                    parameter.span,
+                    help=[f"write it: `fn({parameter.name.text}: f64) => …`"],
                 )
-                if type_ is None:
-                    raise context.fail(
-                        "type.parameter",
-                        f"the type of `{parameter.name.text}` is not known here",
-                        parameter.span,
-                        help=[f"write it: `fn({parameter.name.text}: f64) => …`"],
-                    )
-                symbols.append(context.local(parameter.name, SymbolKind.PARAMETER, type_))
-            result_hint = wanted.result if isinstance(wanted, FunctionType) else None
-            body = context.check(node.body, result_hint if _is_closed(result_hint) else None)
-    finally:
-        context.barrier = outer
+            symbols.append(context.local(parameter.name, SymbolKind.PARAMETER, type_))
+        result_hint = wanted.result if isinstance(wanted, FunctionType) else None
+        body = context.check(node.body, result_hint if _is_closed(result_hint) else None)
     type_ = FunctionType(tuple(symbol.type for symbol in symbols), body.type)
     return typed.FunctionValue(type_, node.span, typed.Lambda(tuple(symbols), body))
 
@@ -315,8 +309,6 @@ def _user_value(
 ) -> typed.Node:
     if not declaration.is_sound or declaration.result is None:
         raise Stop
-    if declaration.is_mutable:
-        raise context.unsupported("passing a `mut fn` as a value", span)
     if context.function is not None:
         context.function.calls.append((declaration, span))
     solver = Solver(context.facts, explicit_generics(context, handle))
@@ -332,8 +324,28 @@ def _user_value(
         tuple(substitution.type(p.type) for p in declaration.parameters),
         substitution.type(declaration.result),
     )
-    callee = typed.UserFunction(declaration, solver.values, handle.receiver)
+    callee: typed.Callee = typed.UserFunction(declaration, solver.values, handle.receiver)
+    if declaration.is_mutable and handle.receiver is not None:
+        callee = _calling(context, declaration, callee, handle.receiver, type_, span)
     return typed.FunctionValue(type_, span, callee)
+
+
+def _calling(
+    context: Context,
+    declaration: FunctionDeclaration,
+    callee: typed.UserFunction,
+    receiver: typed.Node,
+    type_: FunctionType,
+    span: Span,
+) -> typed.Lambda:
+    """A `mut fn` as a value: the function that calls it, and so changes what it belongs to."""
+    symbols = tuple(
+        Symbol(parameter.name, SymbolKind.PARAMETER, taken, span)
+        for parameter, taken in zip(declaration.parameters, type_.parameters, strict=True)
+    )
+    arguments = tuple(typed.Local(symbol.type, span, symbol) for symbol in symbols)
+    updates = updated_place(context, declaration, receiver, span)
+    return typed.Lambda(symbols, typed.Call(type_.result, span, callee, arguments, updates))
 
 
 # ---- operators ---------------------------------------------------------------------------------

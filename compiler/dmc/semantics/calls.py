@@ -175,8 +175,6 @@ def _inner_call(
     """The call that is differentiated."""
     node = call_handle(context, handle.inner, arguments, span, None)
     if isinstance(node, typed.Call):
-        if node.updates is not None:
-            raise context.unsupported("differentiating a `mut fn` directly", handle.span)
         return node
     if isinstance(node, typed.Apply):
         return typed.Call(

@@ -195,6 +195,19 @@ class Context:
         finally:
             self.scope = outer
 
+    @contextmanager
+    def independent(self) -> Generator[None]:
+        """What is computed in any order, or at once: nothing outside is changed in it."""
+        self.barrier += 1
+        try:
+            yield
+        finally:
+            self.barrier -= 1
+
+    def sees(self, symbol: Symbol) -> bool:
+        """Whether a local name, or the receiver, is in scope."""
+        return symbol is self.self_symbol or self.scope.find(symbol.name) is symbol
+
     def lookup(self, name: str) -> object | None:
         """An entity, or None; module-level names come after local ones."""
         found = self.scope.find(name)

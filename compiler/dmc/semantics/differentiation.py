@@ -83,7 +83,7 @@ def call_derived(context: Context, handle: DerivedHandle, call: typed.Call) -> t
         operator, call.callee, tuple(paths), is_tuple, output, along, handle.budget,
         count is not None, entries,
     )  # fmt: skip
-    return typed.Call(type_, span, callee, call.arguments)
+    return typed.Call(type_, span, callee, call.arguments, call.updates)
 
 
 def check_directions(

@@ -17,6 +17,7 @@ from dmc.semantics.operators import broadcast_shapes, needs_bool
 from dmc.semantics.program import FieldEntity, Poison
 from dmc.semantics.resolver import resolve_size, resolve_type, try_size
 from dmc.semantics.sizes import Size
+from dmc.semantics.state import refuse_change
 from dmc.semantics.typed import BindPattern, Symbol, SymbolKind
 from dmc.semantics.types import (
     UNIT,
@@ -141,6 +142,7 @@ def _bind(
     checked = context.check(value, wanted)
     if wanted is not None:
         expect(context, checked, wanted, value.span)
+    refuse_change(context, checked, value.span)
     type_ = wanted if wanted is not None else checked.type
     if pruned(type_) == UNIT:
         raise context.fail("value.none", "there is no value to bind", value.span)
@@ -342,7 +344,7 @@ def _place(context: Context, target: ast.Expr) -> typed.Place:
                     "loop.builder",
                     f"`{text}` cannot be assigned here",
                     target.span,
-                    "elements of a builder and calls of a function are independent",
+                    "elements of a builder are independent",
                     [(entity.span, "declared outside")],
                     ["use `for` for ordered steps"],
                 )
@@ -393,7 +395,7 @@ def _state_place(context: Context, entity: FieldEntity, span: Span) -> typed.Pla
             "loop.builder",
             f"`{declaration.name}` cannot be assigned here",
             span,
-            "elements of a builder and calls of a function are independent",
+            "elements of a builder are independent",
             help=["use `for` for ordered steps"],
         )
     return typed.Place(context.self_symbol, (declaration.name,), declaration.type, span)

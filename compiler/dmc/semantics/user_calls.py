@@ -22,7 +22,7 @@ from dmc.semantics.handles import (
 from dmc.semantics.program import FunctionDeclaration
 from dmc.semantics.requirements import prove
 from dmc.semantics.solver import Solver
-from dmc.semantics.typed import SymbolKind
+from dmc.semantics.state import require_apart, updated_place
 from dmc.semantics.types import (
     ElementName,
     FunctionType,
@@ -131,60 +131,10 @@ def call_user(
     callee = typed.UserFunction(declaration, solver.values, handle.receiver)
     updates = None
     if declaration.is_mutable and handle.receiver is not None:
-        updates = _updated_place(context, declaration, handle.receiver, span)
+        updates = updated_place(context, declaration, handle.receiver, span)
+        require_apart(context, updates, values)
     result = substitution.type(declaration.result)
     return typed.Call(result, span, callee, tuple(values), updates)
-
-
-def _updated_place(
-    context: Context, declaration: FunctionDeclaration, receiver: typed.Node, span: Span
-) -> typed.Place:
-    """Where the new state of a `mut fn`'s receiver goes: a `var`, or a field of a `mut fn`."""
-    path: list[str | tuple[typed.At, ...]] = []
-    root = receiver
-    while isinstance(root, typed.FieldOf | typed.Access):
-        if isinstance(root, typed.FieldOf):
-            path.insert(0, root.name)
-            root = root.record
-        else:
-            path.insert(0, root.items)
-            root = root.base
-    if isinstance(root, typed.Local) and root.symbol.is_mutable:
-        if root.symbol.barrier == context.barrier:
-            return typed.Place(root.symbol, tuple(path), receiver.type, span)
-        raise context.fail(
-            "loop.builder",
-            f"the state of `{context.quote(receiver.span)}` cannot be updated here",
-            span,
-            "elements of a builder and calls of a function are independent",
-        )
-    text = f"`{declaration.name}` is a `mut fn`"
-    if not isinstance(root, typed.Local):
-        raise context.fail(
-            "state.immutable", "this call may update state that nothing keeps", span, text
-        )
-    symbol = root.symbol
-    if symbol.kind is SymbolKind.SELF and context.function is not None:
-        raise context.fail(
-            "state.immutable",
-            f"this call may update the state of `{context.quote(receiver.span)}`",
-            span,
-            text,
-            [(context.function.span, "not a `mut fn`")],
-            [f"declare it `mut fn {context.function.name}`"],
-        )
-    help_ = [f"keep the new state: `var {symbol.name} = …`; of a stack, call `layers[i](…)`"]
-    if symbol.kind is SymbolKind.PARAMETER and context.function is not None:
-        copy = f"var {symbol.name}: {symbol.type}"
-        help_ = [f"take a private copy: `fn {context.function.name}({copy}, ...)`"]
-    raise context.fail(
-        "state.immutable",
-        f"this call may update the state of `{symbol.name}`",
-        span,
-        text,
-        [(symbol.span, "not a `var`")],
-        help_,
-    )
 
 
 def _is_known(type_: Type, solver: Solver) -> bool:

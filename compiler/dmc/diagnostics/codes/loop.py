@@ -20,9 +20,10 @@ CODES: tuple[Code, ...] = (
     ),
     Code(
         "loop.builder",
-        "an assignment inside a builder or a function value",
+        "an assignment inside a builder",
         "The elements of a builder are independent of each other, so they run in any "
-        "order. Ordered steps are a `for`.",
+        "order, and change nothing around them, nor does a function that they call. Ordered steps "
+        "are a `for`.",
         "fn f[N](x: f64[N]) -> f64 {\n"
         "    var t = 0.0\n"
         "    let y = [i] => { t += x[i]; x[i] }\n"

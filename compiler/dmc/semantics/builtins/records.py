@@ -66,7 +66,7 @@ class _Map(Called):
             if not unify(call.context.facts, unformed(gradient_type(tree.type))[0], base):
                 title = f"{first} and {pruned(tree.type)} have different parts"
                 raise call.context.fail("type.record", title, tree.span)
-        with call.context.nested():
+        with call.context.nested(), call.context.independent():
             leaf = TensorType(record_element(base), _leaf_shape(call))
             leaves = [self._leaf(call, tree, leaf) for tree in trees]
             function = check_lambda(call.context, leading, FunctionType(tuple(leaves), leaf))
@@ -159,9 +159,9 @@ def _map_layers(
     assert isinstance(base, StackType)
     assert isinstance(result, StackType)
     block = Block([control.INDEX], ["layer"])
-    inner = body.inside(block)
-    layers = [_layer(inner, stack, block.args[0], node.span) for stack in stacks]
-    mapped = trained_part(_map(inner, node, layers, base.item, result.item))
+    with body.independent(block, node.span) as inner:
+        layers = [_layer(inner, stack, block.args[0], node.span) for stack in stacks]
+        mapped = trained_part(_map(inner, node, layers, base.item, result.item))
     control.make_yield(inner.builder, flatten(mapped))
     count = body.size(first.type.count, node.span)
     results = control.make_map(body.builder, [count], block).results

@@ -313,7 +313,10 @@ class Flow:
         A key that is carried through n variables is in the last of them after n iterations, and
         back in the first after as many more.
         """
-        carried = sum(len([*keys_in(self.names.get(s))]) for s in typed.assigned(node))
+        changed = [self.names.get(symbol) for symbol in typed.assigned(node)]
+        for held in self.names.values():
+            changed += held.names.values() if isinstance(held, Closure) else ()
+        carried = sum(len([*keys_in(held)]) for held in changed)
         return 2 * carried + 2
 
     def _repeat(self, turn: Callable[[], object], rounds: int, index: str | None = None) -> None:
@@ -423,18 +426,33 @@ class Flow:
         result, updated = self._apply_function(callee, given, spans, node)
         if result is None and not isinstance(pruned(node.type), FunctionType):
             result = self._unknown(node)
+        for argument, held in zip(arguments, given, strict=True):
+            if argument is not None and isinstance(held, Closure):
+                self._return(argument, held)
         return result, updated
 
+    def _return(self, argument: typed.Node, closure: Closure) -> None:
+        """A function that was passed on has changed what it changes around it."""
+        match argument:
+            case typed.FunctionValue(callee=typed.LocalFunction(symbol=symbol)):
+                self.names[symbol] = closure
+            case typed.Local(symbol=symbol):
+                self.names[symbol] = closure
+            case _:
+                self.names |= closure.names
+
     def _apply_function(
-        self, callee: Callee, given: Sequence[Held], spans: Sequence[Span], node: typed.Node
+        self, callee: Callee, given: list[Held], spans: Sequence[Span], node: typed.Node
     ) -> tuple[Held, Held]:
+        """The result, and the receiver of a `mut fn`; functions in `given` become what they are."""
         match callee:
             case typed.Lambda():
                 return self._body(callee, given), None
             case typed.LocalFunction(symbol=symbol):
                 function = self.names.get(symbol)
                 if isinstance(function, Closure):
-                    return self._call_closure(function, given, spans, node), None
+                    result, self.names[symbol] = self._call_closure(function, given, spans, node)
+                    return result, None
                 for held, span in zip(given, spans, strict=True):
                     self._store(held, span)
                 return None, None
@@ -456,16 +474,18 @@ class Flow:
         return self.read(function.body)
 
     def _call_closure(
-        self, function: Closure, given: Sequence[Held], spans: Sequence[Span], node: typed.Node
-    ) -> Held:
+        self, function: Closure, given: list[Held], spans: Sequence[Span], node: typed.Node
+    ) -> tuple[Held, Closure]:
+        """The result, and the function afterwards: it may have changed what it sees."""
         names, frames = self.names, self.frames
         self.names, self.frames = dict(function.names), (*frames, Frame(False))
         result, _ = self._apply_function(function.callee, given, spans, node)
+        changed = {symbol: self.names.get(symbol) for symbol in function.names}
         self.names, self.frames = names, frames
-        return result
+        return result, Closure(function.callee, changed)
 
     def _inline(
-        self, declaration: DeclaredFunction, given: Sequence[Held], receiver: Held
+        self, declaration: DeclaredFunction, given: list[Held], receiver: Held
     ) -> tuple[Held, Held]:
         """A function of functions does what those do."""
         names = self.names
@@ -477,6 +497,9 @@ class Flow:
             self.names[own] = receiver
         result = self.read(declaration.body)
         updated = self.names.get(own) if own is not None else None
+        for place, symbol in enumerate(declaration.symbols):
+            if isinstance(given[place], Closure):
+                given[place] = self.names[symbol]
         self.names = names
         return result, updated
 

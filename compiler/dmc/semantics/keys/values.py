@@ -161,5 +161,7 @@ def join(tokens: Tokens, meeting: int, left: Held, right: Held) -> Held:
         case Parts(a), Parts(b):
             both = {name: join(tokens, meeting, a[name], b[name]) for name in a if name in b}
             return Parts(both)
+        case Closure(callee, a), Closure(_, b):
+            return Closure(callee, {s: join(tokens, meeting, a[s], b[s]) for s in a if s in b})
         case _:
             return None

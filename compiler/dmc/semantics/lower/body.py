@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Protocol
 
@@ -26,6 +27,7 @@ from dmc.semantics import typed
 from dmc.semantics.lower.values import (
     UNIT,
     Array,
+    Cell,
     Lowered,
     Record,
     Static,
@@ -87,7 +89,8 @@ class Surroundings(Protocol):
 class Body:
     """Lowers typed nodes at an insertion point.
 
-    `bounds` are exclusive upper bounds of indexes, `opened` sizes that lowering itself has found.
+    `bounds` are exclusive upper bounds of indexes, `opened` sizes that lowering itself has found,
+    `cells` what the variables that function values change hold here.
     """
 
     def __init__(
@@ -98,6 +101,7 @@ class Body:
         environment: dict[Symbol, Lowered],
         bounds: dict[Symbol, int] | None = None,
         opened: dict[str, Size] | None = None,
+        cells: dict[Cell, Lowered] | None = None,
     ) -> None:
         self.lowering = lowering
         self.builder = builder
@@ -105,6 +109,7 @@ class Body:
         self._given = substitution
         self.environment = environment
         self.bounds: dict[Symbol, int] = bounds if bounds is not None else {}
+        self.cells: dict[Cell, Lowered] = cells if cells is not None else {}
 
     def inside(self, block: Block) -> Body:
         """The same names, building into a region; assignments inside stay inside."""
@@ -116,7 +121,23 @@ class Body:
             dict(self.environment),
             dict(self.bounds),
             self.opened,
+            dict(self.cells),
         )
+
+    @contextmanager
+    def independent(self, block: Block, span: Span) -> Generator[Body]:
+        """`inside`, for what is computed in any order. Raises Error if that changes a variable."""
+        inner = self.inside(block)
+        yield inner
+        for cell, held in self.cells.items():
+            if inner.cells[cell] is not held:
+                raise self.fail(
+                    "loop.builder",
+                    f"a function that is called here changes `{cell.name}`",
+                    span,
+                    "elements of a builder are independent",
+                    ["use `for` for ordered steps"],
+                )
 
     # -- types
 
@@ -248,6 +269,22 @@ class Body:
 
     # -- statements
 
+    def held(self, name: Symbol | Cell) -> Lowered:
+        """What a variable holds here, as tensors of its type."""
+        if isinstance(name, Cell):
+            return self.cells[name]
+        value = self.environment[name]
+        if isinstance(value, Cell):
+            return self.cells[value]
+        return self.materialize(value, symbol_type(self, name))
+
+    def hold(self, name: Symbol | Cell, value: Lowered) -> None:
+        """Give a variable its value."""
+        if isinstance(name, Cell):
+            self.cells[name] = value
+        else:
+            self.assign(name, value)
+
     def assign(self, symbol: Symbol, value: Lowered) -> None:
         """Give a name its value; unnamed IR values take its name for printing."""
         if isinstance(value, Array) and not value.value.name:
@@ -267,6 +304,11 @@ class Body:
                     self.bind(part, item)
 
 
+def symbol_type(body: Body, symbol: Symbol) -> Type:
+    """The concrete type of a variable."""
+    return body.substitution.type(pruned(symbol.type))
+
+
 # ---- simple nodes -----------------------------------------------------------------------------
 
 
@@ -283,6 +325,8 @@ def _size_value(body: Body, node: typed.SizeValue) -> Lowered:
 
 def _local(body: Body, node: typed.Local) -> Lowered:
     value = body.environment[node.symbol]
+    if isinstance(value, Cell):
+        value = body.cells[value]
     if node.symbol.kind is typed.SymbolKind.INDEX and isinstance(value, Array):
         wanted = body.type(node)
         if isinstance(wanted, Tensor):

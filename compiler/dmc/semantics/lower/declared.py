@@ -22,6 +22,7 @@ from dmc.semantics.lower.values import (
     Function,
     Lowered,
     Tuple,
+    cells_in,
     flatten,
     rebind,
     rebuild,
@@ -78,6 +79,14 @@ def _specialized(
     The instance takes what the functions have captured first.
     """
     functions = [value for value in given if isinstance(value, Function)]
+    for cell in (cell for function in functions for cell in cells_in(function)):
+        raise body.fail(
+            "state.immutable",
+            f"a function that changes `{cell.name}` is given to one with a derivative rule",
+            declaration.span,
+            f"the rules of `{declaration.name}` say nothing of it",
+            ["give it a function that changes nothing"],
+        )
     values = [value for function in functions for value in values_in(function)]
     plain = [receiver] if receiver is not None else []
     plain += [value for value in given if not isinstance(value, Function)]

@@ -10,7 +10,7 @@ from dmc.dialects.derivatives import Problem
 from dmc.ir import DType, TensorType, Value
 from dmc.semantics import typed
 from dmc.semantics.lower.body import Body, register
-from dmc.semantics.lower.functions import outline, register_call
+from dmc.semantics.lower.functions import Outlined, outline, register_call
 from dmc.semantics.lower.values import (
     Array,
     Lowered,
@@ -32,12 +32,9 @@ from dmc.semantics.types import (
 )
 
 
-def _problem(
-    body: Body, derived: typed.Derived, arguments: Sequence[Lowered | None], node: typed.Node
-) -> Problem:
+def _problem(derived: typed.Derived, outlined: Outlined) -> Problem:
     """A function with its arguments, and which leaves are differentiated."""
-    inner = typed.Node(_inner_type(node, derived), node.span)
-    function, captured, given = outline(body, derived.function, arguments, inner)
+    captured, given = outlined.captured, outlined.given
     leaves: list[Value] = []
     offsets: list[int] = []
     for value in given:
@@ -50,7 +47,7 @@ def _problem(
         for name in path:
             value, start = _enter(value, name, start)
         target += [start + offset for offset in trained_positions(value)]
-    return Problem(function, (*captured, *leaves), tuple(target), derived.budget)
+    return Problem(outlined.function, (*captured, *leaves), tuple(target), derived.budget)
 
 
 def _inner_type(node: typed.Node, derived: typed.Derived) -> Type:
@@ -81,18 +78,48 @@ def _derive(
     arguments: Sequence[Lowered | None],
     node: typed.Node,
 ) -> Lowered:
-    """The call of a function that a differentiation operator made."""
-    problem = _problem(body, derived, arguments, node)
+    """The call of a function that a differentiation operator made.
+
+    The function changes what it changes anyhow; of a `mut fn` the updated receiver comes out, too.
+    """
+    inner = typed.Node(_inner_type(node, derived), node.span)
+    outlined = outline(body, derived.function, arguments, inner)
+    problem = _problem(derived, outlined)
+    receiver = _receiver(body, derived.function)
+    changed = [*([receiver] if receiver is not None else []), *(c.type for c in outlined.cells)]
+    extra = sum(1 for type_ in changed for _ in leaves(type_))
+    count = len(problem.function.function_type.results) - extra
+    result = _apply(body, problem, derived, node, count)
+    values = iter(problem.call(body.builder)[count:] if extra else ())
+    updated = rebuild(receiver, values) if receiver is not None else None
+    for cell in outlined.cells:
+        body.cells[cell] = rebuild(cell.type, values)
+    return result if updated is None else Tuple((result, updated))
+
+
+def _receiver(body: Body, callee: typed.Callee) -> Type | None:
+    """The type of what a `mut fn` belongs to, whose new value its call gives too."""
+    while isinstance(callee, typed.Derived):
+        callee = callee.function
+    if not isinstance(callee, typed.UserFunction) or callee.receiver is None:
+        return None
+    return body.type(callee.receiver) if callee.declaration.is_mutable else None
+
+
+def _apply(
+    body: Body, problem: Problem, derived: typed.Derived, node: typed.Node, count: int
+) -> Lowered:
+    """What the operator makes of the first `count` results of the function, its value."""
     type_ = body.substitution.type(pruned(node.type))
     if derived.entries is not None:
         return _sparse(body, problem, derived, type_)
     match derived.operator:
         case Operator.GRAD:
-            return _gradient(body, problem, type_, with_value=False)
+            return _gradient(body, problem, type_, count, with_value=False)
         case Operator.VALUE_AND_GRAD:
-            return _gradient(body, problem, type_, with_value=True)
+            return _gradient(body, problem, type_, count, with_value=True)
         case Operator.JVP:
-            return _jvp(body, problem, derived, type_)
+            return _jvp(body, problem, derived, type_, count)
         case Operator.VJP:
             return _vjp(body, problem, derived, type_)
         case Operator.JACOBIAN:
@@ -103,8 +130,9 @@ def _derive(
             return _hvp(body, problem, derived, type_)
 
 
-def _gradient(body: Body, problem: Problem, type_: Type, with_value: bool) -> Lowered:
+def _gradient(body: Body, problem: Problem, type_: Type, count: int, with_value: bool) -> Lowered:
     outputs, gradient = problem.gradient(body.builder)
+    outputs = outputs[:count]
     if with_value:
         return rebuild(type_, iter([*outputs, *gradient]))
     return rebuild(type_, iter([*gradient, *outputs[1:]]))
@@ -121,7 +149,7 @@ def _trained_results(body: Body, derived: typed.Derived) -> tuple[int, ...]:
     return tuple(i for i, leaf in enumerate(found) if leaf.is_trained)
 
 
-def _jvp(body: Body, problem: Problem, derived: typed.Derived, type_: Type) -> Lowered:
+def _jvp(body: Body, problem: Problem, derived: typed.Derived, type_: Type, count: int) -> Lowered:
     assert isinstance(type_, TupleType)
     of, directions = _trained_results(body, derived), _directions(body, derived)
     if derived.stacked:
@@ -129,7 +157,7 @@ def _jvp(body: Body, problem: Problem, derived: typed.Derived, type_: Type) -> L
         tangents = problem.sweep(body.builder, directions, of, in_reverse=False)
     else:
         outputs, tangents = problem.push(body.builder, directions, of)
-    return rebuild(type_, iter([*outputs, *tangents]))
+    return rebuild(type_, iter([*outputs[:count], *tangents]))
 
 
 def _vjp(body: Body, problem: Problem, derived: typed.Derived, type_: Type) -> Lowered:

@@ -1,9 +1,15 @@
-"""Calls: instances of declared functions, functions inlined because they see local names."""
+"""Calls: instances of declared functions, functions inlined because they see local names.
+
+A function value may change variables around it: `integrate(net.step, x)` does what `net.step(x)`
+does with `net`, at each call. For the time of a call such variables become cells, which function
+values hold in their place.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from dmc.diagnostics.errors import CompilerBug
@@ -11,19 +17,22 @@ from dmc.dialects import func
 from dmc.ir import Value
 from dmc.semantics import typed
 from dmc.semantics.lower.access import update
-from dmc.semantics.lower.body import Body, register
+from dmc.semantics.lower.body import Body, register, symbol_type
 from dmc.semantics.lower.elementwise import apply
 from dmc.semantics.lower.values import (
+    Cell,
     Function,
     Lowered,
     Pullback,
     Tuple,
+    cells_in,
     flatten,
     rebind,
     values_in,
 )
 from dmc.semantics.typed import Callee, DeclaredFunction, Symbol
 from dmc.semantics.types import (
+    FunctionType,
     GenericValue,
     Substitution,
     Type,
@@ -31,8 +40,8 @@ from dmc.semantics.types import (
 )
 
 __all__ = [
-    "call", "call_function", "capture", "complete", "concrete", "inline", "nested", "outline",
-    "register_call", "result_type",
+    "Outlined", "call", "call_function", "capture", "carried", "complete", "concrete", "inline",
+    "nested", "outline", "register_call", "result_type",
 ]  # fmt: skip
 
 
@@ -86,16 +95,61 @@ _TREE = (
 
 
 def _call(body: Body, node: typed.Call) -> Lowered:
-    arguments = [None if argument is None else body.value(argument) for argument in node.arguments]
+    arguments = [
+        None if argument is None or _is_function(argument) else body.value(argument)
+        for argument in node.arguments
+    ]
+    functions = [a for a in node.arguments if a is not None and _is_function(a)]
+    callee = node.callee
+    passed = callee if isinstance(callee, typed.Derived | typed.Lambda) else None
+    lent = _lend(body, carried(body, passed, *functions))
+    scope = nested(body, {**body.environment, **lent}, body.substitution) if lent else body
+    for index, argument in enumerate(node.arguments):
+        if argument is not None and _is_function(argument):
+            arguments[index] = scope.value(argument)
+    if isinstance(callee, typed.Lambda):
+        seen = capture(scope, callee)
+        assert isinstance(seen, Function)
+        result = call_function(scope, seen, arguments, node)
+    else:
+        result = call(scope, callee, arguments, node)
+    for symbol, cell in lent.items():
+        body.assign(symbol, body.cells.pop(cell))
     if node.updates is None:
-        return call(body, node.callee, arguments, node)
-    both = call(body, node.callee, arguments, node)
-    assert isinstance(both, Tuple)
-    result, receiver = both.items
+        return result
+    assert isinstance(result, Tuple)
+    result, receiver = result.items
     place = node.updates
     current = body.environment[place.symbol]
     body.assign(place.symbol, update(body, current, place.path, receiver, node.span))
     return result
+
+
+def _is_function(node: typed.Node) -> bool:
+    return isinstance(pruned(node.type), FunctionType)
+
+
+def _lend(body: Body, symbols: Sequence[Symbol | Cell]) -> dict[Symbol, Cell]:
+    """Make cells of variables; the others are cells already."""
+    lent: dict[Symbol, Cell] = {}
+    for symbol in symbols:
+        if isinstance(symbol, Symbol):
+            lent[symbol] = cell = Cell(symbol.name, symbol_type(body, symbol))
+            body.cells[cell] = body.held(symbol)
+    return lent
+
+
+def carried(body: Body, *nodes: object) -> list[Symbol | Cell]:
+    """Variables of the surroundings that are assigned below, and those that calls may change."""
+    found: dict[Symbol | Cell, None] = {}
+    for node in nodes:
+        for symbol in typed.assigned(node):
+            if symbol in body.environment:
+                found.setdefault(symbol)
+        for symbol in free_symbols(node) if body.cells else ():
+            if symbol in body.environment:
+                found.update(dict.fromkeys(cells_in(body.environment[symbol])))
+    return list(found)
 
 
 CallRule = Callable[["Body", Any, "Sequence[Lowered | None]", typed.Node], Lowered]
@@ -128,11 +182,18 @@ def _call_local(
 def _call_lambda(
     body: Body, callee: typed.Lambda, arguments: Sequence[Lowered | None], node: typed.Node
 ) -> Lowered:
-    scope = nested(body, dict(body.environment), body.substitution)
+    changed = [s for s in typed.assigned(callee.body) if s in body.environment]
+    current = {symbol: body.held(symbol) for symbol in changed}
+    scope = nested(body, {**body.environment, **current}, body.substitution)
     for parameter, argument in zip(callee.parameters, arguments, strict=True):
         assert argument is not None
         scope.assign(parameter, argument)
-    return scope.value(callee.body)
+    value = scope.value(callee.body)
+    for symbol in changed:
+        cell = body.environment[symbol]
+        assert isinstance(cell, Cell)
+        body.cells[cell] = scope.environment[symbol]
+    return value
 
 
 def _call_prelude(
@@ -155,7 +216,9 @@ def call_function(
 def nested(body: Body, environment: dict[Symbol, Lowered], substitution: Substitution) -> Body:
     """Other names and generics at the same insertion point."""
     bounds = dict(body.bounds)
-    return Body(body.lowering, body.builder, substitution, environment, bounds, body.opened)
+    return Body(
+        body.lowering, body.builder, substitution, environment, bounds, body.opened, body.cells
+    )
 
 
 def concrete(substitution: Substitution, values: dict[str, GenericValue]) -> Substitution:
@@ -221,14 +284,24 @@ def inline(
 # ---- functions of their own -------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class Outlined:
+    """A function of the module that computes a call.
+
+    Its first arguments are the values that are `captured`, the others the leaves of those that are
+    `given`. Its last results are what it makes of `cells`.
+    """
+
+    function: func.Func
+    captured: Sequence[Value]
+    given: Sequence[Lowered]
+    cells: Sequence[Cell] = ()
+
+
 def outline(
     body: Body, callee: Callee, arguments: Sequence[Lowered | None], node: typed.Node
-) -> tuple[func.Func, list[Value], list[Lowered]]:
-    """A function of the module that computes the call, for the differentiation operators.
-
-    Returns the function, the captured values that are its first arguments, and the completed
-    arguments, whose leaves are the others.
-    """
+) -> Outlined:
+    """A function of the module that computes the call, for the differentiation operators."""
     callee, environment, substitution = _resolve(body, callee)
     scope = nested(body, environment, substitution)
     if isinstance(callee, typed.UserFunction):
@@ -239,12 +312,14 @@ def outline(
         # A rule belongs to calls of its function: it is differentiated through a wrapper.
         if not declaration.rules and not any(isinstance(value, Function) for value in given):
             captured = flatten(receiver) if receiver is not None else []
-            return body.lowering.instance(declaration, generics), captured, given
+            return Outlined(body.lowering.instance(declaration, generics), captured, given)
     else:
         given = [argument for argument in arguments if argument is not None]
     seen = capture(scope, callee)
     functions = [value for value in given if isinstance(value, Function | Pullback)]
-    captured = list(dict.fromkeys(v for item in (seen, *functions) for v in values_in(item)))
+    cells = list(dict.fromkeys(cell for item in (seen, *functions) for cell in cells_in(item)))
+    held = [body.cells[cell] for cell in cells]
+    captured = list(dict.fromkeys(v for i in (seen, *functions, *held) for v in values_in(i)))
     plain = [leaf for value in given if not isinstance(value, Function) for leaf in flatten(value)]
     types = [value.type for value in (*captured, *plain)]
     names = [value.name for value in (*captured, *plain)]
@@ -255,6 +330,8 @@ def outline(
     leaves = iter(function.body.args[len(captured) :])
     inner = Body(body.lowering, builder, substitution, {}, dict(body.bounds))
     seen = rebind(seen, lambda value: renamed[value])
+    for cell, value in zip(cells, held, strict=True):
+        inner.cells[cell] = rebind(value, lambda value: renamed[value])
     passed = [
         rebind(value, lambda v: renamed[v])
         if isinstance(value, Function | Pullback)
@@ -266,8 +343,9 @@ def outline(
     else:
         raise CompilerBug("nothing to call")
     result = inner.materialize(result, _result_type(body, node))
-    func.finish(function, builder, flatten(result))
-    return function, captured, given
+    after = [leaf for cell in cells for leaf in flatten(inner.cells[cell])]
+    func.finish(function, builder, [*flatten(result), *after])
+    return Outlined(function, captured, given, cells)
 
 
 def _result_type(body: Body, node: typed.Node) -> Type:

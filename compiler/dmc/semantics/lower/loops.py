@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from dmc.diagnostics.errors import CompilerBug
 from dmc.dialects import arith, control
@@ -11,8 +11,9 @@ from dmc.ir import Block, DType, TensorType, Value, shape_of
 from dmc.ir import Type as IRType
 from dmc.semantics import typed
 from dmc.semantics.lower.access import update
-from dmc.semantics.lower.body import Body, register
-from dmc.semantics.lower.values import UNIT, Array, Lowered, Static, Tuple, flatten, rebuild
+from dmc.semantics.lower.body import Body, register, symbol_type
+from dmc.semantics.lower.functions import carried
+from dmc.semantics.lower.values import UNIT, Array, Cell, Lowered, Static, Tuple, flatten, rebuild
 from dmc.semantics.typed import Symbol
 from dmc.semantics.types import StackType, Type, pruned
 from dmc.semantics.types import TensorType as Tensor
@@ -28,42 +29,29 @@ def _assign(body: Body, node: typed.Assign) -> Lowered:
         new = body.materialize(part, body.substitution.type(pruned(place.type)))
         current = body.environment[place.symbol]
         if place.path:
-            current = body.materialize(current, _symbol_type(body, place.symbol))
+            current = body.materialize(current, symbol_type(body, place.symbol))
         changed = update(body, current, place.path, new, node.span, node.change)
         body.assign(place.symbol, changed)
     return UNIT
 
 
-def _symbol_type(body: Body, symbol: Symbol) -> Type:
-    return body.substitution.type(pruned(symbol.type))
-
-
-def carried(body: Body, *nodes: object) -> list[Symbol]:
-    """Variables of the surroundings that are assigned below, in order."""
-    found: dict[Symbol, None] = {}
-    for node in nodes:
-        for symbol in typed.assigned(node):
-            if symbol in body.environment:
-                found.setdefault(symbol)
-    return list(found)
-
-
-def _state(body: Body, symbols: list[Symbol]) -> list[Value]:
+def _state(body: Body, symbols: Sequence[Symbol | Cell]) -> list[Value]:
     """The current values of variables, as tensors of their types."""
     values: list[Value] = []
     for symbol in symbols:
-        value = body.materialize(body.environment[symbol], _symbol_type(body, symbol))
-        body.environment[symbol] = value
+        value = body.held(symbol)
+        body.hold(symbol, value)
         values += flatten(value)
     return values
 
 
-def _restore(body: Body, symbols: list[Symbol], values: Iterator[Value]) -> None:
+def _restore(body: Body, symbols: Sequence[Symbol | Cell], values: Iterator[Value]) -> None:
     for symbol in symbols:
-        body.assign(symbol, rebuild(_symbol_type(body, symbol), values))
+        type_ = symbol.type if isinstance(symbol, Cell) else symbol_type(body, symbol)
+        body.hold(symbol, rebuild(type_, values))
 
 
-def _names(symbols: list[Symbol], types: list[IRType]) -> list[str]:
+def _names(symbols: Sequence[Symbol | Cell], types: list[IRType]) -> list[str]:
     """Names for block arguments, where a variable is one tensor."""
     return [s.name for s in symbols] if len(symbols) == len(types) else []
 
@@ -199,8 +187,11 @@ def _trip_count(body: Body, start: Lowered, stop: Lowered) -> tuple[int | None, 
 
 
 def _while(body: Body, node: typed.While) -> Lowered:
-    symbols = carried(body, node.body)
-    inits = _state(body, symbols)
+    """A condition that changes variables is evaluated before the loop and behind each iteration."""
+    symbols = carried(body, node.condition, node.body)
+    is_pure = not carried(body, node.condition)
+    extra = [] if is_pure else [body.array(node.condition)]
+    inits = [*_state(body, symbols), *extra]
     limit = _whole(body, body.lower(node.limit)) if node.limit is not None else None
     if limit is not None:
         inits.append(arith.index(body.builder, 0))
@@ -208,15 +199,17 @@ def _while(body: Body, node: typed.While) -> Lowered:
     names = _names(symbols, types[:-1] if limit is not None else types)
     test, step = Block(types, names), Block(types, names)
     checking, stepping = body.inside(test), body.inside(step)
-    _restore(checking, symbols, iter(test.args))
-    holds = checking.array(node.condition)
+    rest = iter(test.args)
+    _restore(checking, symbols, rest)
+    holds = checking.array(node.condition) if is_pure else next(rest)
     if limit is not None:
         left = arith.compare(checking.builder, Direction.LT, test.args[-1], limit)
         holds = arith.logical_and(checking.builder, holds, left)
     control.make_yield(checking.builder, [holds])
     _restore(stepping, symbols, iter(step.args))
     stepping.lower(node.body)
-    values = _state(stepping, symbols)
+    again = [] if is_pure else [stepping.array(node.condition)]
+    values = [*_state(stepping, symbols), *again]
     if limit is not None:
         one = arith.index(stepping.builder, 1)
         values.append(arith.add(stepping.builder, step.args[-1], one))

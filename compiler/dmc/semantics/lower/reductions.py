@@ -115,10 +115,10 @@ def build_map(
         starts.append(int(start.value))
         sizes.append(max(int(stop.value) - int(start.value), 0))
     block = Block([control.INDEX] * len(sizes), [e.symbol.name for e in indexes])
-    inner = body.inside(block)
-    for entry, argument, start, size in zip(indexes, block.args, starts, sizes, strict=True):
-        _bind_index(inner, entry.symbol, argument, start, start + size)
-    values = inner.leaves(element)
+    with body.independent(block, element.span) as inner:
+        for entry, argument, start, size in zip(indexes, block.args, starts, sizes, strict=True):
+            _bind_index(inner, entry.symbol, argument, start, start + size)
+        values = inner.leaves(element)
     control.make_yield(inner.builder, values)
     return list(control.make_map(body.builder, sizes, block).results), sizes
 
@@ -245,8 +245,9 @@ def _masked(
     assert isinstance(index, Array)
     inside = arith.compare(inner.builder, Direction.LT, index.value, stop)
     yes, no = Block(), Block()
-    taken, other = inner.inside(yes), inner.inside(no)
-    control.make_yield(taken.builder, taken.leaves(element))
+    other = inner.inside(no)
+    with inner.independent(yes, element.span) as taken:
+        control.make_yield(taken.builder, taken.leaves(element))
     neutral = _neutral(other, node.reduction, body.type(node.body), node.span)
     control.make_yield(other.builder, flatten(neutral))
     branch = control.make_if(inner.builder, inside, yes, no)
@@ -275,10 +276,10 @@ def _accumulate(
     states = [stream.begin(body.builder, value, start) for value in neutral]
     inits = [value for state in states for value in state]
     block = Block([control.INDEX, *(value.type for value in inits)], [entry.symbol.name])
-    inner = body.inside(block)
-    index = arith.add(inner.builder, block.args[0], start)
-    inner.environment[entry.symbol] = Array(index)
-    parts = inner.leaves(element)
+    with body.independent(block, element.span) as inner:
+        index = arith.add(inner.builder, block.args[0], start)
+        inner.environment[entry.symbol] = Array(index)
+        parts = inner.leaves(element)
     new: list[Value] = []
     for state, part in zip(_grouped(block.args[1:], states), parts, strict=True):
         new += stream.step(inner.builder, state, part, index)

@@ -25,8 +25,8 @@ from dmc.semantics.types import (
 )
 
 __all__ = [
-    "Array", "Function", "Lowered", "Pullback", "Record", "Static", "Tuple", "values_in",
-    "flatten", "rebind", "rebuild", "trained_positions",
+    "Array", "Cell", "Function", "Lowered", "Pullback", "Record", "Static", "Tuple", "cells_in",
+    "values_in", "flatten", "rebind", "rebuild", "trained_positions",
 ]  # fmt: skip
 
 
@@ -82,7 +82,18 @@ class Pullback:
     target: Type
 
 
-Lowered = Static | Array | Tuple | Record | Function | Pullback
+@dataclass(frozen=True, slots=True, eq=False)
+class Cell:
+    """A variable that function values change; `Body.cells` has what it holds at one point.
+
+    So all that a function is passed through, and whoever passed it, see one variable.
+    """
+
+    name: str
+    type: Type
+
+
+Lowered = Static | Array | Tuple | Record | Function | Pullback | Cell
 
 UNIT = Tuple(())
 
@@ -96,7 +107,7 @@ def flatten(value: Lowered) -> list[Value]:
             return [leaf for item in items for leaf in flatten(item)]
         case Record(_, fields):
             return [leaf for item in fields.values() for leaf in flatten(item)]
-        case Static() | Function() | Pullback():
+        case Static() | Function() | Pullback() | Cell():
             raise CompilerBug(f"{type(value).__name__} has no leaves")
 
 
@@ -139,7 +150,22 @@ def values_in(value: Lowered) -> Iterator[Value]:
                 yield from values_in(item)
         case Pullback(problem):
             yield from problem.arguments
-        case Static():
+        case Static() | Cell():
+            return
+
+
+def cells_in(value: Lowered) -> Iterator[Cell]:
+    """Every variable that calls of the functions in a structure may change."""
+    match value:
+        case Cell():
+            yield value
+        case Tuple(items):
+            for item in items:
+                yield from cells_in(item)
+        case Function(_, environment):
+            for item in environment.values():
+                yield from cells_in(item)
+        case _:
             return
 
 
@@ -158,7 +184,7 @@ def rebind(value: Lowered, change: Callable[[Value], Value]) -> Lowered:
         case Pullback(problem, of, target):
             arguments = tuple(map(change, problem.arguments))
             return Pullback(replace(problem, arguments=arguments), of, target)
-        case Static():
+        case Static() | Cell():
             return value
 
 
