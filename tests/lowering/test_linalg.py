@@ -68,3 +68,55 @@ def test_blocks(size: int) -> None:
     np.testing.assert_allclose(np.abs(np.tril(factors, -1)).max(), 1.0, atol=0.1)
     np.testing.assert_allclose(upper.T @ upper, s, atol=1e-11 * size)
     np.testing.assert_allclose(np.triu(s) @ x, b, atol=1e-11)
+
+
+def hard_matrices(size: int) -> dict[str, native.Array]:
+    """Graded from each end, in the middle and at random; clustered, degenerate, without rank."""
+    rng = np.random.default_rng(2)
+    a = rng.standard_normal((size, size))
+    basis = np.linalg.qr(a)[0]
+    steps = np.arange(size) / size
+    grades = 10.0 ** (-12 * steps)
+    orders = [grades, grades[::-1], np.roll(grades, size // 2), rng.permutation(grades)]
+    graded = {f"graded {i}": a * g[:, None] * g for i, g in enumerate(orders)}
+    values = {"clustered": 1 + 1e-9 * steps, "degenerate": np.round(3 * steps)}
+    return {
+        **graded,
+        **{name: basis * value @ basis.T for name, value in values.items()},
+        "huge": 1e150 * a,
+        "tiny": 1e-150 * a,
+        "of rank two": a[:, :2] @ a[:2],
+        "tridiagonal": np.diag(2 * np.ones(size)) - np.eye(size, k=1) - np.eye(size, k=-1),
+        "shift": np.eye(size, k=1),
+    }
+
+
+def test_spectra_in_blocks() -> None:
+    """More than one block of reflections and of sweeps; the last one is not whole.
+
+    Errors are within a few times the size and the distance of neighbouring numbers.
+    """
+    size = 70
+    type_ = TensorType((size, size), DType.F64)
+
+    def build(builder: Builder, v: list[Value]) -> Sequence[Value]:
+        factors = linalg.qr(builder, v[0]), linalg.svd(builder, v[0]), linalg.eigh(builder, v[1])
+        return [value for values in factors for value in values]
+
+    compiled = native.compile_native(native.program([type_, type_], build))
+    bound = 10 * size * np.finfo(np.float64).eps
+    for name, a in hard_matrices(size).items():
+        s = a / 2 + a.T / 2
+        q, r, u, z, v, w, x = compiled(a, s)
+        large = np.abs(a).max()
+        products = [(q @ (r / large), a), (u * (z / large) @ v, a), (x * (w / large) @ x.T, s)]
+        for product, wanted in products:
+            error = np.linalg.norm(product - wanted / large) / np.linalg.norm(wanted / large)
+            assert error < bound, name
+        for basis in (q, u, v.T, x):
+            assert np.linalg.norm(basis.T @ basis - np.eye(size)) < bound, name
+        np.testing.assert_array_equal(np.sort(w), w)
+        np.testing.assert_array_equal(-np.sort(-z), z)
+    a = np.ones((size, size))
+    a[3, 5] = np.nan
+    assert all(np.isnan(out).any() for out in compiled(a, a + a.T))

@@ -1,7 +1,8 @@
 """`linalg.eigh`: reflections to a tridiagonal matrix, then implicit QL steps.
 
 See Martin, Reinsch and Wilkinson, "Householder's tridiagonalization of a symmetric matrix" (1968),
-and Dubrulle, Martin and Wilkinson, "The implicit QL algorithm" (1968).
+Dongarra, Sorensen and Hammarling, "Block reduction of matrices to condensed forms for eigenvalue
+computations" (1989), and Dubrulle, Martin and Wilkinson, "The implicit QL algorithm" (1968).
 """
 
 from __future__ import annotations
@@ -14,23 +15,32 @@ from dmc.dialects.loop import INDEX
 from dmc.ir.operation import Operation, Value
 from dmc.lowering.loop_builder import Linear, LoopBuilder
 from dmc.lowering.machine import Machine
-from dmc.lowering.schedules.linalg.matrix import Code, Matrix, Run, code_for, each_matrix, matrix_in
+from dmc.lowering.schedules.linalg.matrix import Matrix, Run, code_for, each_matrix, matrix_in
+from dmc.lowering.schedules.linalg.products import Changes, Term, multiply_symmetric
 from dmc.lowering.schedules.linalg.reflections import (
     Reflections,
+    Space,
+    Together,
+    dots,
     memory,
-    set_identity,
-    square_memory,
 )
 from dmc.lowering.schedules.linalg.rotations import (
     EPSILON,
     MOST_SWEEPS,
     Rows,
     Scalars,
+    Sweeps,
     has_nan,
     put_in_order,
     spoil,
     turn_positive,
 )
+from dmc.lowering.schedules.linalg.tiles import VECTORS
+
+PATIENCE = 12
+"""Sweeps for an eigenvalue until what is small beside the whole matrix counts as nothing, too: the
+reflections have added as much. Where the matrix is graded, these elements may not become smaller.
+"""
 
 
 def emit_eigh(
@@ -48,7 +58,7 @@ def emit_eigh(
 
     def prepare(parallel: bool) -> Run:
         code = code_for(b, machine, source)
-        symmetric = _Symmetric(code, count)
+        symmetric = _Symmetric(Space.of(code, machine, count, count, parallel), count)
 
         def run(m: Linear) -> None:
             diagonal = Matrix(b.flat(values), m * count, count)
@@ -71,15 +81,20 @@ def emit_eigh(
 class _Symmetric:
     """Memory for the decomposition of symmetric matrices of a size; eigenvectors are rows."""
 
-    def __init__(self, code: Code, count: int) -> None:
-        self.code = code
+    def __init__(self, space: Space, count: int) -> None:
+        self.space = space
+        self.code = code = space.code
         self.scalars = Scalars(code)
         self.count = count
-        self.work = square_memory(code, count, count)
-        self.reflections = Reflections.reserved(code, self.work, count)
-        self.vectors = Rows(code, square_memory(code, count, count), count)
-        self.product = memory(code, count)
-        self.cosines, self.sines = memory(code, count), memory(code, count)
+        self.work = space.matrix(space.count)
+        self.reflections = Reflections.reserved(space, self.work)
+        self.together = Together(self.reflections)
+        # What a block of reflections makes of the matrix, one row for each.
+        self.products = space.matrix(space.block)
+        self.factors = memory(code, 2 * space.block)
+        self.vectors = Rows(code, space.matrix(count), count)
+        self.sweeps = Sweeps.reserved(space, self.vectors.matrix, count)
+        self.diagonal = memory(code, space.count)
 
     @property
     def beside(self) -> Matrix:
@@ -88,103 +103,93 @@ class _Symmetric:
 
     def reduce(self, source: Matrix, diagonal: Matrix) -> None:
         """Reflect to a tridiagonal matrix, and set the rows to the reflections' product."""
-        code, count, work, reflections = self.code, self.count, self.work, self.reflections
-        b = code.b
+        space, code, count, work = self.space, self.code, self.count, self.work
+        b, width = code.b, VECTORS * code.lanes
+        space.clear(work, space.count)
         code.copy(source, work, count, count)
 
         def mirror(i: Value) -> None:
-            b.each(0, i, 1, lambda j: code.store(code.load(work, j, i), work, i, j))
+            start = code.down_to(i, width)
+            b.each(start, i, 1, lambda j: code.store(code.load(work, j, i), work, i, j))
 
         b.each(0, count, 1, mirror)
 
-        def column(k: Value) -> None:
-            begin = b.index(Linear.of(k) + 1)
-            reflections.make(k, begin, count)
-            self._update(k, begin)
+        def block(first: Value) -> None:
+            v = work.part(first, 0)
+            terms = [Term(v, self.products), Term(self.products, v)]
+            changes = Changes(space, terms, self.factors)
+            past = b.index(Linear.of(first) + space.block)
+            b.each(first, past, 1, lambda k: self._reflect(changes, first, k))
+            changes.of_rest(work, past, symmetric=True)
 
-        b.each(0, count - 1, 1, column)
+        b.each(0, space.count, space.block, block)
+        code.copy(self.diagonal, diagonal, 1, count)
+        self.together.accumulate(self.vectors.matrix, count, 1)
 
-        def finish(i: Value) -> None:
-            code.store(code.load(work, i, i), diagonal, 0, i)
-
-        b.each(0, count, 1, finish)
-        code.store(code.number(0.0), self.beside, 0, count - 1)
-        set_identity(code, self.vectors.matrix, count, count)
-        reflections.accumulate(self.vectors.matrix, count - 1, 1, count)
-
-    def _update(self, k: Value, begin: Value) -> None:
-        """Reflect rows and columns from `begin` on: a symmetric update of rank two."""
-        code, count, work, product = self.code, self.count, self.work, self.product
+    def _reflect(self, changes: Changes, first: Value, k: Value) -> None:
+        """Bring row `k` up to date, reflect it, and keep what that makes of the rest."""
+        space, code, reflections = self.space, self.code, self.reflections
         b = code.b
-        v = work.row(k)
-        factor = code.load(self.reflections.factors, 0, k)
-
-        def along(i: Value) -> None:
-            total = code.dot(
-                begin,
-                count,
-                lambda j, mask: code.vector(v, 0, j, mask),
-                lambda j, mask: code.vector(work, i, j, mask),
-            )
-            code.store(code.multiply(factor, total), product, 0, i)
-
-        b.each(begin, count, 1, along)
-        share = code.dot(
-            begin,
-            count,
-            lambda j, mask: code.vector(v, 0, j, mask),
-            lambda j, mask: code.vector(product, 0, j, mask),
-        )
+        number = b.index(Linear.of(k) + Linear.of(first) * -1)
+        counts = [number, number]
+        changes.of_row(self.work, k, counts)
+        code.store(code.load(self.work, k, k), self.diagonal, 0, k)
+        begin = b.index(Linear.of(k) + 1)
+        reflections.make(k, begin)
+        v, product = self.work.row(k), self.products.row(number)
+        multiply_symmetric(space, self.work, v, product, begin)
+        changes.of_product(product, v, begin, counts)
+        factor = code.load(reflections.factors, 0, k)
+        start = code.down_to(begin, code.lanes)
+        (share,) = dots(code, product, 1, v, start, space.length)
         half = code.multiply(code.multiply(factor, code.number(-0.5)), share)
-        wide = code.wide(half)
+        wide, scale = code.wide(half), code.wide(factor)
 
-        def correct(j: Value, mask: Value) -> None:
-            old = code.vector(product, 0, j, mask)
-            code.put(b.fma(wide, code.vector(v, 0, j, mask), old), product, 0, j, mask)
+        def correct(j: Value) -> None:
+            total = b.fma(wide, code.vector(v, 0, j), code.vector(product, 0, j))
+            code.put(code.multiply(scale, total), product, 0, j)
 
-        code.each_vector(begin, count, correct)
-
-        def row(i: Value) -> None:
-            x = code.wide(code.negative(code.load(v, 0, i)))
-            y = code.wide(code.negative(code.load(product, 0, i)))
-
-            def step(j: Value, mask: Value) -> None:
-                total = b.fma(x, code.vector(product, 0, j, mask), code.vector(work, i, j, mask))
-                total = b.fma(y, code.vector(v, 0, j, mask), total)
-                code.put(total, work, i, j, mask)
-
-            code.each_vector(begin, count, step)
-
-        b.each(begin, count, 1, row)
+        b.each(start, space.length, code.lanes, correct)
 
     def iterate(self, diagonal: Matrix) -> Value:
         """Rotate until nothing is beside the diagonal; whether that failed."""
         code, scalars, count = self.code, self.scalars, self.count
         b = code.b
         last = b.index(count - 1)
-        most = b.index(MOST_SWEEPS)
+        most, zero = b.index(MOST_SWEEPS), b.index(0)
+        self.sweeps.clear(0, count)
+        least = code.multiply(
+            code.number(EPSILON[code.dtype]), scalars.size_of(diagonal, self.beside, count)
+        )
 
         def going(state: list[Value]) -> Value:
-            first, sweeps = state
+            first, sweeps, *_ = state
             more = code.compare(first, Direction.LT, last)
             return scalars.all_of(more, code.compare(sweeps, Direction.LT, most))
 
         def step(state: list[Value]) -> list[Value]:
-            first, sweeps = state
-            split = self._split(diagonal, first)
+            first, sweeps, *kept = state
+            patient = code.compare(sweeps, Direction.LT, b.index(PATIENCE))
+            floor = code.select(patient, code.number(0.0), least)
+            split = self._split(diagonal, first, floor)
             done = code.compare(split, Direction.EQ, first)
 
             def sweep() -> list[Value]:
-                self._sweep(diagonal, first, split)
-                return [first, b.index(Linear.of(sweeps) + 1)]
+                lower = self._sweep(diagonal, first, split, kept[0])
+                more = self.sweeps.another(kept, lower, split)
+                return [first, b.index(Linear.of(sweeps) + 1), *more]
 
-            return b.if_(done, lambda: [b.index(Linear.of(first) + 1), b.index(0)], sweep)
+            return b.if_(done, lambda: [b.index(Linear.of(first) + 1), zero, *kept], sweep)
 
-        _, sweeps = b.while_([b.index(0), b.index(0)], going, step)
+        _, sweeps, *kept = b.while_([zero, zero, *self.sweeps.none()], going, step)
+        self.sweeps.finish(kept)
         return code.compare(sweeps, Direction.GE, most)
 
-    def _split(self, diagonal: Matrix, first: Value) -> Value:
-        """The first place from `first` on after which nothing is beside the diagonal."""
+    def _split(self, diagonal: Matrix, first: Value, floor: Value) -> Value:
+        """The first place from `first` on after which nothing is beside the diagonal.
+
+        Nothing is what is small beside its neighbours, or not above `floor`.
+        """
         code, scalars = self.code, self.scalars
         b = code.b
         epsilon = code.number(EPSILON[code.dtype])
@@ -197,7 +202,8 @@ class _Symmetric:
                 x, y = (code.magnitude(code.load(diagonal, 0, Linear.of(i) + d)) for d in (0, 1))
                 here = code.magnitude(code.load(self.beside, 0, i))
                 bound = code.multiply(epsilon, code.add(x, y))
-                return [code.compare(here, Direction.GT, bound)]
+                above = (code.compare(here, Direction.GT, x) for x in (bound, floor))
+                return [scalars.all_of(*above)]
 
             (out,) = b.if_(inside, large, lambda: [scalars.false()])
             return out
@@ -205,8 +211,11 @@ class _Symmetric:
         (found,) = b.while_([first], going, lambda state: [b.index(Linear.of(state[0]) + 1)])
         return found
 
-    def _sweep(self, diagonal: Matrix, first: Value, split: Value) -> None:
-        """Chase the bulge from `split` up to `first`, shifted by an eigenvalue of the corner."""
+    def _sweep(self, diagonal: Matrix, first: Value, split: Value, number: Value) -> Value:
+        """Chase the bulge from `split` up to `first`, shifted by an eigenvalue of the corner.
+
+        Gives the lowest place where there is a rotation.
+        """
         code, scalars, beside = self.code, self.scalars, self.beside
         b = code.b
         zero, one, two = (code.number(x) for x in (0.0, 1.0, 2.0))
@@ -237,8 +246,7 @@ class _Symmetric:
                 moved = code.multiply(new_sine, mixed)
                 code.store(code.add(below, moved), diagonal, 0, Linear.of(i) + 1)
                 next_g = code.subtract(code.multiply(new_cosine, mixed), h)
-                code.store(new_cosine, self.cosines, 0, i)
-                code.store(new_sine, self.sines, 0, i)
+                self.sweeps.keep(number, i, new_cosine, new_sine)
                 return [next_g, moved]
 
             def stop() -> list[Value]:
@@ -252,11 +260,6 @@ class _Symmetric:
         begin = arith.subtract(b.builder, split, b.constant(1, INDEX))
         inits = [begin, start, one, one, zero, scalars.true()]
         end, g, _, _, shift, whole = b.while_(inits, going, step)
-        # Without a rotation at the last place, if it came to a stop there.
-        skipped = code.select(whole, b.index(1), b.index(2))
-        self.vectors.rotate_along(
-            code.add(end, skipped), split, self.cosines, self.sines, backwards=True
-        )
 
         def finish() -> list[Value]:
             code.store(code.subtract(code.load(diagonal, 0, first), shift), diagonal, 0, first)
@@ -265,3 +268,5 @@ class _Symmetric:
             return []
 
         b.if_(whole, finish)
+        # Without a rotation at the last place, if it came to a stop there.
+        return code.add(end, code.select(whole, b.index(1), b.index(2)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from dmc.dialects import arith
@@ -141,6 +141,25 @@ class Code:
         """The sum of the lanes."""
         (out,) = self.b.fold_lanes(
             [sums], lambda x, y: [self.add(p, q) for p, q in zip(x, y, strict=True)]
+        )
+        return out
+
+    def totals(self, sums: Sequence[Value]) -> Value:
+        """The sums of the lanes of as many vectors as each has lanes, in one."""
+        parts = self.b.transpose(sums)
+        while len(parts) > 1:
+            half = len(parts) // 2
+            parts = [self.add(*pair) for pair in zip(parts[:half], parts[half:], strict=True)]
+        return parts[0]
+
+    def largest(self, sizes: Value) -> Value:
+        """The largest of the lanes."""
+
+        def larger(x: Value, y: Value) -> Value:
+            return self.select(self.compare(y, Direction.GT, x), y, x)
+
+        (out,) = self.b.fold_lanes(
+            [sizes], lambda x, y: [larger(p, q) for p, q in zip(x, y, strict=True)]
         )
         return out
 

@@ -1,4 +1,4 @@
-"""`linalg.qr`, by reflections of the columns, which lie as rows meanwhile."""
+"""`linalg.qr`, by blocks of reflections of the columns, which lie as rows meanwhile."""
 
 from __future__ import annotations
 
@@ -8,13 +8,8 @@ from dmc.dialects import linalg
 from dmc.ir.operation import Operation, Value
 from dmc.lowering.loop_builder import Linear, LoopBuilder
 from dmc.lowering.machine import Machine
-from dmc.lowering.schedules.linalg.matrix import Code, Matrix, Run, code_for, each_matrix, matrix_in
-from dmc.lowering.schedules.linalg.reflections import (
-    CACHED,
-    Reflections,
-    set_identity,
-    square_memory,
-)
+from dmc.lowering.schedules.linalg.matrix import Matrix, Run, code_for, each_matrix, matrix_in
+from dmc.lowering.schedules.linalg.reflections import Reflections, Space, Together
 
 
 def emit_qr(
@@ -32,13 +27,13 @@ def emit_qr(
 
     def prepare(parallel: bool) -> Run:
         code = code_for(b, machine, source)
-        reduction = Triangular.reserved(code, rows, columns)
-        orthogonal = square_memory(code, columns, rows)
+        space = Space.of(code, machine, columns, rows, parallel)
+        reduction = Triangular(space, rows, columns)
+        orthogonal = space.matrix(columns)
 
         def run(m: Linear) -> None:
             reduction.reduce(matrix_in(b, source, m), matrix_in(b, right, m))
-            set_identity(code, orthogonal, columns, rows)
-            reduction.reflections.accumulate(orthogonal, columns, 0, rows)
+            reduction.together.accumulate(orthogonal, columns, 0)
             code.turn(orthogonal, matrix_in(b, left, m), columns, rows)
 
         return run
@@ -47,42 +42,39 @@ def emit_qr(
 
 
 class Triangular:
-    """Reflects matrices to triangular ones."""
+    """Reflects matrices to triangular ones, in memory of its own."""
 
-    def __init__(self, reflections: Reflections, rows: int, columns: int) -> None:
-        self.reflections = reflections
+    def __init__(self, space: Space, rows: int, columns: int) -> None:
+        self.space = space
         self.rows = rows
         self.columns = columns
-
-    @staticmethod
-    def reserved(code: Code, rows: int, columns: int) -> Triangular:
-        """In memory of its own."""
-        vectors = square_memory(code, columns, rows)
-        return Triangular(Reflections.reserved(code, vectors, columns), rows, columns)
+        self.reflections = Reflections.reserved(space, space.matrix(space.count))
+        self.together = Together(self.reflections)
 
     def reduce(self, source: Matrix, target: Matrix) -> None:
         """Store the upper triangle; the reflections remain."""
-        reflections, rows, columns = self.reflections, self.rows, self.columns
-        code, vectors = reflections.code, reflections.vectors
+        space, columns, reflections = self.space, self.columns, self.reflections
+        code, vectors = space.code, reflections.vectors
         b = code.b
-        code.turn(source, vectors, rows, columns)
-
-        def some(first: Value) -> None:
-            past = code.minimum(Linear.of(first) + CACHED, columns)
-            b.each(0, first, 1, lambda k: reflections.reflect(k, vectors, first, past, k, rows))
-
-            def column(k: Value) -> None:
-                reflections.make(k, k, rows)
-                after = b.index(Linear.of(k) + 1)
-                reflections.reflect(k, vectors, after, past, k, rows)
-
-            b.each(first, past, 1, column)
-
-        b.each(0, columns, CACHED, some)
+        space.clear(vectors, space.count)
+        reflections.clear()
+        code.turn(source, vectors, self.rows, columns)
         code.fill(0.0, target, columns, columns)
 
-        def finish(j: Value) -> None:
-            b.each(0, j, 1, lambda i: code.store(code.load(vectors, j, i), target, i, j))
-            code.store(code.load(reflections.ends, 0, j), target, j, j)
+        def block(first: Value) -> None:
+            past = b.index(Linear.of(first) + space.block)
+            last = code.minimum(past, columns)
+            count = b.index(Linear.of(last) + Linear.of(first) * -1)
+            code.turn(vectors.part(first, 0), target.part(0, first), count, first)
 
-        b.each(0, columns, 1, finish)
+            def column(k: Value) -> None:
+                b.each(first, k, 1, lambda i: code.store(code.load(vectors, k, i), target, i, k))
+                reflections.make(k, k)
+                code.store(code.load(reflections.ends, 0, k), target, k, k)
+                reflections.reflect(k, b.index(Linear.of(k) + 1), past)
+
+            b.each(first, last, 1, column)
+            self.together.combine(first)
+            self.together.apply(first, vectors, past, space.count, backwards=False)
+
+        b.each(0, space.count, space.block, block)

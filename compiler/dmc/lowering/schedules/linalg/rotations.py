@@ -12,13 +12,14 @@ from dmc.dialects.math import hypot
 from dmc.ir.operation import Value
 from dmc.ir.types import DType
 from dmc.lowering.loop_builder import Linear, Subscript, register_type
-from dmc.lowering.schedules.linalg.matrix import Code, Matrix
+from dmc.lowering.schedules.linalg.matrix import TASK_WORK, Code, Matrix
+from dmc.lowering.schedules.linalg.reflections import MOST_PARTS, STRIP, Space
 
 MOST_SWEEPS = 40
 """For one eigenvalue or singular value; two or three are usual."""
 
-ABREAST = 4
-"""Vectors of a row that are rotated at once."""
+SWEEPS = 32
+"""Sweeps whose rotations are kept before rows are rotated."""
 
 EPSILON = {DType.F64: 2.0**-52, DType.F32: 2.0**-23}
 
@@ -44,46 +45,6 @@ class Rows:
 
         code.each_vector(0, self.count, step)
 
-    def rotate_along(
-        self, first: Value, past: Value, cosines: Matrix, sines: Matrix, backwards: bool
-    ) -> None:
-        """Rotate row after row with the next, from `first` to before `past`, by angles of each.
-
-        If `backwards`, each row with the one before it, from row `past` on down: then angle i is
-        that of rows i + 1 and i. What one rotation leaves for the next stays in registers.
-        """
-        code, matrix = self.code, self.matrix
-        b = code.b
-        last = Linear.of(past) + -1
-
-        def columns(j: Value) -> None:
-            left = Linear.of(j) * -1 + self.count
-            places = [(Linear.of(j) + v * code.lanes, v) for v in range(ABREAST)]
-            masks = [b.tail_mask(left + v * -code.lanes, code.lanes) for v in range(ABREAST)]
-
-            def load(row: Subscript) -> list[Value]:
-                return [code.vector(matrix, row, place, masks[v]) for place, v in places]
-
-            def put(row: Subscript, values: Sequence[Value]) -> None:
-                for (place, v), value in zip(places, values, strict=True):
-                    code.put(value, matrix, row, place, masks[v])
-
-            def step(t: Value, xs: list[Value]) -> list[Value]:
-                i = last + Linear.of(t) * -1 if backwards else Linear.of(first) + t
-                here, other = (i + 1, i) if backwards else (i, i + 1)
-                cosine, sine = (code.load(row, 0, i) for row in (cosines, sines))
-                c, s, minus = (code.wide(x) for x in (cosine, sine, code.negative(sine)))
-                ys = load(other)
-                pairs = list(zip(xs, ys, strict=True))
-                put(here, [b.fma(s, y, code.multiply(c, x)) for x, y in pairs])
-                return [b.fma(minus, x, code.multiply(c, y)) for x, y in pairs]
-
-            count = b.index(Linear.of(past) + Linear.of(first) * -1)
-            xs = b.for_(0, count, step, load(past if backwards else first))
-            put(first if backwards else past, xs)
-
-        b.each(0, self.count, ABREAST * code.lanes, columns)
-
     def negate(self, i: Subscript) -> None:
         """Turn a row round."""
         code, matrix = self.code, self.matrix
@@ -103,6 +64,129 @@ class Rows:
             code.put(x, matrix, j, k, mask)
 
         code.each_vector(0, self.count, step)
+
+
+@dataclass(frozen=True)
+class Sweeps:
+    """Rotations of neighbouring rows by several sweeps, each from the last rows to the first.
+
+    They are kept until there are `SWEEPS` sweeps and then run one behind the other, so that a row
+    is rotated by all of them while it is in the first cache: see Van Zee, van de Geijn and
+    Quintana-Ortí, "Restructuring the tridiagonal and bidiagonal QR algorithms for performance"
+    (2014). Rotation `i` of sweep `s` is at `[i - s + SWEEPS - 1, s]`, so that those that follow
+    each other there are neighbours; where there is none stands one that leaves all as it is.
+    """
+
+    space: Space
+    rows: Matrix
+    cosines: Matrix
+    sines: Matrix
+    count: int
+
+    @staticmethod
+    def reserved(space: Space, rows: Matrix, count: int) -> Sweeps:
+        """For the first `count` of some rows."""
+        code = space.code
+        size = (count + SWEEPS) * SWEEPS
+        cosines, sines = (
+            Matrix(code.b.alloca((size,), code.dtype), Linear(), SWEEPS) for _ in range(2)
+        )
+        return Sweeps(space, rows, cosines, sines, count)
+
+    def keep(self, sweep: Value, i: Subscript, cosine: Value, sine: Value) -> None:
+        """Rows `x = i + 1` and `y = i` are to become `c x + s y` and `c y - s x`."""
+        stage = Linear.of(i) + Linear.of(sweep) * -1 + (SWEEPS - 1)
+        self.space.code.store(cosine, self.cosines, stage, sweep)
+        self.space.code.store(sine, self.sines, stage, sweep)
+
+    def none(self) -> list[Value]:
+        """How many sweeps are kept, and the places where they have rotations."""
+        b = self.space.code.b
+        return [b.index(0), b.index(self.count), b.index(0)]
+
+    def another(self, kept: Sequence[Value], lower: Value, upper: Value) -> list[Value]:
+        """What is kept after a sweep from `upper` to `lower`; runs them when there are many."""
+        code, b = self.space.code, self.space.code.b
+        number, least, most = kept
+        least, most = code.minimum(least, lower), code.maximum(most, upper)
+        number = b.index(Linear.of(number) + 1)
+
+        def run() -> list[Value]:
+            self.finish([number, least, most])
+            return self.none()
+
+        full = code.compare(number, Direction.EQ, b.index(SWEEPS))
+        return b.if_(full, run, lambda: [number, least, most])
+
+    def finish(self, kept: Sequence[Value]) -> None:
+        """Run what is kept."""
+        code = self.space.code
+        _, lower, upper = kept
+
+        def run() -> list[Value]:
+            self._run(lower, upper)
+            return []
+
+        code.b.if_(code.compare(lower, Direction.LT, upper), run)
+
+    def clear(self, lower: Subscript, upper: Subscript) -> None:
+        """Forget the rotations from `lower` until `upper`."""
+        code, b = self.space.code, self.space.code.b
+        past = code.minimum(Linear.of(upper) + SWEEPS, self.count + SWEEPS)
+        for matrix, value in ((self.cosines, 1.0), (self.sines, 0.0)):
+            wide = b.constant(value, register_type(code.dtype, code.lanes))
+
+            def stage(q: Value, matrix: Matrix = matrix, wide: Value = wide) -> None:
+                for s in range(0, SWEEPS, code.lanes):
+                    code.put(wide, matrix, q, s)
+
+            b.each(lower, past, 1, stage)
+
+    def _run(self, lower: Value, upper: Value) -> None:
+        """Rotate the rows by what was kept from `lower` until `upper`."""
+        space, code = self.space, self.space.code
+        b = code.b
+        strips = space.length // (STRIP * code.lanes)
+        parts = min(MOST_PARTS, strips, strips * self.count * SWEEPS * 64 // TASK_WORK)
+
+        def strip(number: Value) -> None:
+            self._strip(Linear.of(number) * (STRIP * code.lanes), lower, upper)
+
+        if space.parallel and parts > 1:
+            b.parallel(parts, lambda task: b.each(task, strips, parts, strip))
+        else:
+            b.each(0, strips, 1, strip)
+        self.clear(lower, upper)
+
+    def _strip(self, place: Linear, lower: Value, upper: Value) -> None:
+        code, b = self.space.code, self.space.code.b
+        stages = b.index(Linear.of(upper) + Linear.of(lower) * -1 + (SWEEPS - 1))
+
+        def at(row: Subscript, v: int) -> tuple[Subscript, Subscript]:
+            return row, place + v * code.lanes
+
+        def stage(t: Value) -> None:
+            q = Linear.of(upper) + (SWEEPS - 2) + Linear.of(t) * -1
+            first = code.maximum(Linear.of(lower) + q * -1 + (SWEEPS - 1), 0)
+            past = code.minimum(Linear.of(upper) + q * -1 + (SWEEPS - 1), SWEEPS)
+            start = q + -(SWEEPS - 1)
+
+            def step(s: Value, ys: list[Value]) -> list[Value]:
+                cosine, sine = (code.load(matrix, q, s) for matrix in (self.cosines, self.sines))
+                c, p, minus = (code.wide(x) for x in (cosine, sine, code.negative(sine)))
+                here = start + Linear.of(s)
+                out: list[Value] = []
+                for v, y in enumerate(ys):
+                    x = code.vector(self.rows, *at(here + 1, v))
+                    code.put(b.fma(minus, x, code.multiply(c, y)), self.rows, *at(here, v))
+                    out.append(b.fma(p, y, code.multiply(c, x)))
+                return out
+
+            ys = [code.vector(self.rows, *at(start + Linear.of(first), v)) for v in range(STRIP)]
+            for v, y in enumerate(b.for_(first, past, step, ys)):
+                code.put(y, self.rows, *at(start + Linear.of(past), v))
+
+        b.each(0, stages, 1, stage)
 
 
 @dataclass(frozen=True)
@@ -132,6 +216,19 @@ class Scalars:
         divisor = code.select(nothing, one, length)
         cosine = code.select(nothing, one, code.divide(x, divisor))
         return cosine, code.divide(y, divisor), length
+
+    def size_of(self, diagonal: Matrix, beside: Matrix, count: int) -> Value:
+        """The largest sum of magnitudes on and beside a diagonal."""
+        code = self.code
+
+        def look(i: Value, largest: list[Value]) -> list[Value]:
+            x, y = (code.magnitude(code.load(row, 0, i)) for row in (diagonal, beside))
+            both = code.add(x, y)
+            larger = code.compare(both, Direction.GT, largest[0])
+            return [code.select(larger, both, largest[0])]
+
+        (size,) = code.b.for_(0, count, look, [self.number(0.0)])
+        return size
 
     def all_of(self, *conditions: Value) -> Value:
         out = conditions[0]

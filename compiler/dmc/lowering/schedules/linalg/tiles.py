@@ -50,9 +50,8 @@ class Tiles:
         columns: int,
         parallel: bool = False,
     ) -> Tiles:
-        height = 8 if machine.vector_registers >= 32 else 4
         code = Code(b, dtype, machine.lanes(dtype))
-        return Tiles(code, height, extent, columns, parallel)
+        return Tiles(code, height_of(machine), extent, columns, parallel)
 
     @property
     def width(self) -> int:
@@ -133,30 +132,12 @@ class Tiles:
         """The strip of the tile that begins with a row; its rows are the columns of the operand."""
         return Matrix(memory, Linear.of(first) * self.block, self.height)
 
-    def products(
-        self, left: Matrix, right: Matrix, rows: int, count: Subscript
-    ) -> list[list[Value]]:
-        """The sums over `k < count` of `left[k, r] * right[k, :]`, for each row of a tile."""
-        code, b = self.code, self.code.b
-
-        def step(k: Value, sums: list[Value]) -> list[Value]:
-            vectors = [code.vector(right, k, v * code.lanes) for v in range(VECTORS)]
-            out: list[Value] = []
-            for r in range(rows):
-                factor = code.wide(code.load(left, k, r))
-                row = sums[r * VECTORS : (r + 1) * VECTORS]
-                out += [b.fma(factor, *pair) for pair in zip(vectors, row, strict=True)]
-            return out
-
-        sums = b.for_(0, count, step, [code.zero()] * (rows * VECTORS), name="k")
-        return [sums[r * VECTORS : (r + 1) * VECTORS] for r in range(rows)]
-
     def update(
         self, target: Matrix, left: Matrix, right: Matrix, rows: int, column: Linear
     ) -> None:
         """Subtract a product from a tile whose first column is `column` of the whole."""
         code, masks = self.code, self.masks(column)
-        sums = self.products(left, right, rows, self.block)
+        sums = products(code, left, right, rows, self.block)
         for r in range(rows):
             for v, mask in enumerate(masks):
                 place = v * code.lanes
@@ -180,7 +161,7 @@ class Tiles:
         code, masks = self.code, self.masks(column)
 
         def tile(i: Value, height: int) -> None:
-            sums = self.products(triangle.part(0, i), panel, height, i)
+            sums = products(code, triangle.part(0, i), panel, height, i)
             solved: list[list[Value]] = []
             for r in range(height):
                 here = Linear.of(i) + r
@@ -200,3 +181,33 @@ class Tiles:
                 solved.append(row)
 
         self.each_tile(rows, tile)
+
+
+def height_of(machine: Machine) -> int:
+    """The rows of a tile, for which there are registers."""
+    return 8 if machine.vector_registers >= 32 else 4
+
+
+def products(
+    code: Code,
+    left: Matrix,
+    right: Matrix,
+    rows: int,
+    count: Subscript,
+    sums: list[list[Value]] | None = None,
+) -> list[list[Value]]:
+    """The sums over `k < count` of `left[k, r] * right[k, :]`, for each row of a tile."""
+    b = code.b
+
+    def step(k: Value, sums: list[Value]) -> list[Value]:
+        vectors = [code.vector(right, k, v * code.lanes) for v in range(VECTORS)]
+        out: list[Value] = []
+        for r in range(rows):
+            factor = code.wide(code.load(left, k, r))
+            row = sums[r * VECTORS : (r + 1) * VECTORS]
+            out += [b.fma(factor, *pair) for pair in zip(vectors, row, strict=True)]
+        return out
+
+    inits = [code.zero()] * (rows * VECTORS) if sums is None else [x for row in sums for x in row]
+    out = b.for_(0, count, step, inits, name="k")
+    return [out[r * VECTORS : (r + 1) * VECTORS] for r in range(rows)]
