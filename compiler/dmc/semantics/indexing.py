@@ -13,6 +13,7 @@ from dmc.semantics.builtins.elementwise import ADD, MULTIPLY, NEGATE, SUBTRACT, 
 from dmc.semantics.callees import function_value
 from dmc.semantics.context import BoundsCheck, Context, Evidence
 from dmc.semantics.duties import duty
+from dmc.semantics.inference import same_shape
 from dmc.semantics.operators import whole_division
 from dmc.semantics.primitive import Fill
 from dmc.semantics.program import FunctionDeclaration, SourceModule
@@ -136,7 +137,7 @@ def _select(
     rest = list(shape)
     items: list[typed.At] = []
     result: list[Axis] = []
-    gathered: Span | None = None
+    gathered: tuple[typed.Node, Shape] | None = None
     for position, item in enumerate(bracket.items):
         if isinstance(item, ast.Ellipsis):
             after = sum(not isinstance(i, ast.NewAxis) for i in bracket.items[position + 1 :])
@@ -159,13 +160,19 @@ def _select(
             raise context.fail("index.type", "an axis made by `_` cannot be indexed", item.span)
         at, axes = _item(context, base, item, axis, span)
         if isinstance(at, typed.AtIndex) and axes:
-            if gathered is not None:
+            if gathered is not None and not same_shape(context.facts, gathered[1], axes):
+                first, other = context.quote(gathered[0].span), context.quote(item)
+                array = context.quote(base.span)
                 raise context.fail(
-                    "index.count", "one axis at a time is gathered", item.span, "",
-                    [(gathered, "the first")],
-                    ["read in a builder, `[p] => x[a[p], b[p]]`; write in a loop over `p`"],
-                )  # fmt: skip
-            gathered = item.span
+                    "shape.mismatch",
+                    f"`{first}` and `{other}` name points together, and differ in shape",
+                    item.span,
+                    str(pruned(at.index.type)),
+                    [(gathered[0].span, str(pruned(gathered[0].type)))],
+                    [f"every row with every column: `[i, j] => {array}[{first}[i], {other}[j]]`"],
+                )
+            # Indexes of one shape name points together; their axes stand where the first is.
+            gathered, axes = (gathered, ()) if gathered is not None else ((at.index, axes), axes)
         items.append(at)
         result += axes
     return tuple(items), (*result, *rest)

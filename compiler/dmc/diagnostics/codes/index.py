@@ -26,8 +26,7 @@ CODES: tuple[Code, ...] = (
         "index.count",
         "an index has more items than the array has axes",
         "Each item takes one axis, save `_`, which makes one, and `...`, which takes all "
-        "that are left. One item at most is an array of indexes. The axes of a pack are "
-        "reached from the end.",
+        "that are left. The axes of a pack are reached from the end.",
         "fn f[N](x: f64[N]) -> f64 = x[0, 0]\n",
         "fn f[N](x: f64[N, N]) -> f64 = x[0, 0]\n",
     ),

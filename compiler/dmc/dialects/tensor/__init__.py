@@ -19,6 +19,7 @@ from dmc.dialects.tensor.gather import (
     scatter,
     take,
     take_along,
+    take_points,
 )
 from dmc.dialects.tensor.indexing import (
     DynamicSlice,
@@ -126,6 +127,7 @@ __all__ = [
     "slice_axis",
     "sort",
     "take",
+    "take_points",
     "take_along",
     "top_k",
     "transpose",

@@ -436,10 +436,18 @@ def scatter(
 
 def take(builder: Builder, x: Value, indices: Value, axis: int = 0) -> Value:
     """`x` along one axis at `indices` of any rank; the axes of `indices` replace that axis."""
-    taken = gather(builder, x, [indices], [axis])
-    rank = rank_of(indices)
-    outer = range(rank, rank + axis)
-    inner = range(rank + axis, rank_of(taken))
+    return take_points(builder, x, [indices], [axis])
+
+
+def take_points(builder: Builder, x: Value, indices: Sequence[Value], axes: Sequence[int]) -> Value:
+    """`x` at points of several axes, ascending; the axes of the indices stand where the first was.
+
+    The indices are of one shape.
+    """
+    taken = gather(builder, x, indices, axes)
+    rank = rank_of(indices[0])
+    outer = range(rank, rank + axes[0])
+    inner = range(rank + axes[0], rank_of(taken))
     return transpose(builder, taken, (*outer, *range(rank), *inner))
 
 

@@ -134,16 +134,15 @@ class _Plan:
             (axis, item) for axis, item in enumerate(per_axis) if not isinstance(item, _Element)
         ]
         x = tensor.reshape(builder, x, [shape_of(x.type)[axis] for axis, _ in kept])
-        grown = 1
-        for position, (_, item) in enumerate(kept):
-            if isinstance(item, _Gather):
-                grown = len(shape_of(item.index.type))
-                x = tensor.take(builder, x, item.index, position)
+        points = _points(body, [item for _, item in kept])
+        if points is not None:
+            x = tensor.take_points(builder, x, points.indices, points.axes)
         if len(items) == len(per_axis):
             return x, frozenset()
         sizes = list(shape_of(x.type))
         final: list[int] = []
         stretch: set[int] = set()
+        grown = points.rank if points is not None else 0
         for item in items:
             match item:
                 case _New():
@@ -153,7 +152,7 @@ class _Plan:
                     pass
                 case _Gather():
                     final += sizes[:grown]
-                    sizes = sizes[grown:]
+                    sizes, grown = sizes[grown:], 0
                 case _:
                     final.append(sizes.pop(0))
         return tensor.reshape(builder, x, final), frozenset(stretch)
@@ -309,77 +308,101 @@ def _same_structure(current: Lowered, leaves: list[Value]) -> Lowered:
     return rebuild(current.type, iter(leaves))
 
 
+@dataclass(frozen=True, slots=True)
+class _Points:
+    """Index tensors of one shape for several axes, which they address together."""
+
+    axes: tuple[int, ...]
+    indices: tuple[Value, ...]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return shape_of(self.indices[0].type)
+
+    @property
+    def rank(self) -> int:
+        return len(self.shape)
+
+    def after(self, others: _Points) -> _Points:
+        """The same places where `others` have been taken before."""
+        found: list[int] = []
+        for axis in self.axes:
+            left = sum(other not in others.axes for other in range(axis))
+            found.append(left if axis < others.axes[0] else left + others.rank)
+        return _Points(tuple(found), self.indices)
+
+
+def _points(body: Body, items: Sequence[_Item]) -> _Points | None:
+    """What is gathered, by the positions of items."""
+    found = [(place, item.index) for place, item in enumerate(items) if isinstance(item, _Gather)]
+    if not found:
+        return None
+    indices = [index for _, index in found]
+    if len({dtype_of(index.type) for index in indices}) > 1:
+        indices = [arith.convert(body.builder, index, DType.I64) for index in indices]
+    return _Points(tuple(place for place, _ in found), tuple(indices))
+
+
 def _scatter(
-    body: Body, x: Value, part: Value, axis: int, index: Value, change: Elementwise | None
+    body: Body, x: Value, part: Value, points: _Points, change: Elementwise | None
 ) -> Value:
-    """Write whole slices at the positions of an index tensor along one axis."""
-    shape, places = shape_of(x.type), shape_of(index.type)
+    """Write whole slices at the positions of index tensors."""
     # The axes of the indices come first, as a gather would give them.
-    moved = range(axis, axis + len(places))
-    rest = [d for d in range(len(shape) - 1 + len(places)) if d not in moved]
+    first = points.axes[0]
+    moved = range(first, first + points.rank)
+    rest = [d for d in range(len(shape_of(part.type))) if d not in moved]
     part = tensor.transpose(body.builder, part, [*moved, *rest])
     if change in (None, ADD):
         combiner = tensor.Combiner.SET if change is None else tensor.Combiner.ADD
-        return tensor.scatter(body.builder, x, part, [index], [axis], combiner)
-    return _change_one_by_one(body, x, part, axis, index, change)
+        return tensor.scatter(body.builder, x, part, points.indices, points.axes, combiner)
+    return _change_one_by_one(body, x, part, points, change)
 
 
 def _change_one_by_one(
-    body: Body, x: Value, part: Value, axis: int, index: Value, change: Elementwise
+    body: Body, x: Value, part: Value, points: _Points, change: Elementwise
 ) -> Value:
     """Change whole slices, each occurrence of a position after the one before."""
-    shape, places = shape_of(x.type), shape_of(index.type)
-    count = pymath.prod(places)
-    others = (*shape[:axis], *shape[axis + 1 :])
+    shape, count = shape_of(x.type), pymath.prod(points.shape)
+    others = [size for axis, size in enumerate(shape) if axis not in points.axes]
     parts = tensor.reshape(body.builder, part, (count, *others))
-    index = tensor.reshape(body.builder, index, (count,))
-    slice_type = TensorType(others, dtype_of(x.type))
-    scalar = TensorType((), dtype_of(index.type))
-    block = Block([control.INDEX, x.type, scalar, slice_type])
+    indices = [tensor.reshape(body.builder, index, (count,)) for index in points.indices]
+    slice_type = TensorType(tuple(others), dtype_of(x.type))
+    scalars = [TensorType((), dtype_of(index.type)) for index in indices]
+    block = Block([control.INDEX, x.type, *scalars, slice_type])
     inner = Builder(block, location=body.builder.location)
-    _, current, place, by = block.args
+    _, current, *places, by = block.args
     starts = [arith.index(inner, 0)] * len(shape)
-    starts[axis] = arith.convert(inner, place, DType.I64)
-    sizes = [*shape[:axis], 1, *shape[axis + 1 :]]
+    sizes = [*shape]
+    for axis, place in zip(points.axes, places, strict=True):
+        starts[axis] = arith.convert(inner, place, DType.I64)
+        sizes[axis] = 1
     old = tensor.dynamic_slice(inner, current, starts, sizes)
     new = change.build(inner, old, tensor.reshape(inner, by, sizes))
     control.make_yield(inner, [tensor.dynamic_update_slice(inner, current, new, starts)])
     total = arith.index(body.builder, count)
-    loop = control.make_for(body.builder, total, [x], [index, parts], block, count)
+    loop = control.make_for(body.builder, total, [x], [*indices, parts], block, count)
     return loop.finals[0]
 
 
 def _scatter_all(
-    body: Body,
-    x: Value,
-    part: Value,
-    gathers: Sequence[tuple[int, Value]],
-    change: Elementwise | None,
+    body: Body, x: Value, part: Value, groups: Sequence[_Points], change: Elementwise | None
 ) -> Value:
-    """Write at every combination of the positions of index tensors along several axes."""
-    (axis, index), *others = gathers
+    """Write at every combination of the points of several groups of axes."""
+    points, *others = groups
     if others:
-        rows = tensor.take(body.builder, x, index, axis)
+        rows = tensor.take_points(body.builder, x, points.indices, points.axes)
         if change is not None:
             rows = arith.constant(body.builder, 0 if change is ADD else 1, rows.type)
-        grown = len(shape_of(index.type)) - 1
-        shifted = [(other + grown, places) for other, places in others]
-        part = _scatter_all(body, rows, part, shifted, change)
+        part = _scatter_all(body, rows, part, [other.after(points) for other in others], change)
         change = MULTIPLY if change is DIVIDE else change  # the rows hold reciprocals
-    return _scatter(body, x, part, axis, index, change)
+    return _scatter(body, x, part, points, change)
 
 
-def _places(body: Body, item: _Item) -> Value | None:
-    """The positions that an item selects where they are not one after another."""
-    match item:
-        case _Gather(index):
-            return index
-        case _Part(start, length, step) if step != 1:
-            steps = tensor.arange(body.builder, length)
-            steps = combine(body, MULTIPLY, steps, arith.index(body.builder, step))
-            return combine(body, ADD, steps, _index(body, start))
-        case _:
-            return None
+def _steps(body: Body, item: _Part) -> Value:
+    """The positions of a slice whose elements are not one after another."""
+    steps = tensor.arange(body.builder, item.length)
+    steps = combine(body, MULTIPLY, steps, arith.index(body.builder, item.step))
+    return combine(body, ADD, steps, _index(body, item.start))
 
 
 def _replace(
@@ -396,32 +419,36 @@ def _replace(
     sizes: list[int] = []  # of the block around what changes
     given: list[int] = []  # of the part, without the axes of elements
     full: list[int] = []  # with them
-    gathers: list[tuple[int, Value]] = []
+    points = _points(body, items)
+    groups = [points] if points is not None else []
     for axis, (item, size) in enumerate(zip(items, shape, strict=True)):
-        places = _places(body, item)
+        begin, taken, axes = 0, size, (size,)
         match item:
             case _Element(start):
                 begin, taken, axes = start, 1, ()
+                full.append(1)
             case _Part(start, length, 1):
                 begin, taken, axes = start, length, (length,)
+            case _Part(_, length, _):
+                groups.append(_Points((axis,), (_steps(body, item),)))
+                axes = (length,)
+            case _Gather():
+                axes = points.shape if points is not None and axis == points.axes[0] else ()
             case _:
-                begin, taken = 0, size
-                axes = shape_of(places.type) if places is not None else (size,)
-        if places is not None:
-            gathers.append((axis, places))
+                pass
         starts.append(_index(body, begin))
         sizes.append(taken)
         given += axes
-        full += axes or (1,)
+        full += axes
     rank = len(shape_of(part.type))
     part = tensor.broadcast_in_dim(builder, part, given, range(len(given) - rank, len(given)))
     part = tensor.reshape(builder, part, full)
-    if not gathers:
+    if not groups:
         return tensor.dynamic_update_slice(builder, x, part, starts)
     if tuple(sizes) == shape:
-        return _scatter_all(body, x, part, gathers, change)
+        return _scatter_all(body, x, part, groups, change)
     block = tensor.dynamic_slice(builder, x, starts, sizes)
-    block = _scatter_all(body, block, part, gathers, change)
+    block = _scatter_all(body, block, part, groups, change)
     return tensor.dynamic_update_slice(builder, x, block, starts)
 
 
