@@ -271,8 +271,13 @@ BAD_CALLS: dict[str, tuple[str, str, Callable[[], Any]]] = {
     ),
     "a function of another type": (
         "call.argument",
-        "apply_to: f must be (f64[3]) -> f64, and one that gives f64[3] was given",
+        "apply_to: f must be (f64[3]) -> f64, and `squares` is (f64[N]) -> f64[N]",
         lambda: program.apply_to(program.squares, x3),
+    ),
+    "a function of fewer arguments": (
+        "call.argument",
+        "apply_to: f must be (f64[3]) -> f64, and `apply_to` is ((f64[N]) -> f64, f64[N]) -> f64",
+        lambda: program.apply_to(program.apply_to, x3),
     ),
     "a record without a field": (
         "call.field",

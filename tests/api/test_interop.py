@@ -52,10 +52,15 @@ program = dmc.loads(PROGRAM, "interop.dm")
 START = program.Point(x=-1.2, rest=np.array([1.0, 1.5]))
 
 
-@pytest.mark.parametrize("method", ["BFGS", "trust-ncg"])
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("method", ["BFGS", "trust-ncg", "trust-exact", "Nelder-Mead"])
 def test_scipy_minimizes_records(method: str) -> None:
-    found = dmc.scipy.minimize(program.valley, START, 1.0, method=method, tol=1e-10)
+    steps: list[Any] = []
+    found = dmc.scipy.minimize(
+        program.valley, START, 1.0, method=method, tol=1e-10, callback=steps.append
+    )
     assert found.success
+    assert type(steps[0]) is program.Point
     assert type(found.x) is program.Point
     np.testing.assert_allclose([found.x.x, *found.x.rest], 1.0, rtol=1e-7)
 
@@ -64,7 +69,27 @@ def test_scipy_solves_least_squares_and_roots() -> None:
     found = dmc.scipy.least_squares(program.residuals, START, named={"a": 1.0}, xtol=1e-14)
     np.testing.assert_allclose([found.x.x, *found.x.rest], 1.0, rtol=1e-7)
     assert found.nfev < 40
-    np.testing.assert_allclose(dmc.scipy.root(program.crossing, np.array([3.0, 0.5])).x, [1.0, 1.0])
+    sparse = dmc.scipy.least_squares(program.residuals, START, 1.0, sparse=True, xtol=1e-14)
+    np.testing.assert_allclose([sparse.x.x, *sparse.x.rest], 1.0, rtol=1e-7)
+    assert sparse.jac.nnz == 6
+    low, high = START.replace(x=-2.0), program.Point(x=0.5, rest=np.array([2.0, 2.0]))
+    held = dmc.scipy.minimize(program.valley, START, 1.0, bounds=(low - 9.0, high))
+    assert held.x.x == pytest.approx(0.5)
+    for method in ("hybr", "krylov"):
+        found = dmc.scipy.root(program.crossing, [3, 1], method=method)
+        np.testing.assert_allclose(found.x, [1.0, 1.0], rtol=1e-5)
+
+
+def test_scipy_is_told_what_it_cannot_have() -> None:
+    ask = dmc.scipy
+    for wrong, message in [
+        (lambda: ask.minimize(program.valley, START, args=(1.0,)), "come after the start"),
+        (lambda: ask.minimize(program.valley, START, 1.0, jac=True), "leave out `jac`"),
+        (lambda: ask.minimize(program.valley, START, 1.0, sparse=True), "trust-constr"),
+        (lambda: ask.root(program.residuals, START, 1.0), "gives 4 numbers for 3 unknowns"),
+    ]:
+        with pytest.raises(dmc.Error, match=message):
+            wrong()
 
 
 def test_arrays_of_others_come_in_by_dlpack() -> None:
@@ -111,18 +136,31 @@ def test_records_of_a_program_that_is_loaded_again() -> None:
 def test_estimators_of_scikit_learn(tmp_path: Path) -> None:
     from sklearn.base import clone
     from sklearn.datasets import load_iris
+    from sklearn.exceptions import NotFittedError
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
     (tmp_path / "net.dm").write_text(PROGRAM)
     x, y = load_iris(return_X_y=True)
     names = np.array(["setosa", "versicolor", "virginica"])[y]
-    made = dmc.sklearn.Classifier(tmp_path / "net.dm", "Net", epochs=30)
+    made = dmc.sklearn.Classifier(tmp_path / "net.dm", "Net", epochs=15)
     pipeline: Any = clone(make_pipeline(StandardScaler(), made))
     pipeline.fit(x, names)
     assert pipeline.score(x, names) > 0.95
     assert np.allclose(pipeline.predict_proba(x).sum(axis=1), 1.0)
-    assert pipeline[-1].get_params()["epochs"] == 30
+    assert pipeline[-1].get_params()["epochs"] == 15
+    bare: Any = clone(made)
+    with pytest.raises(NotFittedError):
+        bare.predict(x)
+    for wrong, message in [
+        (lambda: pipeline[-1].predict(x[:, :3]), "X has 3 features, but Classifier is expecting 4"),
+        (lambda: bare.fit(x[:, 0], y), "Reshape your data"),
+        (lambda: bare.fit(np.where(x > 5, np.nan, x), y), "contains NaN"),
+        (lambda: bare.fit(x, x[:, 0]), "Unknown label type"),
+        (lambda: bare.fit(x, y[:5]), "inconsistent numbers of samples"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            wrong()
 
 
 def test_what_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,6 +30,46 @@ def test_a_function_inside_pytorch() -> None:
     assert torch.autograd.gradcheck(lambda x, s: mix(x, s)[0], (x, s))
 
 
+def test_the_transforms_of_pytorch_know_functions_of_dm() -> None:
+    mix = dmc.torch.wrap(PROGRAM.mix, k=2, s=0.7)
+    xs = torch.tensor(np.stack([X, 2.0 * X]))
+
+    def mine(x: Any) -> Any:
+        return mix(x)[0].sum()
+
+    def other(x: Any) -> Any:
+        return (torch.sin(0.7 * x) * x[2]).sum()
+
+    each = torch.func.vmap(torch.func.grad(mine))(xs)
+    close(each.numpy(), torch.func.vmap(torch.func.grad(other))(xs).numpy(), 1e-12)
+    twice = torch.tensor(X, requires_grad=True)
+    (slope,) = torch.autograd.grad(mine(twice), twice, create_graph=True)
+    with pytest.raises(dmc.DerivativeError, match="differentiated once"):
+        slope.sum().backward()
+
+
+def test_what_wrapped_functions_refuse() -> None:
+    mix, x = dmc.torch.wrap(PROGRAM.mix, k=2), torch.tensor(X)
+    close(mix(s=0.7, x=x)[0].numpy(), np.sin(0.7 * X) * X[2], 1e-15)
+    net = PROGRAM.Mlp.init(dmc.key(0))
+    for wrong, message in [
+        (lambda: mix(x, 0.7, 1.0), "takes 2 arguments, 3 were given"),
+        (lambda: mix(x, x=x), "`x` is given twice"),
+        (lambda: mix(x, k=2), "`k` is no parameter that is left open"),
+        (lambda: dmc.jax.wrap(PROGRAM.mix, n=2), "no parameter `n` to fix"),
+        (lambda: mix(x.float(), 0.7), r"`x\.to\(torch\.float64\)`"),
+        (lambda: mix(x.to("meta"), 0.7), "on meta"),
+        (lambda: mix(x.to_sparse(), 0.7), "sparse_coo"),
+        (lambda: dmc.torch.wrap(PROGRAM.same)(0.5), "gives a record"),
+        (lambda: dmc.jax.wrap(PROGRAM.same)(0.5), "gives a record"),
+        (lambda: dmc.jax.wrap(PROGRAM.Mlp.forward)(net, X), r"wrap\(Mlp.forward, self=…\)"),
+        (lambda: dmc.torch.Module(PROGRAM.Mlp), "is no model with a `forward`"),
+        (lambda: jax.jit(lambda x: PROGRAM.mix(x, 2, 0.7))(X), r"dmc\.jax\.wrap"),
+    ]:
+        with pytest.raises(dmc.Error, match=message):
+            wrong()
+
+
 def test_a_model_of_dm_trains_in_pytorch() -> None:
     net = PROGRAM.Mlp.init(dmc.key(0))
     module = dmc.torch.Module(net)

@@ -96,8 +96,12 @@ def plain(value: PythonValue, where: str, span: Span | None) -> Array:
             return _of_bfloat16(value) if is_bfloat16 else np.from_dlpack(value)
         except (BufferError, RuntimeError, TypeError, ValueError, AttributeError) as failure:
             name = type(cast("object", value)).__name__
-            message = f"{where} is a {name} that NumPy cannot see: {failure}"
+            reason = str(failure).partition("\n")[0]
+            message = f"{where} is a {name} that NumPy cannot see: {reason}"
             hint = "pass a NumPy array; a tensor of PyTorch as `x.detach().cpu()`"
+            hint += ", or `dmc.torch.wrap(f)(x)` for gradients"
+            if name.endswith("Tracer"):
+                hint = "inside `jit`, `grad` and `vmap` of JAX, call `dmc.jax.wrap(f)(x)`"
             raise refuse("call.value", message, span, hint) from None
     # There are no masked arrays before NumPy has loaded their module.
     module = sys.modules.get("numpy.ma")
@@ -133,7 +137,8 @@ class Describer:
             return function
         if is_array(value):
             array = plain(value, f"{self.caller}: {where}", span)
-            return self._give_array(array, where, span)
+            library = type(value).__module__.partition(".")[0]
+            return self._give_array(array, library, where, span)
         if isinstance(declared, KeyType) and isinstance(value, int):
             hint = f"make a key of it: `dmc.key({value if abs(value) < 10**6 else 'seed'})`"
             raise refuse("call.value", f"{self.caller}: {where} is a number, not a key", span, hint)
@@ -161,14 +166,14 @@ class Describer:
             )
         )
 
-    def _give_array(self, value: Array, where: str, span: Span) -> Given:
+    def _give_array(self, value: Array, library: str, where: str, span: Span) -> Given:
         dtype: np.dtype[Any] = value.dtype
         if not dtype.isnative:
             native = dtype.newbyteorder("=").name
             hint = f"convert it: `{where}.astype(np.{native})`"
             raise refuse("call.byteorder", f"{self.caller}: {where} is byte-swapped", span, hint)
         try:
-            return GivenArray(DType.of(dtype), value.shape)
+            return GivenArray(DType.of(dtype), value.shape, library)
         except KeyError:
             message = f"{self.caller}: {where} has dtype {dtype}"
             hint = "the element types are f16, bf16, f32, f64, i32, i64 and bool"
@@ -241,7 +246,7 @@ def _lacks_leaves(record: Record, declaration: RecordDeclaration) -> bool:
 
 def refuse_kind(value: PythonValue, wanted: Type, where: str, span: Span) -> Error:
     """The error for a Python value of a kind that `wanted` never takes."""
-    kind = "None" if value is None else f"a {type(value).__name__}"
+    kind = "None" if value is None else _kind(value)
     name = where.rpartition(" ")[2]
     match wanted:
         case RecordType(declaration) if declaration.is_model:
@@ -249,7 +254,7 @@ def refuse_kind(value: PythonValue, wanted: Type, where: str, span: Span) -> Err
         case RecordType(declaration):
             hint = f"make one: `{declaration.name}({declaration.fields[0].name}=…, …)`"
         case FunctionType():
-            hint = "pass a function, or a model, of the loaded program"
+            hint = getattr(value, "way_in", "pass a function, or a model, of the loaded program")
         case TupleType(items):
             hint = f"pass a tuple of {len(items)}"
         case TensorType(element, shape) if isinstance(value, list):
@@ -262,3 +267,11 @@ def refuse_kind(value: PythonValue, wanted: Type, where: str, span: Span) -> Err
         case _:
             hint = "pass a NumPy array"
     return refuse("call.value", f"{where} is {kind}, not {wanted}", span, hint)
+
+
+def _kind(value: PythonValue) -> str:
+    """What a value is, for a message."""
+    if isinstance(value, type):
+        return f"the class {value.__name__}"
+    name = cast("type[object]", type(value)).__name__
+    return {"function": "a function of Python", "Function": "a derivative"}.get(name, f"a {name}")

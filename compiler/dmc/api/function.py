@@ -14,8 +14,8 @@ from dmc.api.conversion import Describer, PythonValue, fingerprint, refuse
 from dmc.api.donation import Donated
 from dmc.api.entry import apply
 from dmc.api.marshal import Marshal
-from dmc.api.operators import Operator
-from dmc.api.placeholders import describe, placeholders, size_names
+from dmc.api.operators import Gradient, Operator
+from dmc.api.placeholders import placeholders, size_names
 from dmc.api.program import LoadedProgram
 from dmc.diagnostics.errors import Error
 from dmc.ir.collection import seldom_collecting
@@ -23,8 +23,8 @@ from dmc.ir.types import Array, DType
 from dmc.process import compiling
 from dmc.semantics.binding import bind
 from dmc.semantics.program import place_of, signature_at
-from dmc.semantics.signature import Given, GivenFunction, Parameter, Signature
-from dmc.semantics.types import FunctionType, GenericKind, pruned
+from dmc.semantics.signature import Given, GivenFunction, Signature
+from dmc.semantics.types import GenericKind
 from dmc_runtime.arguments import shown
 from dmc_runtime.records import Constant
 from dmc_runtime.spelling import did_you_mean
@@ -121,6 +121,16 @@ class Function:
     def given(self) -> GivenFunction | None:
         """What this is as an argument of another function; None for a derivative."""
         return None if self.operators else GivenFunction(self.checked.declaration)
+
+    @property
+    def way_in(self) -> str:
+        """How a program passes this derivative where a function is wanted."""
+        if self.operators != (Gradient(),):
+            return "declare a function of the program that computes this, and pass that"
+        head = self.signature.rpartition(" -> ")[0].replace(f"fn {self.__name__}", "fn slope", 1)
+        call = f"grad({self.__name__})({', '.join(self._names)})"
+        slope = f"{head} -> {self.checked.parameters[0].type} = {call}"
+        return f"declare it in the program, and pass that: `{slope}`"
 
     def __getitem__(self, brackets: Bracket | tuple[Bracket, ...]) -> Function:
         given = brackets if isinstance(brackets, tuple) else (brackets,)
@@ -279,9 +289,6 @@ class Function:
         self, described: Mapping[str, Given], given: _Given
     ) -> tuple[Compiled, tuple[str, ...]]:
         binding = bind(self.checked, described, self._brackets, given.sizes)
-        for parameter in binding.parameters:
-            if isinstance(parameter.type, FunctionType):
-                self._require_function(parameter, parameter.type, given.values[parameter.name])
         key = binding.instance, given.donated
         with compiling, seldom_collecting():
             known = self._shared.compiled.get(key)
@@ -298,25 +305,6 @@ class Function:
                 )
                 self._shared.compiled[key] = known
         return known, tuple(p.name for p in binding.parameters)
-
-    def _require_function(
-        self, parameter: Parameter, declared: FunctionType, value: Function
-    ) -> None:
-        """Refuse a function whose result is not the declared one."""
-        names = [p.name for p in value.checked.parameters]
-        if len(names) < len(declared.parameters):
-            given = value.signature
-        else:
-            arguments = {
-                name: describe(type_, self.checked, parameter.name, parameter.span)
-                for name, type_ in zip(names, declared.parameters, strict=False)
-            }
-            result = bind(value.checked, arguments).result
-            if pruned(result) == pruned(declared.result):
-                return
-            given = f"one that gives {result}"
-        message = f"{self.__name__}: {parameter.name} must be {declared}, and {given} was given"
-        raise refuse("call.argument", message, parameter.span)
 
     def _named(
         self, arguments: tuple[PythonValue, ...], named: Mapping[str, PythonValue]
@@ -409,6 +397,13 @@ class BoundMethod:
         self.function = function
         self.receiver = receiver
         self.__doc__ = function.__doc__
+
+    @property
+    def way_in(self) -> str:
+        """How a program passes this where a function is wanted."""
+        if self.function.__name__.endswith(".forward"):
+            return "pass the model itself, which is its `forward`"
+        return "pass a function, or a model, of the loaded program"
 
     def __call__(self, /, *arguments: PythonValue, **named: PythonValue) -> PythonValue:
         return self.function(self.receiver, *arguments, **named)

@@ -147,11 +147,6 @@ def fitting_sizes(
     return {**known, **proposals[0]}
 
 
-def describe(type_: Type, signature: Signature, name: str, span: Span) -> Given:
-    """A value of a concrete type, for the parameter `name`."""
-    return _Describer(signature, name, span, {}, {}).describe(type_)
-
-
 @dataclass(frozen=True)
 class _Describer:
     """Describes the parameter `name` by its type."""

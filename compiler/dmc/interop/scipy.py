@@ -6,24 +6,34 @@ of which the differentiable leaves move. What SciPy returns is returned, with `x
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, cast
 
 import numpy as np
 
-from dmc.api.differentiate import function_of, hvp, jacobian, value_and_grad
+from dmc.api.conversion import refuse
+from dmc.api.differentiate import function_of, hessian, hvp, jacobian, value_and_grad
 from dmc.api.function import Function
+from dmc.diagnostics.errors import Error
 from dmc.interop.extras import extra
+from dmc.ir.types import DType
+from dmc.semantics.types import TensorType, resolved
 from dmc_runtime.flat import flatten
 from dmc_runtime.leafwise import params
-from dmc_runtime.records import Tree, tree_leaves
+from dmc_runtime.records import Record, Tree, tree_leaves
 from dmc_runtime.trees import Array
 
 optimize = extra("scipy.optimize", "scipy", "scipy", "`dmc.scipy`")
 
-_SECOND_ORDER = ("newton-cg", "trust-ncg", "trust-krylov", "trust-constr")
-"""The methods of `scipy.optimize.minimize` that use products with the Hessian."""
+_WITH_PRODUCTS = ("newton-cg", "trust-ncg", "trust-krylov", "trust-constr")
+"""The methods of `minimize` that use products with the Hessian."""
+_WITH_HESSIANS = ("dogleg", "trust-exact")
+"""Those that use the whole Hessian."""
+_WITHOUT_GRADIENTS = ("nelder-mead", "powell", "cobyla", "cobyqa")
+_ROOTS_WITH_JACOBIANS = ("hybr", "lm")
 
 
 def minimize(
@@ -32,15 +42,28 @@ def minimize(
     *arguments: Any,
     method: str | None = None,
     named: Mapping[str, Any] | None = None,
+    sparse: bool = False,
     **options: Any,
 ) -> Any:
     """`scipy.optimize.minimize` of `f(x, *arguments, **named)`, from `start`.
 
-    The gradient is exact, and so are products with the Hessian for the methods that use them
-    (Newton-CG, trust-ncg, trust-krylov, trust-constr). `options` are those of SciPy.
+    The gradient is exact, and so is what methods use of the Hessian: products with it (Newton-CG,
+    trust-ncg, trust-krylov, trust-constr), all of it (dogleg, trust-exact), or with `sparse` the
+    entries that are not always zero (trust-constr). `options` are those of SciPy; a `callback` gets
+    points like the start, and `bounds` may be a pair of them.
     """
-    problem = _Problem(function_of(f, "scipy.minimize", None), start, arguments, named or {})
-    if method is not None and method.lower() in _SECOND_ORDER:
+    problem = _Problem.of(f, "minimize", start, arguments, named, options)
+    kind = "" if method is None else method.lower()
+    if sparse and kind != "trust-constr":
+        raise _refused("minimize", '`sparse` is for `method="trust-constr"`')
+    if kind in _WITHOUT_GRADIENTS:
+        result = optimize.minimize(problem.value, problem.start, method=method, **options)
+        return problem.told(result)
+    if kind in _WITH_HESSIANS:
+        options.setdefault("hess", problem.hessian)
+    elif sparse:
+        options.setdefault("hess", problem.sparse_hessian)
+    elif kind in _WITH_PRODUCTS:
         options.setdefault("hessp", problem.hessian_product)
     result = optimize.minimize(
         problem.value_and_gradient, problem.start, jac=True, method=method, **options
@@ -53,13 +76,16 @@ def least_squares(
     start: Any,
     *arguments: Any,
     named: Mapping[str, Any] | None = None,
+    sparse: bool = False,
     **options: Any,
 ) -> Any:
-    """`scipy.optimize.least_squares`: half the sum of the squares of the array `f(x, …)`."""
-    problem = _Problem(function_of(f, "scipy.least_squares", None), start, arguments, named or {})
-    result = optimize.least_squares(
-        problem.residuals, problem.start, jac=problem.jacobian, **options
-    )
+    """`scipy.optimize.least_squares`: half the sum of the squares of the array `f(x, …)`.
+
+    With `sparse` the Jacobian has the entries that are not always zero, from few passes.
+    """
+    problem = _Problem.of(f, "least_squares", start, arguments, named, options)
+    jacobian = problem.sparse_jacobian if sparse else problem.jacobian
+    result = optimize.least_squares(problem.residuals, problem.start, jac=jacobian, **options)
     return problem.told(result)
 
 
@@ -67,12 +93,19 @@ def root(
     f: Function,
     start: Any,
     *arguments: Any,
+    method: str = "hybr",
     named: Mapping[str, Any] | None = None,
     **options: Any,
 ) -> Any:
     """`scipy.optimize.root`: where the array `f(x, …)`, as large as `x`, is zero."""
-    problem = _Problem(function_of(f, "scipy.root", None), start, arguments, named or {})
-    result = optimize.root(problem.residuals, problem.start, jac=problem.jacobian, **options)
+    problem = _Problem.of(f, "root", start, arguments, named, options)
+    given, sought = problem.residuals(problem.start).size, problem.start.size
+    if given != sought:
+        message = f"{problem.function.__name__} gives {given} numbers for {sought} unknowns"
+        raise _refused("root", message, "as many are needed; or `dmc.scipy.least_squares`")
+    if method.lower() in _ROOTS_WITH_JACOBIANS:
+        options["jac"] = problem.jacobian
+    result = optimize.root(problem.residuals, problem.start, method=method, **options)
     return problem.told(result)
 
 
@@ -85,13 +118,63 @@ class _Problem:
     arguments: tuple[Any, ...]
     named: Mapping[str, Any]
 
-    @property
+    @classmethod
+    def of(
+        cls,
+        f: Function,
+        caller: str,
+        start: Any,
+        arguments: tuple[Any, ...],
+        named: Mapping[str, Any] | None,
+        options: dict[str, Any],
+    ) -> _Problem:
+        """What a solver is asked; `options` become those of SciPy."""
+        function = function_of(f, f"scipy.{caller}", None)
+        if "args" in options:
+            hint = f"as in `dmc.scipy.{caller}({function.__name__}, start, …)`, or in `named`"
+            raise _refused(caller, "arguments of the function come after the start", hint)
+        if "jac" in options:
+            raise _refused(caller, "derivatives are exact already", "leave out `jac`")
+        problem = cls(function, _begun(function, start), arguments, named or {})
+        if "bounds" in options:
+            options["bounds"] = problem.bounds(options["bounds"])
+        if options.get("callback") is not None:
+            options["callback"] = problem.callback(options["callback"])
+        return problem
+
+    def bounds(self, given: Any) -> Any:
+        """Bounds as SciPy has them; a pair of points like the start, too."""
+        match given:
+            case (Record() as low, Record() as high):
+                return optimize.Bounds(flatten(low)[0], flatten(high)[0])
+            case _:
+                return given
+
+    def callback(self, given: Callable[..., Any]) -> Callable[..., Any]:
+        """What a solver calls at each step: `given` at points like the start."""
+        if "intermediate_result" in inspect.signature(given).parameters:
+
+            def told(*, intermediate_result: Any) -> Any:
+                told = type(intermediate_result)(intermediate_result)
+                return given(intermediate_result=self.told(told))
+
+            return told
+
+        def at(vector: Array, *rest: Any) -> Any:
+            return given(self.place(vector), *rest)
+
+        return at
+
+    @cached_property
     def start(self) -> Array:
         return flatten(self.origin)[0].astype(np.float64)
 
-    @property
+    @cached_property
     def place(self) -> Callable[[Array], Tree]:
         return flatten(self.origin)[1]
+
+    def value(self, vector: Array) -> float:
+        return float(_first(self._run(self.function, vector)))
 
     def value_and_gradient(self, vector: Array) -> tuple[float, Array]:
         value, gradient = self._run(value_and_grad(self.function), vector)
@@ -100,6 +183,12 @@ class _Problem:
     def hessian_product(self, vector: Array, direction: Array) -> Array:
         along = flatten(params(self.origin))[1](np.asarray(direction).reshape(-1))
         return _vector(self._run(hvp(self.function, along), vector))
+
+    def sparse_hessian(self, vector: Array) -> Any:
+        return self._run(hessian(self.function, sparse=True), vector)
+
+    def hessian(self, vector: Array) -> Array:
+        return self.sparse_hessian(vector).toarray().astype(np.float64)
 
     def residuals(self, vector: Array) -> Array:
         return np.asarray(_first(self._run(self.function, vector)), np.float64).reshape(-1)
@@ -113,13 +202,34 @@ class _Problem:
         ]
         return np.concatenate(columns, axis=1).astype(np.float64)
 
+    def sparse_jacobian(self, vector: Array) -> Any:
+        return self._run(jacobian(self.function, sparse=True), vector).astype(np.float64)
+
     def told(self, result: Any) -> Any:
         """SciPy's result with its point like the start."""
         result.x = self.place(result.x)
         return result
 
-    def _run(self, function: Function, vector: Array) -> Any:
+    def _run(self, function: Callable[..., Any], vector: Array) -> Any:
         return function(self.place(vector), *self.arguments, **self.named)
+
+
+def _begun(function: Function, start: Any) -> Tree:
+    """The start; whole numbers and lists become floats, of the type that the function takes."""
+    if isinstance(start, int):
+        return float(start)
+    if not isinstance(start, list | np.ndarray):
+        return start
+    array: Array = np.asarray(cast("Any", start))
+    if array.dtype.kind not in "iu":
+        return array
+    wanted = function.checked.parameters[0].type if function.checked.parameters else None
+    element = resolved(wanted.element) if isinstance(wanted, TensorType) else None
+    return array.astype(element.numpy if isinstance(element, DType) else np.float64)
+
+
+def _refused(caller: str, message: str, hint: str = "") -> Error:
+    return refuse("call.value", f"dmc.scipy.{caller}: {message}", None, hint)
 
 
 def _first(result: Any) -> Any:

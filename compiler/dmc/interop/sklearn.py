@@ -14,6 +14,8 @@ from dmc.interop.extras import extra
 from dmc_runtime.runs import Report
 
 base = extra("sklearn.base", "scikit-learn", "sklearn", "`dmc.sklearn`")
+validation = extra("sklearn.utils.validation", "scikit-learn", "sklearn", "`dmc.sklearn`")
+multiclass = extra("sklearn.utils.multiclass", "scikit-learn", "sklearn", "`dmc.sklearn`")
 
 
 class _Estimator(base.BaseEstimator):
@@ -50,10 +52,9 @@ class _Estimator(base.BaseEstimator):
 
     def _fitted(self, x: Any, y: Any, sizes: Mapping[str, int]) -> Report:
         """Train on arrays, in a folder of its own."""
-        x = np.ascontiguousarray(x, self.dtype)
         with tempfile.TemporaryDirectory() as folder:
             recipe = {
-                "program": str(self.program),
+                "program": str(getattr(self.program, "__file__", self.program)),
                 "epochs": self.epochs,
                 "seed": self.seed,
                 "model": {
@@ -68,9 +69,15 @@ class _Estimator(base.BaseEstimator):
             trainer = Trainer(recipe, data={self.inputs: x, self.target: y})
             return trainer.run(progress=False)
 
+    def _examples(self, x: Any, y: Any, **how: Any) -> tuple[Any, Any]:
+        """Examples to train on, as scikit-learn checks them: two axes, finite, as many of both."""
+        return validation.validate_data(self, x, y, dtype=self.dtype, order="C", **how)
+
     def _outputs(self, x: Any) -> Any:
         """What the model gives."""
-        return np.asarray(self.net_(np.ascontiguousarray(x, self.dtype)))
+        validation.check_is_fitted(self)
+        x = validation.validate_data(self, x, reset=False, dtype=self.dtype, order="C")
+        return np.asarray(self.net_(x))
 
 
 class Regressor(base.RegressorMixin, _Estimator):
@@ -86,9 +93,9 @@ class Regressor(base.RegressorMixin, _Estimator):
 
     def fit(self, X: Any, y: Any) -> Regressor:
         """Train from the start."""
-        report = self._fitted(X, np.ascontiguousarray(y, self.dtype), {})
+        x, y = self._examples(X, y, y_numeric=True, multi_output=True)
+        report = self._fitted(x, np.ascontiguousarray(y, self.dtype), {})
         self.net_, self.report_ = report.net, report
-        self.n_features_in_ = np.shape(X)[1]
         return self
 
     def predict(self, X: Any) -> Any:
@@ -105,15 +112,17 @@ class Classifier(base.ClassifierMixin, _Estimator):
 
     def fit(self, X: Any, y: Any) -> Classifier:
         """Train from the start."""
-        self.classes_, numbers = np.unique(np.asarray(y), return_inverse=True)
-        report = self._fitted(X, numbers.astype(np.int32), {"O": len(self.classes_)})
+        x, y = self._examples(X, y)
+        multiclass.check_classification_targets(y)
+        self.classes_, numbers = np.unique(y, return_inverse=True)
+        report = self._fitted(x, numbers.astype(np.int32), {"O": len(self.classes_)})
         self.net_, self.report_ = report.net, report
-        self.n_features_in_ = np.shape(X)[1]
         return self
 
     def predict(self, X: Any) -> Any:
         """The class with the largest logit."""
-        return self.classes_[self._outputs(X).argmax(axis=1)]
+        largest = self._outputs(X).argmax(axis=1)
+        return self.classes_[largest]
 
     def predict_proba(self, X: Any) -> Any:
         """The softmax of the logits."""

@@ -8,11 +8,15 @@ from typing import Any, cast
 
 import numpy as np
 
+from dmc.api.conversion import refuse
 from dmc.api.differentiate import function_of
 from dmc.api.function import Function
 from dmc.api.operators import Pullback
+from dmc.diagnostics.errors import DTypeError
 from dmc.interop.extras import extra
 from dmc.interop.state_dicts import load_state
+from dmc.interop.wrapping import given_by_name, open_parameters, refuse_record
+from dmc_runtime.arguments import shown
 from dmc_runtime.flat import with_params
 from dmc_runtime.leafwise import bfloat16, params
 from dmc_runtime.records import Record, Tree, tree_leaves, tree_paths
@@ -27,14 +31,15 @@ def wrap(f: Function, **fixed: Any) -> Callable[..., Any]:
     """A function of dm as one of PyTorch: tensors in and out, differentiable by autograd.
 
     It takes the parameters that are not `fixed` by name (records, numbers that decide sizes), in
-    order. Of several results the first carries gradients. Once differentiable.
+    order or by name. Of several results the first carries gradients. Once differentiable; known to
+    `torch.func.grad` and `vmap`.
     """
     function = function_of(f, "torch.wrap", None)
-    names = [name for name in _names(function) if name not in fixed]
+    names = open_parameters(function, fixed)
 
-    def call(*arguments: Any) -> Any:
-        given = names[: len(arguments)]
-        return _apply(_Call(function, tuple(given), (), None, fixed), arguments)
+    def call(*arguments: Any, **named: Any) -> Any:
+        given = given_by_name(function, names, arguments, named)
+        return _apply(_Call(function, tuple(given), (), None, fixed), tuple(given.values()))
 
     call.__name__ = function.__name__
     call.__doc__ = function.__doc__
@@ -51,6 +56,10 @@ class Module(torch.nn.Module):
         """The module computes `f(net, …)`, or the `forward` of the model."""
         torch.nn.Module.__init__(self)
         forward: object = getattr(type(net), "forward", None) if f is None else f
+        if forward is None or not isinstance(cast("object", net), Record):
+            message = f"dmc.torch.Module: {shown(net)} is no model with a `forward`"
+            hint = "make a model, as in `Net.init(dmc.key(0), …)`, or give a function of the record"
+            raise refuse("call.value", message, None, hint)
         self._function = function_of(forward, "torch.Module", None)
         self._net = net
         trained = params(net)
@@ -89,6 +98,12 @@ class _Call:
         head = [] if self.net is None else [_placed(self.net, values[:count])]
         return {**dict(zip(self.names, [*head, *values[count:]], strict=False)), **self.fixed}
 
+    def tensor(self, result: Any) -> Any:
+        """A result as a new tensor."""
+        if isinstance(result, Record):
+            raise refuse_record(self.function, "torch.wrap")
+        return _tensor(result)
+
     def owner(self, position: int) -> str:
         """The parameter that a tensor belongs to."""
         rest = position - len(self.leaves)
@@ -106,45 +121,113 @@ class _Call:
         return [part if n else None for part, n in zip(found, needed, strict=True)]
 
 
-class _Autograd(torch.autograd.Function):
-    """A call of dm as a node of PyTorch's graph."""
+class _Node(torch.autograd.Function):
+    """What functions of dm are in the graph of PyTorch: their first input is not a tensor.
+
+    Forward is given apart from `setup_context`, and runs on plain tensors, so that the transforms
+    of `torch.func` know nodes; under `vmap` there is one call for each element of the batch.
+    """
+
+    @classmethod
+    def each(cls, size: int, axes: Sequence[int | None], fixed: Any, values: Sequence[Any]) -> Any:
+        """The node for each element of a batch, stacked."""
+        results: list[Any] = []
+        for index in range(size):
+            chosen = zip(values, axes, strict=True)
+            results.append(
+                cls.apply(fixed, *(v if a is None else v.select(a, index) for v, a in chosen))
+            )
+        if not isinstance(results[0], tuple):
+            return torch.stack(results), 0
+        stacked: list[Any] = [torch.stack(parts) for parts in zip(*results, strict=True)]
+        return tuple(stacked), (0,) * len(stacked)
+
+
+class _Value(_Node):
+    """A call of dm."""
 
     @staticmethod
-    def forward(ctx: Any, call: _Call, *values: Any) -> Any:
-        tensors = [value for value in values if isinstance(value, torch.Tensor)]
-        ctx.call = call
+    def forward(call: _Call, *values: Any) -> Any:
+        try:
+            result = call.function(**call.arguments([_numpy(value) for value in values]))
+        except DTypeError:
+            # Tells the same of the tensors themselves, in the terms of PyTorch.
+            call.function(**call.arguments([_detached(value) for value in values]))
+            raise
+        if isinstance(result, tuple):
+            return tuple([call.tensor(part) for part in cast("tuple[Any, ...]", result)])
+        return call.tensor(result)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+        ctx.call, *values = inputs
         ctx.kinds = [None if isinstance(value, torch.Tensor) else (value,) for value in values]
-        ctx.save_for_backward(*tensors)
-        result = call.function(**call.arguments([_numpy(value) for value in values]))
-        if not isinstance(result, tuple):
-            return _tensor(result)
-        first, *rest = map(_tensor, cast("tuple[Any]", result))
-        ctx.mark_non_differentiable(*rest)
-        return (first, *rest)
+        ctx.save_for_backward(*(value for value in values if isinstance(value, torch.Tensor)))
+        if isinstance(output, tuple):
+            ctx.mark_non_differentiable(*cast("tuple[Any, ...]", output)[1:])
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
     def backward(ctx: Any, bar: Any, *_: Any) -> Any:
         tensors = iter(ctx.saved_tensors)
-        values = [_numpy(next(tensors) if kind is None else kind[0]) for kind in ctx.kinds]
-        found = ctx.call.gradients(values, ctx.needs_input_grad[1:], _numpy(bar))
-        return (None, *(None if g is None else _tensor(g) for g in found))
+        values = [next(tensors) if kind is None else kind[0] for kind in ctx.kinds]
+        needed = ctx.needs_input_grad[1:]
+        found = iter(_Slope.apply((ctx.call, needed), bar, *values))
+        return (None, *(next(found) if n else None for n in needed))
+
+    @staticmethod
+    def vmap(info: Any, axes: tuple[Any, ...], call: _Call, *values: Any) -> Any:
+        return _Value.each(info.batch_size, axes[1:], call, values)
+
+
+class _Slope(_Node):
+    """The gradients of a call, of the values that need one."""
+
+    @staticmethod
+    def forward(how: tuple[_Call, Sequence[bool]], bar: Any, *values: Any) -> Any:
+        call, needed = how
+        found = call.gradients([_numpy(value) for value in values], needed, _numpy(bar))
+        return tuple([_tensor(part) for part in found if part is not None])
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+        ctx.function = inputs[0][0].function
+
+    @staticmethod
+    def backward(ctx: Any, *_: Any) -> Any:
+        name = ctx.function.__name__
+        message = f"{name}: a wrapped function is differentiated once in PyTorch"
+        hint = f"wrap the gradient: `dmc.torch.wrap(dmc.grad(program.{name}))`"
+        raise refuse("grad.order", message, ctx.function.checked.span, hint)
+
+    @staticmethod
+    def vmap(info: Any, axes: tuple[Any, ...], how: Any, *values: Any) -> Any:
+        return _Slope.each(info.batch_size, axes[1:], how, values)
 
 
 def _apply(call: _Call, values: Sequence[Any]) -> Any:
-    return _Autograd.apply(call, *values)
+    return _Value.apply(call, *values)
 
 
 def _numpy(value: Any) -> Any:
     """A tensor as an array in the same memory; a tensor without axes as a number."""
     if not isinstance(value, torch.Tensor):
         return value
-    plain = value.detach().cpu()
-    if plain.dtype == torch.bfloat16:
+    try:
+        plain = value.detach().cpu().resolve_conj().resolve_neg()
+        plain = plain if plain.dtype == torch.bfloat16 else plain.numpy()
+    except (RuntimeError, TypeError) as failure:
+        kind = str(value.layout).removeprefix("torch.")
+        message = f"a tensor ({kind}, on {value.device.type}) is no array of numbers: {failure}"
+        raise refuse("call.value", message, None, "pass a dense tensor with its data") from None
+    if isinstance(plain, torch.Tensor):
         array = plain.contiguous().view(torch.int16).numpy().view(bfloat16())
     else:
-        array = np.asarray(plain.numpy(), order="C")
+        array = np.asarray(plain, order="C")
     return array if array.ndim else array[()]
+
+
+def _detached(value: Any) -> Any:
+    return value.detach() if isinstance(value, torch.Tensor) else value
 
 
 def _tensor(value: Any) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from dmc.diagnostics.errors import Error
 from dmc.ir.location import Span
 from dmc.ir.types import DType
 from dmc.semantics.call_solver import CallSolver, record_of
@@ -110,9 +111,10 @@ def bind(
     )
     substitution = instance.substitution
     types = {p.name: receivers.get(p.name, substitution.type(p.type)) for p in given}
-    for name, forward in functions:
-        if name in receivers:
-            _require_forward(solver, signature, name, forward, substitution, receivers[name])
+    given_as = {parameter.name: parameter for parameter in given}
+    for name, function in functions:
+        wanted = substitution.type(given_as[name].type)
+        _require_fit(solver, given_as[name], wanted, function, receivers.get(name))
     return Binding(
         signature,
         instance,
@@ -160,29 +162,41 @@ def _receiver(forward: FunctionDeclaration, parameter: Parameter, value: GivenRe
     return solver.substitution().type(forward.self_symbol.type)
 
 
-def _require_forward(
-    solver: CallSolver,
-    signature: Signature,
-    name: str,
-    forward: Declared,
-    substitution: Substitution,
-    receiver: Type,
+def _require_fit(
+    solver: CallSolver, parameter: Parameter, wanted: Type, given: Declared, receiver: Type | None
 ) -> None:
-    """The `forward` of a model takes and gives what the parameter says."""
-    parameter = signature.parameter(name)
-    assert parameter is not None
-    wanted = substitution.type(parameter.type)
+    """A function, or the `forward` of a model, takes and gives what the parameter says."""
     assert isinstance(wanted, FunctionType)
-    assert isinstance(forward, FunctionDeclaration)
-    generics = match_function(forward, wanted, parameter.span, receiver)
-    inner = Substitution()
-    for generic, found in generics.items():
-        inner = inner.extended(generic, found)
-    assert forward.result is not None
-    result = inner.type(forward.result)
-    if pruned(result) != pruned(wanted.result):
-        message = f"{name} must be {wanted}, and one that gives {result} was given"
+    message = f"{parameter.name} must be {wanted}, and `{given.full_name}` was given"
+    if not isinstance(given, FunctionDeclaration):
         raise solver.fail("call.argument", message, parameter.span)
+    own = _type_of(given, wanted, parameter.span, receiver)
+    try:
+        found = Substitution()
+        for name, value in match_function(given, wanted, parameter.span, receiver).items():
+            found = found.extended(name, value)
+        fits = pruned(found.type(own.result)) == pruned(wanted.result)
+    except Error:
+        fits = False
+    if not fits:
+        message = f"{parameter.name} must be {wanted}, and `{given.full_name}` is {own}"
+        raise solver.fail("call.argument", message, parameter.span)
+
+
+def _type_of(
+    given: FunctionDeclaration, wanted: FunctionType, span: Span, receiver: Type | None
+) -> FunctionType:
+    """The type of a function as it is declared, with what its model knows."""
+    parameters = tuple(parameter.type for parameter in given.parameters)
+    own = FunctionType(parameters, given.result if given.result else wanted.result)
+    if receiver is None or given.self_symbol is None:
+        return own
+    solver = CallSolver(given.name, span)
+    solver.match(given.self_symbol.type, receiver, span, given.name)
+    solver.solve()
+    known = solver.substitution().type(own)
+    assert isinstance(known, FunctionType)
+    return known
 
 
 def match_function(

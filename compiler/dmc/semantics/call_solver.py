@@ -67,13 +67,15 @@ _MISSING = {
 class CallSolver(Solver):
     """What the arguments of a call say; raises what does not fit, `name` before every message.
 
-    All actual sizes are numbers. `span` is the declaration that is being met.
+    All actual sizes are numbers. `span` is the declaration that is being met, `library` that of the
+    array that meets it.
     """
 
     def __init__(self, name: str, span: Span) -> None:
         super().__init__(Facts())
         self.name = name
         self.span = span
+        self.library = "numpy"
 
     def fail(
         self, code: str, message: str, span: Span | None = None, help_: tuple[str, ...] = ()
@@ -127,6 +129,7 @@ class CallSolver(Solver):
     def match_given(self, declared: Type, given: Given, where: str) -> None:
         match declared, given:
             case TensorType(), GivenArray():
+                self.library = given.library
                 self.match(declared, self._type_of(given, where), self.span, where)
                 self._require_float(declared.element, given.dtype, where)
             case TensorType(), GivenNumber():
@@ -273,7 +276,17 @@ class CallSolver(Solver):
 
     def element_differs(self, known: Element, actual: Element, span: Span, where: str) -> None:
         message = f"{where} is {element_text(actual)} but must be {element_text(known)}"
-        raise self.fail("type.argument", message, span, _conversion(where, resolved(known)))
+        raise self.fail("type.argument", message, span, self._conversion(where, resolved(known)))
+
+    def _conversion(self, where: str, element: Element) -> tuple[str, ...]:
+        """How an array is converted, in the terms of its library."""
+        if not isinstance(element, DType):
+            return ()
+        name = element.numpy.name
+        if self.library == "torch":
+            return (f"convert it: `{where}.to(torch.{name})`",)
+        package = "ml_dtypes" if element is DType.BF16 else "np"
+        return (f"convert it: `{where}.astype({package}.{name})`",)
 
     def rank_differs(self, declared: TensorType, actual: Shape, span: Span, where: str) -> None:
         plural = "axis" if len(actual) == 1 else "axes"
@@ -324,13 +337,6 @@ class CallSolver(Solver):
         """Raise: the axis is not of the declared form."""
         axis = f"an axis of {equation.actual}, which is not {equation.declared}"
         raise self.fail("shape.argument", f"{equation.where} has {axis}", equation.span)
-
-
-def _conversion(where: str, element: Element) -> tuple[str, ...]:
-    if not isinstance(element, DType):
-        return ()
-    package = "ml_dtypes" if element is DType.BF16 else "np"
-    return (f"convert it: `{where}.astype({package}.{element.numpy.name})`",)
 
 
 def _describe(given: Given) -> str:

@@ -14,7 +14,7 @@ order. Nothing here touches data.
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from dmc.ir.location import Span
 from dmc.ir.types import DType
@@ -123,10 +123,11 @@ class NumberClass(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class GivenArray:
-    """An array or NumPy scalar; must have the declared dtype."""
+    """An array or NumPy scalar; must have the declared dtype. `library` is the package it is of."""
 
     dtype: DType
     shape: tuple[int, ...]
+    library: str = field(default="numpy", compare=False)
 
 
 @dataclass(frozen=True, slots=True)

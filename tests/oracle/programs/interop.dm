@@ -4,6 +4,10 @@ from nn import Attention, BatchNorm, BiLSTM, Conv1, Conv2, ConvTranspose2, Embed
 
 fn mix[N](x: f64[N], k: i64, s: f64) -> (f64[N], f64) = (sin(s * x) * x[k], sum(x))
 
+struct Same { x: f64 }
+
+fn same(x: f64) -> Same = Same(x = x)
+
 model Mlp {
     l1: Linear[3, 5, f64]
     l2: Linear[5, 2, f64]
