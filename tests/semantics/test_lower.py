@@ -386,3 +386,28 @@ def test_defaults_are_lowered_in_the_callee() -> None:
     program = check_text(source)
     assert bind(program, "f", {"x": X}).instance.defaults == {"scale"}
     assert np.isclose(run(program, "f", x=X)[0], X.mean())
+
+
+def test_a_model_is_made_of_its_fields() -> None:
+    source = (
+        "model M[I](rate: f64 = 0.5) {\n    param w: f64[I] = ones\n    state n: f64 = 0.0\n"
+        "    fn forward(x: f64[I]) -> f64 = rate * (x @ w) + n\n}\n"
+        "fn f(w: f64[4], x: f64[4]) -> f64 = M(rate = 0.1, w = w, n = 2.0)(x)\n"
+        "fn g(w: f64[4], x: f64[4]) -> f64[4] = grad(f)(w, x)\n"
+    )
+    np.testing.assert_allclose(run(source, "f", w=X, x=Y)[0], 0.1 * X @ Y + 2)
+    np.testing.assert_allclose(run(source, "g", w=X, x=Y)[0], 0.1 * Y)
+    with pytest.raises(Error, match="are given by name"):
+        check_text(source + "fn h(w: f64[4]) -> f64 = M(0.1, w, 2.0)(w)\n")
+
+
+def test_a_probability_for_each_draw() -> None:
+    source = (
+        "fn f(k: Key, p: f64[4]) -> (bool[4], bool[3, 4]) {\n    let (a, b) = split(k)\n"
+        "    (bernoulli(a, p), bernoulli[3, 4](b, p))\n}\n"
+    )
+    one, several = run(source, "f", k=np.int64(5), p=np.array([0.0, 0.0, 1.0, 1.0]))
+    np.testing.assert_array_equal(one, [False, False, True, True])
+    np.testing.assert_array_equal(several, [[False, False, True, True]] * 3)
+    with pytest.raises(Error, match="no probability for each"):
+        check_text("fn f(k: Key, p: f64[4]) -> bool[4, 3] = bernoulli[4, 3](k, p)\n")

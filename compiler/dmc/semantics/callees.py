@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from operator import add, mul, sub
 
+from dmc.diagnostics.errors import CompilerBug
 from dmc.ir.location import Span
 from dmc.semantics import typed
 from dmc.semantics.builtins.called import ArrayFunction
@@ -275,7 +276,7 @@ def function_value(context: Context, node: ast.Expr, expected: Type | None) -> t
         case UserHandle(declaration=declaration):
             return _user_value(context, handle, declaration, wanted, node.span)
         case DerivedHandle() | LambdaHandle():
-            raise context.unsupported("passing a derivative as a value", node.span)
+            raise CompilerBug("these are calls, which are no names")
 
 
 def model_as_function(context: Context, value: typed.Node, wanted: FunctionType) -> typed.Node:

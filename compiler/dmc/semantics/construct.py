@@ -30,9 +30,17 @@ def construct(
     node: ast.Call,
     expected: Type | None,
 ) -> typed.Node:
-    """`Camera(focal = f)`: one value for each field of a struct."""
-    if declaration.is_model:
-        raise context.unsupported("building a model by hand inside the language", node.span)
+    """`Camera(focal = f)`: one value for each field of a struct, or of a model, by name."""
+    if declaration.is_model and any(argument.name is None for argument in node.arguments):
+        fields = ", ".join(f"{entry.name} = …" for entry in declaration.fields)
+        raise context.fail(
+            "call.keyword",
+            "the fields of a model are given by name",
+            node.span,
+            "",
+            [(declaration.span, "declared here")],
+            [f"`{declaration.name}({fields})`"],
+        )
     wanted = pruned(expected) if expected is not None else None
     solver = Solver(context.facts)
     if bracket is not None:

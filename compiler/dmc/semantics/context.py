@@ -168,9 +168,6 @@ class Context:
         self.diagnostics.report(code, title, span, text, also, help)
         return Stop()
 
-    def unsupported(self, what: str, span: Span) -> Stop:
-        return self.fail("feature.unsupported", f"{what} is not supported yet", span)
-
     def quote(self, node: ast.Node | Span) -> str:
         """The source text of a node, on one line."""
         span = node if isinstance(node, Span) else node.span

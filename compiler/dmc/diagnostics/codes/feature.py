@@ -7,9 +7,9 @@ from dmc.diagnostics.codes.code import Code, Language
 CODES: tuple[Code, ...] = (
     Code(
         "feature.unsupported",
-        "valid dm that this version does not compile",
-        "The whole language parses. Parts of it are not compiled yet, and are refused "
-        "here instead of failing later. The changelog says what each version compiles.",
+        "more elements than places can number",
+        "The language compiles as a whole. What sorts, or tells the place of an element, gives an "
+        "i32, so the axis has 2,147,483,647 elements at most.",
         "",
         "",
     ),

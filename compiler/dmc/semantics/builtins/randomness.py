@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 from dmc.diagnostics.errors import CompilerBug
 from dmc.dialects import arith, random, tensor
-from dmc.ir import Builder, Value
+from dmc.ir import Builder, Value, shape_of
 from dmc.ir.types import DType
 from dmc.semantics import typed
 from dmc.semantics.builtins.call import Call
 from dmc.semantics.builtins.called import Called
+from dmc.semantics.inference import same_shape
 from dmc.semantics.lower.body import Body, register
 from dmc.semantics.lower.initial import field_number
 from dmc.semantics.lower.values import Array, Lowered, Record, Tuple
@@ -23,6 +24,7 @@ from dmc.semantics.types import (
     Number,
     NumberKind,
     RecordType,
+    Shape,
     StackType,
     TensorType,
     TupleType,
@@ -119,10 +121,9 @@ class _Distribution(Called):
         parameters = tuple(call.context.check(argument) for argument in call.arguments[1:])
         for parameter in parameters:
             needs_float(call.context, self.name, parameter, parameter.span)
-            type_ = pruned(parameter.type)
-            if isinstance(type_, TensorType) and type_.shape:
-                raise call.context.unsupported("a probability for each element", parameter.span)
         shape = call.sizes() if call.bracket is not None else None
+        for parameter in parameters:
+            shape = _for_each(call, parameter, shape)
         type_: Type
         if self.gives is not None:
             type_ = TensorType(self.gives, shape or ())
@@ -131,6 +132,25 @@ class _Distribution(Called):
         else:
             type_ = call.context.hole(NumberKind.FLOAT)
         return typed.Draw(type_, call.span, self, key, parameters)
+
+
+def _for_each(call: Call, parameter: typed.Node, shape: Shape | None) -> Shape | None:
+    """The shape of draws with a parameter for each element: its own, or one that ends in it."""
+    type_ = pruned(parameter.type)
+    if not isinstance(type_, TensorType) or not type_.shape:
+        return shape
+    if shape is None:
+        return type_.shape
+    if not same_shape(call.context.facts, shape[-len(type_.shape) :], type_.shape):
+        drawn = TensorType(type_.element, shape)
+        texts = ", ".join(call.context.quote(argument) for argument in call.arguments)
+        raise call.context.fail(
+            "shape.broadcast",
+            f"{type_} is no probability for each of {drawn}",
+            parameter.span,
+            help=[f"without brackets there is a draw for each: `{call.function}({texts})`"],
+        )
+    return shape
 
 
 def _lower_draw(body: Body, node: typed.Draw) -> Lowered:
@@ -183,6 +203,11 @@ def _bernoulli(
     builder: Builder, key: Value, parameters: Sequence[Value], shape: Sequence[int], dtype: DType
 ) -> Value:
     (chance,) = parameters
+    rank = len(shape_of(chance.type))
+    if rank:
+        chance = tensor.broadcast_in_dim(
+            builder, chance, shape, range(len(shape) - rank, len(shape))
+        )
     return random.bernoulli(builder, key, chance, shape)
 
 
