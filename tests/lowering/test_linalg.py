@@ -29,6 +29,9 @@ CASES: dict[str, tuple[Build, list[tuple[int, ...]]]] = {
     "right sides": (solves(True, True, True), [(10, 10), (10, 3)]),
     "cholesky in lanes": (lambda b, v: [linalg.cholesky(b, v[0])], [(17, 3, 3)]),
     "lu in lanes": (lambda b, v: linalg.lu(b, v[0]), [(17, 3, 3)]),
+    "qr in lanes": (lambda b, v: linalg.qr(b, v[0]), [(9, 4, 3)]),
+    "eigh in lanes": (lambda b, v: linalg.eigh(b, v[0]), [(9, 3, 3)]),
+    "svd in lanes": (lambda b, v: linalg.svd(b, v[0]), [(9, 4, 3)]),
     "right sides in lanes": (solves(False, False), [(17, 3, 3), (17, 3, 5)]),
 }
 
@@ -91,32 +94,34 @@ def hard_matrices(size: int) -> dict[str, native.Array]:
     }
 
 
-def test_spectra_in_blocks() -> None:
-    """More than one block of reflections and of sweeps; the last one is not whole.
+@pytest.mark.parametrize("size", [8, 70])
+def test_hard_matrices(size: int) -> None:
+    """In lanes; and by blocks of reflections and of sweeps, the last of which is not whole.
 
     Errors are within a few times the size and the distance of neighbouring numbers.
     """
-    size = 70
-    type_ = TensorType((size, size), DType.F64)
+    cases = hard_matrices(size)
+    spoilt = np.ones((size, size))
+    spoilt[3, 5] = np.nan
+    a = np.stack([*cases.values(), spoilt])
+    s = a / 2 + np.swapaxes(a, 1, 2) / 2
+    type_ = TensorType(a.shape, DType.F64)
 
     def build(builder: Builder, v: list[Value]) -> Sequence[Value]:
         factors = linalg.qr(builder, v[0]), linalg.svd(builder, v[0]), linalg.eigh(builder, v[1])
         return [value for values in factors for value in values]
 
-    compiled = native.compile_native(native.program([type_, type_], build))
+    results = native.compile_native(native.program([type_, type_], build))(a, s)
     bound = 10 * size * np.finfo(np.float64).eps
-    for name, a in hard_matrices(size).items():
-        s = a / 2 + a.T / 2
-        q, r, u, z, v, w, x = compiled(a, s)
-        large = np.abs(a).max()
-        products = [(q @ (r / large), a), (u * (z / large) @ v, a), (x * (w / large) @ x.T, s)]
-        for product, wanted in products:
+    for name, given, symmetric, *parts in zip(cases, a, s, *results, strict=False):
+        large = np.abs(given).max()
+        q, r, u, z, v, w, x = parts
+        r, z, w = r / large, z / large, w / large
+        for product, wanted in ((q @ r, given), (u * z @ v, given), (x * w @ x.T, symmetric)):
             error = np.linalg.norm(product - wanted / large) / np.linalg.norm(wanted / large)
             assert error < bound, name
         for basis in (q, u, v.T, x):
             assert np.linalg.norm(basis.T @ basis - np.eye(size)) < bound, name
         np.testing.assert_array_equal(np.sort(w), w)
         np.testing.assert_array_equal(-np.sort(-z), z)
-    a = np.ones((size, size))
-    a[3, 5] = np.nan
-    assert all(np.isnan(out).any() for out in compiled(a, a + a.T))
+    assert all(np.isnan(out[-1]).any() for out in results)

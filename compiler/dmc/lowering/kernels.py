@@ -16,7 +16,7 @@ from dmc.lowering.machine import Machine
 from dmc.lowering.schedules.contraction import emit_contraction
 from dmc.lowering.schedules.elementwise import emit_map
 from dmc.lowering.schedules.emit import Emit
-from dmc.lowering.schedules.linalg import interleaved
+from dmc.lowering.schedules.linalg import interleaved, interleaved_spectra
 from dmc.lowering.schedules.linalg.cholesky import emit_cholesky
 from dmc.lowering.schedules.linalg.eigh import emit_eigh
 from dmc.lowering.schedules.linalg.interleaved import or_interleaved
@@ -147,10 +147,10 @@ EMIT: dict[type[Operation], Emit] = {
     kernel.Scatter: emit_scatter,
     kernel.Sort: emit_sort,
     kernel.UpdateWindow: emit_update_window,
-    linalg.Eigh: emit_eigh,
+    linalg.Eigh: or_interleaved(interleaved_spectra.emit_eigh, emit_eigh),
     linalg.LU: or_interleaved(interleaved.emit_lu, emit_lu),
-    linalg.SVD: emit_svd,
-    linalg.QR: emit_qr,
+    linalg.SVD: or_interleaved(interleaved_spectra.emit_svd, emit_svd),
+    linalg.QR: or_interleaved(interleaved_spectra.emit_qr, emit_qr),
     linalg.Cholesky: or_interleaved(interleaved.emit_cholesky, emit_cholesky),
     linalg.TriangularSolve: or_interleaved(
         interleaved.emit_triangular_solve, emit_triangular_solve

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from dmc.dialects import arith, linalg
@@ -84,9 +84,64 @@ class Lanes:
     def __setitem__(self, place: tuple[Subscript, Subscript], value: Value) -> None:
         self.code.put(value, self.matrix, *place)
 
+    def set(self, i: Subscript, j: Subscript, value: Value) -> None:
+        """Store an element."""
+        self[i, j] = value
+
+    @property
+    def transposed(self) -> Lanes:
+        """The transposes, in the same memory."""
+        return replace(self, matrix=self.matrix.transposed, rows=self.columns, columns=self.rows)
+
     def wide(self, value: float) -> Value:
         """A number in every lane."""
         return self.code.b.constant(value, register_type(self.code.dtype, self.code.lanes))
+
+    def each(self, body: Callable[[Value, Value], None]) -> None:
+        """The subscripts of all elements."""
+        b = self.code.b
+        b.each(0, self.rows, 1, lambda i: b.each(0, self.columns, 1, lambda j: body(i, j)))
+
+    def set_identity(self) -> None:
+        """Ones on the diagonal, zeros elsewhere."""
+        self.each(lambda i, j: self.set(i, j, self.wide(0.0)))
+        steps = min(self.rows, self.columns)
+        self.code.b.each(0, steps, 1, lambda i: self.set(i, i, self.wide(1.0)))
+
+    def scale(self, upper: bool) -> tuple[Value, Value]:
+        """Divide by the largest element: gives it, and where all were finite.
+
+        If `upper`, the lower triangle is not looked at.
+        """
+        code, b = self.code, self.code.b
+        zero, one = self.wide(0.0), self.wide(1.0)
+
+        def over(step: Callable[[Value, Value, Value], Value]) -> Value:
+            def row(i: Value, out: list[Value]) -> list[Value]:
+                begin = i if upper else 0
+                return b.for_(begin, self.columns, lambda j, x: [step(i, j, x[0])], out)
+
+            return b.for_(0, self.rows, row, [zero])[0]
+
+        def larger(i: Value, j: Value, best: Value) -> Value:
+            size = code.magnitude(self[i, j])
+            return code.select(code.compare(size, Direction.GT, best), size, best)
+
+        size = over(larger)
+        size = code.select(code.compare(size, Direction.EQ, zero), one, size)
+
+        def divide(i: Value, j: Value, total: Value) -> Value:
+            x = code.divide(self[i, j], size)
+            self[i, j] = x
+            return code.add(total, x)
+
+        total = over(divide)
+        return size, code.compare(total, Direction.EQ, total)
+
+    def spoil(self, where: Value) -> None:
+        """NaN in some lanes."""
+        nan = self.wide(math.nan)
+        self.each(lambda i, j: self.set(i, j, self.code.select(where, nan, self[i, j])))
 
 
 def emit_cholesky(
