@@ -9,15 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 
 from dmc.autodiff.tape import Tape
 from dmc.dialects import arith, control, tensor
 from dmc.dialects.segments import cut, inner_loop
 from dmc.dialects.tensor.base import is_zero
-from dmc.ir import Builder, Value, bytes_of
+from dmc.ir import Builder, Value, bytes_of, shape_of
 
-LONGEST_SEGMENT = 512
-"""The most iterations that one contraction sums over, where their number can be divided."""
+ENOUGH_SUMMED = 1024
+"""Summing over so many indexes takes far longer than adding what comes out to another sum."""
 
 
 def stack_contractions(tape: Tape) -> None:
@@ -31,15 +32,29 @@ def stack_contractions(tape: Tape) -> None:
 
 
 def _rewrite_all(loop: control.For) -> None:
-    """Of a long loop a segment at a time, so that no more than that need be stacked at once."""
-    count = loop.trip_count
-    if count > LONGEST_SEGMENT:
-        steps = range(LONGEST_SEGMENT, LONGEST_SEGMENT // 16, -1)
-        step = next((step for step in steps if count % step == 0), 0)
-        if step:
-            loop = inner_loop(cut(loop, step, tensor.reshape))
+    """A segment at a time, so that no more than that need be stacked at once."""
+    step = _segment(loop)
+    if step < loop.trip_count:
+        loop = inner_loop(cut(loop, step, tensor.reshape))
     for index in range(loop.carried):
         _rewrite(loop, index)
+
+
+def _segment(loop: control.For) -> int:
+    """The fewest iterations, out of which the loop can be made, that have enough to sum over."""
+    parts = [
+        part
+        for arg, last in zip(loop.carried_args, loop.next_values, strict=True)
+        for part in _parts(loop, arg, last)
+    ]
+    count, enough = loop.trip_count, -(-ENOUGH_SUMMED // min(map(_summed, parts)))
+    return next(step for step in range(min(enough, count), count + 1) if count % step == 0)
+
+
+def _summed(part: _Part) -> int:
+    """How many products each element of the contraction is a sum of, at least 1."""
+    lhs = shape_of(part.contraction.lhs.type)
+    return max(1, prod(lhs[axis] for axis in part.contraction.lhs_contracting_dimensions))
 
 
 @dataclass(frozen=True)
