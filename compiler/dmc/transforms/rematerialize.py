@@ -10,7 +10,7 @@ from dmc.ir import Block, Module, Value
 from dmc.ir.passes import Pass
 from dmc.transforms.dce import Dce
 from dmc.transforms.memory.shortage import budget_shortage
-from dmc.transforms.remat import again, fewer, segments, tape
+from dmc.transforms.remat import again, fewer, restart, segments, tape
 from dmc.transforms.remat.measure import Measure, measure
 from dmc.transforms.remat.move import Move
 from dmc.transforms.remat.prune import prune_results
@@ -36,7 +36,8 @@ class Rematerialize(Pass):
     The moves are made in an order that does not depend on the budget, each time the one that frees
     the most bytes at the peak, for the longest, in the least time (`cost`), if it helps: a value is
     computed again behind the peak (`remat.again`), in each iteration of a reverse loop
-    (`remat.tape`), or segment by segment (`remat.segments`). So whatever is enough for a budget is
+    (`remat.tape`), segment by segment (`remat.segments`), or in short loops from the beginning
+    (`remat.restart`). So whatever is enough for a budget is
     enough for a larger one, and the smallest that is reported works. What then need not run again
     is kept after all. What runs again are the same kernels: no bit of a result changes. It must run
     behind all passes that merge equal operations.
@@ -147,6 +148,6 @@ class _Search:
 
     def _moves(self, now: Measure) -> list[Move]:
         """All moves, the best first."""
-        found: list[Move] = [*again.moves(now), *tape.moves(now, self.copies), *segments.moves(now)]
-        found += fewer.moves(now, self.keep)
+        found: list[Move] = [*again.moves(now), *tape.moves(now, self.copies)]
+        found += [*segments.moves(now), *restart.moves(now), *fewer.moves(now, self.keep)]
         return sorted(found, key=lambda move: -move.worth)
