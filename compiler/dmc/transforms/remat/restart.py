@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from dmc.autodiff.plan import executions
-from dmc.dialects import arith, control
+from dmc.dialects import arith
 from dmc.dialects.segments import iterations
 from dmc.ir import Builder, Operation, Value, bytes_of
 from dmc.transforms.remat.again import RECOMPUTE
