@@ -47,8 +47,16 @@ class Source(Protocol):
         """Batches in an epoch."""
         ...
 
+    @property
+    def full(self) -> int:
+        """Examples in a full batch; 0 where any number is."""
+        ...
+
     def stream(self, step: int = 0) -> Iterator[Table]:
-        """All batches without end, from the step on that is counted from the start of a run."""
+        """All batches without end, from the step on that is counted from the start of a run.
+
+        What is on the disk is read where it is used.
+        """
         ...
 
     def mask(self, step: int, size: int) -> NDArray[np.bool_]:
@@ -64,7 +72,6 @@ class Batches:
         size: examples in a batch, at most those that there are.
         last: what becomes of what is left for the last batch of an epoch; see `Last`.
         shuffle: else every epoch has the order of the table.
-        part: which of how many parts of every batch is read.
     """
 
     data: Table
@@ -72,7 +79,6 @@ class Batches:
     seed: int = 0
     shuffle: bool = True
     last: Last = Last.FILL
-    part: tuple[int, int] = (0, 1)
 
     def __post_init__(self) -> None:
         if self.size < 1:
@@ -86,6 +92,11 @@ class Batches:
         whole, rest = divmod(len(self.data), self.size)
         return whole + (rest > 0 and self.last is not Last.DROP)
 
+    @property
+    def full(self) -> int:
+        """Examples in a full batch."""
+        return min(self.size, len(self.data))
+
     def order(self, epoch: int) -> NDArray[np.int64]:
         """The indices of the examples in the order of an epoch."""
         if not self.shuffle:
@@ -98,12 +109,10 @@ class Batches:
         order = self.order(epoch)
         for batch in range(start, self.per_epoch):
             chosen = order[batch * self.size : (batch + 1) * self.size]
-            missing = min(self.size, len(self.data)) - len(chosen)
+            missing = self.full - len(chosen)
             if missing and self.last is not Last.SHORT:
                 chosen = np.concatenate([chosen, order[:missing]])
-            number, count = self.part
-            length = len(chosen) // count
-            yield self.data.take(chosen[number * length : (number + 1) * length])
+            yield self.data.view(chosen)
 
     def mask(self, step: int, size: int) -> NDArray[np.bool_]:
         """Which of the `size` examples of the batch of a step are not there to fill it up."""
@@ -129,7 +138,7 @@ class Stream:
 
     batches: Iterable[Batch]
     per_epoch: int
-    part: tuple[int, int] = (0, 1)
+    full = 0
 
     @classmethod
     def of(cls, batches: Iterable[Batch], epoch: int) -> Stream:
@@ -146,7 +155,7 @@ class Stream:
             before = number
             for batch in self.batches:
                 if number >= step:
-                    yield table(**batch).part(*self.part)
+                    yield table(**batch)
                 number += 1
             if number == before:
                 raise data_error(f"the batches ended after {number}, before the run did")

@@ -5,25 +5,28 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 
 from dmc_runtime.exchange import Flat, absent, by_dtype, owners_of
+from dmc_runtime.leafwise import params, states
 from dmc_runtime.records import Record
 from dmc_runtime.runs import Scores, State
 from dmc_runtime.step_halves import Changed, UpdateLeaves, UpdatePlan
 from dmc_runtime.team import Team
 from dmc_runtime.trees import Array, Leaf, Tree, tree_flatten, tree_leaves, tree_unflatten
 
+Row: TypeAlias = tuple[float, Scores]
+"""The share of a shard, and what it reports."""
+
 
 class Division:
     """The units of an update, each with an owner, and the arrays that a team exchanges."""
 
-    def __init__(self, team: Team, plan: UpdatePlan, state: State, shards: int) -> None:
+    def __init__(self, team: Team, plan: UpdatePlan, state: State) -> None:
         self._team = team
         self._plan = plan
-        self._scale = 1.0 / shards
         self._net, self._treedef = tree_flatten(state.net)
         opt = tree_leaves(state.opt)
         loads = [
@@ -38,7 +41,10 @@ class Division:
         ]
         self._away: list[tuple[int, int]] = []
         self._gradient_owners: dict[int, int] = {}
-        self._shared = set(plan.shared)
+        count = len(tree_leaves(params(state.net)))
+        places = (place for place, is_state in enumerate(states(state.net)) if is_state)
+        self._states = dict(enumerate(places, count))
+        self._shared = {*plan.shared, *self._states}
         for (unit, owner), is_local in zip(units, local, strict=True):
             self._gradient_owners |= dict.fromkeys(unit.gradients, owner)
             if is_local:
@@ -95,7 +101,7 @@ class Division:
                 [Flat(self._team, part, owners) for part in by_dtype(chosen)]
                 for chosen in (private, shared)
             ]
-            self._buckets[key] = _Bucket(*flats, scale=self._scale)
+            self._buckets[key] = _Bucket(*flats)
         return self._buckets[key]
 
     def update(
@@ -103,11 +109,13 @@ class Division:
         opt: Tree,
         gradient: Mapping[int, Leaf],
         given: Mapping[str, Any],
-        rows: Sequence[Scores],
-    ) -> tuple[Tree, list[Scores]]:
+        rows: Sequence[Row],
+    ) -> tuple[Tree, list[Row]]:
         """Makes the update; gives the new state and the rows of all processes."""
         state, treedef = tree_flatten(opt)
         plan, team = self._plan, self._team
+        for index in self._states.keys() & gradient.keys():
+            self._set(self._states[index], gradient[index])
         leaves = UpdateLeaves(self._net, gradient, state, given)
         found = {number: plan.find(number, leaves) for number in self._here}
         told = team.share((found, rows))
@@ -153,10 +161,9 @@ def _bytes(leaf: Leaf) -> int:
 class _Bucket:
     """Leaves of a gradient that are exchanged together; all processes get the `shared` ones."""
 
-    def __init__(self, private: Sequence[Flat], shared: Sequence[Flat], scale: float) -> None:
+    def __init__(self, private: Sequence[Flat], shared: Sequence[Flat]) -> None:
         self._private = private
         self._shared = shared
-        self._scale = scale
         self.views = {i: v for flat in (*private, *shared) for i, v in flat.views.items()}
 
     def load(self, leaves: Mapping[int, Array]) -> None:
@@ -164,10 +171,9 @@ class _Bucket:
             self.views[index][...] = leaf
 
     def reduce(self) -> None:
-        """Sum over all processes and take the mean over the shards."""
+        """Sum over all processes."""
         for flat in (*self._private, *self._shared):
             flat.reduce()
-            flat.own[...] *= flat.own.dtype.type(self._scale)
         for flat in self._shared:
             flat.gather()
 

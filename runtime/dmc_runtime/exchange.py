@@ -5,18 +5,53 @@ neighbours, and so on. A process has a run of shards, and sums these along its p
 processes go on by recursive halving: each gives to its neighbour, then to the one two places away,
 four, …, the half of what it has that the other goes on with, so that one part of the whole sum ends
 with each process. Doubling, the same backwards, puts parts together everywhere.
+
+Where the processes are no power of two, some share one place in that in pairs: the second of a pair
+gives all it has to the first, which goes on for both (Thakur et al., "Optimization of collective
+communication operations in MPICH", 2005).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from dmc_runtime.buffers import aligned_zeros
 from dmc_runtime.team import Team, bits_reversed
 from dmc_runtime.trees import Array, Leaf
+
+
+@dataclass(frozen=True)
+class Seats:
+    """The places in recursive halving, a power of two, and who of a team has them."""
+
+    size: int
+
+    @property
+    def count(self) -> int:
+        """How many places there are: as many as members, or the power of two below."""
+        return 1 << (self.size.bit_length() - 1)
+
+    def members(self, place: int) -> range:
+        """The one or two who have a place; the first goes on for both."""
+        pairs = self.size - self.count
+        first = place + min(place, pairs)
+        return range(first, first + 1 + (place < pairs))
+
+    def place(self, rank: int) -> int:
+        """The place of a member."""
+        pairs = self.size - self.count
+        return rank // 2 if rank < 2 * pairs else rank - pairs
+
+    def shards(self, rank: int, count: int) -> range:
+        """Which of `count` shards, a power of two not below the size, a member takes."""
+        place, members = self.place(rank), self.members(self.place(rank))
+        each = count // (self.count * len(members))
+        first = (place * len(members) + rank - members[0]) * each
+        return range(first, first + each)
 
 
 class TreeSum:
@@ -27,7 +62,7 @@ class TreeSum:
         self._waiting: list[Array] = []
 
     def add(self, array: Array) -> None:
-        """The next array, which may be written over."""
+        """The next array, which is written over."""
         self._count += 1
         count = self._count
         while count % 2 == 0:
@@ -62,15 +97,22 @@ class Flat:
 
     def __init__(self, team: Team, leaves: Mapping[int, Array], owners: Mapping[int, int]) -> None:
         self._team = team
-        self._order = [bits_reversed(place, team.size) for place in range(team.size)]
+        seats = Seats(team.size)
+        self._place = seats.place(team.rank)
+        self._firsts = [seats.members(place)[0] for place in range(seats.count)]
+        self._second = next(iter(seats.members(self._place)[1:]), None)
         self._bounds = [0]
+        self._runs: dict[int, slice] = {}
         self._slots: dict[int, Slot] = {}
         at = 0
-        for rank in self._order:
-            for index, leaf in leaves.items():
-                if owners[index] == rank:
-                    self._slots[index] = Slot(at, leaf.shape)
-                    at = self._slots[index].stop
+        for turn in range(seats.count):
+            for rank in seats.members(bits_reversed(turn, seats.count)):
+                begin = at
+                for index, leaf in leaves.items():
+                    if owners[index] == rank:
+                        self._slots[index] = Slot(at, leaf.shape)
+                        at = self._slots[index].stop
+                self._runs[rank] = slice(begin, at)
             self._bounds.append(at)
         (dtype,) = {leaf.dtype for leaf in leaves.values()}
         self.array = aligned_zeros(at, dtype)
@@ -79,38 +121,53 @@ class Flat:
     def _view(self, slot: Slot) -> Array:
         return self.array[slot.start : slot.stop].reshape(slot.shape)
 
-    @property
-    def own(self) -> Array:
-        """The run of this process."""
-        place = self._order.index(self._team.rank)
-        return self.array[self._bounds[place] : self._bounds[place + 1]]
-
     def reduce(self) -> None:
         """Make the run of this process the sum over all."""
-        for level, (keep, give) in enumerate(self._levels()):
-            here = self.array[slice(*keep)]
-            taken = np.empty_like(here)
-            self._team.swap(self._team.rank ^ (1 << level), self.array[slice(*give)], taken)
-            np.add(here, taken, out=here)
+        team, first = self._team, self._firsts[self._place]
+        if team.rank != first:
+            team.send(self.array, first)
+            team.receive(self.array[self._runs[team.rank]], first)
+            return
+        if self._second is not None:
+            self._add(self.array, partial(team.receive, source=self._second))
+        for partner, keep, give in self._levels():
+            self._add(self.array[keep], partial(team.swap, partner, self.array[give]))
+        if self._second is not None:
+            team.send(self.array[self._runs[self._second]], self._second)
 
     def gather(self) -> None:
         """Make the array what its owners have in their runs."""
-        for level, (own, other) in reversed([*enumerate(self._levels())]):
-            partner = self._team.rank ^ (1 << level)
-            self._team.swap(partner, self.array[slice(*own)], self.array[slice(*other)])
+        team, first = self._team, self._firsts[self._place]
+        if team.rank != first:
+            team.send(self.array[self._runs[team.rank]], first)
+            team.receive(self.array, first)
+            return
+        if self._second is not None:
+            team.receive(self.array[self._runs[self._second]], self._second)
+        for partner, own, other in reversed([*self._levels()]):
+            team.swap(partner, self.array[own], self.array[other])
+        if self._second is not None:
+            team.send(self.array, self._second)
 
-    def _levels(self) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
-        """What this process keeps of what it has, and what it gives to its partner."""
-        low, high, rank = 0, self._team.size, self._team.rank
-        while high - low > 1:
+    def _add(self, here: Array, take: Callable[[Array], None]) -> None:
+        """Add to an array what fills one like it."""
+        taken = np.empty_like(here)
+        take(taken)
+        np.add(here, taken, out=here)
+
+    def _levels(self) -> Iterator[tuple[int, slice, slice]]:
+        """The partners of this process, what it keeps of what it has, and what it gives to each."""
+        low, high = 0, len(self._firsts)
+        for level in range((high - 1).bit_length()):
             middle = (low + high) // 2
             halves = (low, middle), (middle, high)
-            kept, given = halves[rank & 1], halves[1 - (rank & 1)]
-            yield self._run(*kept), self._run(*given)
-            (low, high), rank = kept, rank >> 1
+            bit = self._place >> level & 1
+            low, high = halves[bit]
+            partner = self._firsts[self._place ^ (1 << level)]
+            yield partner, self._run(low, high), self._run(*halves[1 - bit])
 
-    def _run(self, low: int, high: int) -> tuple[int, int]:
-        return self._bounds[low], self._bounds[high]
+    def _run(self, low: int, high: int) -> slice:
+        return slice(self._bounds[low], self._bounds[high])
 
 
 def by_dtype(leaves: Mapping[int, Array]) -> list[dict[int, Array]]:

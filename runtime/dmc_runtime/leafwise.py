@@ -112,6 +112,19 @@ def params(tree: Tree) -> Tree:
     return with_children(tree, children)
 
 
+def states(tree: Tree, is_state: bool = False) -> list[bool]:
+    """Which leaves are in `state` fields: what a model counts or averages while it trains."""
+    kind = kind_of(tree)
+    if kind in (Kind.LEAF, Kind.NONE):
+        return [is_state] * (kind is Kind.LEAF)
+    children = [child for _, child in children_of(tree)]
+    roles = [None for _ in children]
+    if isinstance(tree, Node):
+        roles = [field.role for field in spec_of(tree).fields]
+    pairs = zip(children, roles, strict=True)
+    return [leaf for child, role in pairs for leaf in states(child, is_state or role is Role.STATE)]
+
+
 def _missing(leaf: Leaf) -> None:
     del leaf
 

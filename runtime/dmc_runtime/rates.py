@@ -62,7 +62,7 @@ def find_rate(
     rates: list[float] = []
     losses: list[float] = []
     mean = 0.0
-    for step, batch in enumerate(itertools.islice(stepper.batches.stream(), tried.steps)):
+    for step, batch in enumerate(itertools.islice(stepper.stream(), tried.steps)):
         rate = tried.at(step)
         state, training = stepper.step(state, batch, {argument: rate})
         mean = _SMOOTHING * mean + (1 - _SMOOTHING) * training["loss"]

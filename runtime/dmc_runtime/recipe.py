@@ -14,7 +14,8 @@
     start = "start"             # (net) -> opt
     step = "step"               # (net, opt, inputs …, arguments …) -> (loss, net, opt, metrics)
                                 # or in two halves, for several processes:
-                                # gradient: (net, inputs …, arguments …) -> (loss, grad, metrics)
+                                # gradient: (net, inputs …, arguments …) ->
+                                #   (loss, grad), and perhaps net, metrics
                                 # update: (net, grad, opt, arguments …) -> (net, opt)
     evaluate = "evaluate"       # (net, inputs …) -> scores
 
@@ -274,7 +275,7 @@ def parse(
 
 
 def _check_halves(recipe: Recipe, source: str) -> None:
-    """Refuses half a step, and shards that are no equal parts of every batch."""
+    """Refuses half a step, and shards that no binary tree has."""
     names, shards = recipe.functions, recipe.data.shards
     if bool(names.gradient) != bool(names.update):
         raise _bad(f"{source}: `functions.gradient` and `functions.update` belong together")
@@ -282,10 +283,6 @@ def _check_halves(recipe: Recipe, source: str) -> None:
         raise _bad(f"{source}: `data.shards` is {shards}; it must be a power of two")
     if shards > 1 and not names.gradient:
         raise _bad(f"{source}: `data.shards` needs `functions.gradient` and `functions.update`")
-    if recipe.data.train and recipe.data.batch_size % shards:
-        raise _bad(f"{source}: `data.batch_size` does not divide into {shards} equal shards")
-    if shards > 1 and recipe.data.last in (Last.MASK, Last.SHORT):
-        raise _bad(f'{source}: `data.last` is "{recipe.data.last}", which makes unequal shards')
 
 
 def setting(text: str) -> tuple[str, object]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, TypeAlias, cast
 
 import numpy as np
@@ -53,14 +53,12 @@ def load_tables(recipe: Recipe, given: Given | None = None) -> Tables:
     )
 
 
-def batches_of(
-    recipe: Recipe, train: data.Table | data.Stream, part: tuple[int, int] = (0, 1)
-) -> data.Source:
-    """The batches of a run, or of each one of how many parts of it."""
+def batches_of(recipe: Recipe, train: data.Table | data.Stream) -> data.Source:
+    """The batches of a run."""
     if isinstance(train, data.Stream):
-        return replace(train, part=part)
+        return train
     how = recipe.data
-    return data.Batches(train, how.batch_size, recipe.seed, how.shuffle, how.last, part)
+    return data.Batches(train, how.batch_size, recipe.seed, how.shuffle, how.last)
 
 
 def _training(recipe: Recipe, given: Training | None) -> data.Table | data.Stream:

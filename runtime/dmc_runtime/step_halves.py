@@ -23,7 +23,9 @@ class GradientHalf(Protocol):
     def __call__(self, ready: Ready, net: Tree, /, **given: Any) -> dict[str, float]:
         """The loss and metrics; every leaf of the gradient is told to `ready`, which may keep it.
 
-        It is always told of the same leaves together, in the same order.
+        Behind them come the state leaves of the model (`leafwise.states`) where the function gives
+        new ones. It is always told of the same leaves together, in the same order; what is told
+        must not be written over.
         """
         ...
 

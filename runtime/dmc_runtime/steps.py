@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dmc_runtime import data, keys
 from dmc_runtime.errors import TrainCode, TrainError
+from dmc_runtime.portions import Cutter, Portion
 from dmc_runtime.recipe import Number, Quantity, Recipe
 from dmc_runtime.runs import Functions, Scores, State, numbers_of
 from dmc_runtime.sources import Tables, batches_of
@@ -25,26 +28,27 @@ class Stepper:
     """
 
     def __init__(
-        self,
-        recipe: Recipe,
-        functions: Functions,
-        tables: Tables,
-        part: tuple[int, int] = (0, 1),
+        self, recipe: Recipe, functions: Functions, tables: Tables, cutter: Cutter | None = None
     ) -> None:
-        """`part` says which of how many parts of every batch are taken here."""
+        """`cutter` says which parts of every batch are taken here; all of it by default."""
         self.recipe = recipe
         self.functions = functions
-        self.batches = batches_of(recipe, tables.train, part)
+        self.batches = batches_of(recipe, tables.train)
+        self._cutter = cutter or Cutter()
         self.total = recipe.steps or recipe.epochs * self.batches.per_epoch
         self._train = tables.train
         self._weights: Array | None = None
 
+    def stream(self, step: int = 0) -> Iterator[Portion]:
+        """What is taken here of all batches without end, from a step on."""
+        return self._cutter.stream(self.batches, step)
+
     def step(
-        self, state: State, batch: data.Table, replaced: dict[str, Number] | None = None
+        self, state: State, batch: Portion, replaced: dict[str, Number] | None = None
     ) -> tuple[State, Scores]:
         """One step, with some arguments replaced; loss and metrics may be anything."""
-        arguments = {**self.arguments(state, batch), **(replaced or {})}
-        result = self.functions.step(state.net, state.opt, **batch.columns, **arguments)
+        given = {**self.given(state, batch), **(replaced or {})}
+        result = self.functions.step(state.net, state.opt, **given)
         if len(result) not in (3, 4):
             raise TrainError(
                 TrainCode.STEP, "`step` must give (loss, net, opt) or (loss, net, opt, metrics)"
@@ -63,14 +67,14 @@ class Stepper:
         train = self._train
         return isinstance(train, data.Stream) and iter(train.batches) is train.batches
 
-    def given(self, state: State, batch: data.Table) -> dict[str, Any]:
+    def given(self, state: State, batch: Portion) -> dict[str, Any]:
         """Everything that a step is given by name."""
-        return {**batch.columns, **self.arguments(state, batch)}
+        return {**batch.shards[0].examples.columns, **self.arguments(state, batch.here)}
 
-    def arguments(self, state: State, batch: data.Table) -> dict[str, Any]:
-        """The arguments of `step` that are no columns of the data."""
+    def arguments(self, state: State, here: NDArray[np.bool_]) -> dict[str, Any]:
+        """The arguments of `step` that are no columns of the data; `here` is its mask."""
         return {
-            name: self._quantity(value, state, batch) if isinstance(value, Quantity) else value
+            name: self._quantity(value, state, here) if isinstance(value, Quantity) else value
             for name, value in self.recipe.arguments.items()
         }
 
@@ -82,7 +86,7 @@ class Stepper:
         blame = self.functions.blame
         if blame is None or self.comes_once or state.step > step:
             return ""
-        for batch in self.batches.stream(state.step):
+        for batch in self.stream(state.step):
             if state.step == step:
                 return blame(state.net, state.opt, **self.given(state, batch))
             state, _ = self.step(state, batch)
@@ -95,7 +99,7 @@ class Stepper:
             f"step {step + 1} (epoch {epoch + 1}, batch {number + 1} of {self.batches.per_epoch})"
         )
 
-    def _quantity(self, name: Quantity, state: State, batch: data.Table) -> Any:
+    def _quantity(self, name: Quantity, state: State, here: NDArray[np.bool_]) -> Any:
         """A value of the run; a key is one of its own for each step."""
         match name:
             case Quantity.STEPS:
@@ -107,7 +111,7 @@ class Stepper:
             case Quantity.KEY:
                 return keys.fold(keys.fold_path(keys.key(self.recipe.seed), "step"), state.step)
             case Quantity.MASK:
-                return self.batches.mask(state.step, len(batch))
+                return here
             case Quantity.CLASS_WEIGHTS:
                 return self._class_weights(state)
 

@@ -49,13 +49,14 @@ class Table:
 
     def take(self, indices: NDArray[np.int64]) -> Table:
         """The examples at `indices`, copied."""
-        view = self.view(indices)
-        return Table({name: view[name] for name in self.columns})
+        return self.view(indices).read()
 
-    def part(self, number: int, count: int) -> Table:
-        """One of `count` parts of the same length, which follow each other."""
-        length = len(self) // count
-        rows = slice(number * length, (number + 1) * length)
+    def read(self) -> Table:
+        """The same examples, and nothing else, in memory."""
+        return Table({name: self[name] for name in self.columns})
+
+    def part(self, rows: slice) -> Table:
+        """Some examples that follow each other; nothing is read before it is used."""
         if self.rows is not None:
             return Table(self.columns, self.rows[rows])
         return Table({name: column[rows] for name, column in self.columns.items()})

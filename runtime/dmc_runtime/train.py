@@ -23,6 +23,7 @@ from dmc_runtime.errors import CheckpointError, TrainCode, TrainError
 from dmc_runtime.files import discard_unfinished, writing
 from dmc_runtime.interrupt import Interrupt, interruptible
 from dmc_runtime.metrics import MetricsLog, Row, read
+from dmc_runtime.portions import Portion
 from dmc_runtime.prefetch import prefetched
 from dmc_runtime.progress import Progress
 from dmc_runtime.recipe import FREE, Mode, Recipe, differences
@@ -152,7 +153,7 @@ class _Run:
             self.functions.activations,
             state.step,
         )
-        stream = self.batches.stream(state.step)
+        stream = self.stepper.stream(state.step)
         with (
             Progress(self.total, state.step, progress and self.leads) as bar,
             interruptible() as interrupt,
@@ -175,7 +176,7 @@ class _Run:
         self,
         state: State,
         end: int,
-        batches: Iterator[data.Table],
+        batches: Iterator[Portion],
         watcher: Watcher,
         bar: Progress,
         interrupt: Interrupt,
@@ -216,7 +217,7 @@ class _Run:
                 log.close()
         return _Ended(state, training, validation, tired)
 
-    def watch(self, watcher: Watcher, state: State, batch: data.Table) -> None:
+    def watch(self, watcher: Watcher, state: State, batch: Portion) -> None:
         """Looks at gradients and activations where a look is due."""
         every = self.recipe.watch.every
         if every and state.step % every == 0 and self.leads:
@@ -289,7 +290,7 @@ class _Run:
         train = self.tables.train
         return {**content, "examples": 0 if isinstance(train, data.Stream) else len(train)}
 
-    def step(self, state: State, batch: data.Table) -> tuple[State, Scores]:
+    def step(self, state: State, batch: Portion) -> tuple[State, Scores]:
         """One step; refuses a loss or metric that is not finite before anything of it is kept."""
         after, training = self.stepper.step(state, batch)
         for name, value in training.items():

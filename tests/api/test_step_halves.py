@@ -20,6 +20,8 @@ model Net[I, O] {
     param gain: f32[I] = ones
     param last: f32[I, O] = normal(key)
     param heat: f32 = 1.0
+    state seen: f32[I] = zeros
+    state calls: i64 = 0
 
     fn forward[B](x: f32[B, I]) -> f32[B, O] = heat * ((gain * tanh(x @ first)) @ last)
 }
@@ -32,6 +34,18 @@ fn loss[B](net: Net, x: f32[B, net.I], y: i32[B], table: f32[3]) -> f32 =
 fn gradient[B](net: Net, x: f32[B, net.I], y: i32[B], table: f32[3]) -> (f32, Grad[Net], Told) {
     let (l, g) = value_and_grad(loss)(net, x, y, table)
     (l, g, Told(norm = optim.global_norm(g)))
+}
+
+fn noticing[B](var net: Net, x: f32[B, net.I], y: i32[B], table: f32[3]) -> (f32, Net) {
+    net.seen = 0.5 * net.seen + mean[b](x[b])
+    net.calls = net.calls + 1
+    (loss(net, x, y, table), net)
+}
+
+fn moving[B](net: Net, x: f32[B, net.I], y: i32[B], table: f32[3])
+        -> (f32, Grad[Net], Net, Told) {
+    let ((l, moved), g) = value_and_grad(noticing)(net, x, y, table)
+    (l, g, moved, Told(norm = optim.global_norm(g)))
 }
 
 fn lamb(net: Net, g: Grad[Net], opt: optim.LAMB[Net], rate: f32) -> (Net, optim.LAMB[Net]) =
@@ -79,6 +93,18 @@ def test_a_gradient_is_told_in_parts_and_is_that_of_the_function(program, net, g
     assert len(whole) == sum(map(len, told)) == 4
     for index, leaf in enumerate(map(np.asarray, tree_leaves(gradient))):
         np.testing.assert_allclose(whole[index], leaf, rtol=1e-6, atol=1e-7)
+    assert numbers == pytest.approx({"loss": float(loss), "norm": float(rest.norm)}, rel=1e-6)
+
+
+def test_new_state_of_the_model_is_told_behind_the_gradient(program, net, given):
+    told: dict[int, np.ndarray] = {}
+    numbers = Gradient(program.moving)(told.update, net, **given)
+    loss, gradient, moved, rest = program.moving(net, **given)
+    leaves = [*tree_leaves(gradient), moved.seen, moved.calls]
+    assert moved.calls == 1
+    assert told.keys() == {*range(6)}
+    for index, leaf in enumerate(leaves):
+        np.testing.assert_allclose(told[index], leaf, rtol=1e-6, atol=1e-7)
     assert numbers == pytest.approx({"loss": float(loss), "norm": float(rest.norm)}, rel=1e-6)
 
 
@@ -132,7 +158,8 @@ def check(update: Any, net: Tree, opt: Tree, gradient: Tree) -> UpdatePlan:
 def test_an_update_needs_of_others_only_numbers(program, net, given):
     gradient = program.gradient(net, **given)[1]
     plan = check(program.lamb, net, program.optim.lamb_init(net), gradient)
-    assert [unit.net for unit in plan.units] == [(0,), (1,), (2,)]
+    # The last is state, which stays what it is.
+    assert [unit.net for unit in plan.units] == [(0,), (1,), (2,), (4,)]
     # The norm of the whole gradient takes the number that is a parameter, and no array.
     assert plan.shared == {3}
 

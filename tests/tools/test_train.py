@@ -114,7 +114,7 @@ def test_ctrl_c_leaves_a_usable_checkpoint(
     command = [sys.executable, "-m", "dmc.tools.cli", "train", str(recipe)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     metrics = recipe.parent / "run" / "metrics.csv"
-    for _ in range(200):
+    for _ in range(1000):
         if metrics.exists() or process.poll() is not None:
             break
         try:

@@ -6,7 +6,7 @@ How follows from the program and its sizes alone.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,8 @@ from dmc.api.conversion import PythonValue, refuse
 from dmc.api.cutting import Cutter, Part
 from dmc.api.function import Function
 from dmc.process import compiling
-from dmc.semantics.types import TupleType, gradient_type, leaves
+from dmc.semantics.types import Role, TupleType, gradient_type, leaves
+from dmc_runtime.leafwise import states
 from dmc_runtime.runs import numbers_of
 from dmc_runtime.step_halves import Ready
 
@@ -37,7 +38,7 @@ class _Step:
 
 
 class Gradient:
-    """A function that gives `(loss, gradient)` or `(loss, gradient, metrics)`."""
+    """A function that gives loss, gradient and perhaps the model with new state, and metrics."""
 
     def __init__(self, function: Function) -> None:
         self.function = function
@@ -51,7 +52,7 @@ class Gradient:
         known = self._cut.get(compiled)
         if known is None:
             with compiling:
-                known = self._cut[compiled] = _cut_gradient(compiled)
+                known = self._cut[compiled] = _cut_gradient(compiled, states(net))
         steps, results = known
         values = dict(enumerate(arrays))
         for step in steps:
@@ -60,7 +61,8 @@ class Gradient:
                 ready({leaf: values[place] for leaf, place in step.leaves})
             for place in step.dropped:
                 del values[place]
-        loss, _, *metrics = compiled.put_together([values[place] for place in results])
+        loss, _, *rest = compiled.put_together([values[place] for place in results])
+        metrics = rest[_gives_model(compiled) :]
         return {"loss": float(loss), **(numbers_of(metrics[0]) if metrics else {})}
 
     def blame(self, net: PythonValue, /, **given: PythonValue) -> str:
@@ -76,14 +78,16 @@ class Gradient:
         return self.function.prepared((), {first: net, **named})
 
 
-def _cut_gradient(compiled: Compiled) -> tuple[list[_Step], tuple[int, ...]]:
+def _cut_gradient(
+    compiled: Compiled, is_state: Sequence[bool]
+) -> tuple[list[_Step], tuple[int, ...]]:
     from dmc.transforms.pieces import stages
 
-    count = _gradient_leaves(compiled)
+    told = _told_leaves(compiled, is_state)
     cutter = Cutter(compiled)
     # What one piece hands to the next lies outside of the arena, and so of a budget.
     buckets = 1 if cutter.whole.budget.bytes else BUCKETS
-    listed = stages(cutter.function, range(1, 1 + count), buckets)
+    listed = stages(cutter.function, told, buckets)
     results = cutter.places(cutter.results)
     parts: list[tuple[Part, tuple[int, ...]]] = []
     known: set[Value] = set()
@@ -95,19 +99,29 @@ def _cut_gradient(compiled: Compiled) -> tuple[list[_Step], tuple[int, ...]]:
     last = {place: i for i, (part, _) in enumerate(parts) for place in part.taken}
     steps: list[_Step] = []
     for i, (part, ended) in enumerate(parts):
-        told = tuple((index - 1, results[index]) for index in ended if 1 <= index <= count)
+        here = tuple((told.index(index), results[index]) for index in ended if index in told)
         given = {*part.given, *part.taken}
         dropped = tuple(p for p in given if last.get(p, i) <= i and p not in results)
-        steps.append(_Step(part, told, dropped))
+        steps.append(_Step(part, here, dropped))
     return steps, results
 
 
-def _gradient_leaves(compiled: Compiled) -> int:
-    """How many arrays the gradient of a compiled function has."""
+def _told_leaves(compiled: Compiled, is_state: Sequence[bool]) -> list[int]:
+    """The results that are leaves of the gradient, then those that are the model's new state."""
     entry, result = compiled.entry, compiled.entry.result
-    if entry.parameters and isinstance(result, TupleType) and len(result.items) in (2, 3):
-        gradient = result.items[1]
-        if gradient == gradient_type(entry.parameters[0][1]):
-            return len(list(leaves(gradient)))
-    wanted = "(loss, gradient) or (loss, gradient, metrics) of the model"
+    if entry.parameters and isinstance(result, TupleType):
+        model, gives_model = entry.parameters[0][1], _gives_model(compiled)
+        if result.items[1:2] == (gradient_type(model),) and len(result.items) <= 3 + gives_model:
+            count = 1 + len(list(leaves(result.items[1])))
+            kept = [i for i, leaf in enumerate(leaves(model)) if leaf.role is not Role.HYPER]
+            news = [count + i for i, new in zip(kept, is_state, strict=True) if new]
+            return [*range(1, count), *(news if gives_model else ())]
+    wanted = "(loss, gradient) of the model, and perhaps the model and metrics"
     raise refuse("call.value", f"{compiled.name}: gives {result}, not {wanted}", entry.span)
+
+
+def _gives_model(compiled: Compiled) -> bool:
+    """Whether the model, with new state, comes behind the gradient."""
+    result = compiled.entry.result
+    model = compiled.entry.parameters[0][1]
+    return isinstance(result, TupleType) and result.items[2:3] == (model,)
