@@ -345,3 +345,14 @@ def test_memory_of_a_gradient_under_a_budget(capsys: Capture, tmp_path: Path) ->
     outcome = dmc(capsys, "memory", LINE, "loss", "--budget", "64 parsecs")
     assert outcome.status == 1
     assert "there is no unit `parsecs`" in outcome.err
+
+
+def test_memory_where_an_argument_is_given_up(capsys: Capture, tmp_path: Path) -> None:
+    path = tmp_path / "step.dm"
+    path.write_text("fn step[N](w: f32[N], g: f32[N]) -> f32[N] = w - 0.1 * g\n")
+    outcome = dmc(capsys, "memory", str(path), "step", "--sizes", "N=1000", "--donate", "w")
+    assert outcome.status == 0
+    assert re.search(r"^  results +0 bytes", outcome.out, re.M)
+    outcome = dmc(capsys, "memory", str(path), "step", "--sizes", "N=1000", "--donate", "v")
+    assert outcome.status == 1
+    assert "there is no argument `v` to donate" in outcome.err

@@ -26,6 +26,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         choices=("bf16", "i8"),
         help="what waits for the reverse pass may be kept in fewer bits under the budget",
     )
+    parser.add_argument(
+        "--donate", metavar="NAME,…", help="with the buffers of these parameters given up"
+    )
     parser.add_argument("--plot", metavar="FILE", help="draw it over the program, as a .png")
 
 
@@ -36,7 +39,8 @@ def run(options: argparse.Namespace) -> int:
     if options.gradient or options.wrt or options.budget or options.keep:
         wrt = parse_wrt(options.wrt)
         function = value_and_grad(function, wrt, options.budget, options.keep)
-    memory = function.specialize(**sizes).memory()
+    donated = tuple(options.donate.split(",")) if options.donate else ()
+    memory = function.specialize(donate=donated, **sizes).memory()
     print(memory)
     if options.plot:
         memory.plot(options.plot)
