@@ -205,6 +205,10 @@ def _extreme(relation: str) -> Emit:
         if not _is_float(op):
             compare = b.icmp_unsigned if _dtype(op) is DType.BOOL else b.icmp_signed
             return b.select(compare(relation, x, y), x, y)
+        bound = splat_of(op.operands[1])
+        if bound and bound == bound:
+            # Where they tie they are the same, and only `x` can be NaN.
+            return b.select(b.fcmp_ordered(relation, y, x), y, x)
         # `y` where either is NaN, as the processor's own instruction has it; then NaN from `x`.
         chosen = b.select(b.fcmp_ordered(relation, x, y), x, y)
         return b.select(b.fcmp_unordered("uno", x, x), x, chosen)

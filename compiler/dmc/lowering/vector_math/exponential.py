@@ -24,6 +24,8 @@ _UNDERFLOW = {Format.F32: -105.0, Format.F64: -747.0}
 # expm1 has overflowed, or is -1; 2ᵏ⁻¹ is a normal number in between.
 _EXPM1_OVERFLOW = {Format.F32: 88.9, Format.F64: 709.9}
 _EXPM1_ONE = {Format.F32: -20.0, Format.F64: -40.0}
+# Of an e this large, e/(1 + e) rounds to 1.
+_LOGISTIC_ONE = {Format.F32: 2.0**30, Format.F64: 2.0**60}
 _TANH_ONE = {Format.F32: 10.0, Format.F64: 20.0}
 
 
@@ -70,9 +72,9 @@ def expm1(lanes: Lanes, x: Real) -> Real:
 
 
 def logistic(lanes: Lanes, x: Real) -> Real:
-    """1/(1 + e⁻ˣ)."""
-    e = exp_scaled(lanes, -abs(x))
-    return lanes.select(x < 0.0, e, 1.0) / (1.0 + e)
+    """eˣ/(1 + eˣ): by the exponential that the same argument has in logarithms of 1 + eˣ."""
+    e = exp_scaled(lanes, x).at_most(_LOGISTIC_ONE[lanes.format])
+    return e / (1.0 + e)
 
 
 def tanh(lanes: Lanes, x: Real) -> Real:

@@ -46,9 +46,8 @@ def _combine(lanes: Lanes, k: Integer, m: Real, correction: Real | None = None) 
 
 def log(lanes: Lanes, x: Real) -> Real:
     """The natural logarithm: -∞ at ±0, NaN below."""
-    result = _combine(lanes, *decompose(lanes, x))
-    special = lanes.select(x.equals(0.0), -math.inf, lanes.select(x < 0.0, math.nan, x))
-    return lanes.select((x > 0.0) & (x < math.inf), result, special)
+    result = lanes.select(x < math.inf, _combine(lanes, *decompose(lanes, x)), x)
+    return lanes.select(x.equals(0.0), -math.inf, lanes.select(x < 0.0, math.nan, result))
 
 
 def log1p(lanes: Lanes, x: Real) -> Real:
@@ -56,6 +55,6 @@ def log1p(lanes: Lanes, x: Real) -> Real:
     u = 1.0 + x
     # What rounding 1 + x lost, relative to u: log(1 + x) = log(u) + lost/u to first order.
     lost = lanes.select(x < 1.0, x - (u - 1.0), 1.0 - (u - x))
-    result = _combine(lanes, *decompose(lanes, u), lost / u)
-    special = lanes.select(x.equals(-1.0), -math.inf, lanes.select(x < -1.0, math.nan, x))
-    return lanes.select((x > -1.0) & (x < math.inf), result, special).with_sign_of(x)
+    result = lanes.select(x < math.inf, _combine(lanes, *decompose(lanes, u), lost / u), x)
+    at_least = lanes.select(x.equals(-1.0), -math.inf, result)
+    return lanes.select(x < -1.0, math.nan, at_least).with_sign_of(x)
