@@ -11,67 +11,14 @@ from collections.abc import Sequence
 from dmc.dialects import arith, control, loop
 from dmc.dialects.loop import INDEX
 from dmc.ir.operation import Block, Operation, Region, Value
-from dmc.ir.types import MemRefType, TapeType
+from dmc.ir.types import TapeType
+from dmc.lowering.carried import Carried, scanned_part
 from dmc.lowering.loop_builder import Linear, Subscript
 from dmc.lowering.schedules.plan import MOST_TASKS, Split
-from dmc.lowering.statements import Statements, buffer_type, register, root
-from dmc.lowering.tapes import Stacks, element, keeps_tapes
-
-
-class Carried:
-    """The values a loop carries: registers, and buffers that its iterations overwrite."""
-
-    def __init__(self, s: Statements, inits: Sequence[Value], results: Sequence[Value]) -> None:
-        self.s = s
-        self.is_scalar = [register(v) is not None for v in inits]
-        self.held: list[Value] = []
-        for init, result, scalar in zip(inits, results, self.is_scalar, strict=True):
-            if scalar:
-                self.held.append(s.values[init])
-                continue
-            buffer = s.place(result)
-            s.copy(s.values[init], buffer)
-            self.held.append(buffer)
-
-    @property
-    def registers(self) -> list[Value]:
-        """The initial values of the scalars."""
-        return [v for v, scalar in zip(self.held, self.is_scalar, strict=True) if scalar]
-
-    def bind(self, args: Sequence[Value], registers: Sequence[Value]) -> None:
-        """Give the block arguments their registers and buffers."""
-        following = iter(registers)
-        for arg, held, scalar in zip(args, self.held, self.is_scalar, strict=True):
-            self.s.values[arg] = next(following) if scalar else held
-
-    def advance(self, values: Sequence[Value]) -> list[Value]:
-        """Move the next values to where they are carried; the registers to yield."""
-        buffers = {
-            root(v) for v, scalar in zip(self.held, self.is_scalar, strict=True) if not scalar
-        }
-        moves: list[tuple[Value, Value]] = []
-        for value, held, scalar in zip(values, self.held, self.is_scalar, strict=True):
-            if scalar or value is held:
-                continue
-            if root(value) in buffers and root(value) != root(held):
-                # Another carried value, which its own move may overwrite first.
-                assert isinstance(value.type, MemRefType)
-                aside = self.s.buffers.fresh(value.type)
-                self.s.copy(value, aside)
-                value = aside
-            moves.append((value, held))
-        for value, held in moves:
-            self.s.copy(value, held)
-        return [v for v, scalar in zip(values, self.is_scalar, strict=True) if scalar]
-
-    def results(self, registers: Sequence[Value]) -> list[Value]:
-        """What the loop leaves behind."""
-        following = iter(registers)
-        return [
-            next(following) if scalar else held
-            for held, scalar in zip(self.held, self.is_scalar, strict=True)
-        ]
-
+from dmc.lowering.statements import Statements, buffer_type, register
+from dmc.lowering.tapes import Stacks, keeps_tapes
+from dmc.lowering.wavefront import lower_nest
+from dmc.lowering.wavefront_plan import recognize
 
 _MOST_UNPOLLED = 1 << 16
 """Loops that run no more often together are over before anyone could want them to end."""
@@ -92,6 +39,10 @@ def lower_for(s: Statements, op: Operation) -> None:
     """`control.for`."""
     assert isinstance(op, control.For)
     polls = _may_last(op)
+    nest = recognize(op, s.machine)
+    if nest is not None:
+        lower_nest(s, nest, polls)
+        return
     carried = Carried(s, op.inits, op.finals)
     scanned = [s.values[v] for v in op.scanned]
     count: Subscript = op.trip_count if op.trip_count >= 0 else s.values[op.count]
@@ -114,7 +65,7 @@ def lower_for(s: Statements, op: Operation) -> None:
         s.values[op.index] = at
         carried.bind(op.carried_args, registers)
         for arg, value, held in zip(op.scanned_args, op.scanned, scanned, strict=True):
-            s.values[arg] = _scanned(s, arg, value, held, at)
+            s.values[arg] = scanned_part(s, arg, value, held, at)
         slices = [s.slice(stack, [at]) for stack in whole]
         targets = stacks(slices, tapes.slices(blocks, at))
         nowhere: list[Value | None] = [None] * op.carried
@@ -135,17 +86,6 @@ def _tapes(s: Statements, op: control.Loop) -> Stacks:
         if isinstance(stack.type, TapeType)
     ]
     return Stacks(s.tapes, elements)
-
-
-def _scanned(s: Statements, arg: Value, value: Value, held: Value, at: Value) -> Value:
-    """What an iteration takes of a scanned tensor or tape."""
-    if isinstance(value.type, TapeType):
-        part = element(s.b, held, at, buffer_type(arg))
-    elif register(arg) is not None:
-        return s.b.load(held, [at])
-    else:
-        part = s.slice(held, [at])
-    return part if register(arg) is None else s.b.load(part, [])
 
 
 def lower_while(s: Statements, op: Operation) -> None:
