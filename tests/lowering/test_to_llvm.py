@@ -200,6 +200,23 @@ def test_numbers_that_are_computed_once_call_elementary_functions() -> None:
     assert len(long.splitlines()) - len(short.splitlines()) == 40
 
 
+def test_a_sine_and_a_cosine_of_one_value_are_computed_together() -> None:
+    text = """
+fn both[N](x: f64[N]) -> (f64[N], f64[N]) = (sin(x), cos(x))
+fn sine[N](x: f64[N]) -> f64[N] = sin(x)
+fn cosine[N](x: f64[N]) -> f64[N] = cos(x)
+fn one(x: f64) -> (f64, f64) = (cos(x), sin(x))
+"""
+    m = dmc.loads(text)
+    x = np.array([0.0, -0.0, 0.5, -2.0, 3e5, 1e30, np.inf, np.nan, 1e-320])
+    alone = m.sine(x), m.cosine(x)
+    np.testing.assert_array_equal(np.array(m.both(x)).view("i8"), np.array(alone).view("i8"))
+    for at, sine, cosine in zip(x, *alone, strict=True):
+        np.testing.assert_array_equal(m.one(at), (cosine, sine))
+    code = m.one.specialize(1.0).ir("llvm")
+    assert code.count("call {double, double}") == 1
+
+
 def test_tensor_operations_that_no_pass_lowered_are_a_bug() -> None:
     module = program([tensor(F32, 3)], lambda b, args: [arith.negate(b, args[0])])
     with pytest.raises(CompilerBug, match=r"arith\.negate has no form at loop level"):

@@ -368,11 +368,37 @@ def _elementary(f: FunctionLowering, name: str, op: Operation, v: list[ir.Value]
     LLVM takes more than its share of time; and the processor has to fetch them all.
     """
     dtype, lanes, fma = _dtype(op), lanes_of(op.operands[0].type), f.machine.has_fma
-    once = isinstance(op.parent_op, loop.Func) and not op.parent_op.private
-    if once or f.repetitions(op) > MOST_IN_PLACE:
+    if _is_called(f, op):
         function = vector_math.emit(f.owner.llvm, name, dtype, lanes, fma=fma)
         return f.builder.call(function, v)
     return vector_math.apply(f.builder, name, dtype, lanes, *v, fma=fma)
+
+
+def _is_called(f: FunctionLowering, op: Operation) -> bool:
+    once = isinstance(op.parent_op, loop.Func) and not op.parent_op.private
+    return once or f.repetitions(op) > MOST_IN_PLACE
+
+
+def _sine_or_cosine(f: FunctionLowering, op: Operation) -> None:
+    """The first of a sine and a cosine of one value computes both."""
+    if op.results[0] in f.values:
+        return
+    (x,) = op.operands
+    other = math.Cos if isinstance(op, math.Sin) else math.Sin
+    partner = next((u for u in x.users if type(u) is other and u.parent is op.parent), None)
+    if partner is None:
+        f.set(op, _elementary(f, op.name.partition(".")[2], op, [f.value(x)]))
+        return
+    dtype, lanes, fma = _dtype(op), lanes_of(x.type), f.machine.has_fma
+    if _is_called(f, op):
+        function = vector_math.emit_sin_cos(f.owner.llvm, dtype, lanes, fma=fma)
+        both = f.builder.call(function, [f.value(x)])
+        pair = f.builder.extract_value(both, 0), f.builder.extract_value(both, 1)
+    else:
+        pair = vector_math.apply_sin_cos(f.builder, dtype, lanes, f.value(x), fma=fma)
+    sine, cosine = (op, partner) if other is math.Cos else (partner, op)
+    f.set(sine, pair[0])
+    f.set(cosine, pair[1])
 
 
 def _written(
@@ -442,4 +468,6 @@ ELEMENTWISE: Table = {
         for name in vector_math.NAMES
         if (cls := Operation.registry.get(f"math.{name}")) is not None and cls not in _EMIT
     },
+    math.Cos: _sine_or_cosine,
+    math.Sin: _sine_or_cosine,
 }

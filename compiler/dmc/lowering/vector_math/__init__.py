@@ -24,7 +24,7 @@ from dmc.lowering.vector_math.inverse_trigonometric import acos, asin, atan, ata
 from dmc.lowering.vector_math.lanes import Format, Lanes, Real
 from dmc.lowering.vector_math.logarithm import log, log1p
 from dmc.lowering.vector_math.power import power, power_partial
-from dmc.lowering.vector_math.trigonometric import cos, sin, tan
+from dmc.lowering.vector_math.trigonometric import cos, sin, sin_cos, tan
 
 __all__ = [
     "BINARY",
@@ -32,7 +32,9 @@ __all__ = [
     "UNARY",
     "Real",
     "apply",
+    "apply_sin_cos",
     "emit",
+    "emit_sin_cos",
     "floor_divide",
     "power_partial",
     "remainder",
@@ -102,6 +104,15 @@ def write(
     return function(place, *(Real(place, operand) for operand in operands)).value
 
 
+def apply_sin_cos(
+    builder: ir.IRBuilder, dtype: DType, lanes: int, x: ir.Value, *, fma: bool
+) -> tuple[ir.Value, ir.Value]:
+    """Append sine and cosine of one argument, each with the bits that it has alone."""
+    place = Lanes(builder, _FORMATS[dtype], lanes, fma)
+    sine, cosine = sin_cos(place, Real(place, x))
+    return sine.value, cosine.value
+
+
 def emit(
     module: ir.Module, name: str, dtype: DType, lanes: int, *, fma: bool = True
 ) -> ir.Function:
@@ -109,16 +120,42 @@ def emit(
 
     Raises KeyError for an unknown name or element type.
     """
+    arity = 2 if name in BINARY else 1
+    type_ = _shaped(dtype, lanes)
+    function, builder = _begun(module, name, dtype, lanes, type_, arity)
+    if builder is not None:
+        builder.ret(apply(builder, name, dtype, lanes, *function.args, fma=fma))
+    return function
+
+
+def emit_sin_cos(module: ir.Module, dtype: DType, lanes: int, *, fma: bool) -> ir.Function:
+    """The internal function that returns sine and cosine, as a structure; defined on first use."""
+    type_ = _shaped(dtype, lanes)
+    pair = ir.LiteralStructType(type_, type_)
+    function, builder = _begun(module, "sin_cos", dtype, lanes, pair, 1)
+    if builder is not None:
+        sine, cosine = apply_sin_cos(builder, dtype, lanes, function.args[0], fma=fma)
+        first = builder.insert_value(ir.Constant(pair, ir.Undefined), sine, 0)
+        builder.ret(builder.insert_value(first, cosine, 1))
+    return function
+
+
+def _shaped(dtype: DType, lanes: int) -> ir.Type:
+    """The LLVM type of an operand."""
+    scalar = _FORMATS[dtype].scalar
+    return scalar if lanes == 1 else ir.VectorType(scalar, lanes)
+
+
+def _begun(
+    module: ir.Module, name: str, dtype: DType, lanes: int, result: ir.Type, arity: int
+) -> tuple[ir.Function, ir.IRBuilder | None]:
+    """An internal function, and where to write it unless it is there already."""
     full = f"dmc.{name}.{dtype.value}x{lanes}"
     existing = module.globals.get(full)
     if isinstance(existing, ir.Function):
-        return existing
-    arity = 2 if name in BINARY else 1
-    type_ = _FORMATS[dtype].scalar if lanes == 1 else ir.VectorType(_FORMATS[dtype].scalar, lanes)
-    signature = ir.FunctionType(type_, [type_] * arity)
+        return existing, None
+    signature = ir.FunctionType(result, [_shaped(dtype, lanes)] * arity)
     function = ir.Function(module, signature, full)
     function.linkage = "internal"
     function.attributes.add("nounwind")
-    builder = ir.IRBuilder(function.append_basic_block("entry"))
-    builder.ret(apply(builder, name, dtype, lanes, *function.args, fma=fma))
-    return function
+    return function, ir.IRBuilder(function.append_basic_block("entry"))

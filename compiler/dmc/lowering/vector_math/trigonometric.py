@@ -60,21 +60,24 @@ def _negate_if(lanes: Lanes, x: Real, bit_one: Integer) -> Real:
     return (x.bits() ^ ((bit_one & 2) << (lanes.format.bits - 2))).as_real()
 
 
-def sin(lanes: Lanes, x: Real) -> Real:
-    """The sine; NaN at ±∞."""
+def sin_cos(lanes: Lanes, x: Real) -> tuple[Real, Real]:
+    """Sine and cosine: what either needs is nearly all of what both need."""
     high, low, k = reduce(lanes, x)
     even = (k & 1).equals(0)
     s, c = sin_reduced(lanes, high, low), cos_reduced(lanes, high, low)
-    result = _negate_if(lanes, lanes.select(even, s, c), k)
-    return lanes.select(x.equals(0.0), x, result)
+    sine = _negate_if(lanes, lanes.select(even, s, c), k)
+    cosine = _negate_if(lanes, lanes.select(even, c, s), k + 1)
+    return lanes.select(x.equals(0.0), x, sine), cosine
+
+
+def sin(lanes: Lanes, x: Real) -> Real:
+    """The sine; NaN at ±∞."""
+    return sin_cos(lanes, x)[0]
 
 
 def cos(lanes: Lanes, x: Real) -> Real:
     """The cosine; NaN at ±∞."""
-    high, low, k = reduce(lanes, x)
-    even = (k & 1).equals(0)
-    s, c = sin_reduced(lanes, high, low), cos_reduced(lanes, high, low)
-    return _negate_if(lanes, lanes.select(even, c, s), k + 1)
+    return sin_cos(lanes, x)[1]
 
 
 def tan(lanes: Lanes, x: Real) -> Real:
