@@ -117,7 +117,7 @@ def test_prelu() -> None:
 def losses_close(
     name: str, functions: Sequence[Callable[..., Any]], wrt: Sequence[str], **values: Any
 ) -> None:
-    """Every loss of a group, and its gradients."""
+    """Every loss of a group, its gradients, and a sum of their Hessians times a direction."""
     tensors = {n: torch.tensor(v, requires_grad=n in wrt) for n, v in values.items()}
     found = getattr(LIBRARY, name)(**values)
     slopes = dmc.jacobian(getattr(LIBRARY, name), wrt=tuple(wrt))(**values)
@@ -129,11 +129,24 @@ def losses_close(
             zeros = np.zeros_like(values[n])
             wanted = zeros if wanted is None else wanted.numpy()
             close(slope[place], wanted, 1e-11, f"gradient in {n} of loss {place} of {name}")
+    rng = np.random.default_rng(9)
+    w, along = rng.random(len(functions)), [rng.standard_normal(values[n].shape) for n in wrt]
+    total: Any = sum(c * f(SimpleNamespace(**tensors)) for c, f in zip(w, functions, strict=True))
+    active = [tensors[n] for n in wrt]
+    gradients = torch.autograd.grad(total, active, create_graph=True)
+    moved = sum((g * torch.tensor(u)).sum() for g, u in zip(gradients, along, strict=True))
+    curved = dmc.hvp(getattr(LIBRARY, f"sum_{name}"), wrt=tuple(wrt), along=tuple(along))
+    of_torch = torch.autograd.grad(moved, active)
+    found = curved(**values, w=w)
+    found = found if isinstance(found, tuple) else (found,)
+    for mine, wanted, n in zip(found, of_torch, wrt, strict=True):
+        close(mine, wanted.numpy(), 1e-10, f"curvature in {n} of {name}")
 
 
 def test_losses_of_pairs() -> None:
     rng = np.random.default_rng(5)
     x, y = rng.standard_normal((2, 7, 5))
+    y[0] = x[0]
 
     def gaussian(x: Any, y: Any) -> Any:
         return F.gaussian_nll_loss(x, x * y, torch.exp(y), eps=0.0)

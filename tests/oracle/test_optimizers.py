@@ -170,10 +170,11 @@ def test_sophia() -> None:
     def curvature(p: Any, u: Any) -> Any:
         return jax.jvp(jax.grad(lambda p: loss(p, x, y)), (p,), (u,))[1]
 
+    gradient = jax.jit(jax.grad(loss))
     m = h = {"w": 0.0, "b": 0.0}
     path = []
     for t in range(STEPS):
-        g, u = jax.grad(loss)(p, x, y), signs(t)
+        g, u = gradient(p, x, y), signs(t)
         hessian = curvature(p, u) if t % 10 == 0 else None
         m = {n: 0.965 * m[n] + 0.035 * g[n] for n in p}
         if hessian is not None:
@@ -184,3 +185,37 @@ def test_sophia() -> None:
             p[n] = p[n] - 0.01 * (step + 0.1 * MASK[n] * p[n])
         path.append([np.asarray(p["w"]), np.asarray(p["b"])])
     held("sophia", tuple(map(np.stack, zip(*path, strict=True))))
+
+
+def test_sharpness_lookahead_and_means_of_weights() -> None:
+    start, x, y = problem()
+    near = optax.chain(contrib.normalize(), optax.sgd(0.05))
+    optimizer = contrib.sam(optax.sgd(0.1, momentum=0.8), near, sync_period=2)
+    p = {"w": jnp.asarray(start.w), "b": jnp.asarray(start.b)}
+    slow, path = p, []
+
+    @jax.jit
+    def step(p: Any, state: Any) -> Any:
+        for _ in range(2):
+            updates, state = optimizer.update(jax.grad(loss)(p, x, y), state, p)
+            p = optax.apply_updates(p, updates)
+        return p, state
+
+    state = optimizer.init(p)
+    for t in range(1, STEPS + 1):
+        p, state = step(p, state)
+        if t % 5 == 0:
+            # `optax.lookahead` would start the velocity anew.
+            p = slow = optax.incremental_update(p, slow, 0.5)
+        path.append((np.asarray(p["w"]), np.asarray(p["b"])))
+    w, b, running, plain = LIBRARY.sharp[STEPS](start, x, y)
+    close(w, np.stack([leaf for leaf, _ in path]), 1e-10)
+    close(b, np.stack([leaf for _, leaf in path]), 1e-10)
+    means = torch.optim.swa_utils
+    take_in, average = means.get_ema_avg_fn(0.9), means.get_swa_avg_fn()
+    of_running, of_plain = torch.tensor(start.w), torch.zeros(6, 4, dtype=torch.float64)
+    for t, (leaf, _) in enumerate(path):
+        of_running = take_in(of_running, torch.tensor(leaf), t)
+        of_plain = average(of_plain, torch.tensor(leaf), t)
+        close(running[t], of_running.numpy(), 1e-12)
+        close(plain[t], of_plain.numpy(), 1e-12)

@@ -1,28 +1,7 @@
-# Calls of the standard library, for comparison with PyTorch's.
+# Calls of the standard library in f32, for comparison with PyTorch's.
 
-import nn
 import optim
 from nn import Conv, Embed, LayerNorm, Linear, max_pool
-
-# ---- activations, differentiated through a weighted sum -------------------------------------------
-
-fn relu[N](x: f64[N], w: f64[N]) -> f64 = w @ nn.relu(x)
-fn leaky_relu[N](x: f64[N], w: f64[N]) -> f64 = w @ nn.leaky_relu(x)
-fn elu[N](x: f64[N], w: f64[N]) -> f64 = w @ nn.elu(x)
-fn silu_[N](x: f64[N], w: f64[N]) -> f64 = w @ nn.silu(x)
-fn gelu_[N](x: f64[N], w: f64[N]) -> f64 = w @ gelu(x)
-fn sigmoid_[N](x: f64[N], w: f64[N]) -> f64 = w @ sigmoid(x)
-fn softplus_[N](x: f64[N], w: f64[N]) -> f64 = w @ softplus(x)
-fn tanh_[N](x: f64[N], w: f64[N]) -> f64 = w @ tanh(x)
-fn softmax_[N](x: f64[N], w: f64[N]) -> f64 = w @ softmax[-1](x)
-
-# ---- losses ---------------------------------------------------------------------------------------
-
-fn cross_entropy[B, V](x: f64[B, V], y: i32[B]) -> f64 = nn.cross_entropy(x, y)
-fn bce[B, V](x: f64[B, V], y: f64[B, V]) -> f64 = nn.bce_with_logits(x, y)
-fn mse[B, V](x: f64[B, V], y: f64[B, V]) -> f64 = nn.mse(x, y)
-fn mae[B, V](x: f64[B, V], y: f64[B, V]) -> f64 = nn.mae(x, y)
-fn huber[B, V](x: f64[B, V], y: f64[B, V]) -> f64 = nn.huber(x, y, 0.7)
 
 # ---- layers, differentiated through a weighted sum ------------------------------------------------
 

@@ -35,6 +35,8 @@ fn of_pairs[B, D](x: f64[B, D], y: f64[B, D]) -> f64[11] = [
     mean(nn.cosine_similarity(x, y))
 ]
 
+fn sum_of_pairs[B, D](x: f64[B, D], y: f64[B, D], w: f64[11]) -> f64 = sum(w * of_pairs(x, y))
+
 ## t is 0 or 1 for each element, side 1 or -1 for each row.
 fn of_labels[B, V](x: f64[B, V], y: i32[B], weights: f64[V], t: f64[B, V], side: f64[B])
         -> f64[13] = [
@@ -47,6 +49,9 @@ fn of_labels[B, V](x: f64[B, V], y: i32[B], weights: f64[V], t: f64[B, V], side:
     sum(side * nn.squared_hinge_terms(x[:, 0], side)), sum(side * nn.accuracy_terms(x, y))
 ]
 
+fn sum_of_labels[B, V](x: f64[B, V], y: i32[B], weights: f64[V], t: f64[B, V], side: f64[B],
+                       w: f64[13]) -> f64 = sum(w * of_labels(x, y, weights, t, side))
+
 fn of_vectors[B, D](x: f64[B, D], y: f64[B, D], z: f64[B, D], side: f64[B]) -> f64[8] = [
     nn.cosine_loss(x, y, side, 0.1), nn.contrastive(x, y, 0.5 + 0.5 * side, 2.0),
     nn.triplet(x, y, z), nn.info_nce(x, y, 0.5),
@@ -54,6 +59,9 @@ fn of_vectors[B, D](x: f64[B, D], y: f64[B, D], z: f64[B, D], side: f64[B]) -> f
     sum(side * nn.contrastive_terms(x, y, 0.5 + 0.5 * side, 2.0)),
     sum(side * nn.triplet_terms(x, y, z)), sum(side * nn.info_nce_terms(x, y, 0.5))
 ]
+
+fn sum_of_vectors[B, D](x: f64[B, D], y: f64[B, D], z: f64[B, D], side: f64[B], w: f64[8]) -> f64 =
+    sum(w * of_vectors(x, y, z, side))
 
 fn ctc[B, T, V, L](x: f64[B, T, V], y: i32[B, L], frames: i32[B], labels: i32[B]) -> f64
     requires T >= 1, L >= 1 =

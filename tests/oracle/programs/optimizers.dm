@@ -130,3 +130,28 @@ fn sophia[S, B, I, O](p0: Weights[I, O], x: f64[B, I], y: f64[B, O])
         (p.w, p.b)
     }
 }
+
+struct Sharp[M: record] {
+    sgd: optim.SGD[M]
+    slow: optim.Lookahead[M]
+    mean: optim.EMA[M]
+    whole: optim.SWA[M]
+}
+
+## Steps by the gradient at the worst place nearby, behind slow weights; the weights, and the running
+## and the plain mean of the first matrix.
+fn sharp[S, B, I, O](p0: Weights[I, O], x: f64[B, I], y: f64[B, O])
+        -> (f64[S, I, O], f64[S, O], f64[S, I, O], f64[S, I, O]) {
+    var p = p0
+    var s = Sharp(sgd = optim.sgd_init(p0), slow = optim.lookahead_init(p0),
+                  mean = optim.ema_init(p0), whole = optim.swa_init(p0))
+    for _ in 0..S {
+        let far = optim.sam_model(p, grad(fit_loss)(p, x, y), 0.05)
+        let (q, sgd) = optim.sgd_update(p, grad(fit_loss)(far, x, y), s.sgd, 0.1, 0.8)
+        let (r, slow) = optim.lookahead_update(q, s.slow, every = 5, share = 0.5)
+        let mean = optim.ema_update(r, s.mean, 0.9)
+        let whole = optim.swa_update(r, s.whole)
+        (p, s) = (r, Sharp(sgd = sgd, slow = slow, mean = mean, whole = whole))
+        (r.w, r.b, optim.ema_model(r, mean).w, optim.swa_model(r, whole).w)
+    }
+}
