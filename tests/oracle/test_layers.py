@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -210,12 +211,30 @@ def torch_rnn(kind: str, x: Any, wx: Any, wh: Any, bx: Any, bh: Any) -> Any:
 
 
 def test_recurrent_layers() -> None:
-    def of_one_bias(kind: str) -> Callable[..., Any]:
-        return lambda x, wx, wh, b: torch_rnn(kind, x, wx, wh, b, torch.zeros_like(b))
+    def of_one_bias(kind: str, x: Any, wx: Any, wh: Any, b: Any) -> Any:
+        return torch_rnn(kind, x, wx, wh, b, torch.zeros_like(b))
 
-    held("rnn", of_one_bias("RNN"), [images(3, 6, 4)])
-    held("lstm", of_one_bias("LSTM"), [images(3, 6, 4)])
+    def both(x: Any, **p: Any) -> Any:
+        ahead, back = ([p[f"{side}_{n}"] for n in ("wx", "wh", "b")] for side in ("ahead", "back"))
+        turned = of_one_bias("RNN", x.flip(1), *back).flip(1)
+        return torch.cat([of_one_bias("RNN", x, *ahead), turned], 2)
+
+    held("rnn", both, [images(3, 6, 4)])
+    held("lstm", partial(of_one_bias, "LSTM"), [images(3, 6, 4)])
     held("gru", lambda x, wx, wh, bx, bh: torch_rnn("GRU", x, wx, wh, bx, bh), [images(3, 6, 4)])
+
+
+def test_layers_that_join_others() -> None:
+    def joined(x: Any, **p: Any) -> Any:
+        def inner(h: Any) -> Any:
+            return h @ p["inner_w"] + p["inner_b"]
+
+        gate = torch.sigmoid(x @ p["gate_w"] + p["gate_b"])
+        h = gate * torch.tanh(inner(x)) + (1 - gate) * x
+        h = h + inner(h)
+        return torch.cat([h, F.bilinear(h, x, p["pair_w"], p["pair_b"])], 1)
+
+    held("joined", joined, [images(5, 4)])
 
 
 def test_sequences_of_several_lengths() -> None:

@@ -23,5 +23,5 @@ from nn.norm import BatchNorm, GroupNorm, InstanceNorm, LayerNorm, RMSNorm, Spec
     SpectralConv2, SpectralLinear, weight_norm
 from nn.pool import adaptive_avg_pool, adaptive_avg_pool1, adaptive_max_pool, adaptive_max_pool1,
     avg_pool, avg_pool1, avg_pool2, global_avg_pool, global_max_pool, max_pool, max_pool1, max_pool2
-from nn.recurrent import BiGRU, BiLSTM, GRU, LSTM, RNN
+from nn.recurrent import BiGRU, BiLSTM, BiRNN, GRU, LSTM, RNN
 from nn.transformer import Block, DecoderBlock

@@ -2,9 +2,9 @@
 # PyTorch's.
 
 import nn
-from nn import Attention, BatchNorm, BiGRU, BiLSTM, Block, CausalConv1, Conv1, Conv2,
-    ConvTranspose1, ConvTranspose2, DecoderBlock, GroupedConv1, GroupedConv2, GroupNorm, GRU,
-    InstanceNorm, KVCache, LSTM, RMSNorm, RNN, SameConv1, SameConv2, SpectralConv1, SpectralConv2,
+from nn import Attention, BatchNorm, BiGRU, Bilinear, BiLSTM, BiRNN, Block, CausalConv1, Conv1, Conv2,
+    ConvTranspose1, ConvTranspose2, DecoderBlock, GroupedConv1, GroupedConv2, GroupNorm, GRU, Highway,
+    InstanceNorm, KVCache, Linear, LSTM, RMSNorm, SameConv1, SameConv2, SpectralConv1, SpectralConv2,
     SpectralLinear
 
 fn conv2[B, H, W](l: Conv2[3, 2, 1, 4, 6, f64], x: f64[B, H, W, 4])
@@ -68,7 +68,7 @@ fn spectral2[B, H, W](var l: SpectralConv2[3, 2, 1, 4, 3, f64], x: f64[B, H, W, 
         -> f64[B, (H - 1) // 2 + 1, (W - 1) // 2 + 1, 3] requires H >= 1, W >= 1 = l(x)
 fn weight_norm(v: f64[3, 3, 4, 5], g: f64[5]) -> f64[3, 3, 4, 5] = nn.weight_norm(v, g)
 
-fn rnn[B, T](l: RNN[4, 5, f64], x: f64[B, T, 4]) -> f64[B, T, 5] = l(x)
+fn rnn[B, T](l: BiRNN[4, 5, f64], x: f64[B, T, 4]) -> f64[B, T, 10] = l(x)
 fn lstm[B, T](l: LSTM[4, 5, f64], x: f64[B, T, 4]) -> f64[B, T, 5] = l(x)
 fn gru[B, T](l: GRU[4, 5, f64], x: f64[B, T, 4]) -> f64[B, T, 5] = l(x)
 fn packed[B, T](l: BiLSTM[4, 5, f64], x: f64[B, T, 4], lengths: i32[B]) -> f64[B, T, 10] =
@@ -77,6 +77,17 @@ fn both_ways[B, T](l: BiGRU[4, 5, f64], x: f64[B, T, 4]) -> f64[B, T, 10] = l(x)
 fn last[B, T](l: LSTM[4, 5, f64], x: f64[B, T, 4], lengths: i32[B]) -> (f64[B, 5], f64[B, 5]) {
     let (_, h, c) = l.run(x, zeros, zeros, lengths)
     (h, c)
+}
+
+model Joined[D, F: float = f32] {
+    inner: Linear[D, D, F]
+    gate: Highway[D, F]
+    pair: Bilinear[D, D, 3, F]
+}
+
+fn joined[B](l: Joined[4, f64], x: f64[B, 4]) -> f64[B, 7] {
+    let h = nn.residual(l.inner, l.gate(x, tanh(l.inner(x))))
+    nn.dense(fn(at: f64[B, 4]) => l.pair(at, x), h)
 }
 
 fn grouped_attention[B, T, U](q: f64[B, 4, T, 6], k: f64[B, 2, U, 6], v: f64[B, 2, U, 3])

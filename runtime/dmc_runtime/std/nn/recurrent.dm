@@ -106,6 +106,20 @@ model GRU[I, H, F: float = f32] {
     }
 }
 
+## Two RNNs, one in each direction, with their outputs side by side (Schuster and Paliwal, 1997).
+model BiRNN[I, H, F: float = f32] {
+    ahead: RNN[I, H, F]
+    back: RNN[I, H, F]
+
+    fn run[B, T](x: F[B, T, I], lengths: i32[B]) -> F[B, T, 2 * H] {
+        let (a, _) = ahead.run(x, zeros, lengths)
+        let (b, _) = back.run(x, zeros, lengths, backwards = true)
+        concat[2](a, b)
+    }
+
+    fn forward[B, T](x: F[B, T, I]) -> F[B, T, 2 * H] = run(x, [_ in 0..B] => T)
+}
+
 ## Two GRUs, one in each direction, with their outputs side by side.
 model BiGRU[I, H, F: float = f32] {
     ahead: GRU[I, H, F]
@@ -120,7 +134,7 @@ model BiGRU[I, H, F: float = f32] {
     fn forward[B, T](x: F[B, T, I]) -> F[B, T, 2 * H] = run(x, [_ in 0..B] => T)
 }
 
-## Two LSTMs, one in each direction, with their outputs side by side (Schuster and Paliwal, 1997).
+## Two LSTMs, one in each direction, with their outputs side by side.
 model BiLSTM[I, H, F: float = f32] {
     ahead: LSTM[I, H, F]
     back: LSTM[I, H, F]
