@@ -16,6 +16,7 @@ LIMITS: dict[str, tuple[tuple[float, float], tuple[float, float]]] = {
     "tanh": ((0, 0), (0, 0)),
     "atan": ((0, 0), (0, 0)),
     "erf": ((0, 0), (0, 0)),
+    "erfc": ((0, 0), (0, 0)),
     "sigmoid": ((0, 0), (0, 0)),
     "softplus": ((0, 1), (0, 0)),
     "gelu": ((0, 1), (0, 0)),
@@ -88,3 +89,33 @@ def test_one_infinite_side(dtype: str) -> None:
             assert length(kind(other), kind(infinite)) == (0, sign)
             assert angle(kind(infinite), kind(other)) == (0, 0)
             assert angle(kind(other), kind(infinite)) == (0, 0)
+
+
+DIGITS: dict[str, tuple[tuple[float, ...], ...]] = {
+    # a place, and of mpmath the value, the slope and the curvature there
+    "asin": ((1e-9, 1e-9, 1.0, 1e-9),),
+    "acos": ((-1e-9, math.pi / 2 + 1e-9, -1.0, 1e-9),),
+    "gelu": (
+        (-5.0, -2.291796196629506e-07, -1.5463619875325946e-06, -9.934132224996203e-06),
+        (-8.0, -3.1077829375011112e-21, -4.7147845041068414e-20, -7.0458213960972915e-19),
+    ),
+    "erfc": ((6.0, 2.1519736712498913e-17, -2.6173012392492648e-16, 3.1407614870991178e-15),),
+    "lgamma": (
+        (-1e-30, 69.07755278982137, 1e30, 1e60),
+        (-0.99999, 11.512929692950378, -99999.57718967069, 10000000002.73595),
+    ),
+    "digamma": ((-1e-9, 999999999.4227843, 9.999999999999999e17, math.nan),),
+}
+
+
+@pytest.mark.parametrize("name", DIGITS)
+def test_digits_where_functions_are_small_or_have_poles(name: str) -> None:
+    """Relative to what is there, in value and two derivatives."""
+    f = dmc.loads(
+        f"fn f[N](x: f64[N]) -> f64[N] = {name}(x)\nfn g[N](x: f64[N]) -> f64 = sum(f(x))"
+    )
+    x, *wanted = map(np.array, zip(*DIGITS[name], strict=True))
+    np.testing.assert_allclose(f.f(x), wanted[0], rtol=4e-15)
+    np.testing.assert_allclose(dmc.grad(f.g)(x), wanted[1], rtol=4e-15)
+    if name != "digamma":  # whose curvature is not in the language
+        np.testing.assert_allclose(dmc.hvp(f.g, np.ones_like(x))(x), wanted[2], rtol=1e-14)

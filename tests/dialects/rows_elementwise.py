@@ -119,7 +119,7 @@ _ARITH = (
 
 _MATH = (
     *(unary(f"math.{name}") for name in ("exp", "expm1", "sin", "cos", "atan", "sinh", "cosh")),
-    *(unary(f"math.{name}") for name in ("tanh", "logistic", "erf")),
+    *(unary(f"math.{name}") for name in ("tanh", "logistic", "erf", "erfc")),
     *(unary(f"math.{name}", 0.2, 3.0) for name in ("log", "sqrt", "rsqrt")),
     *(unary(f"math.{name}", -0.8, 0.8) for name in ("asin", "acos", "log1p")),
     unary("math.tan", -1.2, 1.2),

@@ -161,6 +161,7 @@ MEANINGS |= {
         "tanh": jnp.tanh,
         "logistic": jax.nn.sigmoid,
         "erf": lax.erf,
+        "erfc": lax.erfc,
         "lgamma": lax.lgamma,
         "digamma": lax.digamma,
         "trigamma": lambda x: lax.polygamma(jnp.ones_like(x), x),

@@ -51,6 +51,7 @@ MEANINGS: dict[str, tuple[Function, float, float]] = {
     "silu": (lambda x: x / (1 + mp.exp(-x)), -9, 9),
     "gelu": (gelu, -4, 4),
     "erf": (mp.erf, -3, 3),
+    "erfc": (mp.erfc, -3, 3),
     "lgamma": (lambda x: mp.log(abs(mp.gamma(x))), 0.2, 9),
     "digamma": (mp.digamma, 0.2, 9),
 }

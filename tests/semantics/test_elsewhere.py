@@ -118,7 +118,6 @@ SAME: dict[str, tuple[ArrayLike, list[Array]]] = {
     "arctanh": (np.arctanh(X), [X]),
     "arcsin": (np.arcsin(X), [X]),
     "arctan2": (np.arctan2(X, Y), [X, Y]),
-    "erfc": (np.array([math.erfc(x) for x in X]), [X]),
     "trunc": (np.trunc(3.0 * X), [3.0 * X]),
     "radians": (np.radians(X), [X]),
     "degrees": (np.degrees(X), [X]),

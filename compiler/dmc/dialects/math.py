@@ -146,12 +146,21 @@ class Tan(_Unary):
     terms = (Scale(OUT * OUT + 1.0),)
 
 
+# 1 - x²; where that cancels, by its factors, whose slopes cancel near 0.
+_SQUARED_COSINE = call(
+    "arith.select",
+    compare("LE", call("arith.abs", X), 0.5),
+    1.0 - X * X,
+    (1.0 - X) * (X + 1.0),
+)
+
+
 class Asin(_Unary):
     """`math.asin`."""
 
     name = "math.asin"
     numpy = np.arcsin
-    terms = (Scale(call("math.rsqrt", (1.0 - X) * (X + 1.0))),)
+    terms = (Scale(call("math.rsqrt", _SQUARED_COSINE)),)
 
 
 class Acos(_Unary):
@@ -159,7 +168,7 @@ class Acos(_Unary):
 
     name = "math.acos"
     numpy = np.arccos
-    terms = (Scale(-call("math.rsqrt", (1.0 - X) * (X + 1.0))),)
+    terms = (Scale(-call("math.rsqrt", _SQUARED_COSINE)),)
 
 
 # 1 / (1 + x²), by the reciprocal where x² may overflow.
@@ -233,6 +242,15 @@ class Erf(_Unary):
     grows = math.erf
 
 
+class Erfc(_Unary):
+    """`math.erfc`: `1 - erf(x)`, to full precision where that cancels."""
+
+    name = "math.erfc"
+    numpy = _scalar_function(math.erfc)
+    terms = (Scale(-2.0 / math.sqrt(math.pi) * call("math.exp", -(_NEAR * _NEAR))),)
+    image = Range(0.0, 2.0)
+
+
 def _lgamma(x: float) -> float:
     """`log |gamma(x)|`; infinite at the poles."""
     if math.isnan(x) or x == -math.inf:
@@ -263,8 +281,8 @@ def _polygamma(order: int, x: float) -> float:
         return math.inf  # 1 / x², which overflows
     if x < 0:
         if order == 0:
-            return _polygamma(0, 1 - x) - math.pi / math.tan(math.pi * x)
-        return (math.pi / math.sin(math.pi * x)) ** 2 - _polygamma(1, 1 - x)
+            return _polygamma(0, 1 - x) - math.pi / math.tan(math.pi * (x - round(x)))
+        return (math.pi / math.sin(math.pi * (x - round(x)))) ** 2 - _polygamma(1, 1 - x)
     total = 0.0
     while x < 20:
         total += -1 / x if order == 0 else 1 / (x * x)

@@ -119,7 +119,6 @@ _FUNCTIONS: dict[str, Way] = {
     "arccosh": _write("x", "log(x + sqrt(x * x - 1.0))"),
     "atanh": _write("x", "0.5 * log((1.0 + x) / (1.0 - x))"),
     "arctanh": _write("x", "0.5 * log((1.0 + x) / (1.0 - x))"),
-    "erfc": _write("x", "1.0 - erf(x)"),
     "trunc": _write("x", "sign(x) * floor(abs(x))"),
     "fix": _write("x", "sign(x) * floor(abs(x))"),
     "deg2rad": _write("x", "x * (pi / 180.0)"),

@@ -94,14 +94,7 @@ fn truncated_normal[F: float, *S](key: Key, low: F[*S], high: F[*S]) -> F[*S] {
 }
 
 ## The normal distribution function.
-fn normal_cdf[F: float, *S](x: F[*S]) -> F[*S] {
-    # Where erf is near -1, by the continued fraction of the tail (Laplace, 1805).
-    let near = 0.5 * (1.0 + erf(where(x > -3.0, x, 0.0) * 0.7071067811865476))
-    let far = where(x > -3.0, -3.0, x)
-    var rest: F[*S] = zeros
-    for k in 0..60 { rest = F(60 - k) / (rest - far) }
-    where(x > -3.0, near, exp(-0.5 * far * far) * 0.3989422804014327 / (rest - far))
-}
+fn normal_cdf[F: float, *S](x: F[*S]) -> F[*S] = 0.5 * erfc(x * -0.7071067811865476)
 
 ## The x at which the normal distribution function is p.
 fn normal_quantile[F: float, *S](p: F[*S]) -> F[*S] {

@@ -48,7 +48,8 @@ def trigamma(lanes: Lanes, x: Real) -> Real:
 
 def _sin_cos(lanes: Lanes, x: Real) -> tuple[Real, Real]:
     """sin(πx) and cos(πx), the sine exactly 0 where x is an integer; NaN for ±∞."""
-    period = x - 2.0 * (0.5 * x).floor()
+    # From -1 to 1, exactly: what is near an integer keeps its distance.
+    period = x - 2.0 * (0.5 * x + 0.5).floor()
     multiple, k = lanes.nearest(2.0 * period)
     rest = period - 0.5 * multiple
     first, second = parts(PI, lanes.format, 2)
@@ -72,7 +73,10 @@ def _lgamma(lanes: Lanes, x: Real) -> Real:
         # |Γ(-a)| = π / (a·|sin(πa)|·Γ(a)).
         sine, _ = _sin_cos(lanes, a)
         result = log(lanes, math.pi / (a * abs(sine))) - positive
-        return lanes.select(sine.equals(0.0) | a.equals(math.inf), math.inf, result)
+        # Before the product vanishes.
+        result = lanes.select(a < 1e-30, positive, result)
+        pole = sine.equals(0.0) & (a >= 1.0)
+        return lanes.select(pole | a.equals(math.inf), math.inf, result)
 
     return lanes.where(x.is_negative(), reflected, positive)
 

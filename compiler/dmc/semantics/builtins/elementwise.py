@@ -197,19 +197,19 @@ def _softplus(builder: Builder, x: Value) -> Value:
 def _gelu(builder: Builder, x: Value) -> Value:
     """The tanh form of Hendrycks and Gimpel, arXiv:1606.08415.
 
-    The gate is 0 or 1 for |x| from 8 on, in every element type: there nothing may overflow.
+    Its gate `(1 + tanh(y)) / 2` is `sigmoid(2 y)`, which has its digits where it is small. It is 0
+    or 1 for |x| from 22 on, in every element type: there nothing may overflow.
     """
 
     def number(value: float) -> Value:
         return arith.constant(builder, value, x.type)
 
-    above = arith.maximum(builder, x, number(-8.0))
-    near = arith.minimum(builder, above, number(8.0))
+    above = arith.maximum(builder, x, number(-22.0))
+    near = arith.minimum(builder, above, number(22.0))
     cube = arith.multiply(builder, arith.multiply(builder, near, near), near)
     inner = arith.add(builder, near, arith.multiply(builder, number(0.044715), cube))
-    scaled = arith.multiply(builder, number(pymath.sqrt(2.0 / pymath.pi)), inner)
-    gate = arith.add(builder, number(1.0), math.tanh(builder, scaled))
-    return arith.multiply(builder, arith.multiply(builder, number(0.5), above), gate)
+    scaled = arith.multiply(builder, number(2.0 * pymath.sqrt(2.0 / pymath.pi)), inner)
+    return arith.multiply(builder, above, math.unary(builder, "logistic", scaled))
 
 
 def _silu(builder: Builder, x: Value) -> Value:
@@ -288,6 +288,7 @@ OF_ONE = (
     _float("gelu", build=_gelu),
     _float("silu", build=_silu),
     _float("erf"),
+    _float("erfc"),
     _float("lgamma"),
     _float("digamma"),
     _float("floor", is_step=True),

@@ -24,7 +24,7 @@ fn celu[F: float, *S](x: F[*S], alpha: F = 1.0) -> F[*S] =
     where(x > 0.0, x, alpha * expm1(x / alpha))
 
 ## x times the normal distribution function (Hendrycks and Gimpel, 2016); `gelu` is its tanh form.
-fn gelu_erf[F: float, *S](x: F[*S]) -> F[*S] = 0.5 * x * (1.0 + erf(x * 0.7071067811865476))
+fn gelu_erf[F: float, *S](x: F[*S]) -> F[*S] = 0.5 * x * erfc(x * -0.7071067811865476)
 
 ## x * sigmoid(x) (Elfwing et al., 2018).
 fn silu[F: float, *S](x: F[*S]) -> F[*S] = x * sigmoid(x)
