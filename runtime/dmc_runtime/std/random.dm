@@ -30,18 +30,30 @@ fn categorical[F: float, *S, V](key: Key, logits: F[*S, V]) -> i32[*S] {
     argmax[-1](logits - log(-log(maximum(u, 1e-30))))
 }
 
-## Counts with mean `rate`, one for each; by inversion, so for rates up to some hundred.
+## Counts with mean `rate`, one for each, in time that grows with its root: what is left of a uniform
+## number falls below 0 at one of the chances of the most likely count and its neighbours (Kemp, 1986).
 fn poisson[N, F: float](key: Key, rate: F[N]) -> i64[N] {
     let u: f64[N] = uniform(key)
     [n] => {
-        let r = f64(rate[n])
-        var k = 0
-        var p = exp(-r)
-        var total = p
-        while total < u[n] and k < 2000 {
-            k += 1
-            p *= r / f64(k)
-            total += p
+        let r = maximum(f64(rate[n]), 1e-300)
+        let most = floor(r)
+        var (above, below, k) = (i64(most), i64(most), i64(most))
+        var up = exp(most * log(r) - r - lgamma(most + 1.0))
+        var down = up
+        var left = u[n] - up
+        while left >= 0.0 and up + down > 1e-20 {
+            above += 1
+            up *= r / f64(above)
+            left -= up
+            k = above
+            if left >= 0.0 and below > 0 {
+                down *= f64(below) / r
+                below -= 1
+                left -= down
+                k = below
+            } else if below == 0 {
+                down = 0.0
+            }
         }
         k
     }
