@@ -12,13 +12,13 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from dmc.autodiff import differentiate
 from dmc.autodiff.activity import is_differentiable
 from dmc.autodiff.errors import NotDifferentiable
 from dmc.autodiff.narrate import Narrator
 from dmc.diagnostics.diagnostic import Diagnostic, Label
 from dmc.diagnostics.errors import CompilerBug, Error, error
 from dmc.dialects import autodiff, func
+from dmc.dialects.derivatives import Problem
 from dmc.ir import (
     Array,
     Interpreter,
@@ -258,9 +258,9 @@ class Compilation:
             case Stage.TENSOR:
                 module = self.tensor
             case Stage.TANGENT:
-                module = self._derivative(differentiate.tangent)
+                module = self._derivative(autodiff.Jvp)
             case Stage.ADJOINT:
-                module = self._derivative(differentiate.adjoint)
+                module = self._derivative(autodiff.Vjp)
             case Stage.OPTIMIZED:
                 module = self.optimized
             case Stage.KERNEL:
@@ -279,21 +279,16 @@ class Compilation:
     def _memory(self) -> MemoryPlan:
         return report(func.lookup(self.kernels, self.entry))
 
-    def _derivative(
-        self, transform: Callable[[Module, func.Func, Sequence[int], Sequence[int]], func.Func]
-    ) -> Module:
+    def _derivative(self, mode: type[autodiff.Jvp | autodiff.Vjp]) -> Module:
+        """Derivatives that are asked for; where none is, that of the entry, as if it were."""
         if any(isinstance(op, autodiff.Jvp | autodiff.Vjp) for op in self.tensor.walk()):
             return self.expanded
-        module = self.expanded.copy()
-        entry = func.lookup(module, self.entry)
-        wrt = [i for i, arg in enumerate(entry.body.args) if is_differentiable(arg)]
-        results = entry.body.terminator.operands
-        of = [i for i, value in enumerate(results) if is_differentiable(value)]
-        with _Refusals():
-            derivative = transform(module, entry, wrt, of)
-        del derivative.attributes["visibility"]
-        entry.attributes["visibility"] = "private"
-        return self._run(module, pipeline.shown())
+        module = self.tensor.copy()
+        _ask_for(module, self.entry, in_reverse=mode is autodiff.Vjp)
+        passes = pipeline.derivatives(self._left_out, self.budget, selecting=False)
+        if self.index_uses:
+            passes = [*pipeline.inlined(), TrapIndexes(), *passes]
+        return self._run(module, passes)
 
     @seldom_collecting()
     def _run(self, module: Module, passes: Sequence[Pass], verified: bool = False) -> Module:
@@ -313,6 +308,31 @@ class Compilation:
             manager.run(copy, module)
         self.seconds += manager.seconds
         return copy
+
+
+def _ask_for(module: Module, name: str, in_reverse: bool) -> None:
+    """Add the tangent or adjoint of a function, which takes the directions."""
+    entry = func.lookup(module, name)
+    given, outputs = entry.body.args, entry.body.terminator.operands
+    wrt = tuple(i for i, value in enumerate(given) if is_differentiable(value))
+    of = tuple(i for i, value in enumerate(outputs) if is_differentiable(value))
+    moved = [outputs[i] for i in of] if in_reverse else [given[i] for i in wrt]
+    mark, default = ("bar", "out") if in_reverse else ("dot", "in")
+    names = [value.name for value in given]
+    names += [f"{value.name or default}_{mark}" for value in moved]
+    derivative, builder = func.function(
+        module,
+        f"{name}_{'adjoint' if in_reverse else 'tangent'}",
+        [value.type for value in (*given, *moved)],
+        names,
+        entry.location,
+    )
+    arguments = derivative.body.args
+    problem = Problem(entry, tuple(arguments[: len(given)]), wrt)
+    ask = problem.pull if in_reverse else problem.push
+    values, found = ask(builder, arguments[len(given) :], of)
+    func.finish(derivative, builder, [*values, *found])
+    entry.attributes["visibility"] = "private"
 
 
 class _Refusals:

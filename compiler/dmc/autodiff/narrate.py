@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Iterator
+from itertools import dropwhile
 from pathlib import Path
 
 from dmc.dialects import func
@@ -49,8 +50,7 @@ class Narrator:
             return
         if isinstance(block.parent_op, func.Func):
             yield from self._passes(op, block, kind, name)
-        # A constant of the reverse pass, which is not of the source, stands below what it is for.
-        own = kind is Pass.FORWARD or not op.has(Trait.CONSTANT)
+        own = not op.has(Trait.CONSTANT) or (kind is Pass.FORWARD and _begins(op))
         if own and span is not None and not self._continues(block, kind, span):
             self._said[block] = kind, span
             yield _heading(kind, span, _file_of(block))
@@ -78,6 +78,16 @@ class Narrator:
         read = [value for each in block for value in each.results if _is_read_back(value)]
         if read:
             yield f"  reads {_listed(read, name)} of the forward pass: {_size(read)}"
+
+
+def _begins(constant: Operation) -> bool:
+    """Whether a constant stands where its line is; others stand ahead of a loop, or for reverse."""
+    assert constant.parent is not None
+    behind = dropwhile(lambda op: op is not constant, constant.parent)
+    following = next((op for op in behind if not op.has(Trait.CONSTANT)), None)
+    span, after = constant.location.span, following.location.span if following else None
+    is_there = span is None or after is None or span.start_line == after.start_line
+    return is_there or bool(constant.results[0].name)
 
 
 def _file_of(block: Block) -> str:

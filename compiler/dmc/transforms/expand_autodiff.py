@@ -32,11 +32,13 @@ class ExpandAutodiff(Compound):
     programs are simple. When all are there, products are left guarded where zeros of what is not
     selected may come. `contractions`: sums of products are recognized before they are
     differentiated. `bounded`: under a budget, what grows while loops run is checkpointed.
+    `selecting`: a zero in a direction that the caller of the program gives is meant, and absorbs.
     """
 
     name = "expand-autodiff"
     contractions: bool = True
     bounded: bool = False
+    selecting: bool = True
 
     def steps(self, module: Module) -> Iterator[Pass]:
         if not any(_requests(module)) and not has_weights(module):
@@ -45,7 +47,7 @@ class ExpandAutodiff(Compound):
         yield from (Inline(), SettleWeights())
         while any(_requests(module)):
             yield from _prepare(self.contractions, self.bounded)
-            yield ExpandInnermost()
+            yield ExpandInnermost(self.selecting)
         yield from (Inline(), RelaxGuards())
 
 
@@ -72,12 +74,13 @@ class ExpandInnermost(Pass):
     """
 
     name = "expand-innermost"
+    selecting: bool = True
 
     def run(self, module: Module) -> None:
-        _expand_innermost(module)
+        _expand_innermost(module, self.selecting)
 
 
-def _expand_innermost(module: Module) -> None:
+def _expand_innermost(module: Module, selecting: bool) -> None:
     known: dict[tuple[str, str, tuple[int, ...], tuple[int, ...]], func.Func] = {}
     pairs = [(op, func.lookup(module, op.callee)) for op in _requests(module)]
     # Decided beforehand: a callee that becomes ready here still has calls to inline.
@@ -87,7 +90,9 @@ def _expand_innermost(module: Module) -> None:
             emit = differentiate.tangent if isinstance(op, autodiff.Jvp) else differentiate.adjoint
             known[key] = emit(module, callee, op.wrt, op.of)
         builder = Builder.ahead_of(op)
-        vectors = [_direction(builder, vector) for vector in op.vectors]
+        vectors = op.vectors
+        if selecting:
+            vectors = [_direction(builder, vector) for vector in vectors]
         replace_op(op, func.call(builder, known[key], [*op.arguments, *vectors]))
 
 

@@ -30,7 +30,6 @@ from dmc.transforms.propagate_integers import PropagateIntegers
 from dmc.transforms.prove_bounds import ProveBounds
 from dmc.transforms.recognize_contractions import RecognizeContractions
 from dmc.transforms.recognize_windows import RecognizeWindows
-from dmc.transforms.relax_guards import RelaxGuards
 from dmc.transforms.rematerialize import Rematerialize
 from dmc.transforms.scalarize import Scalarize
 from dmc.transforms.scatter_selections import ScatterSelections
@@ -74,23 +73,21 @@ def clean() -> list[Pass]:
     return [Canonicalize(), Cse(), Dce()]
 
 
-def shown() -> list[Pass]:
-    """Simplify a derivative that is to be read, as those of programs are."""
-    return [RelaxGuards(), *clean()]
-
-
 def inlined() -> list[Pass]:
     """Whole functions, of which it is asked what their indexes can be."""
     return [Inline(), Dce(), PropagateIntegers(), *clean()]
 
 
-def derivatives(without: Iterable[str] = (), budget: Budget = NO_BUDGET) -> list[Pass]:
+def derivatives(
+    without: Iterable[str] = (), budget: Budget = NO_BUDGET, selecting: bool = True
+) -> list[Pass]:
     """Expand derivatives; calls are inlined, those of functions with rules last.
 
-    Under a budget, loops without a bound keep less.
+    Under a budget, loops without a bound keep less. `selecting` as of `expand-autodiff`.
     """
     skipped = frozenset(without)
-    expand = ExpandAutodiff(RecognizeContractions.name not in skipped, budget.bytes > 0)
+    contractions = RecognizeContractions.name not in skipped
+    expand = ExpandAutodiff(contractions, budget.bytes > 0, selecting)
     return _chosen([expand, Inline(rules=True), *clean()], skipped)
 
 
