@@ -2,7 +2,11 @@
 #
 #     param w: f32[I, O] = init.glorot_uniform[I, O](key)
 #
-# A normal has the standard deviation s; a uniform of the same variance spans -sqrt(3) * s to sqrt(3) * s.
+# A normal has the standard deviation s; a uniform of the same variance spans -sqrt(3) * s to
+# sqrt(3) * s. For the kernel of a `Conv1` put a 1 before its width:
+# `reshape[K, I, O](init.he_conv[1, K, I, O](key))`.
+
+import random
 
 ## s = sqrt(2 / (I + O)) (Glorot and Bengio, 2010): for tanh and sigmoid.
 fn glorot_normal[I, O, F: float = f32](key: Key) -> F[I, O] = sqrt(2.0 / (I + O)) * normal(key)
@@ -53,17 +57,10 @@ fn lecun_conv_uniform[K, L, I, O, F: float = f32](key: Key) -> F[K, L, I, O] =
 
 # ---- others -------------------------------------------------------------------------------------
 
-## Normal numbers of standard deviation `std` before those beyond `limit` are drawn again.
+## `std` times normal numbers between -`limit` and `limit`.
 fn truncated_normal[I, O, F: float = f32](key: Key, std: F = 1.0, limit: F = 2.0) -> F[I, O] {
-    var found: F[I, O] = zeros
-    var missing: F[I, O] = ones
-    for t in 0..24 {
-        let drawn: F[I, O] = normal(fold(key, t))
-        let taken = where(abs(drawn) <= limit, missing, 0.0)
-        found = found + taken * drawn
-        missing = missing - taken
-    }
-    std * found
+    let high: F[I, O] = limit * ones
+    std * random.truncated_normal(key, -high, high)
 }
 
 ## Orthonormal columns (or rows, if there are fewer of them), evenly distributed, times `gain`
