@@ -274,3 +274,64 @@ fn total[N, M](a: f64[N], b: f64[M]) -> f64 = sum[i, j](a[i] * b[j])
     small, huge, scale = np.full((2, 2), 1e-200), np.full((2, 2), 1e300), np.full(2, 1e-200)
     np.testing.assert_allclose(program.behind(small, huge, scale), np.full((2, 2), 2e-100), 1e-14)
     assert program.inside(small, huge, scale).tolist() == [[0.0, 0.0], [0.0, 0.0]]
+
+
+# Conventions at whole vectors and at tails
+
+edges = dmc.loads("""
+fn ordered[N](x: f64[N]) -> (f64[N], i32[N], i32, i32, f64) requires N >= 1 =
+    (sort[-1](x), argsort[-1](x), argmax(x), argmin(x), max(x))
+fn whole[N](x: f32[N]) -> (i32[N], i64[N]) = (i32(x), i64(x))
+fn weights[N](x: f32[N], seen: bool[N]) -> (f32, f32[N], f32) requires N >= 1 =
+    (logsumexp(x), softmax[-1](x), sum[i](if seen[i] { exp(-x[i]) } else { 0.0 }))
+fn products[N](x: f64[N]) -> (f64[N], f64[N], f64[N]) =
+    (cumprod[-1](x), grad(fn(y) => sum(cumprod[-1](y)))(x), grad(fn(y) => prod(y))(x))
+fn far_off[N](x: f32[N]) -> (f32, f32, f32[N]) = (mean(x), variance(x), softmax[-1](x))
+fn grid[N, F: float](a: F, b: F) -> F[N] = linspace[N](a, b)
+""")
+
+
+@pytest.mark.parametrize("n", [1, 17])
+def test_conventions(n: int) -> None:
+    x = np.tile([2.0, NAN, 3.0, 3.0, -INF, INF, -0.0, 0.0], 3)[:n]
+    for got, wanted in zip(
+        edges.ordered(x),
+        (np.sort(x), np.argsort(x, kind="stable"), np.argmax(x), np.argmin(x), np.max(x)),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(got, wanted)
+    far = np.tile([3e38, -INF, 2.5, -2.5, NAN, INF, -3e9, -3e38], 3)[:n].astype(np.float32)
+    for got, kind in zip(edges.whole(far), (np.int32, np.int64), strict=True):
+        ends = np.iinfo(kind)
+        small = np.nan_to_num(far.astype(np.float64), nan=0.0, posinf=1e30, neginf=-1e30)
+        limits = np.where(small > 1e19, ends.max, ends.min)
+        inside = np.abs(small) < (2**31 if kind is np.int32 else 2**62)
+        wanted = np.where(inside, np.where(inside, small, 0).astype(kind), limits)
+        np.testing.assert_array_equal(got, wanted)
+    total, weights, nothing = edges.weights(np.full(n, -INF, np.float32), np.zeros(n, bool))
+    assert (total, weights.tolist(), nothing) == (-INF, [0.0] * n, 0.0)
+    for zeros in (1, 2):
+        x = np.arange(1.0, n + 1) / 4
+        x[np.arange(zeros) * n // 2] = 0.0
+        each = np.array([np.cumprod(np.where(np.arange(n) == i, 1.0, x)) for i in range(n)])
+        got, of_sums, of_product = edges.products(x)
+        np.testing.assert_allclose(got, np.cumprod(x), rtol=1e-14)
+        np.testing.assert_allclose(of_sums, np.triu(each).sum(1), rtol=1e-14)
+        np.testing.assert_allclose(of_product, each[:, -1], rtol=1e-14)
+    x = (1e6 + np.arange(n)).astype(np.float32)
+    e = np.exp(np.arange(n) - n + 1.0)
+    wanted = (x.astype(float).mean(), x.astype(float).var(), e / e.sum())
+    for got, right in zip(edges.far_off(x), wanted, strict=True):
+        np.testing.assert_allclose(got, right, rtol=1e-6)
+
+
+def test_a_grid_ends_where_it_says() -> None:
+    for dtype in (np.float64, np.float32):
+        for a, b in ((1, 1 / 3), (0.1, 0.1), (1e6, 1e6 + 1), (-np.finfo(dtype).max, 1e30)):
+            first, last = dtype(a), dtype(b)
+            got = edges.grid[33](first, last)
+            assert (got[0], got[-1]) == (first, last)
+            assert (np.diff(got) * (float(last) - float(first)) >= 0).all()
+            wanted = np.linspace(float(first), float(last), 33)
+            slack = 4 * float(np.finfo(dtype).eps)
+            np.testing.assert_allclose(got, wanted, rtol=slack, atol=slack * np.abs(wanted).max())

@@ -95,11 +95,20 @@ class _Linspace(ArrayFunction):
         assert isinstance(type_, Tensor)
         (n,) = body.sizes(node)
         dtype = body.dtype(type_.element)
-        first, last = (body.materialize(body.lower(o), Tensor(dtype)) for o in node.operands)
-        steps = tensor.iota(body.builder, TensorType((n,), dtype), 0)
-        share = arith.divide(body.builder, steps, body.constant(max(n - 1, 1), dtype, n))
-        span = apply(body, SUBTRACT, [last, first])
-        return apply(body, ADD, [first, apply(body, MULTIPLY, [span, Array(share)])])
+        b, ends = body.builder, [body.array(operand) for operand in node.operands]
+        first, last = (tensor.broadcast_in_dim(b, end, (n,), []) for end in ends)
+        # From the nearer end: both are met exactly, and what is between lies in the range.
+        steps = tensor.iota(b, TensorType((n,), DType.I64), 0)
+        back = arith.subtract(b, body.constant(n - 1, DType.I64, n), steps)
+        begins = arith.compare(b, Direction.LE, steps, back)
+        near, far = arith.select(b, begins, first, last), arith.select(b, begins, last, first)
+        count = arith.convert(b, arith.minimum(b, steps, back), dtype)
+        share = Array(arith.divide(b, count, body.constant(max(n - 1, 1) / 2, dtype, n)))
+        half = Array(body.constant(0.5, dtype, n))
+        # Of half the distance twice the share: the distance itself may overflow.
+        ends = (apply(body, MULTIPLY, [Array(end), half]) for end in (far, near))
+        moved = apply(body, MULTIPLY, [apply(body, SUBTRACT, list(ends)), share])
+        return apply(body, ADD, [Array(near), moved])
 
 
 @dataclass(frozen=True, eq=False)
