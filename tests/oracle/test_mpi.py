@@ -116,7 +116,7 @@ def test_a_process_that_dies_leaves_a_run_that_others_finish_with_the_same_bits(
     assert isinstance(left, int)
     assert 0 < left < 180
 
-    done = started(tmp_path, 3, *train, "--resume")
+    done = started(tmp_path, 2, *train, "--resume")
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("trained: 180 steps") == 1
 
