@@ -59,3 +59,10 @@ def test_the_help_leaves_out_what_arguments_determine():
     text = PROGRAM.replace("(narrow[f32](x, 2)", "(narrow(x, 2)")
     with pytest.raises(dmc.Error, match=r"in brackets: `narrow\[f32\]\(x, 2\)`"):
         dmc.loads(text)
+
+
+def test_a_shape_cannot_be_given_in_brackets() -> None:
+    text = "fn f[*K, I](x: f32[I]) -> f32[*K, I] = zeros\nfn a(x: f32[3]) -> f32[2, 3] = f(x)\n"
+    with pytest.raises(dmc.Error, match=r"\*K of `f` is not known") as refused:
+        dmc.loads(text)
+    assert "brackets" not in str(refused.value)

@@ -115,18 +115,21 @@ def require_values(
             span,
             "",
             [(generic.span, "declared here")],
-            [f"give it in brackets: `{_bracketed(context, declaration, solver, *call)}`"],
+            _in_brackets(context, declaration, solver, *call),
         )
 
 
-def _bracketed(
+def _in_brackets(
     context: Context,
     declaration: FunctionDeclaration,
     solver: Solver,
     wanted: Type | None,
     arguments: Sequence[ast.Argument],
-) -> str:
-    """The call with brackets, as far as the wanted type and the arguments say what is in them."""
+) -> list[str]:
+    """The call with brackets, as far as the wanted type and the arguments say what is in them.
+
+    Nothing where they would hold a shape: only another `*S` can be written there.
+    """
     defaults = {g.name for g in declaration.generics if solver.values.get(g.name) == g.default}
     guess = Solver(context.facts, {n: v for n, v in solver.values.items() if n not in defaults})
     if wanted is not None and declaration.result is not None:
@@ -140,9 +143,11 @@ def _bracketed(
         needed.pop()
     while needed and needed[-1].default is not None and needed[-1].name not in guess.values:
         needed.pop()
+    if any(g.kind is GenericKind.PACK for g in needed):
+        return []
     items = [_spelled(guess.values.get(g.name), g.name) for g in needed]
     given = ", ".join(context.quote(argument) for argument in arguments) or "…"
-    return f"{declaration.name}[{', '.join(items)}]({given})"
+    return [f"give it in brackets: `{declaration.name}[{', '.join(items)}]({given})`"]
 
 
 def _spelled(value: GenericValue | None, name: str) -> str:
