@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
 
 import dmc
+from dmc.interop.state_dicts import LAYERS
+from dmc_runtime import STD_FOLDER
 from tests.oracle.peers import HERE, close, jax, jnp, torch
 
 pytestmark = pytest.mark.oracle
@@ -151,6 +155,61 @@ def test_weights_of_pytorch_give_the_same_outputs() -> None:
     net = dmc.torch.load_state(PROGRAM.Zoo.init(dmc.key(0)), module.state_dict())
     ids = np.random.default_rng(0).integers(0, 7, (2, 5)).astype(np.int32)
     close(net(ids), module(torch.tensor(ids)).detach().numpy(), 1e-13)
+
+
+class Others(torch.nn.Module):
+    def __init__(self) -> None:
+        nn = torch.nn
+        super().__init__()
+        how: dict[str, Any] = {
+            "dim_feedforward": 6,
+            "dropout": 0.0,
+            "activation": partial(nn.functional.gelu, approximate="tanh"),
+            "batch_first": True,
+            "norm_first": True,
+        }
+        self.grouped, self.up = (
+            nn.Conv1d(4, 4, 3, padding=1, groups=2),
+            nn.ConvTranspose1d(4, 4, 2, 2),
+        )
+        self.slope = nn.PReLU(4)
+        self.block, self.decoder = (
+            nn.TransformerEncoderLayer(4, 2, **how),
+            nn.TransformerDecoderLayer(4, 2, **how),
+        )
+        self.gru = nn.GRU(4, 3, bidirectional=True, batch_first=True)
+        self.spectral = nn.utils.parametrizations.spectral_norm(nn.Linear(6, 2))
+
+    def forward(self, x: Any) -> Any:
+        h = self.slope(self.up(self.grouped(x.mT))).mT
+        future = torch.nn.Transformer.generate_square_subsequent_mask(h.shape[1], dtype=x.dtype)
+        h = self.decoder(h, self.block(x), tgt_mask=future)
+        return self.spectral(self.gru(h)[0])
+
+
+def test_weights_of_the_other_layers_give_the_same_outputs() -> None:
+    torch.manual_seed(0)
+    module = Others().double()
+    x = np.random.default_rng(0).standard_normal((2, 3, 4))
+    for _ in range(80):
+        module(torch.tensor(x))  # until the power iteration has settled
+    fresh, state = PROGRAM.Others.init(dmc.key(0)), module.eval().state_dict()
+    names = {"both": "gru.0"}
+    net = dmc.torch.load_state(fresh, state, names)
+    # The library adds 1e-12 to the length of a singular vector, PyTorch takes the larger.
+    close(PROGRAM.once(net, x), module(torch.tensor(x)).detach().numpy(), 1e-11)
+    moved = state | {"block.self_attn.in_proj_bias": torch.ones(12)}
+    with pytest.raises(dmc.Error, match=r"is not zero\nhelp: Attention has no biases"):
+        dmc.torch.load_state(fresh, moved, names)
+
+
+def test_every_layer_of_the_library_has_its_counterpart() -> None:
+    declared = {
+        f"nn.{file.stem}.{name}"
+        for file in (STD_FOLDER / "nn").glob("*.dm")
+        for name in re.findall(r"^model (\w+)", file.read_text(), re.MULTILINE)
+    }
+    assert declared - {"nn.layers.Highway"} == set(LAYERS)
 
 
 def test_weights_of_a_sequential_of_images() -> None:

@@ -7,7 +7,7 @@ there: PyTorch has matrices as `[out, in]` and channels first, dm `[in, out]` an
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar, cast
@@ -28,11 +28,11 @@ Make: TypeAlias = Callable[..., Array]
 
 @dataclass(frozen=True)
 class Source:
-    """A parameter made from tensors of the state dict; `optional` ones may be missing together."""
+    """A parameter made from tensors of the state dict; `lacking` fills it where there are none."""
 
     names: tuple[str, ...]
     make: Make = np.asarray
-    optional: bool = False
+    lacking: float | None = None
 
 
 def _axes(*order: int) -> Make:
@@ -48,11 +48,29 @@ def _slice(array: Array, part: int) -> Array:
     return np.split(array, 3)[part].T
 
 
-_BIAS = Source(("bias",), optional=True)
+Layer: TypeAlias = "Mapping[str, Source]"
+"""Where the parameters of a layer come from, by their paths in it."""
+
+
+def _inside(path: str, name: str, layer: Layer) -> dict[str, Source]:
+    """The parameters of a layer at `path` in another, which PyTorch calls `name`."""
+    return {
+        f"{path}.{own}": replace(source, names=tuple(f"{name}.{n}" for n in source.names))
+        for own, source in layer.items()
+    }
+
+
+_BIAS = Source(("bias",), lacking=0.0)
 _MATRIX = {"w": Source(("weight",), np.transpose), "b": _BIAS}
 _IMAGES = {"w": Source(("weight",), _axes(2, 3, 1, 0)), "b": _BIAS}
 _SEQUENCES = {"w": Source(("weight",), _axes(2, 1, 0)), "b": _BIAS}
-_NORM = {"gain": Source(("weight",)), "bias": Source(("bias",))}
+_GAIN = Source(("weight",), lacking=1.0)
+_NORM = {"gain": _GAIN, "bias": _BIAS}
+_BATCH_NORM = {
+    **_NORM,
+    "center": Source(("running_mean",)),
+    "variance": Source(("running_var",)),
+}
 
 
 def _recurrent(suffix: str = "") -> dict[str, Source]:
@@ -60,57 +78,90 @@ def _recurrent(suffix: str = "") -> dict[str, Source]:
     return {
         "wx": Source((f"weight_ih_l0{suffix}",), np.transpose),
         "wh": Source((f"weight_hh_l0{suffix}",), np.transpose),
-        "b": Source(biases, _sum, optional=True),
+        "b": Source(biases, _sum, 0.0),
     }
 
 
-_GRU = {
-    "wx": Source(("weight_ih_l0",), np.transpose),
-    "wh": Source(("weight_hh_l0",), np.transpose),
-    "bx": Source(("bias_ih_l0",), optional=True),
-    "bh": Source(("bias_hh_l0",), optional=True),
-}
-_BATCH_NORM = {
-    **_NORM,
-    "center": Source(("running_mean",)),
-    "variance": Source(("running_var",)),
-}
-_BOTH_WAYS = {
-    **{f"ahead.{name}": source for name, source in _recurrent().items()},
-    **{f"back.{name}": source for name, source in _recurrent("_reverse").items()},
-}
+def _gru(suffix: str = "") -> dict[str, Source]:
+    return {
+        "wx": Source((f"weight_ih_l0{suffix}",), np.transpose),
+        "wh": Source((f"weight_hh_l0{suffix}",), np.transpose),
+        "bx": Source((f"bias_ih_l0{suffix}",), lacking=0.0),
+        "bh": Source((f"bias_hh_l0{suffix}",), lacking=0.0),
+    }
+
+
+def _spectral(layer: Layer) -> dict[str, Source]:
+    """A layer under `torch.nn.utils.parametrizations.spectral_norm`."""
+    original = replace(layer["w"], names=("parametrizations.weight.original",))
+    return {**layer, "w": original, "u": Source(("parametrizations.weight.0._u",))}
+
+
+def _both_ways(ahead: Layer, back: Layer) -> dict[str, Source]:
+    return {f"ahead.{n}": s for n, s in ahead.items()} | {f"back.{n}": s for n, s in back.items()}
+
+
 _ATTENTION = {
     "wq": Source(("in_proj_weight",), partial(_slice, part=0)),
     "wk": Source(("in_proj_weight",), partial(_slice, part=1)),
     "wv": Source(("in_proj_weight",), partial(_slice, part=2)),
     "wo": Source(("out_proj.weight",), np.transpose),
 }
+_WIDE = {
+    "up": Source(("linear1.weight",), np.transpose),
+    "up_bias": Source(("linear1.bias",), lacking=0.0),
+    "down": Source(("linear2.weight",), np.transpose),
+    "down_bias": Source(("linear2.bias",), lacking=0.0),
+}
+_BLOCK = {
+    **_inside("norm1", "norm1", _NORM),
+    **_inside("attention", "self_attn", _ATTENTION),
+    **_inside("norm2", "norm2", _NORM),
+    **_WIDE,
+}
 
-LAYERS: dict[str, Mapping[str, Source]] = {
+LAYERS: dict[str, Layer] = {
     "nn.layers.Linear": _MATRIX,
     "nn.layers.Embed": {"w": Source(("weight",))},
     "nn.layers.Bilinear": {"w": Source(("weight",)), "b": _BIAS},
+    "nn.activations.PReLU": {"slope": Source(("weight",))},
     "nn.conv.Conv": _IMAGES,
     "nn.conv.Conv2": _IMAGES,
+    "nn.conv.SameConv2": _IMAGES,
     "nn.conv.GroupedConv2": _IMAGES,
     "nn.conv.ConvTranspose2": {"w": Source(("weight",), _axes(2, 3, 0, 1)), "b": _BIAS},
     "nn.conv.Conv1": _SEQUENCES,
+    "nn.conv.SameConv1": _SEQUENCES,
     "nn.conv.CausalConv1": _SEQUENCES,
+    "nn.conv.GroupedConv1": _SEQUENCES,
+    "nn.conv.ConvTranspose1": {"w": Source(("weight",), _axes(2, 0, 1)), "b": _BIAS},
     "nn.norm.LayerNorm": _NORM,
-    "nn.norm.RMSNorm": {"gain": Source(("weight",))},
+    "nn.norm.RMSNorm": {"gain": _GAIN},
     "nn.norm.GroupNorm": _NORM,
     "nn.norm.InstanceNorm": _NORM,
     "nn.norm.BatchNorm": _BATCH_NORM,
+    "nn.norm.SpectralLinear": _spectral(_MATRIX),
+    "nn.norm.SpectralConv1": _spectral(_SEQUENCES),
+    "nn.norm.SpectralConv2": _spectral(_IMAGES),
     "nn.recurrent.RNN": _recurrent(),
     "nn.recurrent.LSTM": _recurrent(),
-    "nn.recurrent.GRU": _GRU,
-    "nn.recurrent.BiLSTM": _BOTH_WAYS,
+    "nn.recurrent.GRU": _gru(),
+    "nn.recurrent.BiLSTM": _both_ways(_recurrent(), _recurrent("_reverse")),
+    "nn.recurrent.BiGRU": _both_ways(_gru(), _gru("_reverse")),
     "nn.attention.Attention": _ATTENTION,
+    "nn.transformer.Block": _BLOCK,
+    "nn.transformer.DecoderBlock": {
+        **_BLOCK,
+        **_inside("crossing", "multihead_attn", _ATTENTION),
+        **_inside("norm3", "norm3", _NORM),
+    },
 }
-"""The layers that have a counterpart, by module and name, and where their parameters come from."""
+"""The layers that have a counterpart, by module and name."""
 
-_UNUSED = ("num_batches_tracked",)
+_UNUSED = ("num_batches_tracked", "_v")
 """What state dicts hold that no layer needs."""
+_ZERO = ("in_proj_bias", "out_proj.bias")
+"""Biases that the layers here do not have, and that are zero before PyTorch trains them."""
 
 
 def load_state(net: R, state: Mapping[str, Any], names: Mapping[str, str] | None = None) -> R:
@@ -119,13 +170,18 @@ def load_state(net: R, state: Mapping[str, Any], names: Mapping[str, str] | None
     Layers are found by their paths: `net.encoder.up` is `encoder.up` there, the i-th layer of a
     stack `layers` is `layers.i`, and parameters of your own models have the same name and shape.
     `names` gives other names for paths, as in `{"l1": "0", "l2": "2"}` for a `Sequential`. A bias
-    that the module lacks is zero. Raises dmc.Error for what is missing, left over, or of another
-    shape.
+    that the module lacks is zero, a gain one. The n-th layer of a recurrent module is `lstm.n`.
+    Raises dmc.Error for what is missing, left over, or of another shape.
     """
     loader = _Loader({name: _array(value) for name, value in state.items()}, names or {})
     loaded = cast("R", loader.record(net, "", ""))
     ignored = tuple(n for n in loader.state if n.rpartition(".")[2] in _UNUSED)
     left = [name for name in loader.state if name not in {*loader.used, *ignored}]
+    biases = [name for name in left if name.endswith(_ZERO)]
+    if any(loader.state[name].any() for name in biases):
+        hint = "Attention has no biases: `torch.nn.MultiheadAttention(…, bias=False)`"
+        raise _refused(f"`{biases[0]}` of the state dict is not zero", hint)
+    left = [name for name in left if name not in biases]
     if left:
         raise _refused(f"`{left[0]}` of the state dict has no place in {spec_of(net).name}")
     unknown = [path for path in loader.names if path not in loader.paths]
@@ -153,12 +209,24 @@ class _Loader:
             return stack(items)
         layer = LAYERS.get(_library_name(net))
         if layer is not None:
+            layer, prefix = self.of_stack(layer, prefix)
             return cast("Record", self.layer(net, layer, path, prefix, ""))
         values = [
             self.value(child, _joined(path, step[1:]), self.prefix(path, prefix, step[1:]))
             for step, child in children_of(net)
         ]
         return build(type(net), values, constants_of(net))
+
+    def of_stack(self, layer: Layer, prefix: str) -> tuple[Layer, str]:
+        """A recurrent layer of several, whose parameters PyTorch numbers: `lstm.weight_ih_l1`."""
+        owner, _, index = prefix.rpartition(".")
+        numbered = _joined(owner, f"weight_ih_l{index}")
+        if not index.isdecimal() or numbered not in self.state:
+            return layer, prefix
+        return {
+            name: replace(source, names=tuple(n.replace("_l0", f"_l{index}") for n in source.names))
+            for name, source in layer.items()
+        }, owner
 
     def prefix(self, path: str, prefix: str, step: str) -> str:
         """What the child `step` is called in the state dict."""
@@ -173,9 +241,7 @@ class _Loader:
             return value
         return self.placed(value, self.array(prefix, path), path, prefix)
 
-    def layer(
-        self, value: Tree, layer: Mapping[str, Source], path: str, prefix: str, name: str
-    ) -> Tree:
+    def layer(self, value: Tree, layer: Layer, path: str, prefix: str, name: str) -> Tree:
         """The leaves of a layer of the library, from its table."""
         if isinstance(value, Record):
             parts = [
@@ -186,8 +252,8 @@ class _Loader:
         source = layer[name]
         there = [_joined(prefix, part) for part in source.names]
         here = _joined(path, name)
-        if source.optional and not any(part in self.state for part in there):
-            return np.zeros_like(np.asarray(value))
+        if source.lacking is not None and not any(part in self.state for part in there):
+            return np.full_like(np.asarray(value), source.lacking)
         array = source.make(*(self.array(part, here) for part in there))
         return self.placed(value, array, here, there[0])
 
@@ -226,5 +292,7 @@ def _joined(path: str, step: str) -> str:
     return f"{path}.{step}" if path else step
 
 
-def _refused(message: str) -> Error:
-    return error(Diagnostic("call.value", f"dmc.torch.load_state: {message}", at_call=True))
+def _refused(message: str, hint: str = "") -> Error:
+    help_ = (hint,) if hint else ()
+    title = f"dmc.torch.load_state: {message}"
+    return error(Diagnostic("call.value", title, help=help_, at_call=True))

@@ -1,6 +1,6 @@
 # What `dmc.torch` and `dmc.jax` are held against their hosts with.
-from nn import Attention, BatchNorm, BiLSTM, Conv1, Conv2, ConvTranspose2, Embed, GroupedConv2, GRU,
-    LayerNorm, Linear, LSTM, RNN
+from nn import Attention, BatchNorm, BiGRU, BiLSTM, Block, Conv1, Conv2, ConvTranspose1, ConvTranspose2,
+    DecoderBlock, Embed, GroupedConv1, GroupedConv2, GRU, LayerNorm, Linear, LSTM, PReLU, RNN, SpectralLinear
 
 fn mix[N](x: f64[N], k: i64, s: f64) -> (f64[N], f64) = (sin(s * x) * x[k], sum(x))
 
@@ -45,4 +45,25 @@ model Images {
             requires H >= 1, W >= 1 {
         up(grouped(bn.infer(first(x))))
     }
+}
+
+model Others {
+    grouped: GroupedConv1[3, 1, 1, 2, 4, 4, f64]
+    up: ConvTranspose1[2, 2, 0, 4, 4, f64]
+    slope: PReLU[4, f64]
+    block: Block[4, 2, 6, f64]
+    decoder: DecoderBlock[4, 2, 6, f64]
+    both: BiGRU[4, 3, f64]
+    spectral: SpectralLinear[6, 2, f64]
+
+    mut fn run[B, T](x: f64[B, T, 4]) -> f64[B, 2 * T, 2] requires T >= 1 {
+        let h = slope(up(grouped(x)))
+        spectral(both(decoder(h, block(x))))
+    }
+}
+
+## One call of the model as it is.
+fn once[B, T](net: Others, x: f64[B, T, 4]) -> f64[B, 2 * T, 2] requires T >= 1 {
+    var now = net
+    now.run(x)
 }
