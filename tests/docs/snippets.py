@@ -21,9 +21,10 @@ import contextlib
 import io
 import os
 import re
+import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -35,6 +36,7 @@ from dmc.ir import Operation
 from dmc.ir.parser import parse_module
 from dmc.lints.lint import lint
 from dmc.semantics.modules import check_program
+from dmc.tools.cli import main
 
 _FENCE = re.compile(r"^```(\w*)[ \t]*([^\n]*)\n(.*?)^```[ \t]*$", re.MULTILINE | re.DOTALL)
 
@@ -141,28 +143,50 @@ def _registry_restored() -> Iterator[None]:
 
 
 def console(text: str, folder: Path) -> None:
-    """Run the commands of a console block in `folder` and compare their output."""
-    environment = os.environ | {
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-        "NO_COLOR": "1",
-    }
+    """Run the commands of a console block in `folder` and compare their output.
+
+    `dmc` runs in this process, which spares starting another; `tests/tools` starts some.
+    """
     for part in re.split(r"^\$ ", text, flags=re.MULTILINE)[1:]:
         command, _, expected = part.partition("\n")
         while command.endswith("\\"):
             more, _, expected = expected.partition("\n")
-            command = f"{command}\n{more}"
-        done = subprocess.run(
-            ["bash", "-c", command],
-            cwd=folder,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=300,
-            check=False,
-        )
-        compare(done.stdout, expected)
+            command = f"{command[:-1]}{more}"
+        calls = [shlex.split(call, comments=True) for call in command.split(" | ")]
+        is_own = all(call[:1] == ["dmc"] for call in calls)
+        compare(_called(calls) if is_own else _shell(command, folder), expected)
+
+
+def _called(calls: Sequence[Sequence[str]]) -> str:
+    """What a pipe of `dmc` commands prints."""
+    passed = ""
+    for _, *arguments in calls:
+        output, before = io.StringIO(), sys.stdin
+        sys.stdin = io.TextIOWrapper(io.BytesIO(passed.encode()))
+        try:
+            with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
+                main(arguments)
+        finally:
+            sys.stdin = before
+        passed = output.getvalue()
+    return passed
+
+
+def _shell(command: str, folder: Path) -> str:
+    """What a command of the shell prints."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        ["bash", "-c", command],
+        cwd=folder,
+        env=os.environ | {"PATH": path},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    return done.stdout
 
 
 def compare(actual: str, expected: str) -> None:
