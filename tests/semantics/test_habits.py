@@ -9,7 +9,7 @@ POINT = "struct P { x: f64\n y: f64 }\n"
 
 HABITS: dict[str, tuple[str, str]] = {
     "fn f(x: float) -> f64 = x": ("name.unknown", "write `f64`, or `f32`"),
-    "fn f(x: f64) -> f64 = None": ("name.unknown", "write `()`, or leave it out"),
+    "fn f(x: f64) -> f64 = None": ("name.unknown", "every value is there"),
     "fn f[N](x: f64[N]) -> f64 = np.sum(x)": ("name.unknown", "functions of arrays stand alone"),
     "fn f[N](x: f64[N]) -> f64 = x.sum()": ("type.field", "it is a function: `sum(x)`"),
     "fn f[N](x: f64[N]) -> i64 = len(x)": ("name.unknown", "the size has a name: `N`"),

@@ -20,6 +20,10 @@ model A[D, H] {
     param w: f32[D] = zeros
 """
 
+APPLY = """fn apply(f: (f64) -> f64, x: f64) -> f64 = f(x)
+fn add(x: f64, y: f64) -> f64 = x + y
+"""
+
 WAYS: dict[str, tuple[str, str, str, str]] = {
     # what is wrong: the program, the code, what is replaced, what with (a way out, or around one)
     "a value to grad": (
@@ -33,6 +37,70 @@ WAYS: dict[str, tuple[str, str, str, str]] = {
     "a value to grad, with wrt": (
         f"{LOSS}fn f(w: f64) -> f64 = grad(loss(w, 2.0), wrt = v)\n",
         "grad.uncalled", "grad(loss(w, 2.0), wrt = v)", "grad(loss, wrt = v)(w, 2.0)",
+    ),
+    "too few to a function value": (
+        "fn apply(f: (f64, f64) -> f64, x: f64) -> f64 = f(x)\n",
+        "call.count", "(f64, f64) -> f64", "(f64) -> f64",
+    ),
+    "a function value of too few arguments": (
+        f"{LOSS}fn g(x: f64) -> f64 = grad(fn(t) => loss(t))(x, x)\n",
+        "call.count", "fn(t) => loss(t)", "fn(t, a) => loss(t)",
+    ),
+    "a function of too many arguments": (
+        f"{APPLY}fn g(x: f64) -> f64 = apply(add, x)\n",
+        "type.mismatch", "apply(add", "apply(fn(a) => add(a, 0.0)",
+    ),
+    "arguments that come later": (
+        f"{APPLY}fn g(x: f64) -> f64 = apply(add(x), x)\n",
+        "call.missing", "apply(add(x)", "apply(fn(y) => add(x, y)",
+    ),
+    "a function value without fn": (
+        f"{APPLY}fn g(x: f64) -> f64 = apply((t) => t * add(t, t), x)\n",
+        "syntax.arrow", "(t) => t * add(t, t)", "fn(t) => t * add(t, t)",
+    ),
+    "a function type without parentheses": (
+        "fn apply(f: f64 -> f64, x: f64) -> f64 = f(x)\n",
+        "syntax.arrow", "f64 -> f64,", "(f64) -> f64,",
+    ),
+    "a colon in front of a block": (
+        "fn f[N](x: f64[N]) -> f64 {\n    var s = 0.0\n    for i in 0..N:\n        s += x[i]\n"
+        "    }\n    s\n}\n",
+        "syntax.unexpected", "for i in 0..N:", "for i in 0..N {",
+    ),
+    "an array's type in brackets": (
+        "fn f(x: [f64; 3]) -> f64 = x[0]\n",
+        "syntax.unexpected", "[f64; 3]", "f64[3]",
+    ),
+    "a sum by letters": (
+        "fn f[N, K, M](a: f64[N, K], b: f64[K, M]) -> f64[N, M] = einsum(\"ik,kj->ij\", a, b)\n",
+        "syntax.string", "einsum(\"ik,kj->ij\", a, b)", "[i, j] => sum[k](a[i, k] * b[k, j])",
+    ),
+    "a function of a package": (
+        "fn f[N](x: f64[N]) -> f64 = np.mean(x)\n",
+        "name.unknown", "np.mean(x)", "mean(x)",
+    ),
+    "a function that dm writes otherwise, of a package": (
+        "fn f[N](x: f64[N]) -> f64 = linalg.norm(x)\n",
+        "name.unknown", "linalg.norm(x)", "sqrt(sum(x * x))",
+    ),
+    "a function of another meaning": (
+        "fn f(x: f64) -> f64 = gamma(x)\n",
+        "name.unknown", "gamma(x)", "exp(lgamma(x))",
+    ),
+    "a draw without a key": (
+        "from nn import dropout\nfn f[N](x: f32[N]) -> f32[N] = dropout(x, 0.5)\n",
+        "call.missing", "(x: f32[N]) -> f32[N] = dropout(x, 0.5)",
+        "(x: f32[N], key: Key) -> f32[N] = dropout(x, 0.5, key)",
+    ),
+    "a function over an array": (
+        f"{LOSS}fn f[N](x: f64[N]) -> f64[N] = map(loss, x)\n",
+        "call.count", "map(loss, x)", "[i] => loss(x[i])",
+    ),
+    "a layer made by a call": (
+        "from nn import Linear\nmodel M {\n    layer: Linear[3, 2]\n"
+        "    fn forward(x: f32[3]) -> f32[2] {\n        let l = Linear(3, 2)\n        layer(x)\n"
+        "    }\n}\n",
+        "call.keyword", "        let l = Linear(3, 2)\n", "        # layer: Linear[3, 2]\n",
     ),
     "a new axis into a layer": (
         "from nn import Linear\n"

@@ -8,7 +8,7 @@ from dmc.ir.location import Span
 from dmc.ir.types import DType
 from dmc.semantics import typed
 from dmc.semantics.context import Context
-from dmc.semantics.inference import join, same_axis, unify
+from dmc.semantics.inference import is_float_like, join, same_axis, unify
 from dmc.semantics.sizes import Size
 from dmc.semantics.types import (
     FunctionType,
@@ -74,10 +74,25 @@ def mismatch(
             return context.fail(
                 "type.mismatch", subject, span, str(actual), also, ["end the block with the value"]
             )
+        case FunctionType(), FunctionType():
+            help_ = _fixed(context.quote(span), actual, wanted)
+            return context.fail("type.mismatch", subject, span, str(actual), also, help_)
         case Hole(), _:
             return context.fail("type.mismatch", f"{wanted} cannot be filled so", span, "", also)
         case _:
             return context.fail("type.mismatch", subject, span, str(actual), also)
+
+
+def _fixed(text: str, actual: FunctionType, wanted: FunctionType) -> list[str]:
+    """Help for a function of more arguments than wanted: one with numbers for the others."""
+    count = len(wanted.parameters)
+    others = [pruned(type_) for type_ in actual.parameters[count:]]
+    numbers = [type_ for type_ in others if isinstance(type_, TensorType) and not type_.shape]
+    if not others or len(numbers) < len(others) or not text.isidentifier():
+        return []
+    names = "abcdefgh"[:count]
+    given = [*names, *("0.0" if is_float_like(type_.element) else "0" for type_ in numbers)]
+    return [f"settle the others: `fn({', '.join(names)}) => {text}({', '.join(given)})`"]
 
 
 def _without_stretch(context: Context, actual: TensorType, wanted: TensorType, span: Span) -> str:

@@ -27,8 +27,9 @@ from dmc.semantics.handles import (
     PreludeHandle,
     TypedHandle,
     UserHandle,
+    argument_count,
 )
-from dmc.semantics.members import no_fields
+from dmc.semantics.members import no_fields, of_package
 from dmc.semantics.primitive import Constant, Fill, Primitive
 from dmc.semantics.program import FieldEntity, FunctionDeclaration, Poison, SourceModule, body_of
 from dmc.semantics.resolver import (
@@ -101,6 +102,10 @@ def resolve_function(
                 if isinstance(entity, FunctionDeclaration):
                     return UserHandle(entity, bracket, None, node.span)
             else:
+                if module is None and isinstance(inner, ast.Name):
+                    refusal = of_package(context, inner, name, arguments)
+                    if refusal is not None:
+                        raise refusal
                 found = _method(context, base, bracket, arguments, node.span)
                 if found is not None:
                     return found
@@ -230,11 +235,7 @@ def check_lambda(context: Context, node: ast.Lambda, expected: Type | None) -> t
     hints: list[Type | None] = [None] * len(node.parameters)
     if isinstance(wanted, FunctionType):
         if len(wanted.parameters) != len(node.parameters):
-            raise context.fail(
-                "call.count",
-                f"this function takes {len(node.parameters)} parameters, {wanted} is wanted",
-                node.span,
-            )
+            raise _other_count(context, node, len(wanted.parameters))
         hints = list(wanted.parameters)
     with context.nested():
         symbols: list[Symbol] = []
@@ -252,6 +253,19 @@ def check_lambda(context: Context, node: ast.Lambda, expected: Type | None) -> t
         body = context.check(node.body, result_hint if _is_closed(result_hint) else None)
     type_ = FunctionType(tuple(symbol.type for symbol in symbols), body.type)
     return typed.FunctionValue(type_, node.span, typed.Lambda(tuple(symbols), body))
+
+
+def _other_count(context: Context, node: ast.Lambda, wanted: int) -> Stop:
+    """The error for a function value that is given more or fewer arguments than it takes."""
+    names = [context.quote(parameter.span) for parameter in node.parameters]
+    fresh = [letter for letter in "abcdefgh" if letter not in names]
+    more = [*names, *fresh[: max(wanted - len(names), 0)]]
+    return context.fail(
+        "call.count",
+        f"this function takes {argument_count(len(names))}, and is given {wanted}",
+        node.span,
+        help=[f"`fn({', '.join(more)}) => {context.quote(node.body)}`"] if more != names else (),
+    )
 
 
 def _is_closed(type_: Type | None) -> bool:

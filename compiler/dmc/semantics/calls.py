@@ -199,7 +199,7 @@ def _call_typed(
             span,
             "",
             [(handle.span, str(handle.type))] if handle.span != span else (),
-            context.with_fewer(span, arguments, len(wanted)),
+            context.with_fewer(span, arguments, len(wanted)) or _of_fewer(handle.type, arguments),
         )
     values: list[typed.Node] = []
     for argument, type_ in zip(arguments, wanted, strict=True):
@@ -207,6 +207,12 @@ def _call_typed(
         expect(context, value, type_, argument.value.span)
         values.append(value)
     return typed.Call(handle.type.result, span, handle.callee, tuple(values))
+
+
+def _of_fewer(type_: FunctionType, arguments: Sequence[ast.Argument]) -> list[str]:
+    """Help for a call with too few arguments: the type of a function that takes as many."""
+    fewer = FunctionType(type_.parameters[: len(arguments)], type_.result)
+    return [f"give it the others, or declare it as `{fewer}`"] if arguments else []
 
 
 def _call_lambda(

@@ -10,6 +10,7 @@ from dmc.semantics.resolver import (
 )
 from dmc.semantics.solver import Solver
 from dmc.semantics.types import (
+    GenericKind,
     RecordDeclaration,
     RecordType,
     StackType,
@@ -21,6 +22,15 @@ from dmc.syntax import ast
 from dmc_runtime.spelling import one_of
 
 __all__ = ["construct", "with_fields"]
+
+
+def _as_field(context: Context, declaration: RecordDeclaration, node: ast.Call) -> list[str]:
+    """Help for `Linear(3, 2)`: sizes stand in brackets, and a model makes the layers it has."""
+    given = [context.quote(argument.value) for argument in node.arguments]
+    sizes = [g.name for g in declaration.generics if g.kind is GenericKind.SIZE]
+    if len(given) != len(sizes) or any(argument.name is not None for argument in node.arguments):
+        return []
+    return [f"a model makes the layers it has: `layer: {declaration.name}[{', '.join(given)}]`"]
 
 
 def construct(
@@ -39,7 +49,7 @@ def construct(
             node.span,
             "",
             [(declaration.span, "declared here")],
-            [f"`{declaration.name}({fields})`"],
+            [f"`{declaration.name}({fields})`", *_as_field(context, declaration, node)],
         )
     wanted = pruned(expected) if expected is not None else None
     solver = Solver(context.facts)

@@ -11,7 +11,7 @@ from dmc.ir.location import Span
 from dmc.ir.types import DType
 from dmc.semantics import elsewhere, typed
 from dmc.semantics.inference import unify
-from dmc.semantics.library import member_help, module_with
+from dmc.semantics.library import import_help, member_help
 from dmc.semantics.primitive import Constant, Fill, Primitive
 from dmc.semantics.program import (
     ElementEntity,
@@ -284,9 +284,8 @@ class Context:
         """Help for a size of a model at hand, a name of other languages, or of the library."""
         positional = [self.quote(a.value) for a in arguments if a.name is None]
         advice = elsewhere.advice(name, positional)
-        module = module_with(name)
-        library = [f"it is in the library: `from {module} import {name}`"] if module else []
-        return self._of_model(name) or ([advice] if advice else library)
+        help_ = advice or import_help(name)
+        return self._of_model(name) or ([help_] if help_ else [])
 
     def _of_model(self, name: str) -> Sequence[str]:
         """Help for a size of a model that is at hand."""

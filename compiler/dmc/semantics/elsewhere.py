@@ -55,8 +55,8 @@ _ARRAYS = _say("functions of arrays stand alone: `sum(x)`, `exp(x)`")
 _WORDS: dict[str, Way] = {
     "True": _write("", "true"),
     "False": _write("", "false"),
-    "None": _say("write `()`, or leave it out"),
-    "null": _say("write `()`, or leave it out"),
+    "None": _say("every value is there: where one may be missing, say so with a `bool`"),
+    "null": _say("every value is there: where one may be missing, say so with a `bool`"),
     "self": _say("delete it: the fields of a model are in scope by name"),
     "np": _ARRAYS,
     "jnp": _ARRAYS,
@@ -119,6 +119,18 @@ _FUNCTIONS: dict[str, Way] = {
     "arccosh": _write("x", "log(x + sqrt(x * x - 1.0))"),
     "atanh": _write("x", "0.5 * log((1.0 + x) / (1.0 - x))"),
     "arctanh": _write("x", "0.5 * log((1.0 + x) / (1.0 - x))"),
+    "gamma": _write(
+        "x", "exp(lgamma(x))", " for x > 0; draws of that name are in the module random"
+    ),
+    "beta": _write(
+        "x y",
+        "exp(lgamma(x) + lgamma(y) - lgamma(x + y))",
+        "; draws of that name are in the module random",
+    ),
+    "heaviside": _write("x", "where(x < 0.0, 0.0, 1.0)"),
+    "step": _write("x", "where(x < 0.0, 0.0, 1.0)", "; a rate of that name is in schedule"),
+    "piecewise": _write("c x y", "where(c, x, y)", "; a rate of that name is in schedule"),
+    "linear": _write("x a y", "x @ a + y", "; the layer is Linear of nn, a rate is in schedule"),
     "trunc": _write("x", "sign(x) * floor(abs(x))"),
     "fix": _write("x", "sign(x) * floor(abs(x))"),
     "deg2rad": _write("x", "x * (pi / 180.0)"),
@@ -260,6 +272,15 @@ def method_advice(name: str, arguments: Sequence[str]) -> str | None:
     """What to write for a method of arrays; the array comes first in `arguments`."""
     way = METHODS.get(name) or WAYS.get(name)
     return way.of(arguments) if way is not None else None
+
+
+PACKAGES = frozenset(
+    (
+        "np", "jnp", "numpy", "math", "torch", "jax", "lax", "F", "nn", "scipy", "sp", "special",
+        "linalg", "stats", "tf", "tfp", "optax",
+    )
+)  # fmt: skip
+"""What libraries are called by those who import them."""
 
 
 def known_elsewhere(name: str) -> bool:

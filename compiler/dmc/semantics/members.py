@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dmc.semantics import elsewhere, typed
 from dmc.semantics.builtins.reduction import Reduction
 from dmc.semantics.context import Context, Stop
-from dmc.semantics.library import module_with
+from dmc.semantics.library import import_help, modules_with
 from dmc.semantics.types import (
     RecordName,
     RecordType,
@@ -85,17 +85,46 @@ def _of_array(
     if name in ("flatten", "ravel", "reshape", "view") and axes:
         factors = [axis if axis.isalnum() else f"({axis})" for axis in axes]
         return f"it is a function: `reshape[{' * '.join(factors)}]({quoted})`"
+    text = _in_prelude(context, name, given, arguments)
+    if text is not None:
+        return f"it is a function: `{text}`"
+    return elsewhere.method_advice(name, given) or import_help(name)
+
+
+def _in_prelude(
+    context: Context, name: str, given: Sequence[str], arguments: Sequence[ast.Argument]
+) -> str | None:
+    """A call of a function of the prelude, if that is what is named."""
     known = context.prelude.get(name)
-    if known is not None and context.is_prelude_function(name):
-        if isinstance(known, Reduction):
-            return f"it is a function: `{_reduction(known, given, arguments)}`"
-        form = known.doc.split("`")[1] if known.doc else f"{name}(x)"
-        return f"it is a function: `{elsewhere.filled(form, ('x', 'n'), given)}`"
-    advice = elsewhere.method_advice(name, given)
-    module = module_with(name)
-    if advice is None and module is not None:
-        return f"it is in the library: `from {module} import {name}`"
-    return advice
+    if known is None or not context.is_prelude_function(name):
+        return None
+    if isinstance(known, Reduction):
+        return _reduction(known, given, arguments)
+    form = known.doc.split("`")[1] if known.doc else f"{name}(x)"
+    return elsewhere.filled(form, ("x", "n"), given)
+
+
+def of_package(
+    context: Context, package: ast.Name, name: ast.Identifier, arguments: Sequence[ast.Argument]
+) -> Exception | None:
+    """The error for `np.sum(x)`: a name of a library of Python's that dm has without it, if any."""
+    is_density = name.text in ("logpdf", "logpmf", "pdf", "pmf", "log_prob")
+    if package.text not in elsewhere.PACKAGES and not is_density:
+        return None
+    given = [context.quote(argument.value) for argument in arguments if argument.name is None]
+    modules = modules_with(name.text)
+    if is_density:
+        help_ = "log densities are in the module random, as in `from random import normal_logpdf`"
+    elif package.text in modules:
+        help_ = f"load the module first: `import {package.text}`"
+    else:
+        text = _in_prelude(context, name.text, given, arguments) if given else None
+        alone = f"functions of arrays stand alone: `{text}`" if text is not None else None
+        help_ = alone or elsewhere.advice(name.text, given) or import_help(name.text)
+    if help_ is None:
+        return None
+    title = f"unknown name `{package.text}`"
+    return context.fail("name.unknown", title, package.span, "", (), [help_])
 
 
 def _reduction(known: Reduction, given: Sequence[str], arguments: Sequence[ast.Argument]) -> str:

@@ -190,7 +190,8 @@ def _as_size(name: str, symbol: Symbol) -> str:
     known = symbol.affine
     if known is not None and known.constant is not None:
         return f"declare it outside of functions: `dim {name} = {known}`"
-    if known is not None and symbol.kind is not SymbolKind.INDEX:
+    is_written = known is not None and not any(part.endswith("'") for part in known.names())
+    if is_written and symbol.kind is not SymbolKind.INDEX:
         return f"write the size itself: `{known}`"
     return "make it a size parameter, given in brackets"
 

@@ -26,6 +26,7 @@ from dmc.semantics.state import require_apart, updated_place
 from dmc.semantics.types import (
     ElementName,
     FunctionType,
+    KeyType,
     Pack,
     RecordName,
     Substitution,
@@ -46,6 +47,7 @@ def _arrange(
     declaration: FunctionDeclaration,
     arguments: Sequence[ast.Argument],
     span: Span,
+    expected: Type | None,
 ) -> list[ast.Expr | None]:
     """The expression for each parameter; None for those left to their defaults."""
     names = [p.name for p in declaration.parameters]
@@ -89,8 +91,36 @@ def _arrange(
                 span,
                 f"`{parameter.name}: {parameter.type}` is missing",
                 [(declaration.span, f"`{declaration.name}` is declared here")],
+                _with_key(context, arguments, span)
+                if isinstance(parameter.type, KeyType)
+                else _waiting(context, declaration, given, expected),
             )
     return given
+
+
+def _with_key(context: Context, arguments: Sequence[ast.Argument], span: Span) -> Sequence[str]:
+    """Help for a call without its key, which functions are given."""
+    head, bracket, rest = context.quote(span).rpartition(")")
+    named = any(argument.name is not None for argument in arguments)
+    call = f"{head}{', ' if arguments else ''}{'key = key' if named else 'key'}{bracket}{rest}"
+    return (f"`{call}`, with a parameter `key: Key` of this function",)
+
+
+def _waiting(
+    context: Context,
+    declaration: FunctionDeclaration,
+    given: Sequence[ast.Expr | None],
+    expected: Type | None,
+) -> Sequence[str]:
+    """Help for a call without some arguments where a function of these is wanted."""
+    wanted = pruned(expected) if expected is not None else None
+    pairs = list(zip(declaration.parameters, given, strict=True))
+    missing = [p.name for p, value in pairs if value is None and p.default is None]
+    if not isinstance(wanted, FunctionType) or len(wanted.parameters) != len(missing):
+        return ()
+    values = [p.name if value is None else context.quote(value) for p, value in pairs]
+    call = f"{declaration.name}({', '.join(values)})"
+    return (f"a function of what is missing: `fn({', '.join(missing)}) => {call}`",)
 
 
 def call_user(
@@ -106,7 +136,7 @@ def call_user(
         raise Stop
     if context.function is not None:
         context.function.calls.append((declaration, span))
-    given = _arrange(context, declaration, arguments, span)
+    given = _arrange(context, declaration, arguments, span, expected)
     solver = Solver(context.facts, explicit_generics(context, handle))
     if handle.receiver is not None and declaration.self_symbol is not None:
         solver.match(declaration.self_symbol.type, handle.receiver.type, handle.receiver.span)

@@ -40,6 +40,8 @@ def _foreign_character(s: Situation) -> Diagnostic | None:
     if character in foreign.QUOTES:
         transposes = character == "'" and s.after_expression
         help_ = "the transpose is `.T`" if transposes else "names and options stay on Python's side"
+        if [x.text for x in s.before[-2:]] == ["einsum", "("]:
+            help_ = "write the sum: `[i, j] => sum[k](a[i, k] * b[k, j])`"
         return s.report("syntax.string", "dm has no strings", help_)
     habit = foreign.CHARACTERS.get(character)
     if habit is not None:
@@ -194,6 +196,73 @@ def _function_type(s: Situation) -> Diagnostic | None:
     return s.report("syntax.reserved", title, f"write `{parameters}) -> {result}`")
 
 
+def _bare_function_type(s: Situation) -> Diagnostic | None:
+    """`f: f64 -> f64`."""
+    open_ = s.brackets().open
+    if s.found is None or s.found.text != "->" or not open_ or open_[-1].text != "(":
+        return None
+    colon = next((x for x in reversed(s.before) if x.text in (":", "(", ",")), None)
+    if colon is None or colon.text != ":" or not s.after:
+        return None
+    parameter = s.between(s.span(colon), s.here())[1:].strip()
+    closing = _closing(s.after)
+    end = next((x for x in s.after if x.text == "," or x is closing), None)
+    result = s.between(s.span(s.after[0]), s.span(end)).strip() if end is not None else "f64"
+    title = "the type of a function has its parameters in parentheses"
+    return s.report("syntax.arrow", title, f"write `({parameter}) -> {result}`")
+
+
+def _bare_lambda(s: Situation) -> Diagnostic | None:
+    """`(t) => t * t`."""
+    last = s.previous
+    if s.found is None or s.found.text != "=>" or last is None or last.text != ")":
+        return None
+    depth, start = 0, last
+    for lexeme in reversed(s.before):
+        depth += closes(lexeme.text) - opens(lexeme.text)
+        start = lexeme
+        if depth == 0:
+            break
+    closing = _closing(s.after)
+    end = next((x for x in s.after if x is closing or _is_comma_of(s.after, x)), None)
+    body = s.between(s.span(s.after[0]), s.span(end)).strip() if end is not None else "…"
+    text = f"fn{s.between(s.span(start), s.here()).strip()} => {body}"
+    return s.report("syntax.arrow", "a function value starts with `fn`", f"write `{text}`")
+
+
+def _is_comma_of(after: Sequence[Lexeme], lexeme: Lexeme) -> bool:
+    """Whether this is a comma outside of all brackets that open behind."""
+    before = after[: after.index(lexeme)]
+    return lexeme.text == "," and sum(opens(x.text) - closes(x.text) for x in before) == 0
+
+
+def _colon_block(s: Situation) -> Diagnostic | None:
+    """`for i in 0..N:`."""
+    if s.found is None or s.found.text != ":" or "LBRACE" not in s.accepts:
+        return None
+    head = next((x for x in s.before if x.leads and x.line == s.found.line), None)
+    if head is None:
+        return None
+    text = s.between(s.span(head), s.here()).strip()
+    return s.report("syntax.unexpected", "a block stands in braces", f"write `{text} {{`")
+
+
+def _array_type(s: Situation) -> Diagnostic | None:
+    """`x: [f64; 3]`."""
+    if s.found is None or s.found.text != "[" or s.expects_expression or not s.after:
+        return None
+    if s.previous is None or s.previous.text not in (":", "->") or "NAME" not in s.accepts:
+        return None
+    closing = _closing(s.after)
+    if closing is None:
+        return None
+    inside = s.between(s.span(s.after[0]), s.span(closing)).strip()
+    element, _, size = inside.replace(",", ";").partition(";")
+    text = f"{element.strip()}[{size.strip() or 'N'}]"
+    title = "the type of an array starts with that of its elements"
+    return s.report("syntax.unexpected", title, f"write `{text}`")
+
+
 def _typed_rule(s: Situation) -> Diagnostic | None:
     """`derivative f(x: f64, dx: f64) -> f64 = …`."""
     words = s.first_words
@@ -215,6 +284,10 @@ FORMS: tuple[Rule, ...] = (
     _braced_record,
     _named_argument,
     _function_type,
+    _bare_function_type,
+    _bare_lambda,
+    _colon_block,
+    _array_type,
     _typed_rule,
 )
 """Forms that are explained after slips in brackets, numbers and operators."""

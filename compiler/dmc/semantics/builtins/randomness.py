@@ -38,7 +38,8 @@ from dmc.semantics.types import (
 
 def _key(call: Call) -> typed.Node:
     if not call.arguments:
-        raise call.fail("call.count", f"`{call.function}` needs a key")
+        help_ = f"as in `{call.function}(key)`, with a parameter `key: Key` of this function"
+        raise call.fail("call.count", f"`{call.function}` needs a key", help=[help_])
     key = call.context.check(call.arguments[0])
     if not isinstance(pruned(key.type), KeyType):
         title = f"`{call.function}` takes a Key, not {pruned(key.type)}"

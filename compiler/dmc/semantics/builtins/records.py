@@ -54,7 +54,13 @@ class _Map(Called):
         leading = call.arguments[0] if len(call.arguments) > 1 else None
         if not isinstance(leading, ast.Lambda):
             title = "`map` takes a function and records: `map(fn(p) => …, net)`"
-            raise call.fail("call.count", title)
+            help_: list[str] = []
+            if len(call.arguments) > 1:
+                given = [call.context.quote(argument) for argument in call.arguments]
+                help_ = [
+                    f"over an array: `[i] => {given[0]}({', '.join(f'{x}[i]' for x in given[1:])})`"
+                ]
+            raise call.fail("call.count", title, help=help_)
         trees = [call.context.check(argument) for argument in call.arguments[1:]]
         first = pruned(trees[0].type)
         if not is_record(first):
