@@ -266,6 +266,32 @@ def test_check_grad_that_fails(capsys: Capture, tmp_path: Path) -> None:
     assert re.search(r"^x +1 +2\.00e\+00 +5\.0e-01 +FAILED$", outcome.out, re.M)
 
 
+def test_check_grad_names_the_rule_that_is_used(capsys: Capture, tmp_path: Path) -> None:
+    file = tmp_path / "wrong.dm"
+    file.write_text(
+        "fn f(x: f64) -> f64 = x ** 3\n\n"
+        "derivative f(x) -> y {\n    jvp(dx) = 2.0 * x * x * dx\n}\n"
+        "fn s(x: f64) -> f64 = round(x)\n\n"
+        "derivative unchecked s(x) -> y {\n    jvp(dx) = dx\n}\n"
+        "fn g(x: f64) -> f64 = sin(f(x)) + s(x)\n"
+    )
+    outcome = dmc(capsys, "check-grad", str(file), "g", "x=1.0")
+    assert outcome.status == 1
+    assert re.search(r"^f: jvp, wrong\.dm:4 .*FAILED$", outcome.out, re.M)
+    assert "unchecked, need not agree: s: jvp, wrong.dm:9" in outcome.err
+
+
+def test_check_finds_rules_that_are_not_linear(capsys: Capture, tmp_path: Path) -> None:
+    file = tmp_path / "wrong.dm"
+    file.write_text(
+        "fn f[N](x: f64[N]) -> f64[N] = x ** 2\n\n"
+        "derivative f(x) -> y {\n    jvp(dx) = 2.0 * x * abs(dx)\n}\n"
+    )
+    outcome = dmc(capsys, "check", str(file))
+    assert outcome.status == 1
+    assert "error[grad.linear]" in outcome.err
+
+
 # ---- the examples in the help -----------------------------------------------------------------
 
 EXAMPLES = [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -13,7 +13,15 @@ from dmc.api.conversion import PythonValue
 from dmc.api.differentiate import jvp, vjp
 from dmc.api.function import Function
 from dmc.api.slopes import GradientCheck, Tolerances, slope
-from dmc.semantics.typed import DeclaredFunction, DerivativeRule
+from dmc.semantics.typed import (
+    Call,
+    DeclaredFunction,
+    DerivativeRule,
+    Derived,
+    FunctionValue,
+    UserFunction,
+    walk,
+)
 from dmc.semantics.types import leaves
 from dmc_runtime.records import Leaf, Tree, tree_flatten, tree_paths, tree_unflatten
 
@@ -26,6 +34,34 @@ def rules_of(f: Function) -> dict[str, DerivativeRule]:
     if f.operators or not isinstance(declaration, DeclaredFunction):
         return {}
     return {name: rule for name, rule in declaration.rules.items() if not rule.unchecked}
+
+
+def functions_with_rules(f: Function) -> list[DeclaredFunction]:
+    """Those that have rules of their own among all that `f` calls, in order."""
+    declaration = f.checked.declaration
+    pending = [declaration] if isinstance(declaration, DeclaredFunction) else []
+    found = dict.fromkeys(pending)
+    while pending:
+        called = [each for each in _called(pending.pop().body) if each not in found]
+        found.update(dict.fromkeys(called))
+        pending += called
+    return [each for each in found if each.rules and each is not declaration]
+
+
+def _called(body: object) -> Iterator[DeclaredFunction]:
+    for node in walk(body):
+        if isinstance(node, Call | FunctionValue):
+            callee = node.callee
+            while isinstance(callee, Derived):
+                callee = callee.function
+            if isinstance(callee, UserFunction):
+                yield callee.declaration
+
+
+def place_of(function: DeclaredFunction, name: str) -> str:
+    """A rule by its function, its kind, and where it stands."""
+    span = function.rules[name].body.span
+    return f"{function.full_name}: {name}, {Path(span.file.name).name}:{span.start_line}"
 
 
 def compare_rules(
@@ -46,8 +82,10 @@ def compare_rules(
         return []
     value, pull = vjp(f, wrt=names)(*arguments)
     gradient = pull(_random(rng, _first(value)))
+    declaration = f.checked.declaration
+    assert isinstance(declaration, DeclaredFunction)
     rows = {
-        name: GradientCheck(_place(f, name, r), 0, 0.0, 0.0, False, 0) for name, r in rules.items()
+        name: GradientCheck(place_of(declaration, name), 0, 0.0, 0.0, False, 0) for name in rules
     }
     for _ in range(min(samples, _DIRECTIONS)):
         along = _random(rng, gradient)
@@ -81,11 +119,6 @@ def _with_sample(
     worst = error if not error <= row.error else row.error  # a NaN is no agreement
     passed = worst <= limit and (row.passed or row.checked == 0)
     return replace(row, error=worst, checked=row.checked + 1, passed=passed)
-
-
-def _place(f: Function, name: str, rule: DerivativeRule) -> str:
-    span = rule.body.span
-    return f"{f.checked.name}: {name}, {Path(span.file.name).name}:{span.start_line}"
 
 
 def _has_floats(type_: Any) -> bool:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Iterator
-from itertools import dropwhile
 from pathlib import Path
 
 from dmc.dialects import func
@@ -42,6 +41,7 @@ class Narrator:
     def __init__(self) -> None:
         self._said: dict[Block, tuple[Pass, Span]] = {}
         self._in_reverse: set[Block] = set()
+        self._beginning: dict[Block, set[Operation]] = {}
 
     def __call__(self, op: Operation, name: Callable[[Value], str]) -> Iterator[str]:
         """The lines in front of `op`; `name` is how a value is printed."""
@@ -50,7 +50,9 @@ class Narrator:
             return
         if isinstance(block.parent_op, func.Func):
             yield from self._passes(op, block, kind, name)
-        own = not op.has(Trait.CONSTANT) or (kind is Pass.FORWARD and _begins(op))
+        if block not in self._beginning:
+            self._beginning[block] = _beginning(block)
+        own = not op.has(Trait.CONSTANT) or op in self._beginning[block]
         if own and span is not None and not self._continues(block, kind, span):
             self._said[block] = kind, span
             yield _heading(kind, span, _file_of(block))
@@ -80,14 +82,19 @@ class Narrator:
             yield f"  reads {_listed(read, name)} of the forward pass: {_size(read)}"
 
 
-def _begins(constant: Operation) -> bool:
-    """Whether a constant stands where its line is; others stand ahead of a loop, or for reverse."""
-    assert constant.parent is not None
-    behind = dropwhile(lambda op: op is not constant, constant.parent)
-    following = next((op for op in behind if not op.has(Trait.CONSTANT)), None)
-    span, after = constant.location.span, following.location.span if following else None
-    is_there = span is None or after is None or span.start_line == after.start_line
-    return is_there or bool(constant.results[0].name)
+def _beginning(block: Block) -> set[Operation]:
+    """Constants that stand where their line is; others stand ahead of a loop, or for reverse."""
+    found: set[Operation] = set()
+    after: Span | None = None
+    for op in reversed(list(block)):
+        span = op.location.span
+        if not op.has(Trait.CONSTANT):
+            after = span
+        elif pass_of(op) is Pass.FORWARD and (
+            op.results[0].name or not span or not after or span.start_line == after.start_line
+        ):
+            found.add(op)
+    return found
 
 
 def _file_of(block: Block) -> str:

@@ -43,7 +43,10 @@ def declared_in(file: SourceModule) -> Iterator[FunctionDeclaration]:
 
 
 def instantiate(declaration: FunctionDeclaration, smallest: int) -> InstanceOfFunction | None:
-    """None for a function that is not complete without those it is given, or its sizes."""
+    """None for a function that is not complete without those it is given, or its sizes.
+
+    Raises Error for what is wrong whatever the sizes: a rule that is not linear.
+    """
     signature = declaration.signature
     try:
         sizes = fitting_sizes(signature, {}, smallest)
@@ -51,7 +54,9 @@ def instantiate(declaration: FunctionDeclaration, smallest: int) -> InstanceOfFu
         binding = bind(signature, placeholders(signature, {}, {}, sizes), (), own)
         module = lower(binding, compressed)
         PassManager([Inline(), Dce(), Cse()]).run(module)
-    except Error:
+    except Error as failure:
+        if any(each.code == "grad.linear" for each in failure.diagnostics):
+            raise
         return None
     function = next(f for f in func.functions(module) if not f.is_private)
     parameters = tuple((p.name, p.type) for p in binding.parameters)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from dmc.diagnostics.diagnostic import Diagnostic
+from dmc.diagnostics.errors import Error
 from dmc.lints.gradients import untrained_fields, zero_requests
 from dmc.lints.instances import SMALLEST, InstanceOfFunction, declared_in, instantiate
 from dmc.lints.keys import unspent_keys
@@ -16,13 +17,17 @@ from dmc.semantics.types import RecordDeclaration, RecordType, children, pruned
 
 
 def lint(program: Program) -> list[Diagnostic]:
-    """The warnings for the main file of a program, in order of place."""
+    """The warnings for the main file of a program, and errors that IR shows, in order of place."""
     file = program.main
     instances: list[InstanceOfFunction] = []
     missing: set[RecordDeclaration] = set()
     found = list(unspent_keys(file))
     for declaration in declared_in(file):
-        instance = instantiate(declaration, SMALLEST[0])
+        try:
+            instance = instantiate(declaration, SMALLEST[0])
+        except Error as failure:
+            found += failure.diagnostics
+            instance = None
         if instance is None:
             missing |= _models(declaration)
             continue

@@ -109,9 +109,16 @@ def _check_interface(
             "grad.rule",
             f"`{function.name}` has {many}{with_model}",
             node.function.span,
-            f"{len(node.inputs)} are named",
+            f"{len(node.inputs)} {'is' if len(node.inputs) == 1 else 'are'} named",
             [(function.span, "declared here")],
+            [f"`derivative {context.quote(node.function)}({', '.join(_names(function))}) -> y {{`"],
         )
+
+
+def _names(function: FunctionDeclaration) -> list[str]:
+    """What the inputs of a rule may be called."""
+    model = ["model"] if function.self_symbol is not None else []
+    return [*model, *(parameter.name for parameter in function.parameters)]
 
 
 def _parts(function: FunctionDeclaration) -> list[Type]:

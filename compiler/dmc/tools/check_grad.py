@@ -5,9 +5,13 @@ from __future__ import annotations
 import argparse
 import sys
 
+import numpy as np
+
 from dmc.api.check import compare_gradients
+from dmc.api.check_rules import compare_rules, functions_with_rules, place_of
 from dmc.api.function import Function
 from dmc.api.slopes import GradientCheck, Tolerances
+from dmc.diagnostics.errors import Error
 from dmc.semantics.types import leaves
 from dmc.tools.arguments import add_arguments, prepare
 from dmc.tools.failures import MISTAKE, UsageError, wants_color
@@ -43,8 +47,31 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError(f"`{options.function}` has no parameter with floats")
     tolerances = Tolerances(options.step, options.tolerance)
     checks = compare_gradients(function, values, wrt, tolerances, options.samples, options.seed)
+    if not all(check.passed for check in checks):
+        checks += _rules_that_fail(function, options, tolerances)
     _print_table(checks)
     return 0 if all(check.passed for check in checks) else MISTAKE
+
+
+def _rules_that_fail(
+    function: Function, options: argparse.Namespace, tolerances: Tolerances
+) -> list[GradientCheck]:
+    """What is to blame: rules of functions that are called, with arguments drawn for each."""
+    failing: list[GradientCheck] = []
+    others = argparse.Namespace(**{**vars(options), "arguments": [], "sizes": {}})
+    for used in functions_with_rules(function):
+        for name, rule in used.rules.items():
+            if rule.unchecked:
+                print(f"dmc: unchecked, need not agree: {place_of(used, name)}", file=sys.stderr)
+        try:
+            call = prepare(*find(options.file, used.full_name), others)
+            rows = compare_rules(
+                *call.specialized(), tolerances, options.samples, np.random.default_rng(0)
+            )
+        except (Error, UsageError):
+            continue  # it is not to be called from here, or not with what is drawn
+        failing += [row for row in rows if not row.passed]
+    return failing
 
 
 def _floats(function: Function, given: list[str]) -> list[str]:
