@@ -244,3 +244,9 @@ def test_ctc() -> None:
     got = dmc.value_and_grad(LIBRARY.ctc)(x, y, frames, labels)
     close(got[0], loss.item(), 1e-12)
     close(got[1], gradient.numpy(), 1e-11)
+    # PyTorch has no second derivative.
+    along, step = rng.standard_normal(x.shape), 1e-5
+    slope = dmc.grad(LIBRARY.ctc)
+    there, here = (slope(x + by * along, y, frames, labels) for by in (step, -step))
+    curved = dmc.hvp(LIBRARY.ctc, along=along)(x, y, frames, labels)
+    close(curved, (there - here) / (2 * step), 1e-8, "curvature")

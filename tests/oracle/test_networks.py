@@ -59,15 +59,6 @@ def gpt_loss(p: Any, ids: Any) -> Any:
     return -jnp.mean(jnp.take_along_axis(logp, labels[..., None], -1))
 
 
-def test_attention() -> None:
-    m = dmc.load(HERE / "gpt.dm")
-    layer, x, to = disturbed(m.Attention.init(KEY, D=8, H=2)), narrow(3, 5, 8), narrow(3, 5, 8)
-    got = dmc.value_and_grad(m.attend)(layer, x, to)
-    value_and_grad_close(got, lambda p: jnp.sum(attention(p, "", x) * to), layer, 1e-5)
-    in_x = jax.grad(lambda x: jnp.sum(attention(dict(layer.items()), "", x) * to))(x)
-    close(dmc.grad(m.attend, wrt="x")(layer, x, to), in_x, 1e-5)
-
-
 def test_gpt() -> None:
     """Two blocks in a stack, embeddings tied to the output."""
     m = dmc.load(HERE / "gpt.dm")

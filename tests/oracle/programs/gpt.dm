@@ -48,7 +48,3 @@ model GPT[V, C, D, H, L] requires D % H == 0 {
 
 fn loss[B, T](net: GPT, ids: i32[B, T + 1]) -> f32 requires T <= net.C =
     cross_entropy(net(ids[:, :-1]), ids[:, 1:])
-
-fn attend[D, H, B, T](layer: Attention[D, H], x: f32[B, T, D], to: f32[B, T, D]) -> f32
-    requires D % H == 0
-    = sum(layer(x) * to)
