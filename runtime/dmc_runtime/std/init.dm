@@ -64,12 +64,15 @@ fn truncated_normal[I, O, F: float = f32](key: Key, std: F = 1.0, limit: F = 2.0
 }
 
 ## Orthonormal columns (or rows, if there are fewer of them), evenly distributed, times `gain`
-## (Saxe et al., 2014): the orthogonal factor of a normal matrix, by Newton–Schulz iteration.
+## (Saxe et al., 2014): the orthogonal factor of a normal matrix, with the signs that make it unique.
 fn orthogonal[I, O, F: float = f32](key: Key, gain: F = 1.0) -> F[I, O] {
-    let drawn = normal[I, O](key)
-    var w = drawn / sqrt(sum(drawn * drawn))
-    for _ in 0..40 { w = 1.5 * w - 0.5 * (w @ w.T @ w) }
-    gain * w
+    let drawn: F[I, O] = normal(key)
+    gain * (if I >= O { _columns(drawn) } else { _columns(drawn.T).T })
+}
+
+fn _columns[N, M, F: float](a: F[N, M]) -> F[N, M] {
+    let (q, r) = qr(a)
+    q * ([j in 0..M] => if r[j, j] < 0.0 { -1.0 } else { 1.0 })
 }
 
 ## The identity matrix, cut off or continued with zeros, times `gain`.
