@@ -149,9 +149,19 @@ def test_what_is_guarded_or_not_known_is_passed_over() -> None:
             "fn shifted[N](x: f64[N]) -> f64[N] = [i] => x[i] / f64(i + 1)\n"
             "fn sized[N](x: f64[N]) -> f64[N] = [i] => x[i] / f64(i + N - 3)\n"
             "fn count[N](x: f32[N]) -> f32 = sum(where(x > 0.0, 1.0, 0.0))\n"
+            "fn share(x: f32[100_000_000]) -> f32 = mean(f32(x > 0.0))\n"
         )
         == []
     )
+
+
+def test_states_that_are_for_each_other_only() -> None:
+    found = warnings(
+        "model M {\n    state a: f64 = 0.0\n    state b: f64 = 0.0\n    state c: f64 = 0.0\n"
+        "    mut fn forward(x: f64) -> f64 {\n        let t = a\n        a = b + x + c\n"
+        "        b = t\n        c = 0.9 * c\n        x + c\n    }\n}\n"
+    )
+    assert [each.title for each in found] == [f"nothing reads the state `{s}`" for s in "ab"]
 
 
 def test_models_are_judged_by_all_of_their_functions() -> None:

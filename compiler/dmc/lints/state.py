@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from dmc.diagnostics.diagnostic import Diagnostic
 from dmc.ir import Value
@@ -16,18 +16,18 @@ from dmc.semantics.types import RecordDeclaration, Role
 def dead_state(
     instances: Iterable[InstanceOfFunction], file: SourceModule, missing: set[RecordDeclaration]
 ) -> Iterator[Diagnostic]:
-    """Fields of state on which nothing depends but their own new value.
+    """Fields of state on which nothing depends but the new values of such fields.
 
     `missing` are the models of functions that there is no instance of; a model without functions
     is read elsewhere.
     """
-    read = {field for instance in instances for field in _read(instance)}
+    dead = _dead(list(instances), missing)
     for model in file.models.values():
         declaration = model.declaration
         if declaration in missing or not model.methods:
             continue
         for entry in declaration.fields:
-            if entry.role is Role.STATE and (declaration, entry.name) not in read:
+            if entry.role is Role.STATE and (declaration, entry.name) in dead:
                 yield warning(
                     "lint.state",
                     f"nothing reads the state `{entry.name}`",
@@ -37,13 +37,31 @@ def dead_state(
                 )
 
 
-def _read(instance: InstanceOfFunction) -> Iterator[Field]:
-    """The fields that something else depends on."""
+def _dead(instances: Sequence[InstanceOfFunction], missing: set[RecordDeclaration]) -> set[Field]:
+    """The largest set of fields of state that reach nothing outside of it."""
+    held = [_held(instance) for instance in instances]
+    dead = {field for fields in held for field in fields if field[0] not in missing}
+    while True:
+        read = {
+            field
+            for instance, fields in zip(instances, held, strict=True)
+            for field in dead & fields.keys()
+            if reaches(instance, fields[field], _outside(instance, dead))
+        }
+        if not read:
+            return dead
+        dead -= read
+
+
+def _held(instance: InstanceOfFunction) -> dict[Field, set[Value]]:
+    """The arguments that each field of state is of."""
     held: dict[Field, set[Value]] = {}
     for value, fields, leaf in arguments_of(instance):
         for field in fields if leaf.role is Role.STATE else ():
             held.setdefault(field, set()).add(value)
-    for field, values in held.items():
-        outputs = {value for value, fields in results_of(instance) if field not in fields}
-        if reaches(instance, values, outputs):
-            yield field
+    return held
+
+
+def _outside(instance: InstanceOfFunction, dead: set[Field]) -> set[Value]:
+    """The results that are not new values of these fields."""
+    return {value for value, fields in results_of(instance) if dead.isdisjoint(fields)}

@@ -9,7 +9,7 @@ import numpy as np
 
 from dmc.diagnostics.diagnostic import Diagnostic
 from dmc.dialects import arith, math, tensor
-from dmc.dialects.elementwise import elements_of
+from dmc.dialects.elementwise import constant_array, elements_of
 from dmc.dialects.flow import ControlFlow, flow_of
 from dmc.dialects.tensor.reduction import Kind
 from dmc.dialects.value_ranges import Ranges
@@ -73,13 +73,24 @@ def inexact_sums(instance: InstanceOfFunction, file: SourceModule) -> Iterator[D
         bits = _BITS[dtype]
         count = prod(shape_of(op.operand.type)[d] for d in op.dimensions)
         most = count * max(abs(found.low), abs(found.high))
-        if found.is_finite and most > 2**bits and is_whole(op.operand):
+        counts = is_whole(op.operand) and not _is_averaged(op.result)
+        if found.is_finite and most > 2**bits and counts:
             yield warning(
                 "lint.sum",
                 f"a sum of whole numbers passes 2^{bits}, up to which {dtype.value} holds them",
                 (span, f"it can be up to {most:.3g}"),
                 f"sum in f64: `{dtype.value}({_wide(quote(span), dtype)})`",
             )
+
+
+def _is_averaged(total: Value) -> bool:
+    """Whether all that becomes of a sum is a share of it, which is rounded anyhow."""
+    users = list(total.users)
+    return bool(users) and all(
+        isinstance(user, arith.Divide | arith.Multiply)
+        and any(constant_array(v) is not None for v in user.operands if v is not total)
+        for user in users
+    )
 
 
 def _wide(text: str, dtype: DType) -> str:
