@@ -21,6 +21,7 @@ from examples.mixture import fit as mixture
 from examples.orbit import fit as orbit
 from examples.pendulum import fit as pendulum
 from examples.pinn import solve as pinn
+from examples.precision import train as precision
 from examples.process import fit as process
 from examples.race import race
 from examples.sinusoids import train as sinusoids
@@ -124,6 +125,15 @@ def test_lenet_reads_digits(tmp_path: Path) -> None:
     assert is_picture(tmp_path / "lenet.png")
 
 
+def test_digits_are_read_as_well_in_sixteen_bits(tmp_path: Path) -> None:
+    result = precision.main()
+    assert result.right["f32"] > 0.9
+    for right in result.right.values():
+        assert right == pytest.approx(result.right["f32"], abs=0.01)
+    precision.draw(result, tmp_path / "precision.png")
+    assert is_picture(tmp_path / "precision.png")
+
+
 def test_a_mixture_finds_the_irises(tmp_path: Path) -> None:
     result = mixture.main()
     assert result.likelihood == pytest.approx(-180.1855 / 150, abs=1e-5)
@@ -181,6 +191,14 @@ def test_each_optimizer_runs_its_own_race() -> None:
     assert tags.count("circle") == 3
     assert tags.count("animate") == 6
     assert "script" not in tags
+
+
+def test_every_example_has_its_picture_in_the_documentation() -> None:
+    page = (ROOT.parent / "docs" / "examples.md").read_text()
+    for program in ROOT.glob("*/*.dm"):
+        name = program.parent.name
+        assert f"../examples/{name}/" in page
+        assert f"(examples/{name}." in page
 
 
 PLANNED: dict[str, dict[str, int]] = {
