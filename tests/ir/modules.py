@@ -39,6 +39,7 @@ from dmc.ir import (
     VectorType,
     attribute,
     operands,
+    optional,
     result,
 )
 from dmc.ir.location import SourceFile
@@ -51,6 +52,9 @@ class Anything(Operation):
     inputs = operands()
     axis = attribute(int, default=-1)
     scale = attribute(float, default=0.0)
+    sym_name = optional(str)
+    text = optional(str)
+    loud = optional(bool)
 
 
 class Same(Operation):
@@ -65,6 +69,7 @@ class Constant(Operation):
 
     name = "test.constant"
     traits = frozenset({Trait.CONSTANT})
+    value = attribute[object](object)
     result = result()
 
 
@@ -73,6 +78,8 @@ class Function(Operation):
 
     name = "test.func"
     traits = frozenset({Trait.LISTS})
+    sym_name = optional(str)
+    function_type = optional(FunctionType)
 
 
 # Types and attributes

@@ -163,6 +163,26 @@ def test_constraints_of_a_class_have_their_number() -> None:
     assert (caught.value.number, caught.value.op) == (1, user)
 
 
+def test_attributes_are_those_declared() -> None:
+    module, _, user = sample()
+    user.attributes["axes"] = 1
+    with pytest.raises(VerifyError, match=r"test.declared \(C0\): has no attribute axes"):
+        verify(module)
+
+
+@pytest.mark.parametrize("value", [1, None, True])
+def test_an_optional_attribute_is_of_its_kind(value: Attribute | None) -> None:
+    op = Anything([], {} if value is None else {"text": value}, [], [])
+    module = Module.empty()
+    module.append(op)
+    if value is None:
+        verify(module)
+        assert op.text is None
+        return
+    with pytest.raises(VerifyError, match=f"attribute text cannot be {value}"):
+        verify(module)
+
+
 def test_symbols_must_be_distinct() -> None:
     module = Module.empty()
     for _ in range(2):

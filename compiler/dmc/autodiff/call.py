@@ -76,7 +76,7 @@ def _transposed(
     callee = func.lookup(module, op.callee)
     symbol = callee.jvp_rule or callee.vjp_rule
     assert symbol is not None
-    if callee.has_nonlinear_rules:
+    if callee.nonlinear_rules:
         mode, needed = ("reverse", "vjp") if callee.jvp_rule else ("forward", "jvp")
         raise NotDifferentiable(
             "grad.rule",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import cast
 
 from dmc.ir import (
     UNKNOWN,
@@ -24,6 +25,7 @@ from dmc.ir import (
     VerifyError,
     attribute,
     operands,
+    optional,
     region,
 )
 
@@ -31,11 +33,11 @@ from dmc.ir import (
 class Func(Operation):
     """`func.func`: a named function; its arguments are those of its block.
 
-    Optional attributes: `visibility` ("private"), `jvp_rule` and `vjp_rule` (functions that give
-    its derivative; such a function is not inlined before differentiation). A jvp rule takes the
-    arguments, the results and a tangent for each float argument, and returns a tangent for each
-    float result; a vjp rule takes cotangents of float results and returns those of float arguments.
-    A rule that is the only one is transposed for the other mode, unless `nonlinear_rules` is there.
+    `jvp_rule` and `vjp_rule` are functions that give its derivative; with one it is not inlined
+    before differentiation. A jvp rule takes the arguments, the results and a tangent for each float
+    argument, and returns a tangent for each float result; a vjp rule takes cotangents of float
+    results and returns those of float arguments. A rule that is the only one is transposed for the
+    other mode, unless there are `nonlinear_rules`.
 
     C1: the body ends in `func.return` of the result types.  C2: the block has the input types.
     C3: rules are functions of the module.
@@ -44,6 +46,17 @@ class Func(Operation):
     name = "func.func"
     sym_name = attribute(str)
     function_type = attribute(FunctionType)
+    visibility = optional(str)
+    """"private": called from its module only."""
+    jvp_rule = optional(SymbolRef)
+    vjp_rule = optional(SymbolRef)
+    nonlinear_rules = optional(bool)
+    """A rule is not linear in its vectors."""
+    donated = optional(cast("type[tuple[int, ...]]", tuple))
+    """The places of arguments in whose buffers the results may lie."""
+    arena_bytes = optional(int)
+    private_bytes = optional(int)
+    """What the plan of memory takes: once, and for each thread."""
     body = region()
 
     def infer(self) -> Sequence[Type]:
@@ -63,27 +76,12 @@ class Func(Operation):
 
     @property
     def is_private(self) -> bool:
-        return self.attributes.get("visibility") == "private"
-
-    @property
-    def jvp_rule(self) -> SymbolRef | None:
-        rule = self.attributes.get("jvp_rule")
-        return rule if isinstance(rule, SymbolRef) else None
-
-    @property
-    def vjp_rule(self) -> SymbolRef | None:
-        rule = self.attributes.get("vjp_rule")
-        return rule if isinstance(rule, SymbolRef) else None
+        return self.visibility == "private"
 
     @property
     def has_rule(self) -> bool:
         """Whether a declared rule replaces differentiating the body."""
         return self.jvp_rule is not None or self.vjp_rule is not None
-
-    @property
-    def has_nonlinear_rules(self) -> bool:
-        """Whether a declared rule is not linear in its vectors."""
-        return "nonlinear_rules" in self.attributes
 
     def update_type(self) -> None:
         """Make `function_type` follow the block arguments and the return."""

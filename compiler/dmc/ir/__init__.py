@@ -9,7 +9,7 @@ from dmc.ir.attributes import (
     SymbolRef,
 )
 from dmc.ir.cost import Cost
-from dmc.ir.declarations import Trait, attribute, int_tuple
+from dmc.ir.declarations import Trait, attribute, int_tuple, optional
 from dmc.ir.location import UNKNOWN, Location, Span
 from dmc.ir.module import Module
 from dmc.ir.operation import (
@@ -88,6 +88,7 @@ __all__ = [
     "bytes_of",
     "dtype_of",
     "int_tuple",
+    "optional",
     "operand",
     "operands",
     "region",

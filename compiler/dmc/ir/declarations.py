@@ -53,6 +53,11 @@ class HasAttributes(Protocol):
     attributes: dict[str, Attribute]
 
 
+def _is(kind: type[object], value: Attribute) -> bool:
+    """Whether `value` is of a kind; a truth value is no number."""
+    return isinstance(value, kind) and (isinstance(value, bool) == (kind is bool) or kind is object)
+
+
 class attribute(Generic[AttrT]):
     """Declares an attribute: `axis = attribute(int)`; an enum is stored as its string value.
 
@@ -75,7 +80,7 @@ class attribute(Generic[AttrT]):
         if isinstance(self.kind, enum.EnumType):
             members = cast("Iterable[enum.Enum]", self.kind)
             return any(value == member.value for member in members)
-        return isinstance(value, self.kind) and isinstance(value, bool) == (self.kind is bool)
+        return _is(self.kind, value)
 
     @overload
     def __get__(self, op: None, owner: type[object]) -> attribute[AttrT]: ...
@@ -86,6 +91,33 @@ class attribute(Generic[AttrT]):
             return self
         value = op.attributes[self.name]
         return cast(AttrT, value) if self._members is None else self._members(value)
+
+
+class optional(Generic[AttrT]):
+    """Declares an attribute that need not be there: `visibility = optional(str)`; else it is None.
+
+    Transformations note in such attributes what they have found out or decided.
+    """
+
+    def __init__(self, kind: type[AttrT]) -> None:
+        self.kind = kind
+        self.name = ""
+
+    def __set_name__(self, owner: type[object], name: str) -> None:
+        self.name = name
+
+    def accepts(self, value: Attribute) -> bool:
+        """Whether `value` may be stored."""
+        return _is(self.kind, value)
+
+    @overload
+    def __get__(self, op: None, owner: type[object]) -> optional[AttrT]: ...
+    @overload
+    def __get__(self, op: HasAttributes, owner: type[object]) -> AttrT | None: ...
+    def __get__(
+        self, op: HasAttributes | None, owner: type[object]
+    ) -> AttrT | optional[AttrT] | None:
+        return self if op is None else cast("AttrT | None", op.attributes.get(self.name))
 
 
 def int_tuple(default: tuple[int, ...] | None = None) -> attribute[tuple[int, ...]]:

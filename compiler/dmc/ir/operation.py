@@ -14,9 +14,9 @@ from typing import ClassVar, Protocol, TypeVar, cast
 
 import numpy as np
 
-from dmc.ir.attributes import Attribute, SymbolRef
+from dmc.ir.attributes import ArrayAttr, Attribute, SymbolRef
 from dmc.ir.cost import Cost
-from dmc.ir.declarations import Trait, attribute, declared
+from dmc.ir.declarations import Trait, attribute, declared, optional
 from dmc.ir.edits import Attributes, edit
 from dmc.ir.errors import InterpreterError, RuleMissing, VerifyError
 from dmc.ir.halves import rounded, widened
@@ -120,9 +120,14 @@ class Operation:
     operand_count: ClassVar[int] = 0
     is_variadic: ClassVar[bool] = False
     declared_attributes: ClassVar[dict[str, attribute[object]]] = {}
+    optional_attributes: ClassVar[dict[str, optional[object]]] = {}
     _defaults: ClassVar[dict[str, Attribute]] = {}
     computes: ClassVar[bool] = False
     """Rather than moving numbers it computes: with f16 and bf16 in f32, rounding each result."""
+    places = optional(ArrayAttr)
+    """Where the results lie in memory, once that is planned."""
+    rounded = optional(str)
+    """Whether it "writes" in fewer bits what waits in memory, or "reads" that."""
     _may_go: ClassVar[bool] = True
     """Neither with an effect nor a terminator."""
 
@@ -130,6 +135,7 @@ class Operation:
         super().__init_subclass__(**kwargs)
         counts = {operand: 0, result: 0, region: 0}
         attributes: dict[str, attribute[object]] = {}
+        others: dict[str, optional[object]] = {}
         cls.is_variadic = False
         for klass in reversed(cls.__mro__):
             for key, field in vars(klass).items():
@@ -142,10 +148,12 @@ class Operation:
                         cls.is_variadic = True
                     case attribute():
                         attributes[key] = cast("attribute[object]", field)
+                    case optional():
+                        others[key] = cast("optional[object]", field)
                     case _:
                         pass
         cls.operand_count = counts[operand]
-        cls.declared_attributes = attributes
+        cls.declared_attributes, cls.optional_attributes = attributes, others
         cls._defaults = {k: f.default for k, f in attributes.items() if f.default is not None}
         cls._may_go = cls.traits.isdisjoint((Trait.EFFECT, Trait.TERMINATOR))
         if cls.name:

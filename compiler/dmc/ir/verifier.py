@@ -85,11 +85,15 @@ def _verify_declaration(op: Operation) -> None:
     count = len(op.operands)
     if count < op.operand_count or (count > op.operand_count and not op.is_variadic):
         raise VerifyError(op, 0, f"has {count} operands, declares {op.operand_count}")
-    for name, field in op.declared_attributes.items():
+    for name in op.declared_attributes:
         if name not in op.attributes:
             raise VerifyError(op, 0, f"lacks the attribute {name}")
-        if not field.accepts(op.attributes[name]):
-            raise VerifyError(op, 0, f"attribute {name} cannot be {op.attributes[name]!r}")
+    for name, value in op.attributes.items():
+        field = op.declared_attributes.get(name) or op.optional_attributes.get(name)
+        if field is None:
+            raise VerifyError(op, 0, f"has no attribute {name}")
+        if not field.accepts(value):
+            raise VerifyError(op, 0, f"attribute {name} cannot be {value!r}")
     for index, value in enumerate(op.results):
         if value.owner is not op or value.index != index:
             raise VerifyError(op, 0, f"result {index} belongs to another operation")

@@ -29,7 +29,6 @@ from dmc.lowering.schedules.nest import nest_of
 from dmc.lowering.schedules.ordered import emit_scan, emit_sort
 from dmc.lowering.schedules.reduction import emit_reduction
 from dmc.lowering.schedules.scatter import emit_scatter
-from dmc.transforms.memory.place import ATTRIBUTE as PLACES
 
 PRODUCER = "to-loops"
 """Producer in the locations of loop-level operations."""
@@ -100,7 +99,7 @@ def structure(op: Operation) -> Hashable:
         regions = tuple(block_key(r.block) for r in inner.regions)
         # `1` and `1.0` are equal to Python, as are `0.0` and `-0.0`.
         attributes = tuple(
-            (k, repr(v), v) for k, v in sorted(inner.attributes.items()) if k != PLACES
+            (k, repr(v), v) for k, v in sorted(inner.attributes.items()) if k != "places"
         )
         return (inner.name, operands, results, attributes, regions)
 

@@ -73,8 +73,7 @@ class Statements:
         for value, buffer in zip(source.body.args, arguments, strict=True):
             is_scalar = _type(value).rank == 0
             self.values[value] = self.b.load(buffer, []) if is_scalar else buffer
-        donated = source.attributes.get("donated", ())
-        given = [arguments[i] for i in donated] if isinstance(donated, tuple) else []
+        given = [arguments[i] for i in source.donated or ()]
         overwrites: list[int | None] = []
         targets: list[Value | None] = []
         for value, result in zip(source.body.terminator.operands, results, strict=True):

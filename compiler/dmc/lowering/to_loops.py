@@ -19,7 +19,6 @@ from dmc.lowering.machine import Machine
 from dmc.lowering.statements import SIMPLE, Statements, buffer_type
 from dmc.lowering.structured import STRUCTURED
 from dmc.lowering.tapes import keeps_tapes
-from dmc.transforms.memory.place import ARENA_BYTES, PRIVATE_BYTES
 from dmc.transforms.widen import widen
 
 
@@ -58,9 +57,7 @@ def lower_to_loops(module: Module, name: str, machine: Machine) -> LoopProgram:
     b = LoopBuilder(entry, source.location.by(PRODUCER))
     arguments = entry.body.args[: len(source.body.args)]
     results = entry.body.args[len(arguments) : -1]
-    planned, private = (source.attributes.get(k, 0) for k in (ARENA_BYTES, PRIVATE_BYTES))
-    assert isinstance(planned, int)
-    assert isinstance(private, int)
+    planned, private = source.arena_bytes or 0, source.private_bytes or 0
     buffers = Buffers(b, entry.body.args[-1], planned, private)
     statements = Statements(
         b, machine, KernelFunctions(out, machine, name), buffers, {**SIMPLE, **STRUCTURED}
@@ -69,7 +66,6 @@ def lower_to_loops(module: Module, name: str, machine: Machine) -> LoopProgram:
     entry.body.args[-1].type = MemRefType((buffers.arena_bytes,), DType.I8)
     out.append(b.finish())
     widen(out)
-    donated = source.attributes.get("donated", ())
-    assert isinstance(donated, tuple)
+    donated = source.donated or ()
     tapes, polls = keeps_tapes(source), any(isinstance(op, loop.Poll) for op in out.walk())
     return LoopProgram(out, name, buffers.arena_bytes, tuple(overwrites), donated, tapes, polls)

@@ -12,7 +12,7 @@ from dmc.transforms.generics import is_tensor
 from dmc.transforms.memory.copies import drop_copies, insert_copies
 from dmc.transforms.memory.layout import Placed, lay_out, peak
 from dmc.transforms.memory.liveness import Numbering
-from dmc.transforms.memory.place import ARENA_BYTES, PRIVATE_BYTES, Kind, Place, record
+from dmc.transforms.memory.place import Kind, Place, record
 from dmc.transforms.memory.sharing import Buffer, Sharing, map_around
 
 
@@ -73,8 +73,8 @@ def plan(function: func.Func) -> None:
         planned_here = not isinstance(op, kernel.View | arith.Constant)
         if planned_here and any(is_tensor(value) for value in op.results):
             record(op, [_place(sharing, offsets, value) for value in op.results])
-    function.attributes[ARENA_BYTES] = planned.arena_bytes
-    function.attributes[PRIVATE_BYTES] = peak(planned.private)
+    function.attributes["arena_bytes"] = planned.arena_bytes
+    function.attributes["private_bytes"] = peak(planned.private)
 
 
 def _lay_out(function: func.Func) -> Planned:

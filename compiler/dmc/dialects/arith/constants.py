@@ -22,6 +22,7 @@ from dmc.ir import (
     Trait,
     Type,
     Value,
+    attribute,
     dtype_of,
     operand,
     result,
@@ -50,6 +51,7 @@ class Constant(Operation):
 
     name = "arith.constant"
     traits = frozenset({Trait.CONSTANT})
+    value = attribute[object](object)
     result = result()
 
     def infer(self) -> Sequence[Type]:

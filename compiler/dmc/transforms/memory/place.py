@@ -13,9 +13,6 @@ from dataclasses import dataclass
 
 from dmc.ir import ArrayAttr, Operation, Value, VerifyError
 
-ATTRIBUTE = "places"
-ARENA_BYTES = "arena_bytes"
-PRIVATE_BYTES = "private_bytes"
 ROUNDED = "rounded"
 """The producer of what is kept in fewer bits."""
 
@@ -81,14 +78,12 @@ class Place:
 def place_of(value: Value) -> Place | None:
     """Where the plan puts a result of an operation; None when it says nothing about it."""
     op = value.defining_op
-    recorded = op.attributes.get(ATTRIBUTE) if op is not None else None
-    if op is None or recorded is None:
+    if op is None or op.places is None:
         return None
-    texts = recorded.items if isinstance(recorded, ArrayAttr) else ()
     try:
-        return Place.parse(str(texts[value.index]))
+        return Place.parse(str(op.places.items[value.index]))
     except (ValueError, IndexError) as failure:
-        raise VerifyError(op, 0, f"{ATTRIBUTE}: {failure}") from None
+        raise VerifyError(op, 0, f"places: {failure}") from None
 
 
 def verify_places(module: Operation) -> None:
@@ -100,4 +95,4 @@ def verify_places(module: Operation) -> None:
 
 def record(op: Operation, places: Sequence[Place]) -> None:
     """Write the places of all results of `op` into it."""
-    op.attributes[ATTRIBUTE] = ArrayAttr(tuple(str(place) for place in places))
+    op.attributes["places"] = ArrayAttr(tuple(str(place) for place in places))

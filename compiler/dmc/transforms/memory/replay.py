@@ -255,17 +255,15 @@ def replay(function: func.Func, arena_bytes: int) -> None:
         if is_tensor(arg):
             state.write(arg, Range((Kind.ARGUMENT, index), 0, bytes_of(arg)))
     state.run(function.body)
-    donated = function.attributes.get("donated", ())
+    donated = function.donated or ()
     for index, value in enumerate(function.body.terminator.operands):
         if not is_tensor(value):
             continue
         memory = state.where[value].memory
-        given = isinstance(donated, tuple) and memory in [(Kind.ARGUMENT, d) for d in donated]
-        if memory != (Kind.RESULT, index) and not given:
+        if memory not in [(Kind.RESULT, index), *[(Kind.ARGUMENT, d) for d in donated]]:
             raise PlanError(f"result {index} is left in {memory}")
     for index, arg in enumerate(function.body.args):
-        kept = not isinstance(donated, tuple) or index not in donated
-        if is_tensor(arg) and kept:
+        if is_tensor(arg) and index not in donated:
             state.read(function, arg)
 
 

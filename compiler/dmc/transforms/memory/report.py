@@ -19,7 +19,7 @@ from dmc.ir import (
 )
 from dmc.transforms.memory.layout import aligned
 from dmc.transforms.memory.liveness import Liveness, uses_of
-from dmc.transforms.memory.place import ARENA_BYTES, PRIVATE_BYTES, ROUNDED, Kind, Place, place_of
+from dmc.transforms.memory.place import ROUNDED, Kind, Place, place_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +113,7 @@ def report(function: func.Func) -> MemoryPlan:
     entries.sort(key=lambda entry: entry.first)
     begin = liveness.numbering.begin
     reverse = min((begin[op] for op in function.body if op.location.is_reverse), default=None)
-    arena, private = (_bytes(function, name) for name in (ARENA_BYTES, PRIVATE_BYTES))
+    arena, private = function.arena_bytes or 0, function.private_bytes or 0
     plan = MemoryPlan(arena, private, 0, tuple(entries), reverse)
     least = max((live for _, live in plan.live_bytes()), default=0)
     kept = [
@@ -166,12 +166,6 @@ def _is_rounded(value: Value) -> bool:
     if isinstance(op, kernel.View):
         return _is_rounded(op.source)
     return op is not None and op.location.is_by(ROUNDED)
-
-
-def _bytes(function: func.Func, name: str) -> int:
-    value = function.attributes[name]
-    assert isinstance(value, int)
-    return value
 
 
 def _place(value: Value) -> Place | None:

@@ -73,8 +73,7 @@ class Sharing:
                     pass
         for index, value in enumerate(self.function.body.terminator.operands):
             self._bind(value, Kind.RESULT, index, None)
-        donated = self.function.attributes.get("donated", ())
-        for index in donated if isinstance(donated, tuple) else ():
+        for index in self.function.donated or ():
             self._bind(self.function.body.args[index], Kind.ARGUMENT, index, None)
 
     def _follow(self, flow: Flow) -> None:
@@ -145,8 +144,7 @@ class Sharing:
         Those of one type correspond in order, when there are as many of them.
         """
         arguments, returned = self.function.body.args, self.function.body.terminator.operands
-        donated = self.function.attributes.get("donated", ())
-        given = [arguments[i] for i in donated] if isinstance(donated, tuple) else []
+        given = [arguments[i] for i in self.function.donated or ()]
         partners: dict[Value, Value] = {}
         for type_ in dict.fromkeys(value.type for value in given):
             olds = [value for value in given if value.type == type_]
@@ -321,11 +319,10 @@ def _tensors(function: func.Func) -> Iterator[Value]:
 
 def _is_fixed(function: func.Func, value: Value) -> bool:
     """Arguments that were not given up, constants, and views of slices are never written."""
-    donated = function.attributes.get("donated", ())
     origin = viewed(value)
     if isinstance(origin.owner, Block):
         if origin.owner is function.body:
-            return not isinstance(donated, tuple) or origin.index not in donated
+            return origin.index not in (function.donated or ())
         flow = flow_of(origin)
         return flow is not None and flow.sliced
     return isinstance(origin.owner, arith.Constant) and origin.owner.has(Trait.CONSTANT)

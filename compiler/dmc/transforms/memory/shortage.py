@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from dmc.diagnostics.diagnostic import Diagnostic, Label
 from dmc.dialects import func
 from dmc.ir import UNKNOWN, Location, TensorType, Value
-from dmc.transforms.memory.place import ARENA_BYTES, PRIVATE_BYTES
 from dmc.transforms.memory.report import described, report
 from dmc_runtime.sizes import shown_bytes
 
@@ -30,8 +29,7 @@ def needed_bytes(function: func.Func) -> int:
 
     A function without a plan has neither arena nor private memory.
     """
-    planned = (function.attributes.get(name, 0) for name in (ARENA_BYTES, PRIVATE_BYTES))
-    own = sum(number for number in planned if isinstance(number, int))
+    own = (function.arena_bytes or 0) + (function.private_bytes or 0)
     return own + sum(large.bytes for large in _results(function))
 
 
@@ -48,8 +46,8 @@ def shortage(function: func.Func, name: str, available: int) -> Diagnostic:
     found.sort(key=lambda large: -large.bytes)
     found = [large for large in found if large.bytes * _WORTH_NAMING >= found[0].bytes]
     labels, notes = _places(found)
-    private = function.attributes[PRIVATE_BYTES]
-    if isinstance(private, int) and private > available:
+    private = function.private_bytes or 0
+    if private > available:
         notes.append(f"each parallel task of a builder needs {shown_bytes(private)}")
     needed = shown_bytes(needed_bytes(function))
     return Diagnostic(
@@ -109,8 +107,7 @@ def _places(found: Sequence[_Large]) -> tuple[list[Label], list[str]]:
 
 def _results(function: func.Func) -> list[_Large]:
     """The results that are new arrays, those written over a donated argument left out."""
-    donated = function.attributes.get("donated", ())
-    spare = len(donated) if isinstance(donated, tuple) else 0
+    spare = len(function.donated or ())
     values = function.body.terminator.operands
     found = [
         _Large(described(value.type), value.type.bytes, _location(value, function))

@@ -165,10 +165,7 @@ class _Chain:
         owner = root.owner
         if isinstance(owner, Block):
             if isinstance(owner.parent_op, func.Func):
-                donated = owner.parent_op.attributes.get("donated", ())
-                return (
-                    not isinstance(donated, tuple) or root.index not in donated or self._stays(root)
-                )
+                return root.index not in (owner.parent_op.donated or ()) or self._stays(root)
             flow = flow_of(root)
             return (flow is not None and flow.sliced) or self._stays(root)
         return owner.has(Trait.CONSTANT) or self._stays(root)

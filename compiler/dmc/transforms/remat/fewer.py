@@ -27,8 +27,8 @@ from dmc_runtime.budget import Keep
 Code = Callable[[Builder, list[Value]], Value]
 """From numbers at a point to the number there."""
 
-ATTRIBUTE, WRITES, READS = "rounded", "writes", "reads"
-"""Marks the operations that round, and those that make wide what was rounded."""
+WRITES, READS = "writes", "reads"
+"""The operations that round, and those that make wide what was rounded."""
 
 LEVELS = 127.0
 """The largest magnitude of an `i8` that is used."""
@@ -54,8 +54,8 @@ def moves(measure: Measure, keep: Keep) -> Iterator[Move]:
 def drop_needless(function: func.Func) -> None:
     """Round nothing that is computed again where it is needed."""
     for op in list(code(function)):
-        writer = op.operands[0].defining_op if op.attributes.get(ATTRIBUTE) == READS else None
-        if writer is None or writer.attributes.get(ATTRIBUTE) != WRITES:
+        writer = op.operands[0].defining_op if op.rounded == READS else None
+        if writer is None or writer.rounded != WRITES:
             continue
         if writer.parent is op.parent and not writer.location.is_by(ROUNDED):
             op.results[0].replace_all_uses_with(writer.operands[0])
@@ -187,7 +187,7 @@ def _decoded(
 
 def _marked(value: Value, how: str) -> Value:
     assert value.defining_op is not None
-    value.defining_op.attributes[ATTRIBUTE] = how
+    value.defining_op.attributes["rounded"] = how
     return value
 
 
