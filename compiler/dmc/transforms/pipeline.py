@@ -15,6 +15,7 @@ from dmc.transforms.canonicalize import Canonicalize
 from dmc.transforms.columns.write_out import WriteOut
 from dmc.transforms.cse import Cse
 from dmc.transforms.dce import Dce
+from dmc.transforms.derive_results import DeriveResults
 from dmc.transforms.expand_autodiff import ExpandAutodiff
 from dmc.transforms.expand_linalg import ExpandLinalg
 from dmc.transforms.expand_random import ExpandDraws, ExpandPhilox
@@ -102,11 +103,12 @@ def optimize(without: Iterable[str] = ()) -> list[Pass]:
 def to_kernels(without: Iterable[str] = (), budget: Budget = NO_BUDGET) -> list[Pass]:
     """From tensor to kernel level, and where everything lies, in an arena that keeps the budget."""
     gathered = [WidenSums(), ExpandLinalg(), GatherAccumulations(), Cse(), Dce(), ExpandDraws()]
-    grouped = [Kernelize(), Fuse(), ScatterSelections(), Orient(), StreamRows(), Dce()]
+    grouped = [Kernelize(), Fuse(), ScatterSelections(), Orient(), StreamRows()]
+    derived = [DeriveResults(), Dce()]
     settled = [SettleSubscripts(), ExpandPhilox(), *clean(), ProveBounds(), BoundSpaces()]
     placed = [StackColumns(), JoinReductions(), AlternateBuffers()]
     planned = [Rematerialize(budget.bytes, budget.keep.value), PlanMemory()]
-    return _chosen([*gathered, *grouped, *settled, *placed, *planned], without)
+    return _chosen([*gathered, *grouped, *derived, *settled, *placed, *planned], without)
 
 
 def _chosen(passes: list[Pass], without: Iterable[str]) -> list[Pass]:
