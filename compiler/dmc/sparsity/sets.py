@@ -133,7 +133,9 @@ class Sets:
         self._starts = np.concatenate([self._starts, self._starts[-1] + np.cumsum(sizes)])
 
     def _remember(self, ids: Ids) -> None:
-        sums = np.concatenate([[0], np.cumsum(self._marks[self._expanded(ids)])]).astype(np.uint64)
+        sums = np.concatenate(
+            [np.zeros(1, np.uint64), np.cumsum(self._marks[self._expanded(ids)])]
+        )  # with an integer 0 they would be floats, and no hash whole
         sizes = self.sizes(ids)
         ends = np.cumsum(sizes)
         hashes = sums[ends] - sums[ends - sizes]
