@@ -116,7 +116,6 @@ class Operation:
     name: ClassVar[str] = ""
     traits: ClassVar[frozenset[Trait]] = frozenset()
     registry: ClassVar[dict[str, type[Operation]]] = {}
-
     operand_count: ClassVar[int] = 0
     is_variadic: ClassVar[bool] = False
     declared_attributes: ClassVar[dict[str, attribute[object]]] = {}
@@ -156,10 +155,8 @@ class Operation:
         cls.declared_attributes, cls.optional_attributes = attributes, others
         cls._defaults = {k: f.default for k, f in attributes.items() if f.default is not None}
         cls._may_go = cls.traits.isdisjoint((Trait.EFFECT, Trait.TERMINATOR))
-        if cls.name:
-            known = Operation.registry.setdefault(cls.name, cls)
-            if known is not cls:
-                raise ValueError(f"operation {cls.name} is defined twice")
+        if cls.name and Operation.registry.setdefault(cls.name, cls) is not cls:
+            raise ValueError(f"operation {cls.name} is defined twice")
 
     def __init__(
         self,
