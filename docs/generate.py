@@ -21,7 +21,7 @@ from dmc.dialects.elementwise import Elementwise
 from dmc.dialects.flow import ControlFlow
 from dmc.dialects.tensor.base import TensorOp
 from dmc.ir import ArrayAttr, Operation, SymbolRef, TensorType
-from dmc.ir.declarations import Trait, attribute
+from dmc.ir.declarations import Trait, attribute, optional
 from dmc.ir.location import SourceFile
 from dmc.ir.operation import operand, operands, region, result
 from dmc.ir.printer import Printer
@@ -143,7 +143,9 @@ def _operations() -> str:
         "",
         _NOTE,
         "Each operation is one class, in the file named beside its dialect; what is said here is",
-        "read from it. Numbered constraints (C1, C2, …) are those the verifier cites.",
+        "read from it. Numbered constraints (C1, C2, …) are those the verifier cites. An attribute",
+        "with a question mark need not be there. Every operation may have `places`, where its",
+        "results lie in memory, and `rounded`, if they wait in fewer bits; the last passes write both.",
         "",
     ]
     for dialect, classes in by_dialect.items():
@@ -173,7 +175,11 @@ def _declaration(cls: type[Operation]) -> list[str]:
     rows = {
         "Operands": ", ".join(takes),
         "Results": ", ".join(f"`{key}`" for key, f in fields.items() if isinstance(f, result)),
-        "Attributes": ", ".join(_attribute(f) for f in cls.declared_attributes.values()),
+        "Attributes": ", ".join(
+            _attribute(field)
+            for key, field in cls.declared_attributes.items()
+            if key not in vars(Operation)
+        ),
         "Regions": ", ".join(f"`{key}`" for key, f in fields.items() if isinstance(f, region)),
         "Traits": ", ".join(sorted(trait.name.lower() for trait in cls.traits)),
     }
@@ -184,12 +190,13 @@ def _declaration(cls: type[Operation]) -> list[str]:
 _KINDS = {SymbolRef: "symbol", ArrayAttr: "array", TensorType: "type", tuple: "integers"}
 
 
-def _attribute(field: attribute[object]) -> str:
+def _attribute(field: attribute[object] | optional[object]) -> str:
     kind = field.kind
     if isinstance(kind, type) and issubclass(kind, enum.Enum):
         name = " | ".join(f'"{member.value}"' for member in kind)
     else:
         name = _KINDS.get(kind, kind.__name__)
+    name += "?" if isinstance(field, optional) else ""
     default = "" if field.default is None else f" = {Printer().attribute(field.default)}"
     return f"`{field.name}: {name}{default}`"
 

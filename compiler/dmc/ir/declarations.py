@@ -99,6 +99,8 @@ class optional(Generic[AttrT]):
     Transformations note in such attributes what they have found out or decided.
     """
 
+    default = None
+
     def __init__(self, kind: type[AttrT]) -> None:
         self.kind = kind
         self.name = ""

@@ -118,8 +118,7 @@ class Operation:
     registry: ClassVar[dict[str, type[Operation]]] = {}
     operand_count: ClassVar[int] = 0
     is_variadic: ClassVar[bool] = False
-    declared_attributes: ClassVar[dict[str, attribute[object]]] = {}
-    optional_attributes: ClassVar[dict[str, optional[object]]] = {}
+    declared_attributes: ClassVar[dict[str, attribute[object] | optional[object]]] = {}
     _defaults: ClassVar[dict[str, Attribute]] = {}
     computes: ClassVar[bool] = False
     """Rather than moving numbers it computes: with f16 and bf16 in f32, rounding each result."""
@@ -133,8 +132,7 @@ class Operation:
     def __init_subclass__(cls, **kwargs: object) -> None:
         super().__init_subclass__(**kwargs)
         counts = {operand: 0, result: 0, region: 0}
-        attributes: dict[str, attribute[object]] = {}
-        others: dict[str, optional[object]] = {}
+        attributes: dict[str, attribute[object] | optional[object]] = {}
         cls.is_variadic = False
         for klass in reversed(cls.__mro__):
             for key, field in vars(klass).items():
@@ -145,14 +143,12 @@ class Operation:
                     case operands():
                         field.index = counts[operand]
                         cls.is_variadic = True
-                    case attribute():
-                        attributes[key] = cast("attribute[object]", field)
-                    case optional():
-                        others[key] = cast("optional[object]", field)
+                    case attribute() | optional():
+                        attributes[key] = cast("attribute[object] | optional[object]", field)
                     case _:
                         pass
         cls.operand_count = counts[operand]
-        cls.declared_attributes, cls.optional_attributes = attributes, others
+        cls.declared_attributes = attributes
         cls._defaults = {k: f.default for k, f in attributes.items() if f.default is not None}
         cls._may_go = cls.traits.isdisjoint((Trait.EFFECT, Trait.TERMINATOR))
         if cls.name and Operation.registry.setdefault(cls.name, cls) is not cls:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from dmc.ir.declarations import Trait
+from dmc.ir.declarations import Trait, attribute
 from dmc.ir.operation import Block, Operation, Value, VerifyError
 from dmc.ir.types import Type
 
@@ -85,14 +85,14 @@ def _verify_declaration(op: Operation) -> None:
     count = len(op.operands)
     if count < op.operand_count or (count > op.operand_count and not op.is_variadic):
         raise VerifyError(op, 0, f"has {count} operands, declares {op.operand_count}")
-    for name in op.declared_attributes:
-        if name not in op.attributes:
+    for name, field in op.declared_attributes.items():
+        if name not in op.attributes and isinstance(field, attribute):
             raise VerifyError(op, 0, f"lacks the attribute {name}")
     for name, value in op.attributes.items():
-        field = op.declared_attributes.get(name) or op.optional_attributes.get(name)
-        if field is None:
+        declared = op.declared_attributes.get(name)
+        if declared is None:
             raise VerifyError(op, 0, f"has no attribute {name}")
-        if not field.accepts(value):
+        if not declared.accepts(value):
             raise VerifyError(op, 0, f"attribute {name} cannot be {value!r}")
     for index, value in enumerate(op.results):
         if value.owner is not op or value.index != index:
