@@ -145,7 +145,8 @@ def _operations() -> str:
         "Each operation is one class, in the file named beside its dialect; what is said here is",
         "read from it. Numbered constraints (C1, C2, …) are those the verifier cites. An attribute",
         "with a question mark need not be there. Every operation may have `places`, where its",
-        "results lie in memory, and `rounded`, if they wait in fewer bits; the last passes write both.",
+        "results lie in memory, and `rounded`, if they wait in fewer bits: the last passes write",
+        "them.",
         "",
     ]
     for dialect, classes in by_dialect.items():
