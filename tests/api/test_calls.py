@@ -201,7 +201,7 @@ fn size(f: (f64[2]) -> f64[2], x: f64[2], by: f64 = 1.0) -> f64 = by * sum(f(x) 
     gradient = dmc.grad(models.size)(net, x, by=3.0)
     np.testing.assert_allclose(gradient.w, 6 * np.outer(np.tanh(x @ net.v), y), rtol=1e-13)
     for wrong, why in (
-        (models.Sum.init(dmc.key(0)), "one that gives f64 was given"),
+        (models.Sum.init(dmc.key(0)), r"`Sum.forward` is \(f64\[2\]\) -> f64 \("),
         (models.Plain(w=x), "Plain has no `forward`"),
         (3.0, "a Python float was given"),
     ):

@@ -9,7 +9,6 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, cast
 
 import numpy as np
@@ -20,6 +19,7 @@ from dmc.api.function import Function
 from dmc.diagnostics.errors import Error
 from dmc.interop.extras import extra
 from dmc.ir.types import DType
+from dmc.process import lazy
 from dmc.semantics.types import TensorType, resolved
 from dmc_runtime.flat import flatten
 from dmc_runtime.leafwise import params
@@ -165,11 +165,11 @@ class _Problem:
 
         return at
 
-    @cached_property
+    @lazy
     def start(self) -> Array:
         return flatten(self.origin)[0].astype(np.float64)
 
-    @cached_property
+    @lazy
     def place(self) -> Callable[[Array], Tree]:
         return flatten(self.origin)[1]
 
