@@ -183,6 +183,11 @@ def test_an_optional_attribute_is_of_its_kind(value: Attribute | None) -> None:
         verify(module)
 
 
+def test_no_method_hides_an_attribute() -> None:
+    with pytest.raises(TypeError, match=r"`places` is an attribute already"):
+        type("Hiding", (Operation,), {"places": lambda self: ()})
+
+
 def test_symbols_must_be_distinct() -> None:
     module = Module.empty()
     for _ in range(2):

@@ -146,7 +146,8 @@ class Operation:
                     case attribute() | optional():
                         attributes[key] = cast("attribute[object] | optional[object]", field)
                     case _:
-                        pass
+                        if key in attributes:
+                            raise TypeError(f"{cls.name}: `{key}` is an attribute already")
         cls.operand_count = counts[operand]
         cls.declared_attributes = attributes
         cls._defaults = {k: f.default for k, f in attributes.items() if f.default is not None}

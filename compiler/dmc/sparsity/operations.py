@@ -61,7 +61,7 @@ def _places(reader: Reader, op: tensor.Update) -> Ids | None:
         return None
     match op:
         case tensor.Scatter():
-            flat, order = op.places(where, numbers)
+            flat, order = op.merged(where, numbers)
             moved = where.transpose(order)
             merged = len(order) - len(op.whole_dims)
             return moved.reshape(math.prod(moved.shape[:merged]), *moved.shape[merged:])[flat]
@@ -93,7 +93,7 @@ def _added(reader: Reader, base: Ids, update: Ids, places: Ids) -> Ids:
 
 def _accumulated(reader: Reader, op: Operation) -> bool:
     assert isinstance(op, tensor.Accumulate)
-    places, inside = op.places()
+    places, inside = op.destinations()
     base = np.zeros(op.shape, np.int64)
     update = reader.filled(op.updates)
     reader.ids[op.results[0]] = _added(reader, base, update, np.where(inside, places + 1, 0))

@@ -131,14 +131,14 @@ class Accumulate(TensorOp):
         self.require(1, fits, f"{self.map} does not lead from {type_} to {self.shape}")
         return (TensorType(self.shape, type_.dtype),)
 
-    def places(self) -> tuple[Array, Array]:
+    def destinations(self) -> tuple[Array, Array]:
         """For each element of the updates its row-major position, and whether it is inside."""
         return _places(self.map, shape_of(self.updates.type), self.shape)
 
     def evaluate(self, operands: Sequence[Array], interpreter: Interpreter) -> Sequence[Array]:
         (y,) = operands
         out = np.zeros(prod(self.shape), y.dtype)
-        places, inside = self.places()
+        places, inside = self.destinations()
         np.add.at(out, places[inside], y[inside])
         return (out.reshape(self.shape),)
 

@@ -157,7 +157,7 @@ class Indexing(TensorOp):
         self.require(4, not empty or prod(shape) == 0, f"nothing to index in {type_}")
         return TensorType((*shape, *(type_.shape[d] for d in self.whole_dims)), type_.dtype)
 
-    def places(self, x: Array, indices: Sequence[Array]) -> tuple[Array, tuple[int, ...]]:
+    def merged(self, x: Array, indices: Sequence[Array]) -> tuple[Array, tuple[int, ...]]:
         """Positions in `x` with indexed and batching axes moved first and merged."""
         dims = (*self.start_index_map, *self.operand_batching_dims)
         subscripts: list[Array] = [
@@ -218,7 +218,7 @@ class Gather(Indexing, Reading):
 
     def evaluate(self, operands: Sequence[Array], interpreter: Interpreter) -> Sequence[Array]:
         x, *indices = operands
-        flat, order = self.places(x, indices)
+        flat, order = self.merged(x, indices)
         merged = len(order) - len(self.whole_dims)
         moved = x.transpose(order)
         rows = moved.reshape(prod(moved.shape[:merged]), *moved.shape[merged:])
@@ -290,7 +290,7 @@ class Scatter(Indexing, Update):
 
     def evaluate(self, operands: Sequence[Array], interpreter: Interpreter) -> Sequence[Array]:
         x, updates, *indices = operands
-        flat, order = self.places(x, indices)
+        flat, order = self.merged(x, indices)
         merged = len(order) - len(self.whole_dims)
         moved = x.transpose(order)
         out = np.array(moved.reshape(prod(moved.shape[:merged]), *moved.shape[merged:]))
