@@ -306,9 +306,10 @@ def heads(x: Any) -> Any:
     return x.reshape(*x.shape[:2], 2, -1).transpose(1, 2)
 
 
-def attention(x: Any, y: Any, wq: Any, wk: Any, wv: Any, wo: Any, **how: Any) -> Any:
-    out = attended(heads(x @ wq), heads(y @ wk), heads(y @ wv), **how)
-    return out.transpose(1, 2).reshape(*x.shape) @ wo
+def attention(x: Any, y: Any, *, is_causal: bool = False, **p: Any) -> Any:
+    q, k, v = x @ p["wq"] + p["bq"], y @ p["wk"], y @ p["wv"] + p["bv"]
+    out = attended(heads(q), heads(k), heads(v), is_causal=is_causal)
+    return out.transpose(1, 2).reshape(*x.shape) @ p["wo"] + p["bo"]
 
 
 def part(p: dict[str, Any], name: str) -> dict[str, Any]:

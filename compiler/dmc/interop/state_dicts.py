@@ -44,7 +44,7 @@ def _sum(first: Array, second: Array) -> Array:
 
 
 def _slice(array: Array, part: int) -> Array:
-    """One of the three matrices of queries, keys and values, which PyTorch has in one."""
+    """That of queries, keys or values, which PyTorch has in one."""
     return np.split(array, 3)[part].T
 
 
@@ -106,7 +106,11 @@ _ATTENTION = {
     "wk": Source(("in_proj_weight",), partial(_slice, part=1)),
     "wv": Source(("in_proj_weight",), partial(_slice, part=2)),
     "wo": Source(("out_proj.weight",), np.transpose),
+    "bq": Source(("in_proj_bias",), partial(_slice, part=0), 0.0),
+    "bv": Source(("in_proj_bias",), partial(_slice, part=2), 0.0),
+    "bo": Source(("out_proj.bias",), lacking=0.0),
 }
+"""What PyTorch adds to keys changes all scores of a query by the same, and so no output."""
 _WIDE = {
     "up": Source(("linear1.weight",), np.transpose),
     "up_bias": Source(("linear1.bias",), lacking=0.0),
@@ -146,6 +150,7 @@ LAYERS: dict[str, Layer] = {
     "nn.recurrent.RNN": _recurrent(),
     "nn.recurrent.LSTM": _recurrent(),
     "nn.recurrent.GRU": _gru(),
+    "nn.recurrent.BiRNN": _both_ways(_recurrent(), _recurrent("_reverse")),
     "nn.recurrent.BiLSTM": _both_ways(_recurrent(), _recurrent("_reverse")),
     "nn.recurrent.BiGRU": _both_ways(_gru(), _gru("_reverse")),
     "nn.attention.Attention": _ATTENTION,
@@ -160,8 +165,6 @@ LAYERS: dict[str, Layer] = {
 
 _UNUSED = ("num_batches_tracked", "_v")
 """What state dicts hold that no layer needs."""
-_ZERO = ("in_proj_bias", "out_proj.bias")
-"""Biases that the layers here do not have, and that are zero before PyTorch trains them."""
 
 
 def load_state(net: R, state: Mapping[str, Any], names: Mapping[str, str] | None = None) -> R:
@@ -177,11 +180,6 @@ def load_state(net: R, state: Mapping[str, Any], names: Mapping[str, str] | None
     loaded = cast("R", loader.record(net, "", ""))
     ignored = tuple(n for n in loader.state if n.rpartition(".")[2] in _UNUSED)
     left = [name for name in loader.state if name not in {*loader.used, *ignored}]
-    biases = [name for name in left if name.endswith(_ZERO)]
-    if any(loader.state[name].any() for name in biases):
-        hint = "Attention has no biases: `torch.nn.MultiheadAttention(…, bias=False)`"
-        raise _refused(f"`{biases[0]}` of the state dict is not zero", hint)
-    left = [name for name in left if name not in biases]
     if left:
         raise _refused(f"`{left[0]}` of the state dict has no place in {spec_of(net).name}")
     unknown = [path for path in loader.names if path not in loader.paths]

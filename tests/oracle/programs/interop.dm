@@ -1,5 +1,5 @@
 # What `dmc.torch` and `dmc.jax` are held against their hosts with.
-from nn import Attention, BatchNorm, BiGRU, BiLSTM, Block, Conv1, Conv2, ConvTranspose1, ConvTranspose2,
+from nn import Attention, BatchNorm, BiGRU, BiLSTM, BiRNN, Block, Conv1, Conv2, ConvTranspose1, ConvTranspose2,
     DecoderBlock, Embed, GroupedConv1, GroupedConv2, GRU, LayerNorm, Linear, LSTM, PReLU, RNN, SpectralLinear
 
 fn mix[N](x: f64[N], k: i64, s: f64) -> (f64[N], f64) = (sin(s * x) * x[k], sum(x))
@@ -20,6 +20,7 @@ model Zoo {
     blocks: 2 * Linear[4, 4, f64]
     norm: LayerNorm[4, f64]
     attention: Attention[4, 2, 2, f64]
+    plain: Attention[4, 2, 2, f64]
     rnn: RNN[4, 4, f64]
     lstm: LSTM[4, 4, f64]
     both: BiLSTM[4, 2, f64]
@@ -30,7 +31,7 @@ model Zoo {
     fn forward[B, T](ids: i32[B, T]) -> f64[B, T, 4] requires T >= 1 {
         var h = embed(ids)
         for block in blocks { h = tanh(block(h)) }
-        let mixed = attention(norm(h))
+        let mixed = plain(attention(norm(h)))
         sequence(gru(both(lstm(rnn(mixed))))) * scale
     }
 }
@@ -54,11 +55,12 @@ model Others {
     block: Block[4, 2, 6, f64]
     decoder: DecoderBlock[4, 2, 6, f64]
     both: BiGRU[4, 3, f64]
+    rnn: BiRNN[6, 3, f64]
     spectral: SpectralLinear[6, 2, f64]
 
     mut fn run[B, T](x: f64[B, T, 4]) -> f64[B, 2 * T, 2] requires T >= 1 {
         let h = slope(up(grouped(x)))
-        spectral(both(decoder(h, block(x))))
+        spectral(rnn(both(decoder(h, block(x)))))
     }
 }
 

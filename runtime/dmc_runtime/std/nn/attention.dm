@@ -89,16 +89,20 @@ struct KVCache[B, G, U, K, F: float] {
 }
 
 ## Attention with H heads in G groups (G = H: every head its own keys) over vectors of D numbers.
-## With `turned`, positions enter by `rotary`.
+## With `turned`, positions enter by `rotary`. Keys have no bias: without `turned` it would add the
+## same to all scores of a query, which the softmax does not see.
 model Attention[D, H, G, F: float = f32](turned: bool = false)
         requires H >= 1, G >= 1, D % H == 0, H % G == 0 {
     param wq: F[D, D] = normal(key) / sqrt(D)
     param wk: F[D, G * (D / H)] = normal(key) / sqrt(D)
     param wv: F[D, G * (D / H)] = normal(key) / sqrt(D)
     param wo: F[D, D] = normal(key) / sqrt(D)
+    param bq: F[D] = zeros
+    param bv: F[G * (D / H)] = zeros
+    param bo: F[D] = zeros
 
     fn queries[B, T](x: F[B, T, D], start: i64 = 0) -> F[B, H, T, D / H] {
-        let q = reshape[B, T, H, D / H](x @ wq)
+        let q = reshape[B, T, H, D / H](x @ wq + bq)
         let heads = [b, h, t, i] => q[b, t, h, i]
         if turned { rotary(heads, start) } else { heads }
     }
@@ -110,13 +114,13 @@ model Attention[D, H, G, F: float = f32](turned: bool = false)
     }
 
     fn values[B, T](x: F[B, T, D]) -> F[B, G, T, D / H] {
-        let v = reshape[B, T, G, D / H](x @ wv)
+        let v = reshape[B, T, G, D / H](x @ wv + bv)
         [b, g, t, i] => v[b, t, g, i]
     }
 
     fn joined[B, T](heads: F[B, H, T, D / H]) -> F[B, T, D] {
         let rows = [b, t, h, i] => heads[b, h, t, i]
-        reshape[B, T, D](rows) @ wo
+        reshape[B, T, D](rows) @ wo + bo
     }
 
     fn forward[B, T](x: F[B, T, D]) -> F[B, T, D] =
