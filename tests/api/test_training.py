@@ -103,3 +103,46 @@ def test_what_the_recipe_lacks_is_named(recipe: dict[str, Any]) -> None:
         dmc.Trainer(recipe, settings={"epoch": 1})
     with pytest.raises(dmc.TrainError, match="has no function `evaluate`"):
         dmc.train(recipe, data=data(), validation=data(), progress=False)
+
+
+ROLLED = """
+import optim
+from random import randint
+
+model Sum[N] { param w: f32[N] = zeros }
+
+fn rolled[B, N](x: f32[B, N], key: Key, most: i64) -> f32[B, N] requires N >= 1 {
+    let by = randint[B](key, 0, most)
+    [b, i in 0..N] => x[b, (i + by[b]) % N]
+}
+
+fn loss[B](net: Sum, x: f32[B, net.N], y: f32[B]) -> f32 = mean((x @ net.w - y) ** 2)
+
+fn start(net: Sum) -> optim.Adam[Sum] = optim.adam_init(net)
+
+fn step[B](net: Sum, opt: optim.Adam[Sum], x: f32[B, net.N], y: f32[B], key: Key, most: i64)
+        -> (f32, Sum, optim.Adam[Sum]) requires net.N >= 1 {
+    let (l, g) = value_and_grad(loss)(net, rolled(x, key, most), y)
+    let (net2, opt2) = optim.adam_update(net, g, opt, 0.05)
+    (l, net2, opt2)
+}
+"""
+
+
+@pytest.mark.parametrize("most", [1, 8])
+def test_augmentation_is_written_in_the_language(tmp_path: Path, most: int) -> None:
+    """Seen at the first place only, a peak is known at all of them if examples are rolled."""
+    (tmp_path / "sum.dm").write_text(ROLLED)
+    y = np.linspace(0.5, 1.5, 16, dtype=np.float32)
+    recipe = {
+        "program": str(tmp_path / "sum.dm"),
+        "steps": 300,
+        "model": {"name": "Sum", "sizes": {"N": 8}},
+        "data": {"batch_size": 16},
+        "arguments": {"key": "key", "most": most},
+        "outputs": {"directory": str(tmp_path / "run"), "plot": False},
+    }
+    x = np.outer(y, np.eye(8, dtype=np.float32)[0])
+    report = dmc.train(recipe, data={"x": x, "y": y}, progress=False)
+    known = np.abs(report.net.w - 1) < 0.05
+    assert known.sum() == most
