@@ -296,6 +296,19 @@ def test_many_branches_and_loops() -> None:
         check_text(body(*lines, "s + uniform(k)"))
 
 
+def test_a_key_in_a_record_is_named_by_its_path() -> None:
+    text = """
+struct Noise { key: Key; scale: f64 }
+struct State { noise: Noise; x: f64 }
+fn draw(s: State) -> f64 = s.x + s.noise.scale * normal(s.noise.key)
+fn twice(s: State) -> f64 = draw(s) + draw(s)
+"""
+    with pytest.raises(Error, match=r"`s\.noise\.key` is already spent") as caught:
+        check_text(text)
+    (diagnostic,) = caught.value.diagnostics
+    assert diagnostic.help == ("`let (k1, k2) = split(s.noise.key)`",)
+
+
 def test_messages_tell_what_repeats() -> None:
     titles = {
         "another name": "`j` is already spent",

@@ -81,10 +81,10 @@ class Flow:
 
     # -- spending
 
-    def spend(self, token: Token, span: Span) -> None:
+    def spend(self, token: Token, span: Span, path: str = "") -> None:
         """A key is drawn from, split, or put into an array."""
         first = find(self.tokens, self.history, token)
-        new = Spent(self.history, token, span, self.binding, self.frames)
+        new = Spent(self.history, token, span, path, self.binding, self.frames)
         if first is not None:
             report(self.summaries.diagnostics, first, new)
             return
@@ -93,8 +93,8 @@ class Flow:
 
     def _store(self, value: Held, span: Span) -> None:
         """Elements of an array are told apart by their index: their keys become the array's."""
-        for token in keys_in(value):
-            self.spend(token, span)
+        for token, path in keys_in(value):
+            self.spend(token, span, path)
 
     # -- expressions
 
@@ -525,7 +525,7 @@ class Flow:
                 ends[event] = Joined(ends[event.left], ends[event.right], meeting)
                 continue
             self.history = ends[event.before]
-            self.spend(told.token(event.token), told.origin(event.token) or spans[-1])
+            self.spend(told.token(event.token), *(told.origin(event.token) or (spans[-1], "")))
             ends[event] = self.history
         self.history = ends[summary.history]
         return told.value(summary.result), told.value(summary.updated)

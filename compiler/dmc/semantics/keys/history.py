@@ -21,11 +21,15 @@ class Frame:
 
 @dataclass(eq=False, slots=True)
 class Spent:
-    """A key is spent, after `before`, inside of `frames`; `binding` is what its draw is called."""
+    """A key is spent, after `before`, inside of `frames`; `binding` is what its draw is called.
+
+    It is what is at `span`, or in that at `path`, such as `.noise.key`.
+    """
 
     before: History
     token: Token
     span: Span
+    path: str
     binding: str | None
     frames: tuple[Frame, ...]
 

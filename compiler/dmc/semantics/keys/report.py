@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dmc.diagnostics.report import Diagnostics
-from dmc.ir.location import Span
 from dmc.semantics.keys.history import Frame, Spent
 from dmc.semantics.keys.tokens import Derived
 
@@ -12,7 +11,7 @@ __all__ = ["report"]
 
 def report(diagnostics: Diagnostics, first: Spent, second: Spent) -> None:
     """`second` spends what `first` has spent."""
-    name = _quote(second.span)
+    name = _name(second)
     if first.span == second.span:
         title, text, help_ = _repeated(name, first, second)
         diagnostics.report("key.reused", title, second.span, text, help=[help_])
@@ -22,8 +21,8 @@ def report(diagnostics: Diagnostics, first: Spent, second: Spent) -> None:
         title += f", so `{second.binding}` would equal `{first.binding}`"
     folded = isinstance(second.token, Derived) and second.token.function == "fold"
     also = "first use"
-    if _quote(first.span) != name:
-        also += f", as `{_quote(first.span)}`"
+    if _name(first) != name:
+        also += f", as `{_name(first)}`"
     diagnostics.report(
         "key.reused",
         title,
@@ -64,5 +63,6 @@ def _differs(first: tuple[Frame, ...], second: tuple[Frame, ...]) -> Frame | Non
     return second[len(first)] if len(second) > len(first) else None
 
 
-def _quote(span: Span) -> str:
-    return " ".join(span.file.quote(span).split())
+def _name(spent: Spent) -> str:
+    """What the user calls the key."""
+    return " ".join(spent.span.file.quote(spent.span).split()) + spent.path

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from dmc.ir.location import Span
 from dmc.semantics.keys.history import History, Joined, Spent, in_order, made_since_split
 from dmc.semantics.keys.tokens import Derived, Root, Token, Tokens, roots, within
-from dmc.semantics.keys.values import Held, align, mapped, tokens_in
+from dmc.semantics.keys.values import Held, align, keys_in, mapped, tokens_in
 from dmc.semantics.sizes import Size
 
 __all__ = ["Summary", "Told", "relevant"]
@@ -20,7 +20,7 @@ class Told:
 
     tokens: Tokens
     names: dict[Token, Token]
-    origins: Mapping[Token, Span]
+    origins: Mapping[Token, tuple[Span, str]]
     sizes: Mapping[str, Size]
     shift: int
     done: dict[Token, Token]
@@ -42,8 +42,8 @@ class Told:
     def value(self, value: Held) -> Held:
         return mapped(value, self.token)
 
-    def origin(self, token: Token) -> Span | None:
-        """The argument that a key comes from."""
+    def origin(self, token: Token) -> tuple[Span, str] | None:
+        """The argument that a key comes from, and where in it the key is."""
         return next((self.origins[root] for root in roots(token) if root in self.origins), None)
 
 
@@ -67,10 +67,10 @@ class Summary:
     ) -> Told:
         """In terms of a call with these arguments, which stand at `spans`."""
         names: dict[Token, Token] = {}
-        origins: dict[Token, Span] = {}
+        origins: dict[Token, tuple[Span, str]] = {}
         for inner, outer, span in zip(self.parameters, arguments, spans, strict=True):
             align(inner, outer, names)
-            origins.update((token, span) for token in names if token not in origins)
+            origins.update((token, (span, path)) for token, path in keys_in(inner))
         shift = tokens.reserve(self.count) - self.first
         return Told(tokens, names, origins, sizes, shift, {})
 
@@ -84,11 +84,13 @@ def relevant(history: History, results: Sequence[Held]) -> History:
     kept: dict[History, History] = {None: None}
     for event in in_order(history):
         match event:
-            case Spent(before, token, span, binding, frames):
+            case Spent(before, token, span, path, binding, frames):
                 made = made_since_split(token)
                 is_own = bool(made) and given.isdisjoint(made)
                 before = kept[before]
-                kept[event] = before if is_own else Spent(before, token, span, binding, frames)
+                kept[event] = (
+                    before if is_own else Spent(before, token, span, path, binding, frames)
+                )
             case Joined(left, right, meeting):
                 left, right = kept[left], kept[right]
                 kept[event] = left if left is right else Joined(left, right, meeting)

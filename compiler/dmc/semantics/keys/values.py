@@ -125,14 +125,14 @@ def items_of(value: Held) -> Mapping[str, Held]:
     return value.items if isinstance(value, Parts) else {}
 
 
-def keys_in(value: Held) -> Iterator[Token]:
-    """The keys that a value holds; a function's are its own until it is called."""
+def keys_in(value: Held, path: str = "") -> Iterator[tuple[Token, str]]:
+    """The keys that a value holds, with their paths; a function's are its own until it is called."""
     match value:
         case Key(token):
-            yield token
+            yield token, path
         case Parts(items):
-            for item in items.values():
-                yield from keys_in(item)
+            for name, item in items.items():
+                yield from keys_in(item, f"{path}.{name}")
         case _:
             return
 
