@@ -24,7 +24,7 @@ from dmc.semantics.handles import (
     PreludeHandle,
     TypedHandle,
     UserHandle,
-    argument_count,
+    taken_and_given,
 )
 from dmc.semantics.primitive import Primitive
 from dmc.semantics.program import SourceModule
@@ -195,7 +195,7 @@ def _call_typed(
     if len(arguments) != len(wanted):
         raise context.fail(
             "call.count",
-            f"this function takes {argument_count(len(wanted))}, and {len(arguments)} are given",
+            f"this function {taken_and_given(len(wanted), len(arguments))}",
             span,
             "",
             [(handle.span, str(handle.type))] if handle.span != span else (),

@@ -17,6 +17,7 @@ from dmc_runtime.budget import NO_BUDGET, Budget
 __all__ = [
     "DerivedHandle", "Handle", "LambdaHandle", "PreludeHandle", "TypedHandle", "UserHandle",
     "argument_count",
+    "taken_and_given",
 ]  # fmt: skip
 
 
@@ -75,3 +76,8 @@ Handle = UserHandle | TypedHandle | PreludeHandle | DerivedHandle | LambdaHandle
 def argument_count(number: int) -> str:
     """`1 argument`, `2 arguments`."""
     return "1 argument" if number == 1 else f"{number} arguments"
+
+
+def taken_and_given(wanted: int, given: int) -> str:
+    """`takes 2 arguments, and 1 is given`."""
+    return f"takes {argument_count(wanted)}, and {given} {'is' if given == 1 else 'are'} given"

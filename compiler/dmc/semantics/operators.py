@@ -323,7 +323,7 @@ def _mixed(
     operands: Sequence[typed.Node] = (),
 ) -> Exception:
     one, other, what = _element(left), _element(right), context.quote(place)
-    is_literal = isinstance(resolved(other), Number) and ("." in what or "e" in what)
+    is_literal = what[:1].isdigit() and ("." in what or "e" in what)
     divided = next(filter(None, (whole_division(context, operand) for operand in operands)), None)
     if _is_whole(one) != _is_whole(other) and divided is not None:
         help_ = f"`/` divides into a float; of whole numbers, write `{divided}`"

@@ -17,7 +17,7 @@ from dmc.semantics.generics import (
 )
 from dmc.semantics.handles import (
     UserHandle,
-    argument_count,
+    taken_and_given,
 )
 from dmc.semantics.program import FunctionDeclaration
 from dmc.semantics.requirements import prove
@@ -56,10 +56,10 @@ def _arrange(
     for argument in arguments:
         if argument.name is None:
             if position >= len(names):
-                takes = argument_count(len(names))
+                counts = taken_and_given(len(names), len(arguments))
                 raise context.fail(
                     "call.count",
-                    f"`{declaration.name}` takes {takes}, and {len(arguments)} are given",
+                    f"`{declaration.name}` {counts}",
                     argument.span,
                     "one too many",
                     [(declaration.span, f"`{declaration.name}` is declared here")],

@@ -9,6 +9,7 @@ from dmc.ir.location import Span
 from dmc.semantics import typed
 from dmc.semantics.axes import axis_named
 from dmc.semantics.context import Context, Stop
+from dmc.semantics.handles import taken_and_given
 from dmc.semantics.primitive import Primitive
 from dmc.semantics.resolver import shape_items
 from dmc.semantics.types import Shape, TensorType, pruned
@@ -69,8 +70,7 @@ def counted(
 ) -> None:
     """Report another number of arguments than `wanted`."""
     if len(arguments) != wanted:
-        plural = "argument" if wanted == 1 else "arguments"
-        title = f"`{function}` takes {wanted} {plural}, and {len(arguments)} are given"
+        title = f"`{function}` {taken_and_given(wanted, len(arguments))}"
         help = help or context.with_fewer(span, arguments, wanted)
         raise context.fail("call.count", title, span, help=help)
 

@@ -126,7 +126,7 @@ def items_of(value: Held) -> Mapping[str, Held]:
 
 
 def keys_in(value: Held, path: str = "") -> Iterator[tuple[Token, str]]:
-    """The keys that a value holds, with their paths; a function's are its own until it is called."""
+    """The keys of a value, with their paths; those of a function are its own till it is called."""
     match value:
         case Key(token):
             yield token, path
