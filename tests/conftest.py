@@ -2,6 +2,7 @@
 
 import gc
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis
@@ -25,6 +26,20 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 # Modules of tests keep many programs, through which full collections go for seconds.
 gc.set_threshold(700, 10, 200)
+
+
+@pytest.fixture
+def new_heap() -> Iterator[None]:
+    """`gc.collect` looks at what the test makes, not at all that other tests keep."""
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
+def pytest_sessionfinish() -> None:
+    """Pytest collects garbage five times before it ends: not all that the tests keep."""
+    gc.freeze()
+
 
 # Compiled code is kept between runs, as for users, but here and not in the user's own cache.
 _CACHE = Path(__file__).parent.parent / ".pytest_cache" / "dmc"

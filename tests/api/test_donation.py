@@ -85,6 +85,7 @@ def test_unknown_paths() -> None:
         program.total(np.ones(3), donate="y")
 
 
+@pytest.mark.usefixtures("new_heap")
 def test_nothing_is_remembered_of_arrays_that_are_gone() -> None:
     gc.collect()
     before = len(GIVEN_UP)

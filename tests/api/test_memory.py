@@ -136,6 +136,7 @@ fn heat[N](u: f64[N, N]) -> f64 {
     assert compiled.memory().arena > 0
 
 
+@pytest.mark.usefixtures("new_heap")
 def test_what_is_loaded_keeps_no_stages_but_makes_them_again() -> None:
     compiled = dmc.loads("fn f[N](x: f64[N]) -> f64 = sum(sin(x))").f.specialize(N=3)
     kernels, text = weakref.ref(compiled.compilation.kernels), compiled.ir("kernel")

@@ -51,6 +51,7 @@ def test_symbols_of_the_process_are_found(engine: Engine) -> None:
     assert function(code["fourth"])(-9) == 9
 
 
+@pytest.mark.usefixtures("new_heap")
 def test_code_outlives_its_engine() -> None:
     code = Engine(host()).load([SQUARE], ["square"])
     gc.collect()

@@ -207,6 +207,7 @@ def test_scratch_memory_grows_with_the_threads(code: Code, path: str) -> None:
     assert plain.memory == 64
 
 
+@pytest.mark.usefixtures("new_heap")
 def test_nothing_leaks(code: Code, path: str) -> None:
     large = Executable(code["add"], (X, X), (ResultSpec(DType.F32, (1000, 1000)),))
     failing = Executable(code["fail"], (X,), (ResultSpec(DType.F32, (1000, 1000)),))
