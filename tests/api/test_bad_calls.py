@@ -493,3 +493,10 @@ def test_a_list_is_made_an_array_by_what_the_help_says(
     assert f"`{written}`" in line
     made: Any = eval(written, {"np": np, "x": [1.0, 2.0], "w": [1.0]})  # our own text
     assert isinstance(made, np.ndarray | float)
+
+
+def test_functions_are_told_apart_from_derivatives() -> None:
+    program = dmc.loads("fn f(x: f64) -> f64 = x * x\n")
+    for given, kind in ((program.f, "a function"), (dmc.grad(program.f), "a derivative")):
+        with pytest.raises(dmc.Error, match=f"x is {kind}, not f64"):
+            program.f(given)

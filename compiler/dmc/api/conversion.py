@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import FunctionType as PythonFunction
 from typing import Any, cast
 
 import numpy as np
@@ -119,6 +120,20 @@ def _of_bfloat16(value: PythonValue) -> Array:
             raise TypeError("it requires a gradient")
         return np.from_dlpack(value.view(torch.int16)).view(bfloat16())
     return np.asarray(value)
+
+
+class OfProgram:
+    """What Python calls of a loaded program; not all of it is a function value there."""
+
+    @property
+    def kind(self) -> str:
+        """What it is, for a message."""
+        return "a function"
+
+    @property
+    def way_in(self) -> str:
+        """How to have it where a program wants a function."""
+        return "pass a function, or a model, of the loaded program"
 
 
 @dataclass(frozen=True)
@@ -254,7 +269,7 @@ def refuse_kind(value: PythonValue, wanted: Type, where: str, span: Span) -> Err
         case RecordType(declaration):
             hint = f"make one: `{declaration.name}({declaration.fields[0].name}=…, …)`"
         case FunctionType():
-            hint = getattr(value, "way_in", "pass a function, or a model, of the loaded program")
+            hint = (value if isinstance(value, OfProgram) else OfProgram()).way_in
         case TupleType(items):
             hint = f"pass a tuple of {len(items)}"
         case TensorType(element, shape) if isinstance(value, list):
@@ -273,5 +288,8 @@ def _kind(value: PythonValue) -> str:
     """What a value is, for a message."""
     if isinstance(value, type):
         return f"the class {value.__name__}"
-    name = cast("type[object]", type(value)).__name__
-    return {"function": "a function of Python", "Function": "a derivative"}.get(name, f"a {name}")
+    if isinstance(value, OfProgram):
+        return value.kind
+    if isinstance(value, PythonFunction):
+        return "a function of Python"
+    return f"a {cast('type[object]', type(value)).__name__}"

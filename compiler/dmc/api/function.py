@@ -10,7 +10,7 @@ from typing import Any, SupportsIndex, cast
 import numpy as np
 
 from dmc.api.compiled import Compiled, Direct, directly
-from dmc.api.conversion import Describer, PythonValue, fingerprint, refuse
+from dmc.api.conversion import Describer, OfProgram, PythonValue, fingerprint, refuse
 from dmc.api.donation import Donated
 from dmc.api.entry import apply
 from dmc.api.marshal import Marshal
@@ -72,7 +72,7 @@ class _Shared:
     direct: Direct | None = None
 
 
-class Function:
+class Function(OfProgram):
     """A function of a program or a derivative of one; compiled on first use for each set of sizes.
 
     Call it with NumPy arrays, numbers and records, by position or name; sizes that no argument
@@ -121,6 +121,11 @@ class Function:
     def given(self) -> GivenFunction | None:
         """What this is as an argument of another function; None for a derivative."""
         return None if self.operators else GivenFunction(self.checked.declaration)
+
+    @property
+    def kind(self) -> str:
+        """What it is, for a message."""
+        return "a derivative" if self.operators else "a function"
 
     @property
     def way_in(self) -> str:
@@ -388,7 +393,7 @@ class Method:
         return self._function if record is None else BoundMethod(self._function, record)
 
 
-class BoundMethod:
+class BoundMethod(OfProgram):
     """`net.forward`: a function with its receiver."""
 
     __iter__ = None
@@ -399,11 +404,16 @@ class BoundMethod:
         self.__doc__ = function.__doc__
 
     @property
+    def kind(self) -> str:
+        """What it is, for a message."""
+        return "a method"
+
+    @property
     def way_in(self) -> str:
         """How a program passes this where a function is wanted."""
         if self.function.__name__.endswith(".forward"):
             return "pass the model itself, which is its `forward`"
-        return "pass a function, or a model, of the loaded program"
+        return super().way_in
 
     def __call__(self, /, *arguments: PythonValue, **named: PythonValue) -> PythonValue:
         return self.function(self.receiver, *arguments, **named)

@@ -155,8 +155,8 @@ class _Problem:
         if "intermediate_result" in inspect.signature(given).parameters:
 
             def told(*, intermediate_result: Any) -> Any:
-                told = type(intermediate_result)(intermediate_result)
-                return given(intermediate_result=self.told(told))
+                own = type(intermediate_result)(intermediate_result)
+                return given(intermediate_result=self.told(own))
 
             return told
 

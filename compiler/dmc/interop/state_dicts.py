@@ -290,7 +290,5 @@ def _joined(path: str, step: str) -> str:
     return f"{path}.{step}" if path else step
 
 
-def _refused(message: str, hint: str = "") -> Error:
-    help_ = (hint,) if hint else ()
-    title = f"dmc.torch.load_state: {message}"
-    return error(Diagnostic("call.value", title, help=help_, at_call=True))
+def _refused(message: str) -> Error:
+    return error(Diagnostic("call.value", f"dmc.torch.load_state: {message}", at_call=True))
