@@ -137,6 +137,25 @@ def test_a_dependence_within_an_antidiagonal_keeps_the_order() -> None:
     np.testing.assert_array_equal(f(x, y), expected)
 
 
+FROM_A_ROW = """
+fn f[N, M](x: f64[N, M]) -> f64[N + 2] {
+    var y: f64[N + 2] = ones
+    for i in 0..N { for j in 0..M { y[i + 2] = sin(y[i] + x[i, j] + 0.5 * y[i + 2]) } }
+    y
+}
+"""
+
+
+@pytest.mark.parametrize("sizes", [(64, 64), (40, 7), (64, 2)])
+def test_what_a_whole_row_leaves_is_read_behind_it(sizes: tuple[int, int]) -> None:
+    x = np.random.default_rng(3).standard_normal(sizes)
+    f = dmc.loads(FROM_A_ROW).f
+    expected = np.ones(sizes[0] + 2)
+    for i, j in np.ndindex(*sizes):
+        expected[i + 2] = np.sin(expected[i] + x[i, j] + 0.5 * expected[i + 2])
+    np.testing.assert_allclose(f(x), expected, rtol=1e-12)
+
+
 def test_states_of_rows_and_subscripts_from_data() -> None:
     rng = np.random.default_rng(3)
     a, b = (rng.integers(0, 4, n).astype("i4") for n in (33, 25))

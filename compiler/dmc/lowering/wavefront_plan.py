@@ -305,7 +305,7 @@ class _Reader:
         return along
 
     def _distance(self, first: Sequence[Form], second: Sequence[Form]) -> list[tuple[int, int]]:
-        """From cells to cells that meet them: one distance, or two where an index is free."""
+        """From cells to cells that meet them: one distance, or the worst where an index is free."""
         rows: set[int] = set()
         columns: set[int] = set()
         for x, y in zip(first, second, strict=True):
@@ -319,9 +319,10 @@ class _Reader:
                 return []
         if len(rows) > 1 or len(columns) > 1:
             return []
-        # An index that no subscript has may be one more or one less, or anything beyond.
-        free = (-1, 1)
-        return [(r, c) for r in (rows or free) for c in (columns or free)]
+        # An index that no subscript has may be any other: antidiagonals go wrong first between rows
+        # next to each other, and columns at both ends.
+        far = self.inner.trip_count - 1
+        return [(r, c) for r in (rows or (-1, 1)) for c in (columns or (-far, far))]
 
     def _require(self, condition: bool) -> None:
         if not condition:
