@@ -2,6 +2,8 @@
 
 import math
 import re
+from dataclasses import replace
+from functools import partial
 
 import mpmath
 import numpy as np
@@ -11,7 +13,7 @@ from mpmath import mp, mpf
 
 from dmc.ir.types import DType
 from dmc.jit.engine import Engine
-from dmc.jit.target import named
+from dmc.jit.target import host, named
 from dmc.lowering import llvm_ir as ir
 from dmc.lowering import vector_math
 from dmc.lowering.vector_math import coefficients, constants, exponential
@@ -35,7 +37,8 @@ def test_error_is_within_the_claim(name: str, dtype: DType) -> None:
 @pytest.mark.parametrize("name", sorted(accuracy.CLAIMS))
 def test_error_without_fma(name: str, dtype: DType) -> None:
     bound = 1.5 * accuracy.CLAIMS[name].bound(dtype)
-    assert accuracy.worst_error(name, dtype, SAMPLES, fma=False) <= bound
+    machine = replace(host().machine, has_fma=False)
+    assert accuracy.worst_error(name, dtype, SAMPLES, machine) <= bound
 
 
 def test_every_function_has_a_claim() -> None:
@@ -59,6 +62,24 @@ def test_results_do_not_depend_on_the_lanes(name: str, dtype: DType) -> None:
     for lanes in (1, 3):
         other = accuracy.evaluate(name, dtype, *inputs, lanes=lanes)
         np.testing.assert_array_equal(vector, other)
+
+
+SCALED = ("exp", "logistic", "sinh", "cosh", "erfc", "power", "hypot")
+
+
+@pytest.mark.skipif(not host().machine.scales_vectors, reason="no instruction scales vectors")
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("name", SCALED)
+def test_results_do_not_depend_on_how_vectors_are_scaled(name: str, dtype: DType) -> None:
+    inputs = accuracy.samples(accuracy.CLAIMS[name], dtype, 200)
+    with np.errstate(over="ignore"):
+        edges = np.resize(np.array(SPECIAL).astype(dtype.numpy), inputs[0].size)
+    inputs = [edges, *inputs[1:]] if len(inputs) > 1 else [np.append(inputs[0], edges)]
+    by_steps = replace(host().machine, scales_vectors=False)
+    np.testing.assert_array_equal(
+        accuracy.evaluate(name, dtype, *inputs).view(f"u{dtype.bytes}"),
+        accuracy.evaluate(name, dtype, *inputs, machine=by_steps).view(f"u{dtype.bytes}"),
+    )
 
 
 SPECIAL = (0.0, -0.0, 1.0, -1.0, 0.5, -0.5, 2.0, -2.0, 1e-40, -1e-40, 5e-324, 1e300, -1e300)
@@ -160,9 +181,9 @@ def test_neighbouring_lanes_may_mix_huge_and_small_angles() -> None:
 
 @pytest.mark.parametrize("target", ["x86-64-v2", "x86-64-v3", "x86-64-v4", "aarch64"])
 def test_no_function_of_the_c_library_is_called(target: str) -> None:
-    module = ir.Module()
+    module, machine = ir.Module(), named(target).machine
     for name in vector_math.NAMES:
-        function = vector_math.emit(module, name, DType.F32, 8, fma=target != "x86-64-v2")
+        function = vector_math.emit(module, name, DType.F32, 8, machine=machine)
         function.linkage = "external"
     assembly = Engine(named(target)).assembly(str(module))
     called = set(re.findall(r"\b(?:callq|bl)\s+([^\s@]+)", assembly))
@@ -170,12 +191,12 @@ def test_no_function_of_the_c_library_is_called(target: str) -> None:
 
 
 def test_functions_are_defined_once_in_a_module() -> None:
-    module = ir.Module()
-    first = vector_math.emit(module, "sin", DType.F32, 4)
-    assert vector_math.emit(module, "sin", DType.F32, 4) is first
-    assert vector_math.emit(module, "sin", DType.F64, 4) is not first
+    emit = partial(vector_math.emit, ir.Module(), machine=host().machine)
+    first = emit("sin", DType.F32, 4)
+    assert emit("sin", DType.F32, 4) is first
+    assert emit("sin", DType.F64, 4) is not first
     with pytest.raises(KeyError):
-        vector_math.emit(module, "sine", DType.F32, 4)
+        emit("sine", DType.F32, 4)
 
 
 @pytest.mark.parametrize("spec", fit.FITS, ids=lambda spec: spec.name)

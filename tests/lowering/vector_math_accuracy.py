@@ -25,6 +25,7 @@ from dmc.jit.engine import Code, Engine
 from dmc.jit.target import host, named
 from dmc.lowering import llvm_ir as ir
 from dmc.lowering import vector_math
+from dmc.lowering.machine import Machine
 
 Floats = npt.NDArray[Any]
 Reference = Callable[..., Any]  # of mpmath, which has no types
@@ -89,7 +90,7 @@ CLAIMS: dict[str, Claim] = {
 
 
 @cache
-def loop(name: str, dtype: DType, lanes: int, fma: bool) -> tuple[Code, Callable[..., None]]:
+def loop(name: str, dtype: DType, lanes: int, machine: Machine) -> tuple[Code, Callable[..., None]]:
     """A native function that applies `name` to arrays: (inputs…, output, elements)."""
     module = ir.Module()
     element = ir.FloatType() if dtype is DType.F32 else ir.DoubleType()
@@ -109,26 +110,29 @@ def loop(name: str, dtype: DType, lanes: int, fma: bool) -> tuple[Code, Callable
         return builder.gep(array, [i], source_etype=element)
 
     operands = [builder.load(place(x), typ=value, align=dtype.bytes) for x in inputs]
-    result = vector_math.apply(builder, name, dtype, lanes, *operands, fma=fma)
+    result = vector_math.apply(builder, name, dtype, lanes, *operands, machine=machine)
     builder.store(result, place(output), align=dtype.bytes)
     following = builder.add(i, ir.Constant(_INDEX, lanes))
     i.add_incoming(following, builder.block)
     builder.cbranch(builder.icmp_signed("<", following, count), body, done)
     builder.position_at_end(done)
     builder.ret_void()
-    engine = Engine(host() if fma or not host().is_x86 else named("x86-64-v2"))
+    engine = Engine(host() if machine.has_fma or not host().is_x86 else named("x86-64-v2"))
     code = engine.load([str(module)], ["loop"])
     types = [ctypes.c_void_p] * (arity + 1)
     return code, ctypes.CFUNCTYPE(None, *types, ctypes.c_int64)(code["loop"])
 
 
 def evaluate(
-    name: str, dtype: DType, *inputs: Floats, lanes: int | None = None, fma: bool = True
+    name: str,
+    dtype: DType,
+    *inputs: Floats,
+    lanes: int | None = None,
+    machine: Machine | None = None,
 ) -> Floats:
-    """`name` of the inputs by native code."""
+    """`name` of the inputs by native code, as it is for `machine` (by default this one)."""
     lanes = lanes or LANES[dtype]
-    fma = fma and host().machine.has_fma
-    _, function = loop(name, dtype, lanes, fma)
+    _, function = loop(name, dtype, lanes, machine or host().machine)
     count = inputs[0].size
     padded = [np.pad(x.astype(dtype.numpy), (0, -count % lanes), mode="edge") for x in inputs]
     output = np.empty_like(padded[0])
@@ -161,11 +165,11 @@ def samples(claim: Claim, dtype: DType, count: int) -> list[Floats]:
     return [first, random.uniform(*claim.exponent, first.size).astype(dtype.numpy)]
 
 
-def worst_error(name: str, dtype: DType, count: int, fma: bool = True) -> float:
+def worst_error(name: str, dtype: DType, count: int, machine: Machine | None = None) -> float:
     """The largest error over `count` samples of each range."""
     claim = CLAIMS[name]
     inputs = samples(claim, dtype, count)
-    results = evaluate(name, dtype, *inputs, fma=fma)
+    results = evaluate(name, dtype, *inputs, machine=machine)
     worst = 0.0
     with mp.workprec(PRECISION):
         for result, *arguments in zip(results, *inputs, strict=True):

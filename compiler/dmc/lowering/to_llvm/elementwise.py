@@ -367,11 +367,11 @@ def _elementary(f: FunctionLowering, name: str, op: Operation, v: list[ir.Value]
     So it is in a block that has many of its kind. They would be very many instructions, for which
     LLVM takes more than its share of time; and the processor has to fetch them all.
     """
-    dtype, lanes, fma = _dtype(op), lanes_of(op.operands[0].type), f.machine.has_fma
+    dtype, lanes = _dtype(op), lanes_of(op.operands[0].type)
     if _is_called(f, op):
-        function = vector_math.emit(f.owner.llvm, name, dtype, lanes, fma=fma)
+        function = vector_math.emit(f.owner.llvm, name, dtype, lanes, machine=f.machine)
         return f.builder.call(function, v)
-    return vector_math.apply(f.builder, name, dtype, lanes, *v, fma=fma)
+    return vector_math.apply(f.builder, name, dtype, lanes, *v, machine=f.machine)
 
 
 def _is_called(f: FunctionLowering, op: Operation) -> bool:
@@ -389,13 +389,13 @@ def _sine_or_cosine(f: FunctionLowering, op: Operation) -> None:
     if partner is None:
         f.set(op, _elementary(f, op.name.partition(".")[2], op, [f.value(x)]))
         return
-    dtype, lanes, fma = _dtype(op), lanes_of(x.type), f.machine.has_fma
+    dtype, lanes = _dtype(op), lanes_of(x.type)
     if _is_called(f, op):
-        function = vector_math.emit_sin_cos(f.owner.llvm, dtype, lanes, fma=fma)
+        function = vector_math.emit_sin_cos(f.owner.llvm, dtype, lanes, machine=f.machine)
         both = f.builder.call(function, [f.value(x)])
         pair = f.builder.extract_value(both, 0), f.builder.extract_value(both, 1)
     else:
-        pair = vector_math.apply_sin_cos(f.builder, dtype, lanes, f.value(x), fma=fma)
+        pair = vector_math.apply_sin_cos(f.builder, dtype, lanes, f.value(x), machine=f.machine)
     sine, cosine = (op, partner) if other is math.Cos else (partner, op)
     f.set(sine, pair[0])
     f.set(cosine, pair[1])
@@ -408,7 +408,7 @@ def _written(
     v: list[ir.Value],
 ) -> ir.Value:
     lanes = lanes_of(op.operands[0].type)
-    return vector_math.write(f.builder, function, _dtype(op), lanes, *v, fma=f.machine.has_fma)
+    return vector_math.write(f.builder, function, _dtype(op), lanes, *v, machine=f.machine)
 
 
 def _select(f: FunctionLowering, op: Operation, v: list[ir.Value]) -> ir.Value:

@@ -44,6 +44,8 @@ __all__ = [
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from dmc.lowering.machine import Machine
+
 UNARY: dict[str, Callable[[Lanes, Real], Real]] = {
     "acos": acos,
     "asin": asin,
@@ -80,15 +82,15 @@ def apply(
     dtype: DType,
     lanes: int,
     *operands: ir.Value,
-    fma: bool = True,
+    machine: Machine,
 ) -> ir.Value:
     """Append the instructions of function `name` and return its value.
 
     The operands are scalars of `dtype` (f32 or f64) when `lanes` is 1, else vectors. Some
-    functions end in another basic block than they began in. `fma` says whether the target has
-    fused multiply-add. Raises KeyError for an unknown name or element type.
+    functions end in another basic block than they began in. `machine` says which
+    instructions there are. Raises KeyError for an unknown name or element type.
     """
-    return write(builder, BINARY.get(name) or UNARY[name], dtype, lanes, *operands, fma=fma)
+    return write(builder, BINARY.get(name) or UNARY[name], dtype, lanes, *operands, machine=machine)
 
 
 def write(
@@ -97,24 +99,24 @@ def write(
     dtype: DType,
     lanes: int,
     *operands: ir.Value,
-    fma: bool,
+    machine: Machine,
 ) -> ir.Value:
     """Append the instructions of `function`, which is written in `Lanes`, as `apply` does."""
-    place = Lanes(builder, _FORMATS[dtype], lanes, fma)
+    place = Lanes(builder, _FORMATS[dtype], lanes, machine)
     return function(place, *(Real(place, operand) for operand in operands)).value
 
 
 def apply_sin_cos(
-    builder: ir.IRBuilder, dtype: DType, lanes: int, x: ir.Value, *, fma: bool
+    builder: ir.IRBuilder, dtype: DType, lanes: int, x: ir.Value, *, machine: Machine
 ) -> tuple[ir.Value, ir.Value]:
     """Append sine and cosine of one argument, each with the bits that it has alone."""
-    place = Lanes(builder, _FORMATS[dtype], lanes, fma)
+    place = Lanes(builder, _FORMATS[dtype], lanes, machine)
     sine, cosine = sin_cos(place, Real(place, x))
     return sine.value, cosine.value
 
 
 def emit(
-    module: ir.Module, name: str, dtype: DType, lanes: int, *, fma: bool = True
+    module: ir.Module, name: str, dtype: DType, lanes: int, *, machine: Machine
 ) -> ir.Function:
     """The module's internal function `dmc.<name>.<dtype>x<lanes>`, defined on first use.
 
@@ -124,17 +126,17 @@ def emit(
     type_ = _shaped(dtype, lanes)
     function, builder = _begun(module, name, dtype, lanes, type_, arity)
     if builder is not None:
-        builder.ret(apply(builder, name, dtype, lanes, *function.args, fma=fma))
+        builder.ret(apply(builder, name, dtype, lanes, *function.args, machine=machine))
     return function
 
 
-def emit_sin_cos(module: ir.Module, dtype: DType, lanes: int, *, fma: bool) -> ir.Function:
+def emit_sin_cos(module: ir.Module, dtype: DType, lanes: int, *, machine: Machine) -> ir.Function:
     """The internal function that returns sine and cosine, as a structure; defined on first use."""
     type_ = _shaped(dtype, lanes)
     pair = ir.LiteralStructType(type_, type_)
     function, builder = _begun(module, "sin_cos", dtype, lanes, pair, 1)
     if builder is not None:
-        sine, cosine = apply_sin_cos(builder, dtype, lanes, function.args[0], fma=fma)
+        sine, cosine = apply_sin_cos(builder, dtype, lanes, function.args[0], machine=machine)
         first = builder.insert_value(ir.Constant(pair, ir.Undefined), sine, 0)
         builder.ret(builder.insert_value(first, cosine, 1))
     return function

@@ -18,6 +18,8 @@ from dmc.lowering import llvm_ir as ir
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from dmc.lowering.machine import Machine
+
 
 class Format(enum.Enum):
     """An IEEE 754 binary format: `(bits, fraction bits, exponent bias)`."""
@@ -69,15 +71,15 @@ class Format(enum.Enum):
 class Lanes:
     """Where instructions go and what they work on.
 
-    With `fma` false (a target without the instruction) `fma(a, b, c)` rounds twice: calling the
-    C library's exact emulation would be far slower. The error bounds are then a little larger;
-    `product` stays exact either way.
+    On a machine without fused multiply-add `fma(a, b, c)` rounds twice: calling the C library's
+    exact emulation would be far slower. The error bounds are then a little larger; `product` stays
+    exact either way. Nothing else of the machine shows in a result.
     """
 
     builder: ir.IRBuilder
     format: Format
     count: int
-    fused: bool = True
+    machine: Machine
 
     def shaped(self, element: ir.Type) -> ir.Type:
         return element if self.count == 1 else ir.VectorType(element, self.count)
@@ -111,19 +113,25 @@ class Lanes:
 
     def intrinsic(self, name: str, *operands: Real) -> Real:
         """Call `llvm.<name>` on values of this shape."""
-        shape = self.format.suffix if self.count == 1 else f"v{self.count}{self.format.suffix}"
-        full = f"llvm.{name}.{shape}"
-        function = self.builder.module.globals.get(full)
+        return self._call(f"llvm.{name}.{self._shape(self.format.suffix)}", *operands)
+
+    def _shape(self, element: str) -> str:
+        """As the names of intrinsics spell it."""
+        return element if self.count == 1 else f"v{self.count}{element}"
+
+    def _call(self, name: str, *operands: Real | Integer) -> Real:
+        values = [operand.value for operand in operands]
+        function = self.builder.module.globals.get(name)
         if function is None:
-            signature = ir.FunctionType(self.real_type, [self.real_type] * len(operands))
-            function = ir.Function(self.builder.module, signature, full)
+            signature = ir.FunctionType(self.real_type, [v.type for v in values])
+            function = ir.Function(self.builder.module, signature, name)
         assert isinstance(function, ir.Function)
-        return Real(self, self.builder.call(function, [operand.value for operand in operands]))
+        return Real(self, self.builder.call(function, values))
 
     def fma(self, a: Real | float, b: Real | float, c: Real | float) -> Real:
         """a·b + c, rounded once where the target can."""
         a, b, c = self.real(a), self.real(b), self.real(c)
-        return self.intrinsic("fma", a, b, c) if self.fused else a * b + c
+        return self.intrinsic("fma", a, b, c) if self.machine.has_fma else a * b + c
 
     def polynomial(self, x: Real, coefficients: Sequence[float]) -> Real:
         """Horner's scheme, lowest degree first; two interleaved chains when it is long."""
@@ -141,7 +149,7 @@ class Lanes:
         """a·b exactly, as rounded product and its error (Dekker 1971 where there is no FMA)."""
         b = self.real(b)
         high = a * b
-        if self.fused:
+        if self.machine.has_fma:
             return high, self.fma(a, b, -high)
         a1, a2 = self.split(a)
         b1, b2 = self.split(b)
@@ -190,6 +198,9 @@ class Lanes:
 
     def scale(self, x: Real, n: Integer) -> Real:
         """x·2^n for |n| ≤ 2·bias, rounding once when the result is subnormal."""
+        if self.count > 1 and self.machine.scales_vectors:
+            real, integer = self._shape(self.format.suffix), self._shape(f"i{self.format.bits}")
+            return self._call(f"llvm.ldexp.{real}.{integer}", x, n)
         half = n >> 1
         return x * self.power_of_two(half) * self.power_of_two(n - half)
 
@@ -226,7 +237,7 @@ class Lanes:
         """`function` on these operands in double precision, rounded back to the format."""
         if self.format is Format.F64:
             return function(self, *operands)
-        wide = Lanes(self.builder, Format.F64, self.count, self.fused)
+        wide = Lanes(self.builder, Format.F64, self.count, self.machine)
         widened = [Real(wide, self.builder.fpext(x.value, wide.real_type)) for x in operands]
         result = function(wide, *widened)
         return Real(self, self.builder.fptrunc(result.value, self.real_type))

@@ -16,6 +16,7 @@ from dmc.lowering.vector_math.constants import PI, TWO_OVER_PI, TWO_OVER_PI_BITS
 from dmc.lowering.vector_math.lanes import Format, Integer, Lanes, Real
 
 if TYPE_CHECKING:
+    from dmc.lowering.machine import Machine
     from dmc.lowering.vector_math.lanes import Mask
 
 _I64 = ir.IntType(64)
@@ -74,7 +75,7 @@ def _vector_function(lanes: Lanes) -> ir.Function:
     function, builder = _define(module, name, results, lanes.real_type)
     if builder is None:
         return function
-    scalar = _scalar_function(module, fused=lanes.fused)
+    scalar = _scalar_function(module, lanes.machine)
     columns: list[ir.Value] = [ir.Constant(kind, ir.Undefined) for kind in results.elements]
     for lane in range(lanes.count):
         position = ir.Constant(ir.IntType(32), lane)
@@ -120,13 +121,13 @@ def _table(module: ir.Module) -> ir.GlobalVariable:
     return table
 
 
-def _scalar_function(module: ir.Module, fused: bool) -> ir.Function:
+def _scalar_function(module: ir.Module, machine: Machine) -> ir.Function:
     """x → {high, low, k} for one finite double."""
     results = ir.LiteralStructType(_F64, _F64, _I64)
     function, builder = _define(module, "dmc.reduce_huge", results, _F64)
     if builder is None:
         return function
-    one = Lanes(builder, Format.F64, 1, fused)
+    one = Lanes(builder, Format.F64, 1, machine)
     x = Real(one, function.args[0])
     negative = x.is_negative()
     bits = abs(x).bits()

@@ -26,7 +26,7 @@ def reduce(lanes: Lanes, x: Real) -> tuple[Real, Real, Integer]:
     """(high, low, k) with x = k·π/2 + high + low; k is right modulo 4."""
     first, second, third = parts(PI / 2, lanes.format, 3)
     multiple, k = lanes.nearest(x * (2 / math.pi))
-    if lanes.fused:
+    if lanes.machine.has_fma:
         # Exact: a multiple of the last bit of `first` that is below 1.
         r = lanes.fma(multiple, -first, x)
     else:
