@@ -46,10 +46,63 @@ def test_the_transforms_of_pytorch_know_functions_of_dm() -> None:
 
     each = torch.func.vmap(torch.func.grad(mine))(xs)
     close(each.numpy(), torch.func.vmap(torch.func.grad(other))(xs).numpy(), 1e-12)
-    twice = torch.tensor(X, requires_grad=True)
-    (slope,) = torch.autograd.grad(mine(twice), twice, create_graph=True)
-    with pytest.raises(dmc.DerivativeError, match="differentiated once"):
-        slope.sum().backward()
+
+
+def nested(mix: Any, host: Any, fixed: Any) -> tuple[Any, Any]:
+    """A function with a call of `mix` inside, and the same in the host's own operations."""
+
+    def mine(x: Any, s: Any) -> Any:
+        y, total = mix(2.0 * x, s)
+        return host.cos(y).sum() + total
+
+    def other(x: Any, s: Any) -> Any:
+        z = 2.0 * x
+        return host.cos(host.sin(s * z) * z[2]).sum() + fixed(z.sum())
+
+    return mine, other
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:DeprecationWarning")
+def test_derivatives_of_any_order_in_pytorch() -> None:
+    mix, func, functional = (
+        dmc.torch.wrap(PROGRAM.mix, k=2),
+        torch.func,
+        torch.autograd.functional,
+    )
+    point = torch.tensor(X[:3]), torch.tensor(0.7, dtype=torch.float64)
+    for take in [
+        lambda f: functional.hessian(f, point),
+        lambda f: func.hessian(f, (0, 1))(*point),
+        lambda f: func.jvp(f, point, point),
+        lambda f: func.jacfwd(func.jacfwd(f))(*point),
+        lambda f: func.jacrev(func.jacrev(func.grad(f)))(*point),
+    ]:
+        mine, other = (take(f) for f in nested(mix, torch, torch.detach))
+        for got, wanted in zip(*map(torch.utils._pytree.tree_leaves, (mine, other)), strict=True):
+            close(got.numpy(), wanted.numpy(), 1e-13)
+    given = [part.clone().requires_grad_() for part in point]
+    assert torch.autograd.gradgradcheck(lambda x, s: mix(x, s)[0], given)
+    both = dmc.torch.wrap(dmc.grad(PROGRAM.energy, ("x", "s")))
+    assert torch.autograd.gradcheck(both, given, check_forward_ad=True)
+
+
+def test_a_module_is_differentiated_twice() -> None:
+    net = PROGRAM.Mlp.init(dmc.key(0))
+    module = dmc.torch.Module(net)
+    x = torch.tensor(np.random.default_rng(1).standard_normal((2, 3)))
+
+    def rough(module: Any) -> list[Any]:
+        inputs = x.clone().requires_grad_()
+        (slope,) = torch.autograd.grad(module(inputs).sum(), inputs, create_graph=True)
+        (slope**2).sum().backward()
+        return [torch.zeros_like(p) if p.grad is None else p.grad for p in module.parameters()]
+
+    nn = torch.nn
+    plain = nn.Sequential(nn.Linear(3, 5), nn.Tanh(), nn.Linear(5, 2)).double()
+    for mine, other in zip(module.parameters(), plain.parameters(), strict=True):
+        other.data = mine.detach().clone().t()
+    for got, wanted in zip(rough(module), rough(plain), strict=True):
+        close(got.numpy(), wanted.t().numpy(), 1e-13)
 
 
 def test_what_wrapped_functions_refuse() -> None:
@@ -94,24 +147,33 @@ def test_a_model_of_dm_trains_in_pytorch() -> None:
 
 
 def test_a_function_inside_jax() -> None:
-    mix = dmc.jax.wrap(PROGRAM.mix, k=2)
+    mine, other = nested(dmc.jax.wrap(PROGRAM.mix, k=2), jnp, jax.lax.stop_gradient)
+    x, s = jnp.asarray(X[:3]), jnp.asarray(0.7)
 
-    def mine(x: Any, s: Any) -> Any:
-        y, total = mix(2.0 * x, s)
-        return jnp.cos(y).sum() + total
+    def third(f: Any) -> Any:
+        def along(t: Any) -> Any:
+            return f(t * x, s)
 
-    def other(x: Any, s: Any) -> Any:
-        z = 2.0 * x
-        return jnp.cos(jnp.sin(s * z) * z[2]).sum() + jax.lax.stop_gradient(z.sum())
+        return jax.grad(jax.grad(jax.grad(along)))(1.0)
 
-    x, s = jnp.asarray(X), jnp.asarray(0.7)
-    close(jax.jit(mine)(x, s), other(x, s), 1e-14)
-    for got, wanted in zip(
-        jax.jit(jax.grad(mine, (0, 1)))(x, s), jax.grad(other, (0, 1))(x, s), strict=True
+    for take in [
+        lambda f: f(x, s),
+        lambda f: jax.jit(f)(x, s),
+        lambda f: jax.jit(jax.hessian(f, (0, 1)))(x, s),
+        lambda f: jax.vmap(jax.grad(f), (0, None))(jnp.stack([x, 2.0 * x]), s),
+        third,
+    ]:
+        for part, wanted in zip(*(jax.tree.leaves(take(f)) for f in (mine, other)), strict=True):
+            close(part, wanted, 1e-13)
+
+    def energy(x: Any, s: Any) -> Any:
+        return jnp.sum(jnp.sin(s * x) * x[0])
+
+    both, wanted = dmc.jax.wrap(dmc.grad(PROGRAM.energy, ("x", "s"))), jax.grad(energy, (0, 1))
+    for part, of_jax in zip(
+        *(jax.tree.leaves(jax.jvp(f, (x, s), (x, s))) for f in (both, wanted)), strict=True
     ):
-        close(got, wanted, 1e-12)
-    several = jnp.stack([x, 2.0 * x])
-    close(jax.vmap(mine, (0, None))(several, s), jax.vmap(other, (0, None))(several, s), 1e-14)
+        close(part, of_jax, 1e-13)
 
 
 def test_tensors_come_in_as_they_are() -> None:

@@ -148,7 +148,7 @@ class Pulled:
             operator = cast("Pullback", pull.operators[-1])
             count = _batch(self._function, cotangent, batch)
             pull = self._function.derived(replace(operator, batch=count))
-        return pull.with_extra(cotangent)(*self._arguments, **self._named)
+        return pull.with_extras(cotangent)(*self._arguments, **self._named)
 
 
 def vjp(f: Function, wrt: Wrt = None, budget: Bytes = None, keep: KeepName | None = None) -> Vjp:

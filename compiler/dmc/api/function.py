@@ -173,9 +173,9 @@ class Function(OfProgram):
         operators = (*self.operators, operator)
         return self._variant(operators, (*self._extras, *extras), self._brackets)
 
-    def with_extra(self, extra: PythonValue) -> Function:
-        """This function with the value that its last operator takes; shares what is compiled."""
-        extras = (*self._extras, extra)
+    def with_extras(self, *extras: PythonValue) -> Function:
+        """This function with the values that its last operators take; shares what is compiled."""
+        extras = (*self._extras, *extras)
         other = Function(self._program, self.checked, self.operators, extras, self._brackets)
         other._shared = self._shared
         return other

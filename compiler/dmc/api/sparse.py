@@ -69,7 +69,7 @@ class SparseJacobian:
         found: list[Array] = []
         for passes in plan.passes:
             sweep = Sweep(passes.count, self._wrt, passes.in_reverse)
-            sweeping = self._differentiated.derived(sweep).with_extra(passes.directions)
+            sweeping = self._differentiated.derived(sweep).with_extras(passes.directions)
             found.append(_table(sweeping(*arguments, **named), passes.count))
         flat = _joined([table.reshape(-1) for table in found])
         return sparse.csr_matrix((flat[plan.places], plan.columns, plan.starts), shape=plan.shape)

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
 
 from dmc.api.conversion import refuse
 from dmc.api.differentiate import function_of
+from dmc.api.entry import Entry
 from dmc.api.function import Function
-from dmc.api.operators import Pullback
 from dmc.diagnostics.errors import DTypeError
 from dmc.interop.extras import extra
 from dmc.interop.state_dicts import load_state
-from dmc.interop.wrapping import given_by_name, open_parameters, refuse_record
+from dmc.interop.wrapping import (
+    ArrayCall,
+    given_by_name,
+    open_parameters,
+    parts_of,
+    spread_of,
+)
 from dmc_runtime.arguments import shown
 from dmc_runtime.flat import with_params
 from dmc_runtime.leafwise import bfloat16, params
 from dmc_runtime.records import Record, Tree, tree_leaves, tree_paths
-from dmc_runtime.trees import Array
 
 torch = extra("torch", "torch", "torch", "`dmc.torch`")
 
@@ -31,15 +35,19 @@ def wrap(f: Function, **fixed: Any) -> Callable[..., Any]:
     """A function of dm as one of PyTorch: tensors in and out, differentiable by autograd.
 
     It takes the parameters that are not `fixed` by name (records, numbers that decide sizes), in
-    order or by name. Of several results the first carries gradients. Once differentiable; known to
-    `torch.func.grad` and `vmap`.
+    order or by name. Of several results the first carries derivatives: of any order, backward and
+    forward, and under the transforms of `torch.func`.
     """
     function = function_of(f, "torch.wrap", None)
     names = open_parameters(function, fixed)
 
     def call(*arguments: Any, **named: Any) -> Any:
         given = given_by_name(function, names, arguments, named)
-        return _apply(_Call(function, tuple(given), (), None, fixed), tuple(given.values()))
+        paths = tuple(given)
+        wrapped = ArrayCall(
+            function, paths, lambda v: {**dict(zip(paths, v, strict=True)), **fixed}
+        )
+        return _result(_apply(wrapped, tuple(given.values())))
 
     call.__name__ = function.__name__
     call.__doc__ = function.__doc__
@@ -67,11 +75,19 @@ class Module(torch.nn.Module):
         for path, leaf in zip(self._paths, tree_leaves(trained), strict=True):
             self.register_parameter(path, torch.nn.Parameter(torch.tensor(np.array(leaf))))
 
-    def forward(self, *arguments: Any) -> Any:
+    def forward(self, *arguments: Any, **named: Any) -> Any:
         """Call the function on the model as it is now."""
-        names = tuple(_names(self._function)[: len(arguments) + 1])
-        call = _Call(self._function, names, tuple(self._paths), self._net, {})
-        return _apply(call, (*(getattr(self, path) for path in self._paths), *arguments))
+        first, *names = [parameter.name for parameter in self._function.checked.parameters]
+        given = given_by_name(self._function, names, arguments, named)
+        inner, count = tree_paths(params(self._net)), len(self._paths)
+
+        def place(values: Sequence[Any]) -> dict[str, Any]:
+            net = _placed(self._net, values[:count])
+            return {first: net, **dict(zip(given, values[count:], strict=True))}
+
+        call = ArrayCall(self._function, (*(f"{first}.{path}" for path in inner), *given), place)
+        weights = (getattr(self, path) for path in self._paths)
+        return _result(_apply(call, (*weights, *given.values())))
 
     @property
     def record(self) -> Record:
@@ -80,132 +96,98 @@ class Module(torch.nn.Module):
         return cast("Record", _placed(self._net, [np.array(leaf) for leaf in leaves]))
 
 
-@dataclass(frozen=True)
-class _Call:
-    """How tensors become the arguments of a function: the leaves of `net` first, then the others.
+class _Applied:
+    """A call that PyTorch knows as a node, and what it is, as soon as it has run."""
 
-    `names` are those of the parameters that are not fixed, that of `net` among them.
-    """
+    def __init__(self, call: ArrayCall) -> None:
+        self.call = call
+        self._entry: Entry | None = None
 
-    function: Function
-    names: tuple[str, ...]
-    leaves: tuple[str, ...]
-    net: Record | None
-    fixed: dict[str, Any]
+    @property
+    def entry(self) -> Entry:
+        assert self._entry is not None
+        return self._entry
 
-    def arguments(self, values: Sequence[Any]) -> dict[str, Any]:
-        count = len(self.leaves)
-        head = [] if self.net is None else [_placed(self.net, values[:count])]
-        return {**dict(zip(self.names, [*head, *values[count:]], strict=False)), **self.fixed}
+    @property
+    def differentiated(self) -> int:
+        """How many of the results, from the first, have derivatives."""
+        return spread_of(self.entry) or 1
 
-    def tensor(self, result: Any) -> Any:
-        """A result as a new tensor."""
-        if isinstance(result, Record):
-            raise refuse_record(self.function, "torch.wrap")
-        return _tensor(result)
-
-    def owner(self, position: int) -> str:
-        """The parameter that a tensor belongs to."""
-        rest = position - len(self.leaves)
-        return self.names[0] if rest < 0 else self.names[rest + (self.net is not None)]
-
-    def gradients(self, values: Sequence[Any], needed: Sequence[bool], bar: Array) -> list[Any]:
-        """A gradient for each value for which one is needed."""
-        owners = [self.owner(position) for position in range(len(values))]
-        wrt = tuple(dict.fromkeys(o for o, n in zip(owners, needed, strict=True) if n))
-        pull = self.function.derived(Pullback(wrt)).with_extra(bar)
-        pulled = pull(**self.arguments(values))
-        of = dict(zip(wrt, cast("tuple[Any, ...]", pulled), strict=True))
-        parts = {name: iter(tree_leaves(bars)) for name, bars in of.items()}
-        found = [next(parts[owner]) if owner in parts else None for owner in owners]
-        return [part if n else None for part, n in zip(found, needed, strict=True)]
+    def run(self, values: Sequence[Any]) -> tuple[Any, ...]:
+        """The results as new tensors."""
+        function, named = self.call.bound(values)
+        compiled, given = function.prepared((), named)
+        self._entry = compiled.entry
+        parts = parts_of(compiled.run(given), function, "torch.wrap")
+        return tuple([_tensor(part) for part in parts])
 
 
 class _Node(torch.autograd.Function):
     """What functions of dm are in the graph of PyTorch: their first input is not a tensor.
 
-    Forward is given apart from `setup_context`, and runs on plain tensors, so that the transforms
-    of `torch.func` know nodes; under `vmap` there is one call for each element of the batch.
+    Derivatives are nodes as well, so that they have derivatives. Forward is given apart from
+    `setup_context`, and runs on plain tensors, so that the transforms of `torch.func` know nodes;
+    under `vmap` there is one call for each element of the batch.
     """
 
-    @classmethod
-    def each(cls, size: int, axes: Sequence[int | None], fixed: Any, values: Sequence[Any]) -> Any:
-        """The node for each element of a batch, stacked."""
+    @staticmethod
+    def forward(applied: _Applied, *values: Any) -> Any:
+        try:
+            return applied.run([_numpy(value) for value in values])
+        except DTypeError:
+            # Tells the same of the tensors themselves, in the terms of PyTorch.
+            applied.run([_detached(value) for value in values])
+            raise
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+        ctx.applied, *values = inputs
+        ctx.kinds = [None if isinstance(value, torch.Tensor) else (value,) for value in values]
+        tensors = [value for value in values if isinstance(value, torch.Tensor)]
+        ctx.save_for_backward(*tensors)
+        ctx.save_for_forward(*tensors)
+        ctx.results = len(output)
+        ctx.mark_non_differentiable(*output[ctx.applied.differentiated :])
+
+    @staticmethod
+    def backward(ctx: Any, *bars: Any) -> Any:
+        applied, needed = ctx.applied, ctx.needs_input_grad[1:]
+        call = applied.call.pulled(needed, applied.entry)
+        found = iter(_apply(call, (*_Node.given(ctx), *bars[: applied.differentiated])))
+        return (None, *(next(found) if n else None for n in needed))
+
+    @staticmethod
+    def jvp(ctx: Any, _: None, *dots: Any) -> Any:
+        applied, moved = ctx.applied, [dot is not None for dot in dots]
+        call = applied.call.pushed(moved, applied.entry)
+        along = [dot for dot in dots if dot is not None]
+        found = _apply(call, (*_Node.given(ctx), *along))
+        return (*found, *(None for _ in range(ctx.results - len(found))))
+
+    @staticmethod
+    def given(ctx: Any) -> list[Any]:
+        """What the node was given, from what it has kept."""
+        tensors = iter(ctx.saved_tensors)
+        return [next(tensors) if kind is None else kind[0] for kind in ctx.kinds]
+
+    @staticmethod
+    def vmap(info: Any, axes: tuple[Any, ...], applied: _Applied, *values: Any) -> Any:
         results: list[Any] = []
-        for index in range(size):
-            chosen = zip(values, axes, strict=True)
-            results.append(
-                cls.apply(fixed, *(v if a is None else v.select(a, index) for v, a in chosen))
-            )
-        if not isinstance(results[0], tuple):
-            return torch.stack(results), 0
+        for index in range(info.batch_size):
+            chosen = zip(values, axes[1:], strict=True)
+            each = (value if a is None else value.select(a, index) for value, a in chosen)
+            results.append(_Node.apply(applied, *each))
         stacked: list[Any] = [torch.stack(parts) for parts in zip(*results, strict=True)]
         return tuple(stacked), (0,) * len(stacked)
 
 
-class _Value(_Node):
-    """A call of dm."""
-
-    @staticmethod
-    def forward(call: _Call, *values: Any) -> Any:
-        try:
-            result = call.function(**call.arguments([_numpy(value) for value in values]))
-        except DTypeError:
-            # Tells the same of the tensors themselves, in the terms of PyTorch.
-            call.function(**call.arguments([_detached(value) for value in values]))
-            raise
-        if isinstance(result, tuple):
-            return tuple([call.tensor(part) for part in cast("tuple[Any, ...]", result)])
-        return call.tensor(result)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
-        ctx.call, *values = inputs
-        ctx.kinds = [None if isinstance(value, torch.Tensor) else (value,) for value in values]
-        ctx.save_for_backward(*(value for value in values if isinstance(value, torch.Tensor)))
-        if isinstance(output, tuple):
-            ctx.mark_non_differentiable(*cast("tuple[Any, ...]", output)[1:])
-
-    @staticmethod
-    def backward(ctx: Any, bar: Any, *_: Any) -> Any:
-        tensors = iter(ctx.saved_tensors)
-        values = [next(tensors) if kind is None else kind[0] for kind in ctx.kinds]
-        needed = ctx.needs_input_grad[1:]
-        found = iter(_Slope.apply((ctx.call, needed), bar, *values))
-        return (None, *(next(found) if n else None for n in needed))
-
-    @staticmethod
-    def vmap(info: Any, axes: tuple[Any, ...], call: _Call, *values: Any) -> Any:
-        return _Value.each(info.batch_size, axes[1:], call, values)
+def _apply(call: ArrayCall, values: Sequence[Any]) -> tuple[Any, ...]:
+    return _Node.apply(_Applied(call), *values)
 
 
-class _Slope(_Node):
-    """The gradients of a call, of the values that need one."""
-
-    @staticmethod
-    def forward(how: tuple[_Call, Sequence[bool]], bar: Any, *values: Any) -> Any:
-        call, needed = how
-        found = call.gradients([_numpy(value) for value in values], needed, _numpy(bar))
-        return tuple([_tensor(part) for part in found if part is not None])
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
-        ctx.function = inputs[0][0].function
-
-    @staticmethod
-    def backward(ctx: Any, *_: Any) -> Any:
-        name = ctx.function.__name__
-        message = f"{name}: a wrapped function is differentiated once in PyTorch"
-        hint = f"wrap the gradient: `dmc.torch.wrap(dmc.grad(program.{name}))`"
-        raise refuse("grad.order", message, ctx.function.checked.span, hint)
-
-    @staticmethod
-    def vmap(info: Any, axes: tuple[Any, ...], how: Any, *values: Any) -> Any:
-        return _Slope.each(info.batch_size, axes[1:], how, values)
-
-
-def _apply(call: _Call, values: Sequence[Any]) -> Any:
-    return _Value.apply(call, *values)
+def _result(results: tuple[Any, ...]) -> Any:
+    """One result for itself, several in a tuple."""
+    return results[0] if len(results) == 1 else results
 
 
 def _numpy(value: Any) -> Any:
@@ -214,6 +196,8 @@ def _numpy(value: Any) -> Any:
         return value
     try:
         plain = value.detach().cpu().resolve_conj().resolve_neg()
+        # A tangent that is zero may have no memory until it is copied.
+        plain = plain.clone() if plain._is_zerotensor() else plain
         plain = plain if plain.dtype == torch.bfloat16 else plain.numpy()
     except (RuntimeError, TypeError) as failure:
         kind = str(value.layout).removeprefix("torch.")
@@ -245,7 +229,3 @@ def _placed(net: Record, leaves: Sequence[Any]) -> Tree:
         for leaf, old in zip(leaves, tree_leaves(params(net)), strict=True)
     ]
     return with_params(net, iter(fresh))
-
-
-def _names(f: Function) -> list[str]:
-    return [parameter.name for parameter in f.checked.parameters]

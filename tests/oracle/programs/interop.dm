@@ -4,6 +4,8 @@ from nn import Attention, BatchNorm, BiGRU, BiLSTM, BiRNN, Block, Conv1, Conv2, 
 
 fn mix[N](x: f64[N], k: i64, s: f64) -> (f64[N], f64) = (sin(s * x) * x[k], sum(x))
 
+fn energy[N](x: f64[N], s: f64) -> f64 = sum(sin(s * x) * x[0])
+
 struct Same { x: f64 }
 
 fn same(x: f64) -> Same = Same(x = x)
