@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy import optimize
 
 import dmc
 
@@ -27,6 +28,9 @@ fn value(x: f64, y: f64, a: f64) -> f64 = (a - x) ** 2 + 100.0 * (y - x * x) ** 
 
 fn residuals(p: Point, a: f64) -> f64[4] =
     [a - p.x, 10.0 * (p.rest[0] - p.x ** 2), a - p.rest[0], 10.0 * (p.rest[1] - p.rest[0] ** 2)]
+
+## Room to a circle, and of the last below the first.
+fn room(p: Point, r: f64 = 0.5) -> f64[2] = [r - p.x ** 2 - p.rest[0] ** 2, p.x - p.rest[1]]
 
 ## A circle and a line.
 fn crossing(x: f64[2]) -> (f64[2], f64) = ([x @ x - 2.0, x[0] - x[1]], 0.0)
@@ -75,9 +79,30 @@ def test_scipy_solves_least_squares_and_roots() -> None:
     low, high = START.replace(x=-2.0), program.Point(x=0.5, rest=np.array([2.0, 2.0]))
     held = dmc.scipy.minimize(program.valley, START, 1.0, bounds=(low - 9.0, high))
     assert held.x.x == pytest.approx(0.5)
+    held = dmc.scipy.minimize(program.valley, START, 1.0, bounds=(None, high))
+    assert held.x.x == pytest.approx(0.5)
     for method in ("hybr", "krylov"):
         found = dmc.scipy.root(program.crossing, [3, 1], method=method)
         np.testing.assert_allclose(found.x, [1.0, 1.0], rtol=1e-5)
+
+
+def test_constraints_take_records() -> None:
+    def inside(p: Any) -> Any:
+        assert type(p) is program.Point
+        return program.room(p)
+
+    wanted = [0.6042115, 0.3673259, 0.1349266]
+    exact = optimize.NonlinearConstraint(program.room, 0.0, np.inf)
+    for method, constraints in [
+        ("SLSQP", {"type": "ineq", "fun": program.room, "args": (0.5,)}),
+        ("SLSQP", [{"type": "ineq", "fun": inside, "jac": dmc.jacobian(program.room)}]),
+        ("trust-constr", [exact]),
+    ]:
+        found = dmc.scipy.minimize(
+            program.valley, START, 1.0, method=method, constraints=constraints
+        )
+        np.testing.assert_allclose([found.x.x, *found.x.rest], wanted, rtol=1e-4)
+        assert found.nfev < 40
 
 
 def test_scipy_is_told_what_it_cannot_have() -> None:
@@ -86,6 +111,7 @@ def test_scipy_is_told_what_it_cannot_have() -> None:
         (lambda: ask.minimize(program.valley, START, args=(1.0,)), "come after the start"),
         (lambda: ask.minimize(program.valley, START, 1.0, jac=True), "leave out `jac`"),
         (lambda: ask.minimize(program.valley, START, 1.0, sparse=True), "trust-constr"),
+        (lambda: ask.minimize(program.valley, START, 1.0, constraints=program.room), "NonlinearC"),
         (lambda: ask.root(program.residuals, START, 1.0), "gives 4 numbers for 3 unknowns"),
     ]:
         with pytest.raises(dmc.Error, match=message):

@@ -7,8 +7,9 @@ of which the differentiable leaves move. What SciPy returns is returned, with `x
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from copy import copy
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import numpy as np
@@ -16,22 +17,27 @@ import numpy as np
 from dmc.api.conversion import refuse
 from dmc.api.differentiate import function_of, hessian, hvp, jacobian, value_and_grad
 from dmc.api.function import Function
+from dmc.api.operators import Pullback, Pushforward
 from dmc.diagnostics.errors import Error
 from dmc.interop.extras import extra
 from dmc.ir.types import DType
 from dmc.process import lazy
 from dmc.semantics.types import TensorType, resolved
+from dmc_runtime.arguments import shown
 from dmc_runtime.flat import flatten
 from dmc_runtime.leafwise import params
 from dmc_runtime.records import Record, Tree, tree_leaves
 from dmc_runtime.trees import Array
 
 optimize = extra("scipy.optimize", "scipy", "scipy", "`dmc.scipy`")
+linear = extra("scipy.sparse.linalg", "scipy", "scipy", "`dmc.scipy`")
 
 _WITH_PRODUCTS = ("newton-cg", "trust-ncg", "trust-krylov", "trust-constr")
 """The methods of `minimize` that use products with the Hessian."""
 _WITH_HESSIANS = ("dogleg", "trust-exact")
 """Those that use the whole Hessian."""
+_WITH_CURVATURES = ("trust-constr",)
+"""Those that use second derivatives of constraints."""
 _WITHOUT_GRADIENTS = ("nelder-mead", "powell", "cobyla", "cobyqa")
 _ROOTS_WITH_JACOBIANS = ("hybr", "lm")
 
@@ -50,12 +56,16 @@ def minimize(
     The gradient is exact, and so is what methods use of the Hessian: products with it (Newton-CG,
     trust-ncg, trust-krylov, trust-constr), all of it (dogleg, trust-exact), or with `sparse` the
     entries that are not always zero (trust-constr). `options` are those of SciPy; a `callback` gets
-    points like the start, and `bounds` may be a pair of them.
+    points like the start, and so do the functions of `constraints`, in SciPy's forms; of those that
+    are functions of dm derivatives are exact, too. `bounds` may be a pair of such points, of which
+    one may be None. Matrices of linear constraints have columns in the order of `dmc.flatten`.
     """
     problem = _Problem.of(f, "minimize", start, arguments, named, options)
     kind = "" if method is None else method.lower()
     if sparse and kind != "trust-constr":
         raise _refused("minimize", '`sparse` is for `method="trust-constr"`')
+    if "constraints" in options:
+        options["constraints"] = problem.constraints(options["constraints"], kind)
     if kind in _WITHOUT_GRADIENTS:
         result = optimize.minimize(problem.value, problem.start, method=method, **options)
         return problem.told(result)
@@ -145,10 +155,54 @@ class _Problem:
     def bounds(self, given: Any) -> Any:
         """Bounds as SciPy has them; a pair of points like the start, too."""
         match given:
-            case (Record() as low, Record() as high):
-                return optimize.Bounds(flatten(low)[0], flatten(high)[0])
+            case (Record() | None as low, Record() | None as high) if given != (None, None):
+                least = -np.inf if low is None else flatten(low)[0]
+                most = np.inf if high is None else flatten(high)[0]
+                return optimize.Bounds(least, most)
             case _:
                 return given
+
+    def constraints(self, given: Any, kind: str) -> list[Any]:
+        """Constraints as SciPy has them, on vectors, of such on points like the start."""
+        several = cast("Sequence[Any]", given if isinstance(given, list | tuple) else [given])
+        return [self._constraint(each, kind) for each in several]
+
+    def _constraint(self, given: Any, kind: str) -> Any:
+        if isinstance(given, optimize.LinearConstraint):
+            return given
+        if isinstance(given, optimize.NonlinearConstraint):
+            constraint = copy(given)
+            fun, jac, hess = self._on_vectors(given.fun, (), given.jac, given.hess)
+            constraint.fun, constraint.jac = fun, jac
+            constraint.hess = hess if kind in _WITH_CURVATURES else given.hess
+            return constraint
+        if not isinstance(given, dict) or "fun" not in given:
+            hint = "give `scipy.optimize.NonlinearConstraint(f, low, high)`, or a list of such"
+            told = shown(cast("object", given))
+            raise _refused("minimize", f"{told} is no constraint", hint)
+        old = cast("dict[str, Any]", given)
+        fun, jac, _ = self._on_vectors(old["fun"], old.get("args", ()), old.get("jac"), None)
+        return {"type": old.get("type"), "fun": fun, **({} if jac is None else {"jac": jac})}
+
+    def _on_vectors(
+        self, fun: Any, arguments: Sequence[Any], jac: Any, hess: Any
+    ) -> tuple[Any, Any, Any]:
+        """The function of a constraint, with its first and second derivatives, on vectors."""
+        if isinstance(fun, Function):
+            own = replace(self, function=fun, arguments=tuple(arguments), named={})
+            return own.residuals, own.jacobian, own.curvature
+
+        def on_vectors(given: Any) -> Any:
+            if not callable(given):
+                return given
+
+            def call(vector: Array, *rest: Any) -> Any:
+                found = given(self.place(vector), *arguments, *rest)
+                return self.matrix(found) if isinstance(found, Record) else found
+
+            return call
+
+        return on_vectors(fun), on_vectors(jac), on_vectors(hess)
 
     def callback(self, given: Callable[..., Any]) -> Callable[..., Any]:
         """What a solver calls at each step: `given` at points like the start."""
@@ -194,13 +248,26 @@ class _Problem:
         return np.asarray(_first(self._run(self.function, vector)), np.float64).reshape(-1)
 
     def jacobian(self, vector: Array) -> Array:
-        rows = tree_leaves(params(_first(self._run(jacobian(self.function), vector))))
-        parts = tree_leaves(params(self.origin))
-        columns = [
-            np.asarray(row).reshape(-1, np.size(part))
-            for row, part in zip(rows, parts, strict=True)
-        ]
+        return self.matrix(_first(self._run(jacobian(self.function), vector)))
+
+    def matrix(self, rows: Tree) -> Array:
+        """A Jacobian of records as a matrix."""
+        leaves = zip(tree_leaves(params(rows)), tree_leaves(params(self.origin)), strict=True)
+        columns = [np.asarray(row).reshape(-1, np.size(part)) for row, part in leaves]
         return np.concatenate(columns, axis=1).astype(np.float64)
+
+    def curvature(self, vector: Array, weights: Array) -> Any:
+        """The Hessian of the weighted sum of the results, by products with it."""
+        turned = self.function.derived(Pullback()).derived(Pushforward(with_value=False))
+        shape = np.shape(_first(self._run(self.function, vector)))
+        along = flatten(params(self.origin))[1]
+
+        def product(direction: Array) -> Array:
+            vectors = np.reshape(weights, shape), along(np.asarray(direction).reshape(-1))
+            return _vector(self._run(turned.with_extras(*vectors), vector))
+
+        size = self.start.size
+        return linear.LinearOperator((size, size), matvec=product, dtype=np.float64)
 
     def sparse_jacobian(self, vector: Array) -> Any:
         return self._run(jacobian(self.function, sparse=True), vector).astype(np.float64)

@@ -1,6 +1,6 @@
 """What the wrappers of PyTorch and JAX share: which parameters are open, what is given for them.
 
-And calls as those libraries know them, from arrays to arrays, whose derivatives are such calls again.
+And calls as those libraries know them: from arrays to arrays, with such calls as derivatives.
 """
 
 from __future__ import annotations
