@@ -1,9 +1,19 @@
-"""Results that all readers read transposed are stored so."""
+"""Results lie in memory in an order that suits all of their readers."""
 
 from __future__ import annotations
 
 from dmc.dialects import arith, kernel
-from dmc.ir import AffineMap, Builder, DType, Module, TensorType, Value, tensor
+from dmc.ir import (
+    AffineExpr,
+    AffineMap,
+    Builder,
+    DType,
+    Module,
+    TensorType,
+    Value,
+    shape_of,
+    tensor,
+)
 from dmc.transforms.generics import Read, make_generic
 from dmc.transforms.orient import Orient
 from tests.transforms.programs import check, program
@@ -80,3 +90,73 @@ def test_elementwise_kernels_store_as_they_read() -> None:
         return [*make_generic(b, (4, 3), [Read(made, TURNED)], doubled, [NATURAL]).results]
 
     assert shape_made(check(program([tensor(F64, 3, 4)], write), Orient())) == (3, 4)
+
+
+def batched(last: bool) -> Module:
+    """Row by row differences, `[n, k, i]`, that products for each k and a sum along `i` read."""
+    axes = AffineMap.select(3, [0, 1, 2])
+
+    def write(b: Builder, args: list[Value]) -> list[Value]:
+        x, m, w = args
+        reads = [Read(x, AffineMap.select(3, [0, 2])), Read(m, AffineMap.select(3, [1, 2]))]
+
+        def apart(b: Builder, a: list[Value]) -> list[Value]:
+            return [arith.subtract(b, *a)]
+
+        made = make_generic(b, (5, 3, 4), reads, apart, [axes]).results[0]
+        # k, n, r and i, which is summed over
+        pair = [Read(made, AffineMap.select(4, [1, 0, 3])), Read(w, AffineMap.select(4, [0, 2, 3]))]
+        writes = [AffineMap.select(4, [1, 0, 2])]
+        sizes = (3, 5, 2, 4)
+
+        def times(b: Builder, a: list[Value]) -> list[Value]:
+            return [arith.multiply(b, *a)]
+
+        product = make_generic(b, sizes, pair, times, writes, ("add",), 1).results[0]
+        walked = [0, 1, 2] if last else [2, 1, 0]
+        sizes = (5, 3, 4) if last else (4, 3, 5)
+        seen = make_generic(b, sizes, [Read(made, AffineMap.select(3, walked))], doubled, [axes])
+        each = make_generic(b, (5, 3, 2), [Read(product, axes)], doubled, [axes])
+        return [*seen.results, *each.results]
+
+    return program([tensor(F64, 5, 4), tensor(F64, 3, 4), tensor(F64, 3, 2, 4)], write)
+
+
+def test_each_matrix_of_a_batch_lies_in_one_piece() -> None:
+    """That it is read and made so costs nobody anything: the last axis is what it was."""
+    module = check(batched(last=True), Orient())
+    apart, product, *_ = (op for op in module.walk() if isinstance(op, kernel.Generic))
+    assert [shape_of(op.results[0].type) for op in (apart, product)] == [(3, 5, 4), (3, 5, 2)]
+
+
+def test_a_reader_along_another_axis_leaves_matrices_apart() -> None:
+    module = check(batched(last=False), Orient())
+    assert shape_made(module) == (5, 3, 4)
+
+
+def test_what_reads_nothing_along_its_last_axis_stores_in_any_order() -> None:
+    def write(b: Builder, args: list[Value]) -> list[Value]:
+        reads = [Read(args[0], AffineMap.select(2, [0]))]
+        made = make_generic(b, (3, 4), reads, doubled, [NATURAL]).results[0]
+        return [*make_generic(b, (4, 3), [Read(made, TURNED)], doubled, [NATURAL]).results]
+
+    assert shape_made(check(program([tensor(F64, 3)], write), Orient())) == (4, 3)
+
+
+def test_a_sum_walks_in_the_order_of_its_own_and_edges_are_read_again() -> None:
+    """Of a product the readers are a sum of `[j, i]` and a map that holds its subscripts in."""
+    clamped = AffineMap(2, (AffineExpr.dim(2, 1).clamp(0, 2, (4, 5)), AffineExpr.dim(2, 0)))
+
+    def write(b: Builder, args: list[Value]) -> list[Value]:
+        made = product(b, *args)
+
+        def whole(b: Builder, a: list[Value]) -> list[Value]:
+            return list(a)
+
+        read, to = [Read(made, NATURAL)], [AffineMap(2, ())]
+        every = make_generic(b, (3, 4), read, whole, to, ("add",), 2, order=[1, 0])
+        seen = make_generic(b, (4, 5), [Read(made, clamped)], doubled, [NATURAL])
+        return [*every.results, *seen.results]
+
+    module = check(program([tensor(F64, 3, 2), tensor(F64, 4, 2)], write), Orient())
+    assert shape_made(module) == (4, 3)
