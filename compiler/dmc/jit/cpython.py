@@ -1,4 +1,4 @@
-"""The native side of calls: `entry.ll` and `trees.ll`, loaded and tied to Python and NumPy.
+"""The native side of calls: `entry.ll` and what it calls, loaded and tied to Python and NumPy.
 
 Where the layouts it relies on do not hold (another interpreter, one without a global lock, another
 NumPy), `call_function` is None and calls go through ctypes.
@@ -27,8 +27,10 @@ if TYPE_CHECKING:
 _ARRAY_TYPE, _RETURN, _NEW_FROM_DESCR, _SET_BASE_OBJECT = 2, 76, 94, 282
 _FASTCALL = 0x80
 _PYTHON_FUNCTIONS = (
+    "PyCapsule_GetContext",
     "PyCapsule_GetPointer",
     "PyCapsule_New",
+    "PyCapsule_SetContext",
     "PyLong_FromLongLong",
     "PyTuple_GetItem",
     "PyTuple_New",
@@ -75,7 +77,7 @@ class _MethodDefinition(ctypes.Structure):
 
 @dataclass(frozen=True)
 class Natives:
-    """Functions of `entry.ll` and `trees.ll`.
+    """Functions of the files of LLVM IR beside this one.
 
     `call` and `call_tree` are addresses of what Python calls, None where that cannot work.
     """
@@ -139,7 +141,7 @@ def natives() -> Natives:
     symbols |= {"PyFloat_Type": id(float), "PyTuple_Type": id(tuple), "_Py_NoneStruct": id(None)}
     texts = [
         (resources.files("dmc.jit") / name).read_text(encoding="utf-8")
-        for name in ("entry.ll", "trees.ll")
+        for name in ("entry.ll", "trees.ll", "results.ll")
     ]
     mutex = ("dmc_mutex_init", "dmc_mutex_lock", "dmc_mutex_unlock")
     exports = (

@@ -26,20 +26,14 @@
 
 declare double @llvm.fabs.f64(double)
 declare ptr @PyCapsule_GetPointer(ptr, ptr)
-declare ptr @PyCapsule_New(ptr, ptr, ptr)
 declare ptr @PyLong_FromLongLong(i64)
+declare ptr @dmc_new_array(ptr)
 declare ptr @PyTuple_New(i64)
 declare i32 @PyTuple_SetItem(ptr, i64, ptr)
-declare ptr @PyErr_NoMemory()
 declare ptr @PyEval_SaveThread()
 declare void @PyEval_RestoreThread(ptr)
 declare void @Py_IncRef(ptr)
 declare void @Py_DecRef(ptr)
-declare ptr @PyArray_NewFromDescr(ptr, ptr, i32, ptr, ptr, ptr, i32, ptr)
-declare i32 @PyArray_SetBaseObject(ptr, ptr)
-declare i32 @posix_memalign(ptr, i64, i64)
-declare i32 @madvise(ptr, i64, i32)
-declare void @free(ptr)
 declare i32 @pthread_mutex_init(ptr, ptr)
 declare i32 @pthread_mutex_lock(ptr)
 declare i32 @pthread_mutex_unlock(ptr)
@@ -232,7 +226,7 @@ alone:
   br label %store
 
 allocate:
-  %allocated = call ptr @new_array(ptr %result.spec)
+  %allocated = call ptr @dmc_new_array(ptr %result.spec)
   %none = icmp eq ptr %allocated, null
   br i1 %none, label %give.up, label %store
 
@@ -269,73 +263,6 @@ give.up:
 
 fail:
   ret ptr null
-}
-
-; An uninitialized array on memory aligned to 64 bytes, or null with an exception set.
-; From 4 MiB on it is asked to lie in huge pages (as NumPy does), since the first write to each page
-; takes longer than many a program takes to fill it.
-define internal ptr @new_array(ptr %spec) nounwind {
-entry:
-  %place = alloca ptr, align 8
-  %bytes.at = getelementptr %spec, ptr %spec, i64 0, i32 3
-  %bytes = load i64, ptr %bytes.at
-  ; One more, so that an array without elements has an address, too.
-  %room = add i64 %bytes, 1
-  %huge = icmp uge i64 %bytes, 4194304
-  %alignment = select i1 %huge, i64 2097152, i64 64
-  %status = call i32 @posix_memalign(ptr %place, i64 %alignment, i64 %room)
-  %ok = icmp eq i32 %status, 0
-  br i1 %ok, label %found, label %no.memory
-
-found:
-  br i1 %huge, label %advise, label %own
-
-advise:
-  %advised = load ptr, ptr %place
-  ; 14 is MADV_HUGEPAGE.
-  call i32 @madvise(ptr %advised, i64 %bytes, i32 14)
-  br label %own
-
-no.memory:
-  %none = call ptr @PyErr_NoMemory()
-  ret ptr null
-
-own:
-  %memory = load ptr, ptr %place
-  %owner = call ptr @PyCapsule_New(ptr %memory, ptr null, ptr @release)
-  %no.owner = icmp eq ptr %owner, null
-  br i1 %no.owner, label %no.capsule, label %wrap
-
-no.capsule:
-  call void @free(ptr %memory)
-  ret ptr null
-
-wrap:
-  %dtype = load ptr, ptr %spec
-  %rank.at = getelementptr %spec, ptr %spec, i64 0, i32 1
-  %rank.wide = load i64, ptr %rank.at
-  %rank = trunc i64 %rank.wide to i32
-  %dimensions.at = getelementptr %spec, ptr %spec, i64 0, i32 2
-  %dimensions = load ptr, ptr %dimensions.at
-  ; The array takes over a reference to its dtype, and one to the owner of its memory.
-  call void @Py_IncRef(ptr %dtype)
-  %array = call ptr @PyArray_NewFromDescr(ptr @PyArray_Type, ptr %dtype, i32 %rank, ptr %dimensions, ptr null, ptr %memory, i32 1281, ptr null)
-  %no.array = icmp eq ptr %array, null
-  br i1 %no.array, label %drop, label %attach
-
-drop:
-  call void @Py_DecRef(ptr %owner)
-  ret ptr null
-
-attach:
-  call i32 @PyArray_SetBaseObject(ptr %array, ptr %owner)
-  ret ptr %array
-}
-
-define internal void @release(ptr %owner) nounwind {
-  %memory = call ptr @PyCapsule_GetPointer(ptr %owner, ptr null)
-  call void @free(ptr %memory)
-  ret void
 }
 
 define i32 @dmc_mutex_init(ptr %mutex) nounwind {
