@@ -189,6 +189,20 @@ def test_estimators_of_scikit_learn(tmp_path: Path) -> None:
             wrong()
 
 
+def test_regressors_of_scikit_learn(tmp_path: Path) -> None:
+    of_squares = PROGRAM.replace("y: i32[B]", "y: f32[B, net.O]").replace("cross_entropy(", "mse(")
+    (tmp_path / "net.dm").write_text(of_squares)
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((40, 3))
+    y = x @ np.array([[1.0], [-2.0], [0.5]])
+    made: Any = dmc.sklearn.Regressor(tmp_path / "net.dm", "Net", epochs=60)
+    column = made.fit(x, y).predict(x)
+    assert column.shape == y.shape
+    assert column.dtype == np.float64
+    assert made.score(x, y) > 0.99
+    np.testing.assert_array_equal(made.fit(x, y[:, 0]).predict(x), column[:, 0])
+
+
 def test_what_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "jax", None)
     monkeypatch.delitem(sys.modules, "dmc.interop.jax", raising=False)

@@ -9,8 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from dmc.api.function import Function
+from dmc.api.loading import load
+from dmc.api.module import Module
 from dmc.api.training import Trainer
 from dmc.interop.extras import extra
+from dmc.semantics.types import TensorType
 from dmc_runtime.runs import Report
 
 base = extra("sklearn.base", "scikit-learn", "sklearn", "`dmc.sklearn`")
@@ -29,6 +33,7 @@ class _Estimator(base.BaseEstimator):
         sizes: Mapping[str, int] | None = None,
         hyper: Mapping[str, float] | None = None,
         features: str = "I",
+        outputs: str = "O",
         inputs: str = "x",
         target: str = "y",
         arguments: Mapping[str, Any] | None = None,
@@ -42,6 +47,7 @@ class _Estimator(base.BaseEstimator):
         self.sizes = sizes
         self.hyper = hyper
         self.features = features
+        self.outputs = outputs
         self.inputs = inputs
         self.target = target
         self.arguments = arguments
@@ -50,23 +56,30 @@ class _Estimator(base.BaseEstimator):
         self.seed = seed
         self.dtype = dtype
 
-    def _fitted(self, x: Any, y: Any, sizes: Mapping[str, int]) -> Report:
-        """Train on arrays, in a folder of its own."""
+    def _fitted(self, x: Any, y: Any, outputs: int) -> Report:
+        """Train on arrays, in a folder of its own; the model is to give so many outputs."""
+        path = getattr(self.program, "__file__", self.program)
+        module = load(path)
+        init = getattr(getattr(module, self.model, None), "init", None)
+        declared = [] if init is None else [generic.name for generic in init.checked.generics]
+        found = {self.features: x.shape[1], self.outputs: outputs}
+        sizes = {name: size for name, size in found.items() if name in declared}
         with tempfile.TemporaryDirectory() as folder:
             recipe = {
-                "program": str(getattr(self.program, "__file__", self.program)),
+                "program": str(path),
                 "epochs": self.epochs,
                 "seed": self.seed,
                 "model": {
                     "name": self.model,
-                    "sizes": {self.features: x.shape[1], **sizes, **(self.sizes or {})},
+                    "sizes": {**sizes, **(self.sizes or {})},
                     "hyper": dict(self.hyper or {}),
                 },
                 "data": {"batch_size": self.batch_size},
                 "arguments": dict(self.arguments or {}),
                 "outputs": {"directory": folder, "plot": False},
             }
-            trainer = Trainer(recipe, data={self.inputs: x, self.target: y})
+            target = _as_declared(y, module, self.target)
+            trainer = Trainer(recipe, data={self.inputs: x, self.target: target})
             return trainer.run(progress=False)
 
     def _examples(self, x: Any, y: Any, **how: Any) -> tuple[Any, Any]:
@@ -81,12 +94,14 @@ class _Estimator(base.BaseEstimator):
 
 
 class Regressor(base.RegressorMixin, _Estimator):
-    """A model of a program whose `forward` takes `f32[B, I]` and gives what is predicted.
+    """A model of a program whose `forward` takes `f32[B, I]` and gives `f32[B]` or `f32[B, O]`.
 
-    The program has `start` and `step` as for `dmc train`; after `fit`, `net_` is the model.
+    The program has `start` and `step` as for `dmc train`; after `fit`, `net_` is the model. One
+    target may be a vector or a column, whichever `step` takes; predictions are like what `fit` got.
 
     Args:
-        sizes, hyper: of the model; the size called `features` is the number of columns of `X`.
+        sizes, hyper: of the model; where it has them, the sizes called `features` and `outputs` are
+            the numbers of columns of `X` and `y`.
         inputs, target: the parameters of `step` for `X` and `y`.
         arguments: of `step`, as in a recipe.
     """
@@ -94,28 +109,38 @@ class Regressor(base.RegressorMixin, _Estimator):
     def fit(self, X: Any, y: Any) -> Regressor:
         """Train from the start."""
         x, y = self._examples(X, y, y_numeric=True, multi_output=True)
-        report = self._fitted(x, np.ascontiguousarray(y, self.dtype), {})
+        outputs = y.shape[1] if y.ndim > 1 else 1
+        report = self._fitted(x, np.ascontiguousarray(y, self.dtype), outputs)
         self.net_, self.report_ = report.net, report
+        self.columns_, self.dtype_ = y.shape[1:], np.result_type(y, np.float32)
         return self
 
+    def __sklearn_tags__(self) -> Any:
+        """Of estimators of several targets at once."""
+        tags: Any = base.RegressorMixin.__sklearn_tags__(self)
+        tags.target_tags.multi_output = True
+        return tags
+
     def predict(self, X: Any) -> Any:
-        """What `forward` gives."""
-        return self._outputs(X)
+        """What `forward` gives, like the targets of `fit`."""
+        found = self._outputs(X)
+        return found.reshape(len(found), *self.columns_).astype(self.dtype_)
 
 
 class Classifier(base.ClassifierMixin, _Estimator):
     """As `Regressor`, for a model whose `forward` gives logits `f32[B, O]`.
 
     Labels may be of any kind; `step` gets their numbers as `i32[B]`. The number of classes is the
-    size `O`, unless `sizes` has it.
+    size called `outputs`, where the model has it and `sizes` does not.
     """
 
     def fit(self, X: Any, y: Any) -> Classifier:
         """Train from the start."""
         x, y = self._examples(X, y)
+        y = validation.column_or_1d(y, warn=True)
         multiclass.check_classification_targets(y)
         self.classes_, numbers = np.unique(y, return_inverse=True)
-        report = self._fitted(x, numbers.astype(np.int32), {"O": len(self.classes_)})
+        report = self._fitted(x, numbers.astype(np.int32), len(self.classes_))
         self.net_, self.report_ = report.net, report
         return self
 
@@ -129,3 +154,16 @@ class Classifier(base.ClassifierMixin, _Estimator):
         logits = self._outputs(X).astype(np.float64)
         weights = np.exp(logits - logits.max(axis=1, keepdims=True))
         return weights / weights.sum(axis=1, keepdims=True)
+
+
+def _as_declared(target: Any, module: Module, name: str) -> Any:
+    """Targets as `step` takes them: a vector as a column, or a column as a vector."""
+    step = getattr(module, "step", None)
+    parameters = step.checked.parameters if isinstance(step, Function) else ()
+    for parameter in parameters:
+        if parameter.name == name and isinstance(parameter.type, TensorType):
+            axes = len(parameter.type.shape)
+            if axes == 1 and target.shape[1:] == (1,):
+                return target.reshape(-1)
+            return target.reshape(-1, 1) if axes == 2 and target.ndim == 1 else target
+    return target
