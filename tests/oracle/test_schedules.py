@@ -76,4 +76,5 @@ def test_plateau() -> None:
         schedule.step(score)
         rates.append(optimizer.param_groups[0]["lr"])
     close(LIBRARY.falling(scores), np.array(rates), 1e-12)
+    close(LIBRARY.falling(scores.astype(np.float32)), np.array(rates), 1e-6)
     assert len(set(rates)) >= 3

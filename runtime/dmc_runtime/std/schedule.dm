@@ -98,21 +98,22 @@ fn cyclic[F: float = f32](t: i64, low: F, high: F, rise: i64, fall: i64, shrink:
 
 ## rate: what to use now; best: the lowest score so far; bad: scores since that were no better;
 ## wait: scores that count as neither yet.
-struct Plateau {
-    rate: f64
-    best: f64
+struct Plateau[F: float = f32] {
+    rate: F
+    best: F
     bad: i64
     wait: i64
 }
 
 ## Before the first score.
-fn plateau_init(rate: f64) -> Plateau = Plateau(rate = rate, best = inf, bad = 0, wait = 0)
+fn plateau_init[F: float = f32](rate: F) -> Plateau[F] =
+    Plateau(rate = rate, best = inf, bad = 0, wait = 0)
 
 ## Takes in a score, such as a validation loss. After more than `patience` in a row that are not lower
 ## than the best by the share `margin`, the rate falls by `factor`, not below `least`, and `rest`
 ## scores do not count.
-fn plateau(s: Plateau, score: f64, factor: f64 = 0.1, patience: i64 = 10, margin: f64 = 0.0001,
-           rest: i64 = 0, least: f64 = 0.0) -> Plateau {
+fn plateau[F: float](s: Plateau[F], score: F, factor: F = 0.1, patience: i64 = 10,
+                     margin: F = 0.0001, rest: i64 = 0, least: F = 0.0) -> Plateau[F] {
     let better = score < s.best * (1.0 - margin)
     let best = if better { score } else { s.best }
     let waiting = s.wait > 0

@@ -11,8 +11,8 @@ fn rates[T](at: i64[2]) -> f64[T, 12] = for t in 0..T { [
     schedule.cyclic(t, 0.1, 0.5, 6, 9, shrink = 0.5), schedule.warmup_cosine(t, 0.5, 10, 40, 0.1)
 ] }
 
-fn falling[T](scores: f64[T]) -> f64[T] {
-    var s = schedule.plateau_init(0.5)
+fn falling[T, F: float](scores: F[T]) -> F[T] {
+    var s = schedule.plateau_init[F](0.5)
     for score in scores {
         s = schedule.plateau(s, score, 0.3, 2, margin = 0.01, rest = 3, least = 0.02)
         s.rate
