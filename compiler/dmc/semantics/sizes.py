@@ -51,13 +51,22 @@ class Quotient:
     operator: Division
     numerator: Size
     denominator: Size
+    text: str = field(init=False, compare=False, repr=False)
+    """As it is printed, and ordered by: asked for far more often than there are quotients."""
+
+    def __post_init__(self) -> None:
+        operands = (_operand(size) for size in (self.numerator, self.denominator))
+        object.__setattr__(self, "text", f" {self.operator.value} ".join(operands))
 
     def __str__(self) -> str:
-        return f"{_operand(self.numerator)} {self.operator.value} {_operand(self.denominator)}"
+        return self.text
 
 
 Atom = str | Quotient
 Monomial = tuple[Atom, ...]
+Coefficient = int | Fraction
+"""An `int` where it is whole: arithmetic with fractions takes thirty times as long."""
+Terms = tuple[tuple[Monomial, Coefficient], ...]
 
 
 def _operand(size: Size) -> str:
@@ -65,8 +74,17 @@ def _operand(size: Size) -> str:
     return f"({text})" if " " in text else text
 
 
-def _monomial_order(monomial: Monomial) -> tuple[int, tuple[str, ...]]:
-    return (-len(monomial), tuple(str(atom) for atom in monomial))
+def _term_order(term: tuple[Monomial, Coefficient]) -> tuple[int, tuple[str, ...]]:
+    monomial, _ = term
+    return (-len(monomial), tuple([str(atom) for atom in monomial]))
+
+
+def _simplest(value: Coefficient) -> Coefficient:
+    return value.numerator if value.denominator == 1 else value
+
+
+def _ratio(top: Coefficient, bottom: Coefficient) -> Coefficient:
+    return _simplest(Fraction(top) / bottom)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,30 +94,30 @@ class Size:
     `spelling` is how the user wrote it, where that is known.
     """
 
-    terms: tuple[tuple[Monomial, Fraction], ...]
+    terms: Terms
     spelling: str | None = field(default=None, compare=False)
 
     @staticmethod
-    def collect(terms: Iterable[tuple[Monomial, Fraction]]) -> Size:
+    def collect(terms: Iterable[tuple[Monomial, Coefficient]]) -> Size:
         """Sum like terms and drop zeros."""
-        total: dict[Monomial, Fraction] = {}
+        total: dict[Monomial, Coefficient] = {}
         for monomial, coefficient in terms:
-            key = tuple(sorted(monomial, key=str))
-            total[key] = total.get(key, Fraction(0)) + coefficient
-        kept = [(m, c) for m, c in total.items() if c]
-        return Size(tuple(sorted(kept, key=lambda term: _monomial_order(term[0]))))
+            key = monomial if len(monomial) < 2 else tuple(sorted(monomial, key=str))
+            total[key] = total.get(key, 0) + coefficient
+        kept = [(m, _simplest(c)) for m, c in total.items() if c]
+        return Size(tuple(sorted(kept, key=_term_order)))
 
     @staticmethod
     def of(value: int) -> Size:
-        return Size((((), Fraction(value)),)) if value else Size(())
+        return Size((((), value),)) if value else Size(())
 
     @staticmethod
     def named(name: str) -> Size:
-        return Size((((name,), Fraction(1)),))
+        return Size.atom(name)
 
     @staticmethod
     def atom(atom: Atom) -> Size:
-        return Size((((atom,), Fraction(1)),))
+        return Size((((atom,), 1),))
 
     def spelled(self, text: str) -> Size:
         return replace(self, spelling=text)
@@ -116,8 +134,8 @@ class Size:
     def __mul__(self, other: Size) -> Size:
         return Size.collect((m + n, c * d) for (m, c), (n, d) in product(self.terms, other.terms))
 
-    def scaled(self, factor: Fraction) -> Size:
-        return Size(tuple((m, c * factor) for m, c in self.terms)) if factor else Size(())
+    def scaled(self, factor: Coefficient) -> Size:
+        return Size(tuple((m, _simplest(c * factor)) for m, c in self.terms if factor))
 
     @property
     def constant(self) -> int | None:
@@ -135,16 +153,17 @@ class Size:
     def names(self) -> frozenset[str]:
         """Every size name that occurs, inside quotients too."""
         found: set[str] = set()
-        for atom in self.atoms():
-            if isinstance(atom, str):
-                found.add(atom)
-            else:
-                found |= atom.numerator.names() | atom.denominator.names()
+        for monomial, _ in self.terms:
+            for atom in monomial:
+                if isinstance(atom, str):
+                    found.add(atom)
+                else:
+                    found |= atom.numerator.names() | atom.denominator.names()
         return frozenset(found)
 
     def substitute(self, sizes: Mapping[str, Size]) -> Size:
         """Replace names; quotients are divided again, so `D / H` at D = 8, H = 2 becomes 4."""
-        if not self.terms or not (self.names() & sizes.keys()):
+        if not self.terms or self.names().isdisjoint(sizes):
             return self
         total = Size(())
         for monomial, coefficient in self.terms:
@@ -166,14 +185,14 @@ class Size:
             raise SizeError(f"{self} is {total}, which is not a whole number")
         return int(total)
 
-    def rational(self, sizes: Mapping[str, int]) -> Fraction:
-        total = Fraction(0)
+    def rational(self, sizes: Mapping[str, int]) -> Coefficient:
+        total: Coefficient = 0
         for monomial, coefficient in self.terms:
             value = coefficient
             for atom in monomial:
                 value *= _evaluate_atom(atom, sizes)
             total += value
-        return total
+        return _simplest(total)
 
     def __str__(self) -> str:
         return self.spelling if self.spelling is not None else _print_terms(self.terms)
@@ -186,9 +205,9 @@ def _substitute_atom(atom: Atom, sizes: Mapping[str, Size]) -> Size:
     return divide(numerator, atom.denominator.substitute(sizes), atom.operator)
 
 
-def _evaluate_atom(atom: Atom, sizes: Mapping[str, int]) -> Fraction:
+def _evaluate_atom(atom: Atom, sizes: Mapping[str, int]) -> int:
     if isinstance(atom, str):
-        return Fraction(sizes[atom])
+        return sizes[atom]
     numerator, denominator = atom.numerator.evaluate(sizes), atom.denominator.evaluate(sizes)
     if denominator == 0:
         raise SizeError(f"{atom} divides by zero")
@@ -196,14 +215,14 @@ def _evaluate_atom(atom: Atom, sizes: Mapping[str, int]) -> Fraction:
         case Division.EXACT:
             if numerator % denominator:
                 raise SizeError(f"{atom} is not a whole number")
-            return Fraction(numerator, denominator)
+            return numerator // denominator
         case Division.FLOOR:
-            return Fraction(numerator // denominator)
+            return numerator // denominator
         case Division.REMAINDER:
-            return Fraction(numerator % denominator)
+            return numerator % denominator
 
 
-def _print_terms(terms: tuple[tuple[Monomial, Fraction], ...]) -> str:
+def _print_terms(terms: Terms) -> str:
     if not terms:
         return "0"
     if len(terms) == 1 and len(terms[0][0]) == 1 and terms[0][1] == 1:
@@ -266,7 +285,7 @@ def _polynomial_quotient(numerator: Size, denominator: Size) -> Size | None:
             if atom not in left:
                 return None
             left.remove(atom)
-        step = Size.collect([(tuple(left), coefficient / lead_coefficient)])
+        step = Size.collect([(tuple(left), _ratio(coefficient, lead_coefficient))])
         quotient, rest = quotient + step, rest - step * denominator
     return None
 
@@ -310,7 +329,7 @@ def is_whole(size: Size) -> Answer:
     )
     for values in residues:
         bound = dict(zip(atoms, values, strict=True))
-        total = sum((_at(m, bound) * c for m, c in size.terms), Fraction(0))
+        total = sum([_at(m, bound) * c for m, c in size.terms])
         if total.denominator != 1:
             named = {str(atom): value for atom, value in bound.items()}
             return Answer(Verdict.REFUTED, named)
@@ -416,10 +435,15 @@ class Facts:
 
     def _nonnegative(self, size: Size) -> bool:
         """All coefficients at least zero after subtracting at most two known facts."""
-        known = [self.normal(fact) for fact in self.nonnegative]
-        candidates = [size, *(size - fact for fact in known)]
-        candidates += [size - one - two for one in known for two in known]
-        return any(all(c >= 0 for _, c in candidate.terms) for candidate in candidates)
+        if _all_nonnegative(dict(size.terms)):
+            return True
+        known = [self.normal(fact).terms for fact in self.nonnegative]
+        rests = [_less(dict(size.terms), fact) for fact in known]
+        return any(map(_all_nonnegative, rests)) or any(
+            _all_nonnegative(_less(rest, fact))
+            for count, rest in enumerate(rests, 1)
+            for fact in known[:count]
+        )
 
     def _refute(self, left: Size, right: Size, holds: Callable[[int, int], bool]) -> Answer:
         names = left.names() | right.names()
@@ -456,6 +480,19 @@ class Facts:
         return all(
             fact.evaluate(sizes) >= 0 for fact in self.nonnegative if fact.names() <= sizes.keys()
         )
+
+
+def _all_nonnegative(terms: Mapping[Monomial, Coefficient]) -> bool:
+    """Whether no coefficient is below zero."""
+    return all(c >= 0 for c in terms.values())
+
+
+def _less(terms: Mapping[Monomial, Coefficient], fact: Terms) -> dict[Monomial, Coefficient]:
+    """The difference, its terms in no order."""
+    rest = dict(terms)
+    for monomial, coefficient in fact:
+        rest[monomial] = rest.get(monomial, 0) - coefficient
+    return rest
 
 
 def _outer_names(size: Size) -> frozenset[str]:
@@ -497,7 +534,7 @@ def solve(expression: Size, value: Size, unknown: str) -> Size | None:
         elif count == 1:
             left = list(monomial)
             left.remove(unknown)
-            if unknown in Size.collect([(tuple(left), Fraction(1))]).names():
+            if unknown in Size.collect([(tuple(left), 1)]).names():
                 return None
             factor = factor + Size.collect([(tuple(left), coefficient)])
         else:
