@@ -120,6 +120,7 @@ def run(block: Block, arrays: Sequence[Array], outputs: Sequence[Value]) -> list
         interpreter.values[arg] = array
     for op in block:
         op.verify_()
+        op.verify_types()
         interpreter.run(op)
     return [interpreter.values[value] for value in outputs]
 

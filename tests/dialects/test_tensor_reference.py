@@ -339,7 +339,7 @@ def test_result_types_must_follow() -> None:
     block = Block([X])
     op = tensor.Reverse(block.args, {"dimensions": (0,)}, result_types=[V])
     with pytest.raises(VerifyError):
-        op.verify_()
+        op.verify_types()
 
 
 INHERITED = {("scatter", n) for n in range(1, 5)} | {("top_k", 1), ("random.split", 1)}

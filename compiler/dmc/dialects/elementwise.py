@@ -172,9 +172,6 @@ class Elementwise(Operation):
             )
         return (first,)
 
-    def verify_(self) -> None:
-        self.require(0, tuple(self.infer()) == self.result_types, "result type does not follow")
-
     def evaluate(self, operands: Sequence[Array], interpreter: Interpreter) -> Sequence[Array]:
         out = np.asarray(type(self).numpy(*operands))
         dtype = dtype_of(self.results[0].type)

@@ -65,7 +65,8 @@ class Func(Operation):
     def verify_(self) -> None:
         returned = self.body.terminator.operand_types
         ends = isinstance(self.body.terminator, Return) and returned == self.function_type.results
-        self.require(1, ends, f"returns {returned}, declares {self.function_type.results}")
+        declared = self.function_type.results
+        self.require(1, ends, "returns {}, declares {}", returned, declared)
         inputs = tuple(arg.type for arg in self.body.args)
         self.require(2, inputs == self.function_type.inputs, "block arguments differ from inputs")
 

@@ -187,16 +187,14 @@ class Operation:
         self.next: Operation | None = None
         self.ordinal = 0
         self.regions: tuple[Region, ...] = tuple(regions)
-        if regions:
-            for inner in regions:
-                inner.parent = self
+        for inner in self.regions:
+            inner.parent = self
         self.results: tuple[Value, ...] = ()
         self._use_operands()
         types = self.infer() if result_types is None else result_types
         self.results = tuple([Value(self, i, type_) for i, type_ in enumerate(types)])
-        if names:
-            for value, hint in zip(self.results, names, strict=False):
-                value.name = hint
+        for value, hint in zip(self.results, names, strict=False):
+            value.name = hint
 
     # Structure
 
@@ -223,8 +221,7 @@ class Operation:
 
     def insert_operand(self, index: int, value: Value) -> None:
         """Add an operand in front of the one at `index`."""
-        values = self.operands
-        self.set_operands([*values[:index], value, *values[index:]])
+        self.set_operands([*self.operands[:index], value, *self.operands[index:]])
 
     def insert_result(self, index: int, type_: Type, name: str = "") -> Value:
         """Add a result in front of the one at `index`."""
@@ -329,6 +326,12 @@ class Operation:
 
     def verify_(self) -> None:
         """Check the numbered constraints of the class with `require`."""
+
+    def verify_types(self) -> None:
+        """Check that the result types are those that follow from all else, where they do."""
+        follows = type(self).infer is not Operation.infer
+        if follows and (types := tuple(self.infer())) != self.result_types:
+            raise VerifyError(self, 0, f"the results are {', '.join(map(str, types)) or 'none'}")
 
     def verify_symbols(self, symbols: Mapping[str, Operation]) -> None:
         """Check what the operation says of those of the module, by their names."""

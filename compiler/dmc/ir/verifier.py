@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from functools import cache
 
 from dmc.ir.declarations import Trait, attribute
 from dmc.ir.operation import Block, Operation, Value, VerifyError
-from dmc.ir.types import Type
 
 
 def verify(root: Operation) -> None:
@@ -45,9 +45,7 @@ class _Verifier:
         op.verify_()
         if self.symbols is not None:
             op.verify_symbols(self.symbols)
-        inferred = _inferred(op)
-        if inferred is not None and inferred != op.result_types:
-            raise VerifyError(op, 0, f"the results are {_listed(inferred)}")
+        op.verify_types()
 
     def _verify_block(self, block: Block, visible: set[Value]) -> None:
         """Check a block inside which `visible` and what it defines itself may be used."""
@@ -64,29 +62,23 @@ class _Verifier:
             visible.difference_update(op.results)
 
 
-def _inferred(op: Operation) -> tuple[Type, ...] | None:
-    """Result types where they follow; `verify_` has found what else there is to say."""
-    try:
-        return tuple(op.infer())
-    except VerifyError:
-        return None
-
-
 def _symbols(op: Operation) -> Mapping[str, Operation]:
     named = ((inner.attributes.get("sym_name"), inner) for inner in op.regions[0].block)
     return {name: inner for name, inner in named if isinstance(name, str)}
 
 
-def _listed(types: Iterable[Type]) -> str:
-    return ", ".join(map(str, types)) or "none"
+@cache
+def _needed_attributes(kind: type[Operation]) -> tuple[str, ...]:
+    fields = kind.declared_attributes.items()
+    return tuple(name for name, field in fields if isinstance(field, attribute))
 
 
 def _verify_declaration(op: Operation) -> None:
     count = len(op.operands)
     if count < op.operand_count or (count > op.operand_count and not op.is_variadic):
         raise VerifyError(op, 0, f"has {count} operands, declares {op.operand_count}")
-    for name, field in op.declared_attributes.items():
-        if name not in op.attributes and isinstance(field, attribute):
+    for name in _needed_attributes(type(op)):
+        if name not in op.attributes:
             raise VerifyError(op, 0, f"lacks the attribute {name}")
     for name, value in op.attributes.items():
         declared = op.declared_attributes.get(name)

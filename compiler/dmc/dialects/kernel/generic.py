@@ -215,6 +215,8 @@ class Generic(Structured):
         self._verify_domain(reduced)
         self.verify_scalars(7, self.body)
         self.verify_scalars(7, self.epilogue, dimensions=first)
+
+    def verify_types(self) -> None:
         self.require(10, self.result_types == tuple(self.infer()), "results of another type")
 
     def _verify_reduction(self, reduced: Sequence[Type]) -> None:

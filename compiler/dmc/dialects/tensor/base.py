@@ -34,9 +34,6 @@ class TensorOp(Operation):
     keeps_splats: ClassVar[bool] = False
     """The result of a splat operand (and any others) is a splat of the same value."""
 
-    def verify_(self) -> None:
-        self.require(0, tuple(self.infer()) == self.result_types, "result types do not follow")
-
     def fold(self) -> Sequence[Value | Attribute] | None:
         return fold_constants(self, self.keeps_splats)
 
