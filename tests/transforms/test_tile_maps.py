@@ -7,9 +7,10 @@ import pytest
 
 import dmc
 from dmc.dialects import arith, control, math, tensor
-from dmc.ir import Block, Builder, DType, TensorType, Value
+from dmc.ir import Block, Builder, DType, TensorType, Value, VerifyError
 from dmc.ir import tensor as tensor_type
 from dmc.ir.parser import parse_module
+from dmc.ir.verifier import verify
 from dmc.jit.pool import pool
 from dmc.transforms.batch_maps import BatchMaps
 from dmc.transforms.canonicalize import Canonicalize
@@ -212,17 +213,21 @@ def test_sums_over_whole_tensors() -> None:
 
 
 @pytest.mark.parametrize(
-    "bad",
+    ("old", "new"),
     [
         ("arith.add %w, %p1", "arith.multiply %w, %p1"),
         ("arith.add %w, %p1", "arith.add %p1, %p1"),
+        ("arith.add %w, %p1", "arith.subtract %w, %p1"),
         ("control.yield %t2, %zero", "control.yield %w, %zero"),
+        ("control.yield %inner, %s1, %b", "control.yield %start, %s1, %b"),
+        ("control.yield %inner, %s1, %b", "control.yield %inner, %s1, %s"),
+        ("control.yield %inner, %s1, %b", "control.yield %inner, %b, %b"),
     ],
 )
-def test_what_else_is_done_to_a_sum_runs_point_by_point(bad: tuple[str, str]) -> None:
-    module = parse_module(SUMS.replace(*bad))
-    check(module, Canonicalize(), BatchMaps())
-    assert any(isinstance(op, control.Map) and op.sizes == (11, 3) for op in module.walk())
+def test_what_else_is_done_to_a_sum_is_refused(old: str, new: str) -> None:
+    assert old in SUMS
+    with pytest.raises(VerifyError, match=r"control\.map \(C4\)"):
+        verify(parse_module(SUMS.replace(old, new)))
 
 
 def test_bits_do_not_depend_on_threads() -> None:

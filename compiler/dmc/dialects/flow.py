@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from dmc.ir import Attribute, Block, Operation, Value
+from dmc.ir import Attribute, Block, Operation, Trait, Value
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +109,15 @@ class ControlFlow(Operation):
         return dict(self.attributes)
 
 
+class Adding(Operation):
+    """Mixin of operations that may do no more to an operand than to add to it."""
+
+    @property
+    def grows(self) -> Sequence[Value]:
+        """The operands of which each, if no other is a sum, is one that the result goes on with."""
+        raise TypeError(f"{self.name} does not say what it adds to")
+
+
 def flow_of(value: Value) -> Flow | None:
     """The flow that a result or a region's argument belongs to, None for any other value."""
     owner = value.owner
@@ -160,3 +169,58 @@ def flows_in(root: Operation) -> Iterator[Flow]:
     for op in root.walk():
         if isinstance(op, ControlFlow):
             yield from op.flows()
+
+
+class Sums:
+    """Follows sums through the operations of a region that go on with them.
+
+    `origin` has the sum that a value is the next state of.
+    """
+
+    def __init__(self, sums: Iterable[Value]) -> None:
+        self.origin = {value: value for value in sums}
+
+    def misused(self, block: Block) -> Operation | None:
+        """The first operation that does something else with a sum than to add to it."""
+        for op in block:
+            if not op.has(Trait.TERMINATOR) and not self._goes_on(op):
+                return op
+        return None
+
+    def is_next(self, value: Value, before: Value) -> bool:
+        """Whether both are states of one sum, or neither is one."""
+        return self.origin.get(value) is self.origin.get(before)
+
+    def _goes_on(self, op: Operation) -> bool:
+        used = [value for value in op.operands if value in self.origin]
+        if isinstance(op, ControlFlow):
+            return self._passes(op, used)
+        if isinstance(op, Adding) and len(used) == 1 and used[0] in op.grows:
+            self.origin[op.results[0]] = self.origin[used[0]]
+            return True
+        return not used
+
+    def _passes(self, op: ControlFlow, used: Sequence[Value]) -> bool:
+        """Whether a sum goes through control flow on a way of its own, and in both branches."""
+        flows = op.flows()
+        own = [flow for flow in flows if flow.repeats and flow.entering in self.origin]
+        if len(own) != len(used):
+            return False
+        for flow in own:
+            entering = flow.entering
+            assert entering is not None
+            self.origin.update((value, self.origin[entering]) for value in flow.arguments)
+        if any(self.misused(inner.block) is not None for inner in op.regions):
+            return False
+        for flow in flows:
+            ends = flow.yielded
+            before = flow.entering if flow.repeats else ends[0] if ends else None
+            if before is None:
+                continue
+            if any(not self.is_next(value, before) for value in ends):
+                return False
+            if before in self.origin and (flow.sliced or (op.is_loop and not flow.repeats)):
+                return False
+            if before in self.origin and flow.leaving is not None:
+                self.origin[flow.leaving] = self.origin[before]
+        return True

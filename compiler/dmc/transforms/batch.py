@@ -214,7 +214,6 @@ class Batcher:
                     if init in self.sums:
                         self.sums[arg] = self.sums[last] = self.sums[init]
                 made = self._for(op, builder, mask)
-                self._check(op.next_values, op.carried_args)
             case control.Map() if not self._captures_sums(op):
                 made = self._map(op, builder, mask)
                 for init, total in zip(op.inits, op.totals, strict=True):
@@ -225,7 +224,6 @@ class Batcher:
                 ends = [block.terminator.operands for block in op.yielding]
                 for value, *yielded in zip(op.results, *ends, strict=True):
                     if yielded[0] in self.sums:
-                        self._check(yielded[1:], yielded[:1])
                         self.sums[value] = self.sums[yielded[0]]
             case _:
                 raise Unbatchable("a sum is used otherwise than to add to it")
@@ -233,12 +231,6 @@ class Batcher:
 
     def _captures_sums(self, op: Operation) -> bool:
         return any(v in self.sums for inner in op.regions for v in inner.captures())
-
-    def _check(self, values: Sequence[Value], sums: Sequence[Value]) -> None:
-        """Whether `values` are states of the `sums` that they go on from."""
-        pairs = zip(values, sums, strict=True)
-        if any(self.sums.get(value) != self.sums.get(before) for value, before in pairs):
-            raise Unbatchable("a sum is replaced")
 
     def _add(self, op: arith.Add, state: Value, builder: Builder, mask: Batched | None) -> Batched:
         added = op.rhs if state is op.lhs else op.lhs

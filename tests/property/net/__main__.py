@@ -7,7 +7,7 @@ import collections
 import sys
 import time
 
-from tests.property.net.cases import Case, draw_case
+from tests.property.net.cases import Case, Series, draw_case
 from tests.property.net.check import Checker, Finding, Verdict, source
 from tests.property.net.shrink import shrink
 
@@ -23,6 +23,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Hold random programs against the oracles.")
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--seed", type=int, default=0, help="the first seed; others follow it")
+    parser.add_argument("--series", type=Series, choices=Series, default=Series.LARGE)
     parser.add_argument("--count", type=int, default=None, help="how many seeds at most")
     parser.add_argument("--shrink", type=float, default=60.0, help="seconds for each fault")
     parser.add_argument("--kinds", type=int, default=3, help="how many of a kind are shown")
@@ -32,7 +33,7 @@ def main() -> int:
     end = time.monotonic() + options.seconds
     seed = options.seed
     while time.monotonic() < end and (options.count is None or seed < options.seed + options.count):
-        case = draw_case(seed)
+        case = draw_case(seed, options.series)
         if options.order > (len(case.modes) if case.is_loss else 0):
             seed += 1
             continue

@@ -6,12 +6,13 @@ import math
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass, replace
+from enum import StrEnum
 from typing import Any
 
 import numpy as np
 
 from tests.property.net.arrays import array
-from tests.property.net.generate import draw_program
+from tests.property.net.generate import draw_nest, draw_program
 from tests.property.net.statements import Parameter, Program, Tuple
 from tests.property.net.syntax import Data, Elem, Node, RecordType, Trace, Type
 from tests.property.net.taylor import Jet, is_short
@@ -19,7 +20,18 @@ from tests.property.net.taylor import Jet, is_short
 Arrays = Mapping[str, "np.ndarray | Mapping[str, np.ndarray]"]
 """An array for each parameter, or one for each field of a record."""
 
+
+class Series(StrEnum):
+    """What programs are like; every seed is one of each."""
+
+    LARGE = "large"
+    SMALL = "small"
+    NESTS = "nests"
+    """One nest of two loops over tables; sizes are such that many run along antidiagonals."""
+
+
 EXTENTS = (0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 7, 8, 9, 15, 16, 17, 31, 33, 64, 70)
+NEST_EXTENTS = (1, 2, 3, 6, 7, 9, 12, 16, 17, 19, 23)
 DTYPES = {
     Elem.F64: np.float64,
     Elem.F32: np.float32,
@@ -159,12 +171,15 @@ class Drawer:
         return self.array(type_, sizes)
 
 
-def draw_case(seed: int, *, small: bool = False) -> Case:
-    """The case of a seed; `small` ones are another series."""
-    program = draw_program(seed, small=small)
+def draw_case(seed: int, series: Series = Series.LARGE) -> Case:
+    """The case of a seed in a series."""
     rng = random.Random(f"case {seed}")
-    limit = rng.choice((5, 9, 17, 33, 70, 70))
-    extents = [n for n in EXTENTS if n <= limit]
+    if series is Series.NESTS:
+        program, extents = draw_nest(seed), list(NEST_EXTENTS)
+    else:
+        program = draw_program(seed, small=series is Series.SMALL)
+        limit = rng.choice((5, 9, 17, 33, 70, 70))
+        extents = [n for n in EXTENTS if n <= limit]
     sizes = {n: rng.choice([e for e in extents if e >= least]) for n, least in program.entry.sizes}
     data = Drawer(rng)
     arguments = {p.name: data.value(p.type, sizes) for p in program.entry.parameters}

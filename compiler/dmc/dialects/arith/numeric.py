@@ -26,6 +26,7 @@ from dmc.dialects.elementwise import (
 from dmc.dialects.elementwise import (
     compare as compare_expr,
 )
+from dmc.dialects.flow import Adding
 from dmc.dialects.ranges import ANY, Range
 from dmc.ir import Array, Attribute, Builder, Trait, Value, dtype_of
 
@@ -42,13 +43,17 @@ def _is_zero(value: Value, negative: bool) -> bool:
     return not isinstance(splat, float) or (math.copysign(1.0, splat) < 0) == negative
 
 
-class Add(Binary):
+class Add(Binary, Adding):
     """`arith.add`."""
 
     name = "arith.add"
     traits = frozenset({Trait.ELEMENTWISE, Trait.COMMUTATIVE})
     numpy = np.add
     terms = (Same(), Same())
+
+    @property
+    def grows(self) -> Sequence[Value]:
+        return self.operands
 
     def fold(self) -> Sequence[Value | Attribute] | None:
         for one, other in ((self.lhs, self.rhs), (self.rhs, self.lhs)):

@@ -8,7 +8,7 @@ from math import prod
 import numpy as np
 
 from dmc.dialects.control.tapes import zeros
-from dmc.dialects.flow import ControlFlow, Flow
+from dmc.dialects.flow import ControlFlow, Flow, Sums
 from dmc.ir import (
     Array,
     Attribute,
@@ -122,7 +122,7 @@ class Map(ControlFlow):
     add in row-major order here; compiled, in an order that sizes decide.
 
     C1: a 0-d `i64` for each size, then the types of the sums as block arguments.  C2: result types
-    follow.  C3: sums keep their types.
+    follow.  C3: sums keep their types.  C4: a sum is added to, neither replaced nor read.
     """
 
     name = "control.map"
@@ -195,6 +195,14 @@ class Map(ControlFlow):
         self.require(1, args == [INDEX] * len(self.sizes) + sums, "block arguments")
         self.require(2, list(self.result_types) == list(self.infer()), "result types")
         self.require(3, [value.type for value in self.next_sums] == sums, "types of sums change")
+        states = Sums(self.sums)
+        misuse = states.misused(self.body)
+        by = "" if misuse is None else misuse.name
+        self.require(4, misuse is None, "a sum is only added to, but `{}` uses it otherwise", by)
+        pairs = zip(self.next_sums, self.sums, strict=True)
+        self.require(4, all(states.is_next(*pair) for pair in pairs), "a sum is replaced")
+        stacked = any(value in states.origin for value in self.elements)
+        self.require(4, not stacked, "a sum is stacked before it is complete")
 
     def evaluate(self, operands: Sequence[Array], interpreter: Interpreter) -> Sequence[Array]:
         types = [v.type for v in self.stacks if isinstance(v.type, TensorType)]

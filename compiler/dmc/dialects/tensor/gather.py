@@ -14,6 +14,7 @@ from math import prod
 import numpy as np
 
 from dmc.dialects import arith
+from dmc.dialects.flow import Adding
 from dmc.dialects.tensor.access import accumulate_at
 from dmc.dialects.tensor.base import (
     Reading,
@@ -62,7 +63,7 @@ class Combiner(enum.Enum):
     SET = "set"
 
 
-class Update(TensorOp):
+class Update(TensorOp, Adding):
     """Base of operations whose result is their first operand with some elements changed.
 
     Where nothing else needs that operand they change it in place.
@@ -74,6 +75,10 @@ class Update(TensorOp):
     def adds(self) -> bool:
         """Whether it adds to elements rather than setting them."""
         return self.attributes["combiner"] == Combiner.ADD.value
+
+    @property
+    def grows(self) -> Sequence[Value]:
+        return self.operands[:1] if self.adds else ()
 
     def overwritten(self, builder: Builder) -> Value:
         """The elements of the first operand that the result has changed."""
