@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import dmc
+from dmc.api.blame import blame
 from dmc_runtime import monitor
 
 PROGRAM = """
@@ -157,3 +158,30 @@ def test_a_loss_that_is_not_finite_is_traced_to_its_line(recipe: dict[str, Any])
     x[2] = np.inf
     with pytest.raises(dmc.TrainError, match="the input `x` holds inf"):
         dmc.train(recipe, data={"x": x, "y": x}, overwrite=True, progress=False)
+
+
+TRACED = """
+fn discarded[N](x: f64[N]) -> f64 {
+    let a = where(x > 0.0, log(x), x)
+    let b = [i in 0..N] => if i < 1 { 1.0 / x[i] } else { -inf }
+    sum(a) + sum(exp(minimum(b, 0.0))) + sum(sqrt(x - 9.0))
+}
+
+fn followed[N](x: f64[N]) -> f64 {
+    var s = 1.0
+    for i in 0..N {
+        let far = 1e308 * exp(x[i]) * 10.0
+        s = if x[i] > 0.5 { far - far } else { s }
+    }
+    s
+}
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "culprit"),
+    [("discarded", "sum(sqrt(x - 9.0))"), ("followed", "let far = 1e308 * exp(x[i]) * 10.0")],
+)
+def test_a_value_that_nothing_comes_of_is_not_to_blame(name: str, culprit: str) -> None:
+    function = getattr(dmc.loads(TRACED), name)
+    assert culprit in blame(function, {"x": np.array([0.0, 1.0, -2.0])})

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 import dmc
+from dmc.dialects import loop
 from tests.property.net import check, taylor
-from tests.property.net.cases import Case, draw_case
+from tests.property.net.cases import Case, Series, draw_case
 from tests.property.net.check import Checker, Finding, Verdict
 from tests.property.net.known import KNOWN, SEEDS, KnownFault
 from tests.property.net.shrink import shrink
@@ -30,6 +31,23 @@ KNOWN_NAMES = {fault.name for fault in KNOWN}
 def test_program(seed: int) -> None:
     finding = Checker(draw_case(seed)).run()
     assert finding.verdict is not Verdict.FAULT, f"{finding.kind}\n{finding.detail}"
+
+
+@pytest.mark.parametrize("seed", [13, 19])
+def test_nest(seed: int) -> None:
+    """Cells of tables computed from cells near by; in 19 some within an antidiagonal."""
+    drawn = draw_case(seed, Series.NESTS)
+    case = dataclasses.replace(drawn, modes=drawn.modes[:1])
+    finding = Checker(case).quick()
+    assert finding.verdict is Verdict.AGREES, f"{finding.kind}\n{finding.detail}"
+
+
+def test_nests_run_along_antidiagonals() -> None:
+    case = dataclasses.replace(draw_case(7, Series.NESTS), modes="")
+    program = dmc.loads(check.source(case))
+    given = [check.make(program, p, case.arguments) for p in case.program.entry.parameters]
+    made = program.nest.specialize(*given).compilation.loops.module
+    assert any(isinstance(op, loop.Gather) for op in made.walk())
 
 
 @pytest.mark.xfail(reason="known")

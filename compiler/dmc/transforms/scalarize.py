@@ -47,13 +47,17 @@ class Scalarize(Pass):
     most_operations: int = MOST_OPERATIONS
 
     def run(self, module: Module) -> None:
+        sums = set[Value]()
+        for op in module.walk():
+            if isinstance(op, control.Map) and op.inits:
+                sums.update(op.states())
         loops = [op for op in module.walk() if isinstance(op, control.For | control.While)]
         for loop in loops:
             small = is_small_work(loop, self.most_elements, self.most_operations)
             if small and is_faster_in_scalars(loop) and not self._is_inside_done(loop):
                 builder = Builder.ahead_of(loop)
                 builder.location = loop.location.by(self.name)
-                _Scalarizer(self.most_elements).replace(builder, loop)
+                _Scalarizer(self.most_elements, sums).replace(builder, loop)
 
     def _is_inside_done(self, loop: Operation) -> bool:
         """Whether `loop` was left behind, detached, when one around it was rewritten."""
@@ -141,6 +145,8 @@ class _Scalarizer:
     """Rebuilds operations with small tensors as lists of their elements, in row-major order."""
 
     most_elements: int
+    sums: set[Value]
+    """States of sums that points of maps add to, in place."""
     elements: dict[Value, list[Value]] = field(default_factory=dict[Value, "list[Value]"])
     whole: dict[Value, Value] = field(default_factory=dict[Value, Value])
 
@@ -152,7 +158,8 @@ class _Scalarizer:
 
     def is_small(self, value: Value) -> bool:
         type_ = value.type
-        return isinstance(type_, TensorType) and 0 < type_.size <= self.most_elements
+        fits = isinstance(type_, TensorType) and 0 < type_.size <= self.most_elements
+        return fits and value not in self.sums
 
     def scalars(self, builder: Builder, value: Value) -> list[Value]:
         """The elements of `value`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from math import prod
 
 import numpy as np
@@ -156,6 +156,12 @@ class Map(ControlFlow):
     @property
     def stacks(self) -> tuple[Value, ...]:
         return self.results[len(self.inits) :]
+
+    def states(self) -> Iterable[Value]:
+        """Every value in the region that a sum is at some time."""
+        followed = Sums(self.sums)
+        followed.misused(self.body)
+        return followed.origin
 
     @property
     def taking(self) -> Sequence[Block]:
