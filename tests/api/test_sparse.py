@@ -22,7 +22,7 @@ MATRICES = RNG.normal(size=(4, 2, 2)) + 3 * np.eye(2)
 JACOBIANS: dict[str, tuple[tuple[Any, ...], int, list[int]]] = {
     # the arguments, the entries that may differ from zero, the passes forward and in reverse
     "tridiagonal": ((X,), 25, [3]),
-    "heat": ((RNG.normal(size=(6, 6)), 0.1), 156, [7]),
+    "heat": ((RNG.normal(size=(6, 6)), 0.1), 156, [5]),
     "arrow": ((X,), 25, [2, 1]),
     "graph": ((X, FROM, TO), 26, [3]),
     "spread": ((RNG.normal(size=14), TO, X), 14, [1]),
@@ -112,9 +112,51 @@ def test_colours_give_back_the_entries_of_any_pattern() -> None:
     assert not recovered(compress(pattern_of(np.eye(3) > 0)), np.ones((3, 3)))
 
 
-def pattern_of(there: Array) -> Pattern:
+def pattern_of(there: Array, grid: tuple[int, ...] = ()) -> Pattern:
     starts = np.concatenate([[0], np.cumsum(there.sum(1))])
-    return Pattern((there.shape[0], there.shape[1]), starts, np.nonzero(there)[1])
+    height, width = there.shape
+    return Pattern((height, width), starts, np.nonzero(there)[1], grid or (width,))
+
+
+def stencil(grid: tuple[int, ...], reach: int, wrapped: bool = False) -> Array:
+    """Which points of a grid are at most `reach` steps from each other."""
+    points = np.indices(grid).reshape(len(grid), -1)
+    apart = np.abs(points[:, :, None] - points[:, None])
+    if wrapped:
+        apart = np.minimum(apart, np.array(grid)[:, None, None] - apart)
+    return apart.sum(0) <= reach
+
+
+@pytest.mark.parametrize(
+    ("grid", "reach", "wrapped", "fewest"),
+    [
+        ((7, 9), 1, False, 5),
+        ((5, 10), 1, True, 5),
+        ((9, 10), 2, False, 13),
+        ((4, 5, 6), 1, False, 7),
+        ((31,), 3, False, 7),
+    ],
+)
+def test_stencils_take_as_many_passes_as_they_have_points(
+    grid: tuple[int, ...], reach: int, wrapped: bool, fewest: int
+) -> None:
+    """With edges or without. Of columns that are not known to be on a grid they take more."""
+    there = stencil(grid, reach, wrapped)
+    found = compress(pattern_of(there, grid))
+    assert (found.forward, found.reverse) == (fewest, 0)
+    assert recovered(found, np.where(there, RNG.random(there.shape), 0.0))
+    assert (compress(pattern_of(there)).forward > fewest) == (len(grid) > 1)
+
+
+def test_two_fields_on_one_grid_share_a_lattice() -> None:
+    """u at five points, and v at one, for each point; then what is no stencil at all."""
+    own = np.eye(30, dtype=bool)
+    cross = stencil((5, 6), 1)
+    there = np.block([[cross, own], [own, cross]])
+    assert compress(pattern_of(there, (2, 5, 6))).forward == 6
+    there[0] = RNG.random(60) < 0.2
+    found = compress(pattern_of(there, (2, 5, 6)))
+    assert recovered(found, np.where(there, RNG.random(there.shape), 0.0))
 
 
 def recovered(found: Any, matrix: Array) -> bool:

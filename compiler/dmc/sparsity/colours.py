@@ -1,17 +1,19 @@
 """Which directions share a pass: colours of columns, of rows, and of a symmetric matrix.
 
-Greedy colourings in the order of the numbers, near-linear in the entries. See Curtis, Powell and
-Reid (1974); Coleman and Verma (1998) for dense rows beside sparse ones; Gebremedhin, Manne and
-Pothen (2005) for star colourings.
+Greedy colourings in the order of the numbers, near-linear in the entries; a lattice of the points
+of a grid where that takes fewer. See Curtis, Powell and Reid (1974); Coleman and Verma (1998) for
+dense rows beside sparse ones; Gebremedhin, Manne and Pothen (2005) for star colourings.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dmc.sparsity.lattice import lattice
 from dmc.sparsity.sets import Ids, distinct
 
 _REVERSE = 2
@@ -20,11 +22,15 @@ _REVERSE = 2
 
 @dataclass(frozen=True)
 class Pattern:
-    """Where a matrix may differ from zero: the columns of each row, ascending."""
+    """Where a matrix may differ from zero: the columns of each row, ascending.
+
+    The columns number the points of a `grid`, the last subscript fastest.
+    """
 
     shape: tuple[int, int]
     starts: Ids
     columns: Ids
+    grid: tuple[int, ...]
 
     @property
     def rows(self) -> Ids:
@@ -61,7 +67,7 @@ def compress(pattern: Pattern) -> Compression:
     dense = _dense(pattern)
     in_reverse = dense[rows]
     row_colours = _greedy(columns[in_reverse], rows[in_reverse], pattern.shape[0])
-    column_colours = _greedy(rows[~in_reverse], columns[~in_reverse], pattern.shape[1])
+    column_colours = _coloured(rows[~in_reverse], columns[~in_reverse], pattern.grid)
     height, width = pattern.shape
     passes = int(column_colours.max(initial=-1)) + 1
     places = np.where(
@@ -88,6 +94,17 @@ def _dense(pattern: Pattern) -> NDArray[np.bool_]:
         costs.append((int(limit) + _REVERSE * int(above), -int(limit)))
     _, best = min(costs)
     return lengths > -best
+
+
+def _coloured(rows: Ids, columns: Ids, grid: tuple[int, ...]) -> Ids:
+    """Colours of columns: fewest is as many as the longest row has entries."""
+    greedy = _greedy(rows, columns, math.prod(grid))
+    found = lattice(rows, columns, grid, int(greedy.max(initial=-1)) + 1)
+    if found is None:
+        return greedy
+    there = np.unique(columns)
+    greedy[there] = np.unique(found[there], return_inverse=True)[1]
+    return greedy
 
 
 def _greedy(meeting: Ids, members: Ids, count: int) -> Ids:

@@ -36,7 +36,8 @@ def dependences(
     """
     _prepare(module)
     function = func.lookup(module, name)
-    sizes = [math.prod(shape_of(function.body.args[i].type)) for i in target]
+    shapes = [shape_of(function.body.args[i].type) for i in target]
+    sizes = list(map(math.prod, shapes))
     sets = Sets(sum(sizes))
     singles = np.split(sets.singletons(), np.cumsum(sizes)[:-1])
     reader = Reader(module, sets, RULES)
@@ -49,7 +50,10 @@ def dependences(
     results = [function.body.terminator.operands[i] for i in of]
     ids = np.concatenate([reader.filled(value).reshape(-1) for value in results])
     columns, starts = sets.rows(ids)
-    return Pattern((len(ids), sets.count), starts, columns)
+    alike = len({*shapes}) == 1
+    axes = [n for n in (len(shapes), *shapes[0]) if n != 1] if alike else []
+    grid = tuple(axes) or (sets.count,)
+    return Pattern((len(ids), sets.count), starts, columns, grid)
 
 
 def _prepare(module: Module) -> None:
