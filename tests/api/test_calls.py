@@ -179,7 +179,13 @@ def test_a_model_is_passed_as_a_function() -> None:
 model Map[N] {
     param w: f64[N, 2] = normal(key)
     param v: f64[2, N] = normal(key)
+    state seen: i64 = 0
     fn forward[*S](x: f64[*S, 2]) -> f64[*S, 2] = tanh(x @ v) @ w
+    fn linear(x: f64[2]) -> f64[2] = x @ v @ w
+    mut fn count(x: f64[2]) -> f64[2] {
+        seen += 1
+        x
+    }
 }
 model Sum {
     param w: f64[2] = ones
@@ -200,7 +206,16 @@ fn size(f: (f64[2]) -> f64[2], x: f64[2], by: f64 = 1.0) -> f64 = by * sum(f(x) 
     np.testing.assert_array_equal(models.twice(models.double, x), 4 * x)
     gradient = dmc.grad(models.size)(net, x, by=3.0)
     np.testing.assert_allclose(gradient.w, 6 * np.outer(np.tanh(x @ net.v), y), rtol=1e-13)
+    # A method is told from `forward`, which takes the same record.
+    weights = net.v @ net.w
+    for _ in range(2):
+        np.testing.assert_allclose(models.size(net, x), np.sum(y**2), rtol=1e-14)
+        np.testing.assert_allclose(models.size(net.linear, x), np.sum((x @ weights) ** 2))
+    gradient = dmc.grad(models.size)(net.linear, x, by=3.0)
+    np.testing.assert_allclose(gradient.w, 6 * np.outer(x @ net.v, x @ weights), rtol=1e-13)
     for wrong, why in (
+        (net.count, "Map has a `count` that is a `mut fn`"),
+        (models.Map.linear, r"pass the method of a record: `net.linear`"),
         (models.Sum.init(dmc.key(0)), r"`Sum.forward` is \(f64\[2\]\) -> f64 \("),
         (models.Plain(w=x), "Plain has no `forward`"),
         (3.0, "a Python float was given"),

@@ -26,6 +26,7 @@ from dmc.semantics.signature import (
     NumberClass,
 )
 from dmc.semantics.types import (
+    Declared,
     FieldDeclaration,
     FunctionType,
     KeyType,
@@ -72,8 +73,9 @@ def fingerprint(value: PythonValue) -> object:
     if _is_foreign(value):
         array = plain(value, "an argument", None)
         return kind, array.dtype, array.shape
-    function: object = getattr(value, "given", None)
-    return kind if function is None else function
+    if isinstance(value, OfProgram):
+        return value.declaration, fingerprint(value.receiver)
+    return kind
 
 
 def _is_foreign(value: PythonValue) -> bool:
@@ -125,6 +127,14 @@ def _of_bfloat16(value: PythonValue) -> Array:
 class OfProgram:
     """What Python calls of a loaded program; not all of it is a function value there."""
 
+    receiver: PythonValue = None
+    """The record that a method is called on."""
+
+    @property
+    def declaration(self) -> Declared | None:
+        """The function that this is as an argument of another; None where it cannot be one."""
+        return None
+
     @property
     def kind(self) -> str:
         """What it is, for a message."""
@@ -147,9 +157,11 @@ class Describer:
 
         Raises dmc.Error for values of no known kind.
         """
-        function = getattr(value, "given", None)
-        if isinstance(function, GivenFunction):
-            return function
+        if isinstance(value, OfProgram) and value.declaration is not None:
+            if value.receiver is None:
+                return GivenFunction(value.declaration)
+            record = self._give_record(value.receiver, declared, where, span)
+            return GivenFunction(value.declaration, record)
         if is_array(value):
             array = plain(value, f"{self.caller}: {where}", span)
             library = type(value).__module__.partition(".")[0]
@@ -194,7 +206,7 @@ class Describer:
             hint = "the element types are f16, bf16, f32, f64, i32, i64 and bool"
             raise refuse("call.dtype", message, span, hint) from None
 
-    def _give_record(self, value: Record, declared: Type, where: str, span: Span) -> Given:
+    def _give_record(self, value: Record, declared: Type, where: str, span: Span) -> GivenRecord:
         declaration = declaration_of(type(value))
         if declaration is None:
             message = f"{self.caller}: {where} is a record of no program"

@@ -23,8 +23,9 @@ from dmc.ir.types import Array, DType
 from dmc.process import compiling
 from dmc.semantics.binding import bind
 from dmc.semantics.program import place_of, signature_at
-from dmc.semantics.signature import Given, GivenFunction, Signature
-from dmc.semantics.types import GenericKind
+from dmc.semantics.signature import Given, Signature
+from dmc.semantics.typed import DeclaredFunction
+from dmc.semantics.types import Declared, GenericKind
 from dmc_runtime.arguments import shown
 from dmc_runtime.records import Constant
 from dmc_runtime.spelling import did_you_mean
@@ -47,15 +48,20 @@ class _Given:
 
 @dataclass(frozen=True, slots=True)
 class _Call:
-    """What runs for calls of one fingerprint, and the parameters that it takes."""
+    """What runs for calls of one fingerprint, and the parameters that it takes.
+
+    Where arguments are not `plain`, they stand for others.
+    """
 
     compiled: Compiled
     taken: tuple[str, ...]
-    has_donations: bool
+    is_plain: bool
 
 
 def _kept(value: PythonValue) -> PythonValue:
-    return value.value if isinstance(value, Donated) else value
+    """What an argument stands for: what is donated, or the record of a method."""
+    whole = value.value if isinstance(value, Donated) else value
+    return whole.receiver if isinstance(whole, BoundMethod) else whole
 
 
 @dataclass(slots=True)
@@ -118,9 +124,15 @@ class Function(OfProgram):
         return str(self.checked)
 
     @property
-    def given(self) -> GivenFunction | None:
-        """What this is as an argument of another function; None for a derivative."""
-        return None if self.operators else GivenFunction(self.checked.declaration)
+    def declaration(self) -> Declared | None:
+        """What this is as an argument of another function; None for a derivative, or a method."""
+        return None if self.operators or self._is_method else self.checked.declaration
+
+    @property
+    def _is_method(self) -> bool:
+        """Whether the first parameter is the record that it is called on."""
+        declared = self.checked.declaration
+        return isinstance(declared, DeclaredFunction) and declared.self_symbol is not None
 
     @property
     def kind(self) -> str:
@@ -130,6 +142,9 @@ class Function(OfProgram):
     @property
     def way_in(self) -> str:
         """How a program passes this derivative where a function is wanted."""
+        if self._is_method and not self.operators:
+            record, _, name = self.__name__.rpartition(".")
+            return f"pass the method of a record: `net.{name}` of a {record} called `net`"
         if self.operators != (Gradient(),):
             return "declare a function of the program that computes this, and pass that"
         head = self.signature.rpartition(" -> ")[0].replace(f"fn {self.__name__}", "fn slope", 1)
@@ -191,12 +206,13 @@ class Function(OfProgram):
                 return result
         key = self._call_key(arguments, named)
         call = self._shared.calls.get(key) or self._new_call(key, arguments, named)
-        if named or call.has_donations:
+        if named or not call.is_plain:
             values = {**dict(zip(self._names, arguments, strict=False)), **named}
             arguments = tuple([_kept(values[name]) for name in call.taken])
         result = call.compiled.run((*arguments, *self._extras))
         if not named:
-            self._shared.direct = call.compiled.direct
+            # A method and the `forward` of its record look the same to native code.
+            self._shared.direct = call.compiled.direct if call.is_plain else None
         return result
 
     def _new_call(
@@ -204,7 +220,8 @@ class Function(OfProgram):
     ) -> _Call:
         given = self._named(arguments, named)
         compiled, taken = self._compile(self._given(given.values), given)
-        call = self._shared.calls[key] = _Call(compiled, taken, bool(given.donated))
+        is_plain = not given.donated and all(_kept(v) is v for v in given.values.values())
+        call = self._shared.calls[key] = _Call(compiled, taken, is_plain)
         return call
 
     def prepared(
@@ -404,16 +421,14 @@ class BoundMethod(OfProgram):
         self.__doc__ = function.__doc__
 
     @property
+    def declaration(self) -> Declared | None:
+        """What this is as an argument of another function."""
+        return self.function.checked.declaration
+
+    @property
     def kind(self) -> str:
         """What it is, for a message."""
         return "a method"
-
-    @property
-    def way_in(self) -> str:
-        """How a program passes this where a function is wanted."""
-        if self.function.__name__.endswith(".forward"):
-            return "pass the model itself, which is its `forward`"
-        return super().way_in
 
     def __call__(self, /, *arguments: PythonValue, **named: PythonValue) -> PythonValue:
         return self.function(self.receiver, *arguments, **named)

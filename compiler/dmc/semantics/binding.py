@@ -74,6 +74,8 @@ def bind(
                 )
             continue
         given.append(parameter)
+        if isinstance(parameter.type, FunctionType) and isinstance(value, GivenRecord):
+            value = GivenFunction(_forward(solver, parameter, value), value)
         if isinstance(value, GivenFunction):
             if not isinstance(parameter.type, FunctionType):
                 raise solver.fail(
@@ -82,11 +84,10 @@ def bind(
                     parameter.span,
                 )
             functions.append((parameter.name, value.declaration))
-            continue
-        if isinstance(parameter.type, FunctionType) and isinstance(value, GivenRecord):
-            forward = _forward(solver, parameter, value)
-            functions.append((parameter.name, forward))
-            receivers[parameter.name] = _receiver(forward, parameter, value)
+            if value.receiver is not None:
+                receivers[parameter.name] = _receiver(
+                    solver, parameter, value.declaration, value.receiver
+                )
             continue
         solver.span = parameter.span
         solver.match_given(parameter.type, value, parameter.name)
@@ -143,29 +144,33 @@ def _forward(solver: CallSolver, parameter: Parameter, value: GivenRecord) -> Fu
     """The function that a model is where a function is wanted."""
     model = body_of(value.declaration)
     forward = model.methods.get("forward") if model is not None else None
-    if forward is None or forward.is_mutable:
-        what = "has no `forward`" if forward is None else "has a `forward` that is a `mut fn`"
-        raise solver.fail(
-            "call.argument",
-            f"{parameter.name} must be {parameter.type}, and {value.declaration.name} {what}",
-            parameter.span,
-        )
+    if forward is None:
+        name = value.declaration.name
+        message = f"{parameter.name} must be {parameter.type}, and {name} has no `forward`"
+        raise solver.fail("call.argument", message, parameter.span)
     return forward
 
 
-def _receiver(forward: FunctionDeclaration, parameter: Parameter, value: GivenRecord) -> Type:
-    """The concrete type of a model."""
-    assert forward.self_symbol is not None
-    solver = CallSolver(forward.full_name, parameter.span)
-    solver.match_given(forward.self_symbol.type, value, parameter.name)
-    solver.finish(())
-    return solver.substitution().type(forward.self_symbol.type)
+def _receiver(
+    solver: CallSolver, parameter: Parameter, method: Declared, value: GivenRecord
+) -> Type:
+    """The concrete type of the model that a method is called on."""
+    assert isinstance(method, FunctionDeclaration)
+    assert method.self_symbol is not None
+    if method.is_mutable:
+        what = f"{value.declaration.name} has a `{method.name}` that is a `mut fn`"
+        message = f"{parameter.name} must be {parameter.type}, and {what}"
+        raise solver.fail("call.argument", message, parameter.span)
+    inner = CallSolver(method.full_name, parameter.span)
+    inner.match_given(method.self_symbol.type, value, parameter.name)
+    inner.finish(())
+    return inner.substitution().type(method.self_symbol.type)
 
 
 def _require_fit(
     solver: CallSolver, parameter: Parameter, wanted: Type, given: Declared, receiver: Type | None
 ) -> None:
-    """A function, or the `forward` of a model, takes and gives what the parameter says."""
+    """A function, or a method of a model, takes and gives what the parameter says."""
     assert isinstance(wanted, FunctionType)
     message = f"{parameter.name} must be {wanted}, and `{given.full_name}` was given"
     if not isinstance(given, FunctionDeclaration):

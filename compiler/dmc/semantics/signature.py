@@ -161,9 +161,13 @@ class GivenRecord:
 
 @dataclass(frozen=True, slots=True)
 class GivenFunction:
-    """A function of this program or another, for a parameter of function type."""
+    """A function of this program or another, for a parameter of function type.
+
+    A method comes with the record that it is called on.
+    """
 
     declaration: Declared
+    receiver: GivenRecord | None = None
 
 
 Given = GivenArray | GivenNumber | GivenTuple | GivenRecord | GivenFunction
@@ -174,7 +178,7 @@ class Instance:
     """Which copy of a function: a value for every generic and every size of a bare record.
 
     Hashable, so it can key a cache of compiled functions. `functions` are the values of
-    function-typed parameters; where such a value is the `forward` of a model, `receivers` has the
+    function-typed parameters; where such a value is a method of a model, `receivers` has the
     model's type, and the model is an argument. `defaults` names the parameters that take their
     default (they are not arguments then).
     """
