@@ -41,6 +41,10 @@ fn smooth(x: bf16[5], w: f16[5]) -> f16 = sum(w * tanh(f16(x)))
 
 fn twice(x: bf16) -> bf16 = 2.0 * x
 
+fn product[M, K, N](a: bf16[M, K], b: bf16[K, N]) -> bf16[M, N] = a @ b
+
+fn widened[M, K, N](a: bf16[M, K], b: bf16[K, N]) -> f32[M, N] = f32(a) @ f32(b)
+
 fn drawn(a: Key, b: Key) -> (bf16[9], f16[9]) = (normal(a), uniform(b))
 
 fn mixture[F: float](x: F[6]) -> F {
@@ -87,6 +91,18 @@ def test_numbers_are_rounded_once(program) -> None:
     assert program.twice(above_a_tie) == 2.0 * (1.0 + 2.0**-7)
     assert program.twice(1.0 + 2.0**-8) == 2.0
     assert program.twice(BF16.type(3.0)).dtype == BF16
+
+
+def test_products_of_matrices_take_no_subnormal_number_for_zero(program) -> None:
+    """Neither as a factor nor on the way; with vectors that are not full."""
+    rng = np.random.default_rng(0)
+    a = (rng.integers(-100, 100, (17, 37)) * 2.0**-133).astype(BF16)
+    b = rng.integers(-8, 8, (37, 21)).astype(BF16)
+    exact = a.astype(np.float64) @ b.astype(np.float64)
+    assert 0.0 < np.abs(exact[exact != 0.0]).min() < np.finfo(np.float32).tiny
+    np.testing.assert_array_equal(program.widened(a, b), exact)
+    rounded = exact.astype(np.float32).astype(BF16)
+    np.testing.assert_array_equal(program.product(a, b), rounded)
 
 
 def test_draws_are_those_of_the_runtime(program) -> None:
