@@ -11,6 +11,7 @@ import pytest
 
 import dmc
 from dmc.dialects import func
+from dmc.ir import Interpreter
 from dmc.jit.tapes import tape_memory
 from dmc.transforms.memory import replay
 from tests.growth.measure import operations
@@ -102,32 +103,76 @@ def test_a_few_layers_need_no_more_memory_than_two() -> None:
     assert len(needed) == 1
 
 
-def test_loops_without_a_bound_keep_the_root() -> None:
-    """Under a budget, a `while` and counts from data: the same bits, for less of a tape."""
-    text = """
-fn f[H](w: f64[H, H], x: f64[H], n: i64) -> f64 {
+UNBOUNDED = """
+fn nested[H](w: f64[H, H], x: f64[H], n: i64) -> f64 {
     var h = x
     for t in 0..n {
-        var i = 0
-        while i < t % 5 {
-            h = sin(h @ w) * x
-            i = i + 1
+        if h[0] < 2.0 {
+            var i = 0
+            while i < t % 5 {
+                h = sin(h @ w) * x
+                i = i + 1
+            }
         }
         h = tanh(h @ w + 0.3 * x)
     }
     sum(h * h)
 }
+
+fn until[H](w: f64[H, H], x: f64[H], n: i64) -> f64 {
+    var h = x
+    var left = n
+    while left > 0 and sum(h * h) < 1e6 {
+        h = tanh(h @ w + 0.3 * x) + 0.1 * f64(left % 3)
+        left = left - 1
+    }
+    sum(h * h)
+}
 """
-    f, arguments = dmc.loads(text).f, (normal(8, 8), normal(8), 2000)
-    kept: list[int] = []
-    results: list[list[bytes]] = []
-    for budget in (None, "1MB"):
-        compiled = dmc.value_and_grad(f, budget=budget).compile(*arguments)
+
+
+@pytest.mark.parametrize("name", ["nested", "until"])
+def test_loops_without_a_bound_keep_the_budget(name: str) -> None:
+    """However often they run: snapshots in slots, thinned as they run on; no tape."""
+    f = getattr(dmc.loads(UNBOUNDED), name)
+    w, x = normal(8, 8), normal(8)
+    whole = dmc.value_and_grad(f).compile(w, x, 1)
+    counts = (0, 1, 3, 16, 17, 400)
+    expected = [bits(whole(w, x, n)) for n in counts]
+    smallest = least(f, w, x, 1)
+    assert smallest < 2000
+    for budget in (smallest, 4500):
+        compiled = dmc.value_and_grad(f, budget=budget).compile(w, x, 1)
+        assert compiled.memory().arena <= budget
         tape_memory().peak()
-        results.append(bits(compiled(*arguments)))
-        kept.append(tape_memory().peak())
-    assert results[0] == results[1]
-    assert 20 * kept[1] < kept[0]
+        assert [bits(compiled(w, x, n)) for n in counts] == expected
+        assert tape_memory().peak() == 0
+        kernels, entry = compiled.compilation.kernels, compiled.compilation.entry
+        replay(func.lookup(kernels, entry), compiled.memory().arena)
+        values = Interpreter(kernels).call(entry, [w, x, np.asarray(5)])
+        assert np.allclose(values[1], whole(w, x, 5)[1], rtol=1e-12)
+
+
+def test_what_is_left_of_tapes_keeps_the_budget() -> None:
+    """Of second derivatives: a call fails rather than take more, and leaves nothing behind."""
+    text = """
+fn f(x: f64[3], n: i64) -> f64 {
+    var h = x
+    for t in 0..n { h = sin(h * x) }
+    sum(h)
+}
+fn g(x: f64[3], n: i64) -> f64 = sum(grad(f)(x, n) ** 2)
+"""
+    g, x = dmc.loads(text).g, normal(3)
+    expected = bits(dmc.value_and_grad(g)(x, 40))
+    held = dmc.value_and_grad(g, budget="16kB").compile(x, 40)
+    tape_memory().peak()
+    assert bits(held(x, 40)) == expected
+    with pytest.raises(dmc.OutOfMemory, match=r"15\.62 KiB ran out") as caught:
+        held(x, 4000)
+    assert caught.value.diagnostics[0].code == "memory.tape"
+    assert held.memory().arena < tape_memory().peak() + held.memory().arena <= 16_000
+    assert bits(held(x, 40)) == expected
 
 
 def test_budget_in_the_language() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
+from math import comb
 
 import numpy as np
 import pytest
@@ -10,12 +12,13 @@ from scipy.optimize import Bounds, LinearConstraint, milp
 
 import dmc
 from dmc.api.compiled import Compiled
-from dmc.dialects import func, kernel
+from dmc.dialects import func, kernel, math
 from dmc.ir import Array, Interpreter, Operation, Trait, Value, bytes_of
 from dmc.ir.verifier import verify
 from dmc.transforms.generics import is_tensor
 from dmc.transforms.memory import replay
 from dmc.transforms.memory.copies import viewed
+from dmc.transforms.remat import online
 from dmc.transforms.remat.move import time_of
 
 ROWS, WIDTH, LAYERS = 8, 8, 6
@@ -24,8 +27,9 @@ ROWS, WIDTH, LAYERS = 8, 8, 6
 class Drawn:
     """A random program: layers that read earlier values, in loops and outside."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, unbounded: bool) -> None:
         self.random = random.Random(seed)
+        self.unbounded = unbounded
         self.count = 0
 
     def source(self) -> str:
@@ -34,10 +38,18 @@ class Drawn:
         for part in range(2):
             lines += self.straight(names, "    ", "w[0]")
             lines.append(f"    var h{part} = {self.random.choice(names)}")
-            lines.append(f"    for i in 0..{LAYERS} {{")
+            if self.unbounded:
+                lines += [
+                    f"    var n{part} = 0",
+                    f"    while n{part} < {LAYERS} and x[0, 0] < 9.0 {{",
+                ]
+                lines.append(f"        let i = n{part}")
+            else:
+                lines.append(f"    for i in 0..{LAYERS} {{")
             inner = [*names[-2:], f"h{part}"]
             lines += self.straight(inner, "        ", "w[i]")
             lines.append(f"        h{part} = {inner[-1]} + 0.5 * h{part}")
+            lines += [f"        n{part} = n{part} + 1"] * self.unbounded
             lines.append("    }")
             names.append(f"h{part}")
         lines += self.straight(names, "    ", f"w[{LAYERS - 1}]")
@@ -73,9 +85,9 @@ def outcome(compiled: Compiled, arguments: list[Array]) -> list[bytes]:
     return [array.tobytes() for array in found]
 
 
-@pytest.mark.parametrize("seed", range(2))
-def test_random_programs_under_budgets(seed: int) -> None:
-    program = dmc.loads(Drawn(seed).source())
+@pytest.mark.parametrize(("seed", "unbounded"), [(0, False), (1, False), (7, True)])
+def test_random_programs_under_budgets(seed: int, unbounded: bool) -> None:
+    program = dmc.loads(Drawn(seed, unbounded).source())
     numbers = np.random.default_rng(seed)
     shapes = (LAYERS, WIDTH, WIDTH), (ROWS, WIDTH)
     arguments: list[Array] = [numbers.normal(size=shape) for shape in shapes]
@@ -86,8 +98,8 @@ def test_random_programs_under_budgets(seed: int) -> None:
     with pytest.raises(dmc.OutOfMemory) as caught:
         _ = dmc.value_and_grad(program.f, budget=1).specialize().compilation.kernels
     least = int(caught.value.diagnostics[0].title.split()[-2])
-    assert least < most
-    for budget in (least, (least + most) // 2):
+    assert least < most or unbounded  # of which tapes are no part
+    for budget in (least, 3 * least if unbounded else (least + most) // 2):
         held = dmc.value_and_grad(program.f, budget=budget).specialize()
         function = planned(held)
         verify(held.compilation.kernels)
@@ -237,3 +249,23 @@ def test_gap_to_the_least_time(name: str) -> None:
         best = least_time(free, highest(held))
         assert best <= taken * (1 + 1e-9)
         assert taken <= 1.2 * best
+
+
+def test_no_step_runs_more_often_than_it_must(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With c slots and a count of C(c - 1 + t, t), t times, and once to go back."""
+    monkeypatch.setattr(online, "PLANS", (online.Plan(4, 1),))
+    text = "fn f(x: f64, n: i64) -> f64 {\n var y = x\n for t in 0..n { y = sin(y) + x }\n y\n}\n"
+    held = dmc.value_and_grad(dmc.loads(text).f, budget=4096).specialize()
+    ran: list[Operation] = []
+    evaluate = math.Sin.evaluate
+
+    def count(op: math.Sin, given: Sequence[Array], interpreter: Interpreter) -> Sequence[Array]:
+        ran.append(op)
+        return evaluate(op, given, interpreter)
+
+    monkeypatch.setattr(math.Sin, "evaluate", count)
+    for t in (2, 4):
+        ran.clear()
+        steps = comb(3 + t, t)
+        outcome(held, [np.asarray(0.3), np.asarray(steps)])
+        assert steps < len(ran) <= t * steps

@@ -20,6 +20,7 @@ from dmc.process import compiling, lazy, native
 from dmc.semantics.types import Role, TensorType
 from dmc_runtime.arguments import shown, text
 from dmc_runtime.errors import ArgumentError
+from dmc_runtime.sizes import shown_bytes
 
 if TYPE_CHECKING:
     from dmc.api.memory import Memory
@@ -233,7 +234,10 @@ class Compiled:
 
     def _tapes_refused(self) -> Error:
         """The error for a loop that ran for so long that its reverse has no memory."""
-        title = f"{self.name}: memory ran out for what the reverse pass needs of its loops"
+        with compiling:
+            budget = self.compilation.budget.bytes
+        bound = f"a budget of {shown_bytes(budget)}" if budget else "memory"
+        title = f"{self.name}: {bound} ran out for what the reverse pass needs of its loops"
         help_ = (
             "bound the loop that runs for too long: `while c limit 1000 { … }`",
             "or keep less of it: `checkpoint while c { … }`, `checkpoint for`",

@@ -57,6 +57,8 @@ class Func(Operation):
     arena_bytes = optional(int)
     private_bytes = optional(int)
     """What the plan of memory takes: once, and for each thread."""
+    tape_bytes = optional(int)
+    """What tapes may take beside it, where a budget bounds them."""
     body = region()
 
     def infer(self) -> Sequence[Type]:

@@ -91,3 +91,33 @@ def joined(builder: Builder, value: Value, regroup: Regroup) -> Value:
     """What was stacked by segments, as one stack."""
     segments, step, *rest = shape_of(value.type)
     return regroup(builder, value, (segments * step, *rest))
+
+
+def segment_of_while(
+    builder: Builder, op: control.While, inits: Sequence[Value], step: Value
+) -> control.While:
+    """At most `step` iterations of `op`; the first carried value counts them."""
+    types, names = [value.type for value in inits], [arg.name for arg in op.body.args]
+    test, body = (Block(types, ["i", *names]) for _ in range(2))
+    asking, inside = (Builder(block, location=op.location) for block in (test, body))
+    more = arith.compare(asking, arith.Direction.LT, test.args[0], step)
+    holds = condition_holds(op, asking, test.args[1:])
+    control.make_yield(asking, [arith.logical_and(asking, more, holds)])
+    mapping = dict(zip(op.body.args, body.args[1:], strict=True))
+    for each in op.body:
+        if each is not op.body.terminator:
+            inside.insert(each.clone(mapping))
+    following = arith.add(inside, body.args[0], arith.index(inside, 1))
+    nexts = [mapping.get(value, value) for value in op.next_values]
+    control.make_yield(inside, [following, *nexts])
+    return control.make_while(builder, inits, test, body)
+
+
+def condition_holds(op: control.While, builder: Builder, values: Sequence[Value]) -> Value:
+    """The condition of `op` for these carried values."""
+    mapping = dict(zip(op.condition.args, values, strict=True))
+    for each in op.condition:
+        if each is not op.condition.terminator:
+            builder.insert(each.clone(mapping))
+    (holds,) = op.condition.terminator.operands
+    return mapping.get(holds, holds)

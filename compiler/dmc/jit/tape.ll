@@ -5,7 +5,7 @@
 ; address of a word that becomes 1 where memory runs out. Blocks are doubly linked, so that one keeps
 ; its place in the order of age when it moves.
 
-; Newest block; word.
+; Newest block; word, behind which lies how many more bytes the program may take.
 %root = type { ptr, ptr }
 ; In front of a block, which its address follows: older, newer, bytes with these.
 %block = type { ptr, ptr, i64, [5 x i64] }
@@ -22,6 +22,9 @@ declare { i64, i1 } @llvm.umul.with.overflow.i64(i64, i64)
 ; `address` if that is not 0. It is 0 where there is no more memory.
 define i64 @dmc_tape_resize(ptr %root, i64 %address, i64 %count, i64 %size) nounwind {
 entry:
+  %word.at = getelementptr %root, ptr %root, i64 0, i32 1
+  %word = load ptr, ptr %word.at
+  %left.at = getelementptr i64, ptr %word, i64 1
   %product = call { i64, i1 } @llvm.umul.with.overflow.i64(i64 %count, i64 %size)
   %bytes = extractvalue { i64, i1 } %product, 0
   %overflow = extractvalue { i64, i1 } %product, 1
@@ -49,7 +52,10 @@ account:
   %used.before = atomicrmw add ptr @used, i64 %more monotonic
   %used = add i64 %used.before, %more
   %too.much = icmp sgt i64 %used, %most
-  br i1 %too.much, label %undo, label %allocate
+  %left.before = atomicrmw sub ptr %left.at, i64 %more monotonic
+  %beyond = icmp sgt i64 %more, %left.before
+  %denied = or i1 %too.much, %beyond
+  br i1 %denied, label %undo, label %allocate
 
 allocate:
   %new = call ptr @realloc(ptr %old, i64 %room)
@@ -58,11 +64,10 @@ allocate:
 
 undo:
   atomicrmw sub ptr @used, i64 %more monotonic
+  atomicrmw add ptr %left.at, i64 %more monotonic
   br label %fail
 
 fail:
-  %word.at = getelementptr %root, ptr %root, i64 0, i32 1
-  %word = load ptr, ptr %word.at
   store atomic i64 1, ptr %word monotonic, align 8
   ret i64 0
 
@@ -111,6 +116,9 @@ done:
 ; Free the blocks that are newer than `mark`, what the root said was the newest.
 define void @dmc_tape_release(ptr %root, i64 %mark) nounwind {
 entry:
+  %word.at = getelementptr %root, ptr %root, i64 0, i32 1
+  %word = load ptr, ptr %word.at
+  %left.at = getelementptr i64, ptr %word, i64 1
   %first = load ptr, ptr %root
   %last = inttoptr i64 %mark to ptr
   br label %test
@@ -125,6 +133,7 @@ drop:
   %bytes.at = getelementptr %block, ptr %at, i64 0, i32 2
   %bytes = load i64, ptr %bytes.at
   atomicrmw sub ptr @used, i64 %bytes monotonic
+  atomicrmw add ptr %left.at, i64 %bytes monotonic
   call void @free(ptr %at)
   br label %test
 

@@ -81,7 +81,7 @@ class Statements:
             taken = planned is not None and planned.kind is Kind.ARGUMENT
             overwrites.append(planned.index if planned is not None and taken else None)
             targets.append(None if taken else result)
-        with self.tapes.opened(keeps_tapes(source)):
+        with self.tapes.opened(keeps_tapes(source), source.tape_bytes):
             self.run_into(source.body, targets)
         assert all(arguments[i] in given for i in overwrites if i is not None)
         return overwrites

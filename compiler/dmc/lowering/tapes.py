@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from dmc.dialects import arith, control, loop
-from dmc.dialects.loop.tape import NEWEST, ROOT
+from dmc.dialects.loop.tape import NEWEST, ROOT, UNBOUNDED
 from dmc.ir.operation import Block, Operation, Value
 from dmc.ir.types import MemRefType, TapeType
 from dmc.lowering.loop_builder import LoopBuilder
@@ -45,12 +45,18 @@ class Roots:
         self.root: Value | None = None
 
     @contextmanager
-    def opened(self, wanted: bool) -> Generator[None]:
-        """Within, tapes have a root of their own, in the function or task that begins here."""
+    def opened(self, wanted: bool, most: int | None = None) -> Generator[None]:
+        """Within, tapes have a root of their own, in the function or task that begins here.
+
+        Those of the function, with its tasks, may take `most` bytes, if that is said.
+        """
         outer = self.root
         if wanted:
             self.root = self.b.insert(loop.Alloca([], {"type": ROOT})).results[0]
-            self.b.insert(loop.TapeOpen([self.root, *([] if outer is None else [outer])]))
+            around = [] if outer is None else [outer]
+            self.b.insert(
+                loop.TapeOpen([self.root, *around], {"most": UNBOUNDED if most is None else most})
+            )
         try:
             yield
             if wanted and self.root is not None:

@@ -21,7 +21,7 @@ from dmc.transforms.propagate_integers import PropagateIntegers
 from dmc.transforms.recognize_contractions import RecognizeContractions
 from dmc.transforms.relax_guards import RelaxGuards
 from dmc.transforms.settle_weights import SettleWeights, has_weights
-from dmc.transforms.split_checkpoints import CheckpointUnbounded, SplitCheckpoints
+from dmc.transforms.split_checkpoints import CheckpointBranches, SplitCheckpoints
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class ExpandAutodiff(Compound):
     Functions are inlined and simplified before they are differentiated: derivatives of simple
     programs are simple. When all are there, products are left guarded where zeros of what is not
     selected may come. `contractions`: sums of products are recognized before they are
-    differentiated. `bounded`: under a budget, what grows while loops run is checkpointed.
+    differentiated. `bounded`: under a budget, branches with loops without a bound are repeated.
     `selecting`: a zero in a direction that the caller of the program gives is meant, and absorbs.
     """
 
@@ -56,7 +56,7 @@ def _prepare(contractions: bool, bounded: bool) -> list[Pass]:
     clean = [Canonicalize(), Cse(), Dce()]
     whole = [Hoist(), BatchMaps(), *clean]
     whole += [RecognizeContractions(), *clean] if contractions else []
-    cut = [CheckpointUnbounded(), SplitCheckpoints()] if bounded else [SplitCheckpoints()]
+    cut = [CheckpointBranches(), SplitCheckpoints()] if bounded else [SplitCheckpoints()]
     return [Inline(), Dce(), PropagateIntegers(), *clean, *whole, *cut]
 
 

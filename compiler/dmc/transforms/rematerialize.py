@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, field
 
 from dmc.diagnostics.diagnostic import Diagnostic
 from dmc.dialects import func
-from dmc.ir import Block, Module, Value
+from dmc.ir import Block, Module, TapeType, Value
 from dmc.ir.passes import Pass
+from dmc.transforms.common import code
 from dmc.transforms.dce import Dce
 from dmc.transforms.memory.shortage import budget_shortage
-from dmc.transforms.remat import again, fewer, restart, segments, tape
+from dmc.transforms.remat import again, fewer, online, restart, segments, tape
 from dmc.transforms.remat.measure import Measure, measure
 from dmc.transforms.remat.move import Move
 from dmc.transforms.remat.prune import prune_results
@@ -59,12 +61,12 @@ class Rematerialize(Pass):
                 self._hold(module, function)
 
     def _hold(self, module: Module, function: func.Func) -> None:
-        ways = list(dict.fromkeys((Keep(self.keep), Keep.WHOLE)))
+        keeps = dict.fromkeys((Keep(self.keep), Keep.WHOLE))
         failed: list[_Search] = []
-        for keep in ways:
+        for plan, keep in itertools.product(online.plans(function, self.budget), keeps):
             untouched = function.clone({})
             assert isinstance(untouched, func.Func)
-            search = _Search(module, function, self.budget, keep)
+            search = _Search(module, function, self.budget, keep, plan)
             if search.run():
                 return
             search.function.erase()
@@ -82,21 +84,26 @@ class _Search:
     function: func.Func
     budget: int
     keep: Keep
+    plan: online.Plan
     copies: tape.Copies = field(default_factory=dict[tuple[Block, Value], Value])
     needed: int = 1 << 62
     live: dict[Value, int] = field(default_factory=dict[Value, int])
 
     def run(self) -> bool:
         """Whether it could be done."""
+        online.without_tapes(self.module, self.function, self.plan)
         now: Measure | None = measure(self.function)
         unit = max(now.least, 1)
         while now is not None and now.arena > self.budget:
             if now.arena < self.needed:
                 self.needed, self.live = now.arena, now.live
             now = self._improved(now, unit)
-        if now is not None:
-            self._save_time(now)
-        return now is not None
+        if now is None:
+            return False
+        now = self._save_time(now)
+        if any(isinstance(v.type, TapeType) for op in code(self.function) for v in op.results):
+            self.function.attributes["tape_bytes"] = self.budget - now.arena
+        return True
 
     def _improved(self, now: Measure, unit: int) -> Measure | None:
         """Make the first move, in the order of their worth, that helps; None if none does."""
@@ -115,7 +122,7 @@ class _Search:
             moves = self._moves(now)
         return None
 
-    def _save_time(self, now: Measure) -> None:
+    def _save_time(self, now: Measure) -> Measure:
         """Keep after all what need not run again, now that the budget is met."""
         number, pairs = 0, twins(self.function, now)
         while number < min(MOST_TRIES, len(pairs)):
@@ -128,6 +135,7 @@ class _Search:
                 now = measure(self.function)
                 number += 1
             pairs = twins(self.function, now)
+        return now
 
     def _copy(self) -> tuple[func.Func, tape.Copies]:
         mapping: dict[Value, Value] = {}

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isqrt
 
 from dmc.dialects import arith, autodiff, control, func, math, tensor
-from dmc.dialects.segments import cut, iterations
-from dmc.ir import Block, Builder, DType, Module, Value
+from dmc.dialects.segments import condition_holds, cut, iterations, segment_of_while
+from dmc.ir import Block, Builder, DType, Module, Operation
 from dmc.ir.passes import Pass
 from dmc.ir.rewriter import replace_op
 
@@ -17,14 +16,13 @@ EVERY_STEP = 1
 
 
 @dataclass(frozen=True)
-class CheckpointUnbounded(Pass):
-    """Checkpoint loops without a bound in functions of which a gradient is taken next.
+class CheckpointBranches(Pass):
+    """Let reverse mode repeat branches with loops without a bound, where a gradient is taken next.
 
-    What those keep no plan can count. So under a budget it grows with the root of how often they
-    run, whatever the source says of them.
+    So what such a loop keeps is read in the branch that it is in: under a budget it is not kept.
     """
 
-    name = "checkpoint-unbounded"
+    name = "checkpoint-branches"
 
     def run(self, module: Module) -> None:
         requests = [op for op in module.walk() if isinstance(op, autodiff.Vjp)]
@@ -32,19 +30,13 @@ class CheckpointUnbounded(Pass):
             if any(isinstance(op, autodiff.Vjp | autodiff.Jvp) for op in function.walk()):
                 continue
             for op in function.walk():
-                if isinstance(op, control.Loop) and _is_unbounded(op):
-                    op.attributes["checkpoint"] = -1
+                if isinstance(op, control.If) and any(map(_is_unbounded, op.walk())):
+                    op.attributes["checkpoint"] = True
 
 
-def _is_unbounded(op: control.Loop) -> bool:
-    """Whether what a loop that says nothing of it would keep grows as long as it runs."""
-    match op:
-        case control.For():
-            return op.extent < 0 and not (op.checkpoint or op.reverse or op.scanned or op.stacks)
-        case control.While():
-            return not (op.checkpoint or op.stacks)
-        case _:
-            return False
+def _is_unbounded(op: Operation) -> bool:
+    """Whether what a loop keeps grows as long as it runs."""
+    return isinstance(op, control.Loop) and op.extent < 0
 
 
 @dataclass(frozen=True)
@@ -135,46 +127,16 @@ def _split_while(op: control.While) -> None:
         for arg in op.body.args:
             block.add_arg(arg.type, arg.name)
     asking, inside = (Builder(block, location=op.location) for block in (test, body))
-    control.make_yield(asking, [_holds(op, asking, test.args[1:])])
+    control.make_yield(asking, [condition_holds(op, asking, test.args[1:])])
     one = arith.index(inside, 1)
     following = arith.add(inside, body.args[0], one)
     step = arith.index(inside, op.checkpoint) if op.checkpoint > 0 else following
     zero = arith.index(inside, 0)
-    inner = _segment_of_while(inside, op, [zero, *body.args[1:]], step)
+    inner = segment_of_while(inside, op, [zero, *body.args[1:]], step)
     control.make_yield(inside, [following, *inner.results[1:]])
     inits = [arith.index(builder, 0), *op.inits]
     outer = control.make_while(builder, inits, test, body, checkpoint=EVERY_STEP)
     replace_op(op, outer.results[1:])
-
-
-def _segment_of_while(
-    builder: Builder, op: control.While, inits: Sequence[Value], step: Value
-) -> control.While:
-    """At most `step` iterations of `op`; the first carried value counts them."""
-    types, names = [value.type for value in inits], [arg.name for arg in op.body.args]
-    test, body = (Block(types, ["i", *names]) for _ in range(2))
-    asking, inside = (Builder(block, location=op.location) for block in (test, body))
-    more = arith.compare(asking, arith.Direction.LT, test.args[0], step)
-    holds = _holds(op, asking, test.args[1:])
-    control.make_yield(asking, [arith.logical_and(asking, more, holds)])
-    mapping = dict(zip(op.body.args, body.args[1:], strict=True))
-    for each in op.body:
-        if each is not op.body.terminator:
-            inside.insert(each.clone(mapping))
-    following = arith.add(inside, body.args[0], arith.index(inside, 1))
-    nexts = [mapping.get(value, value) for value in op.next_values]
-    control.make_yield(inside, [following, *nexts])
-    return control.make_while(builder, inits, test, body)
-
-
-def _holds(op: control.While, builder: Builder, values: Sequence[Value]) -> Value:
-    """The condition of `op` for these carried values."""
-    mapping = dict(zip(op.condition.args, values, strict=True))
-    for each in op.condition:
-        if each is not op.condition.terminator:
-            builder.insert(each.clone(mapping))
-    (holds,) = op.condition.terminator.operands
-    return mapping.get(holds, holds)
 
 
 def _segment(count: int) -> int:

@@ -23,6 +23,7 @@ from dmc.ir import (
     Trait,
     Type,
     Value,
+    attribute,
     int_tuple,
     operand,
     operands,
@@ -49,12 +50,15 @@ class Yield(Operation):
 class If(ControlFlow):
     """`control.if`: the results of one of two regions without arguments.
 
+    With `checkpoint`, reverse mode repeats the region that ran rather than keep anything of it.
+
     C1: the condition is a 0-d `i1`.  C2: both regions yield the result types.  C3: they take
     nothing.
     """
 
     name = "control.if"
     is_loop = False
+    checkpoint = attribute(bool, default=False)
     condition = operand()
     on_true = region()
     on_false = region()

@@ -1,8 +1,9 @@
 """Tapes: memory that grows while a loop runs, in blocks that a root keeps count of.
 
 A root is a `memref<8xi64>`: the newest block; where it is said that memory has run out; that word
-itself, in the root of a program. Blocks are known by their addresses, `i64` values, so that a tape
-can keep tapes. What was made last goes first: a release frees all blocks newer than a mark.
+itself, in the root of a program, and behind it how many more bytes the program may take. Blocks are
+known by their addresses, `i64` values, so that a tape can keep tapes. What was made last goes
+first: a release frees all blocks newer than a mark.
 """
 
 from __future__ import annotations
@@ -18,10 +19,13 @@ from dmc.ir.operation import Interpreter, Operation, operand, operands
 from dmc.ir.types import Array, DType, MemRefType, Type
 
 ROOT = MemRefType((8,), DType.I64)
-NEWEST, WORD, FAILED = 0, 1, 2
+NEWEST, WORD, FAILED, LEFT = 0, 1, 2, 3
 """The words of a root."""
 
-LIST = 3
+UNBOUNDED = (1 << 63) - 1
+"""The bytes that tapes may take where nothing but memory bounds them."""
+
+LIST = 4
 """The word that only the interpreter uses."""
 
 _blocks: dict[int, Array] = {}
@@ -43,13 +47,14 @@ class _Rooted(Operation):
 class TapeOpen(Operation):
     """Makes an empty root of tapes; `around` is that of the function around a parallel task.
 
-    C1: both are roots.
+    All tapes of a function may take `most` bytes.  C1: both are roots.
     """
 
     name = "loop.tape_open"
     traits = frozenset({Trait.EFFECT})
     root = operand()
     around = operands()
+    most = attribute(int, default=UNBOUNDED)
 
     def infer(self) -> Sequence[Type]:
         return ()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dmc.dialects import loop
-from dmc.dialects.loop.tape import FAILED, NEWEST, WORD
+from dmc.dialects.loop.tape import FAILED, LEFT, NEWEST, WORD
 from dmc.ir.operation import Operation
 from dmc.ir.types import MemRefType
 from dmc.lowering import llvm_ir as ir
@@ -31,6 +31,7 @@ def _open(f: FunctionLowering, op: Operation) -> None:
     else:
         place = f.failed = _word(f, root, FAILED)
         b.store(integer(0), place)
+        b.store(integer(op.most), _word(f, root, LEFT))
     b.store(place, _word(f, root, WORD))
 
 
