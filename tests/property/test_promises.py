@@ -56,11 +56,15 @@ class Program:
         return Compilation(tensor, self.compilation.entry, engine=Engine(named(target)))
 
     def without(self, name: str) -> Compilation:
-        module = self.compilation.tensor.copy()
+        """Compiled anew from the first stage on that has the pass."""
+        whole = self.compilation
         stages = (pipeline.derivatives, pipeline.optimize, pipeline.to_kernels)
-        for stage in stages:
+        inputs = (whole.tensor, whole.expanded, whole.optimized)
+        first = next(i for i, stage in enumerate(stages) if stage([name]) != stage())
+        module = inputs[first].copy()
+        for stage in stages[first:]:
             PassManager(stage([name])).run(module)
-        changed = Compilation(self.compilation.tensor, self.compilation.entry)
+        changed = Compilation(whole.tensor, whole.entry)
         vars(changed)["kernels"] = module
         return changed
 
@@ -127,7 +131,10 @@ def test_threads_change_no_bit(program: Program) -> None:
 
 @pytest.mark.parametrize("name", OPTIONAL)
 def test_an_optional_pass_changes_no_result(program: Program, name: str) -> None:
-    results = program.run(program.without(name))
+    changed = program.without(name)
+    if print_module(changed.kernels) == print_module(program.compilation.kernels):
+        return  # nothing to do for it here
+    results = program.run(changed)
     assert program.is_close(results) if name in REORDERING else program.is_same(results)
 
 

@@ -69,6 +69,9 @@ Coefficient = int | Fraction
 Terms = tuple[tuple[Monomial, Coefficient], ...]
 
 
+_ONE: Terms = (((), 1),)
+
+
 def _operand(size: Size) -> str:
     text = str(size)
     return f"({text})" if " " in text else text
@@ -105,7 +108,7 @@ class Size:
             key = monomial if len(monomial) < 2 else tuple(sorted(monomial, key=str))
             total[key] = total.get(key, 0) + coefficient
         kept = [(m, _simplest(c)) for m, c in total.items() if c]
-        return Size(tuple(sorted(kept, key=_term_order)))
+        return Size(tuple(sorted(kept, key=_term_order) if len(kept) > 1 else kept))
 
     @staticmethod
     def of(value: int) -> Size:
@@ -132,9 +135,13 @@ class Size:
         return self + -other
 
     def __mul__(self, other: Size) -> Size:
+        if self.terms == _ONE:
+            return Size(other.terms)
         return Size.collect((m + n, c * d) for (m, c), (n, d) in product(self.terms, other.terms))
 
     def scaled(self, factor: Coefficient) -> Size:
+        if factor == 1:
+            return self
         return Size(tuple((m, _simplest(c * factor)) for m, c in self.terms if factor))
 
     @property
@@ -165,13 +172,13 @@ class Size:
         """Replace names; quotients are divided again, so `D / H` at D = 8, H = 2 becomes 4."""
         if not self.terms or self.names().isdisjoint(sizes):
             return self
-        total = Size(())
+        terms: list[tuple[Monomial, Coefficient]] = []
         for monomial, coefficient in self.terms:
             value = Size.of(1)
             for atom in monomial:
                 value = value * _substitute_atom(atom, sizes)
-            total = total + value.scaled(coefficient)
-        return total
+            terms += value.scaled(coefficient).terms
+        return Size.collect(terms)
 
     def evaluate(self, sizes: Mapping[str, int]) -> int:
         """The integer value.

@@ -503,9 +503,9 @@ def _is_all_trained(type_: Type) -> bool:
             element = resolved(element)
             return not isinstance(element, DType) or element.is_float
         case RecordType(declaration, _, False) as record:
-            fields = declaration.fields
-            parts = [part for _, part, _ in children(record)]
-            return not declaration.is_model and bool(fields) and all(map(_is_all_trained, parts))
+            parts = (part for _, part, _ in children(record))
+            may_be = not declaration.is_model and bool(declaration.fields)
+            return may_be and all(map(_is_all_trained, parts))
         case StackType(_, item):
             return _is_all_trained(item)
         case _:
