@@ -30,12 +30,15 @@ fn ahead(net: Net, s: optim.Lookahead[Net]) -> (Net, optim.Lookahead[Net]) =
 
 fn worst(net: Net, g: Net) -> Net = optim.sam_model(net, g.params, 0.5)
 
-fn valley[N](x: f64[N]) -> f64 requires N >= 2 =
+fn valley[N, F: float](x: F[N]) -> F requires N >= 2 =
     sum[i in 0..N - 1](100.0 * (x[i + 1] - x[i] ** 2) ** 2 + (1.0 - x[i]) ** 2)
 
-fn minima(x: f64[3]) -> f64[2, 3] = [optim.lbfgs[5](valley, x), optim.newton_cg[20](valley, x)]
+fn minima[F: float](x: F[3], tolerance: F) -> F[2, 3] = [
+    optim.lbfgs[5](valley, x, tolerance = tolerance),
+    optim.newton_cg[20](valley, x, tolerance = tolerance)
+]
 
-fn fitted(x: f64[3], t: f64[20], y: f64[20]) -> f64[2, 3] = [
+fn fitted[F: float](x: F[3], t: F[20], y: F[20]) -> F[2, 3] = [
     optim.levenberg_marquardt(fn(p) => p[0] * exp(p[1] * t) + p[2] - y, x),
     optim.gauss_newton(fn(p) => p[0] * exp(p[1] * t) + p[2] - y, x)
 ]
@@ -83,7 +86,8 @@ def test_the_worst_place_nearby(library):
 
 def test_minimisers_come_to_the_end_of_a_curved_valley(library):
     start = np.array([-1.2, 1.0, 0.5])
-    assert np.allclose(library.minima(start), 1, atol=1e-7)
+    assert np.allclose(library.minima(start, 1e-8), 1, atol=1e-7)
+    assert np.allclose(library.minima(start.astype(np.float32), 1e-3), 1, atol=1e-2)
 
 
 def test_least_squares(library):
@@ -95,6 +99,8 @@ def test_least_squares(library):
         lambda p: p[0] * np.exp(p[1] * t) + p[2] - y, start, xtol=1e-14, ftol=1e-14, gtol=1e-14
     )
     assert np.allclose(library.fitted(start, t, y), wanted.x, rtol=1e-6)
+    halves = (part.astype(np.float32) for part in (start, t, y))
+    assert np.allclose(library.fitted(*halves), wanted.x, rtol=1e-4)
 
 
 def test_a_step_keeps_the_conditions_of_wolfe(library):
