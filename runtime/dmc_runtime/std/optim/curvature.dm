@@ -16,7 +16,8 @@ struct _Trial[N, F: float = f32] {
 ## 1969, with 1e-4 and 0.9); `first` is tried first. 0 if f falls nowhere.
 fn wolfe_step[F: float, N](f: (F[N]) -> F, x: F[N], d: F[N], first: F = 1.0) -> F {
     let (value, g) = value_and_grad(f)(x)
-    let found = _search(f, x, _Trial(at = 0.0, value = value, slope = sum(g * d), g = g), d, first)
+    let start = _Trial(at = 0.0, value = value, slope = sum(g * d), g = g)
+    let found = _search(f, x, start, d, first)
     found.at
 }
 
@@ -48,7 +49,8 @@ fn _search[F: float, N](f: (F[N]) -> F, x: F[N], start: _Trial[N, F], d: F[N], f
         let between = isfinite(high.at)
         let least = if between { minimum(low.at, high.at) } else { step + 0.01 * (step - last.at) }
         let most = if between { maximum(low.at, high.at) } else { 10.0 * step }
-        let guess = if between { _lowest(low, high, least, most) } else { _lowest(last, here, least, most) }
+        let (a, b) = if between { (low, high) } else { (last, here) }
+        let guess = _lowest(a, b, least, most)
         # Twice in a row at an end of the interval it goes a tenth away from that.
         let margin = 0.1 * (most - least)
         let beside = between and minimum(most - guess, guess - least) < margin
