@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ import pytest
 import dmc
 from dmc.api.sparse import SparseJacobian
 from dmc.ir import Array
-from dmc.sparsity.colours import Pattern, compress, star
+from dmc.sparsity.colours import compress, star
+from dmc.sparsity.pattern import Pattern
 
 SPARSE = dmc.load(Path(__file__).parent / "sparse.dm")
 RNG = np.random.default_rng(5)
@@ -35,6 +37,12 @@ JACOBIANS: dict[str, tuple[tuple[Any, ...], int, list[int]]] = {
     "solved": ((MATRICES, RNG.normal(size=(4, 2))), 32, [4]),
     "ruled": ((X,), 9, [1]),
 }
+DENSE = {
+    "chosen": r"sparse.dm:53:25(.|\n)*x\[top\](.|\n)*known only when it runs",
+    "mixed": r"sparse.dm:57:13(.|\n)*a @ x(.|\n)*depends on all of them",
+}
+"""What is said of those that are not sparse."""
+
 HESSIANS: dict[str, tuple[tuple[Any, ...], int, list[int]]] = {
     "energy": ((X,), 25, [3]),
     "hub": ((X,), 25, [2]),
@@ -60,7 +68,32 @@ def agrees(operator: Any, name: str, arguments: tuple[Any, ...]) -> tuple[int, l
 @pytest.mark.parametrize("name", JACOBIANS)
 def test_jacobians(name: str) -> None:
     arguments, entries, wanted = JACOBIANS[name]
-    assert agrees(dmc.jacobian, name, arguments) == (entries, wanted)
+    with pytest.warns(UserWarning, match=DENSE[name]) if name in DENSE else nullcontext():
+        assert agrees(dmc.jacobian, name, arguments) == (entries, wanted)
+
+
+def test_what_is_dense_for_want_of_a_count_says_so_where_the_loop_begins() -> None:
+    program = dmc.loads("""
+fn f[N](x: f64[N], k: i64) -> f64[N] {
+    var y = x
+    var n = k
+    while n > 0 limit 50 {
+        y = [i] => y[i] * y[(i + 1) % N]
+        n -= 1
+    }
+    y
+}
+fn g[N](x: f64[N], at: i64[N]) -> f64 {
+    let (values, _, _) = jacobian(fn(z: f64[N]) => [i] => z[at[i]], sparse = true)(x)
+    sum(values)
+}
+""")
+    with pytest.warns(UserWarning, match=r"m.dm:5:5(.|\n)*how often this runs is not known"):
+        dmc.jacobian(program.f, wrt="x", sparse=True)(X, 2)
+    # What a program asks for itself is found before its arguments are known.
+    with pytest.warns(UserWarning, match=r"m.dm:12:59(.|\n)*known only when it runs"):
+        program.g(X, np.arange(9))
+    dmc.jacobian(program.f, wrt="x", sparse=True)(X[:2], 2)  # too small to tell
 
 
 @pytest.mark.parametrize("name", HESSIANS)

@@ -13,6 +13,7 @@ import numpy as np
 from dmc.api.conversion import PythonValue
 from dmc.api.entry import find_target, tensor_type
 from dmc.api.operators import Gradient, Sweep, Wrt
+from dmc.diagnostics.warn import warn
 from dmc.ir.types import Array
 from dmc.process import compiling, native
 from dmc.semantics.types import Leaf, TensorType, leaves
@@ -95,6 +96,7 @@ class SparseJacobian:
         # What analyses programs is loaded with the first pattern.
         with native:
             from dmc.sparsity.colours import compress, star
+            from dmc.sparsity.density import saves_nothing
             from dmc.sparsity.dependence import dependences
 
         entry = compiled.entry
@@ -105,6 +107,9 @@ class SparseJacobian:
             raise entry.refuse("grad.integer", f"{entry.primary} carries no derivative")
         module, name = entry.lowered.module.copy(), entry.lowered.function.sym_name
         pattern = dependences(module, name, target, of, whole)
+        warning = saves_nothing(pattern)
+        if warning is not None:
+            warn(warning)
         compression = (star if self._is_symmetric else compress)(pattern)
         sides = (
             (

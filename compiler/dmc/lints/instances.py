@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 from dmc.api.placeholders import fitting_sizes, placeholders
+from dmc.diagnostics.diagnostic import Diagnostic
 from dmc.diagnostics.errors import Error
 from dmc.dialects import func
 from dmc.ir import Module
@@ -33,6 +35,8 @@ class InstanceOfFunction:
     parameters: tuple[tuple[str, Type], ...]
     result: Type
     has_sizes: bool
+    dense: tuple[Diagnostic, ...]
+    """What is told of its sparse derivatives."""
 
 
 def declared_in(file: SourceModule) -> Iterator[FunctionDeclaration]:
@@ -52,7 +56,8 @@ def instantiate(declaration: FunctionDeclaration, smallest: int) -> InstanceOfFu
         sizes = fitting_sizes(signature, {}, smallest)
         own = {g.name: sizes[g.name] for g in signature.generics if g.name in sizes}
         binding = bind(signature, placeholders(signature, {}, {}, sizes), (), own)
-        module = lower(binding, compressed)
+        dense: list[Diagnostic] = []
+        module = lower(binding, partial(compressed, tell=dense.append))
         PassManager([Inline(), Dce(), Cse()]).run(module)
     except Error as failure:
         if any(each.code == "grad.linear" for each in failure.diagnostics):
@@ -61,5 +66,5 @@ def instantiate(declaration: FunctionDeclaration, smallest: int) -> InstanceOfFu
     function = next(f for f in func.functions(module) if not f.is_private)
     parameters = tuple((p.name, p.type) for p in binding.parameters)
     return InstanceOfFunction(
-        declaration, module, function, parameters, binding.result, bool(sizes)
+        declaration, module, function, parameters, binding.result, bool(sizes), tuple(dense)
     )

@@ -56,6 +56,9 @@ def _of_instance(instance: InstanceOfFunction, file: SourceModule) -> Iterator[D
     yield from zero_requests(instance, file)
     yield from singular_operands(instance, file)
     yield from inexact_sums(instance, file)
+    for each in instance.dense:
+        if each.primary is not None and each.primary.span.file is file.source:
+            yield each
 
 
 def _models(declaration: FunctionDeclaration) -> set[RecordDeclaration]:

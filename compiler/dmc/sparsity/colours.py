@@ -14,28 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dmc.sparsity.lattice import lattice
+from dmc.sparsity.pattern import Pattern
 from dmc.sparsity.sets import Ids, distinct
 
 _REVERSE = 2
 """What a pass in reverse costs, in passes forward."""
-
-
-@dataclass(frozen=True)
-class Pattern:
-    """Where a matrix may differ from zero: the columns of each row, ascending.
-
-    The columns number the points of a `grid`, the last subscript fastest.
-    """
-
-    shape: tuple[int, int]
-    starts: Ids
-    columns: Ids
-    grid: tuple[int, ...]
-
-    @property
-    def rows(self) -> Ids:
-        """The row of each entry."""
-        return np.repeat(np.arange(self.shape[0]), np.diff(self.starts))
 
 
 @dataclass(frozen=True)

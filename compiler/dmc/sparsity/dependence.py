@@ -9,8 +9,8 @@ import numpy as np
 
 from dmc.dialects import func
 from dmc.ir import Array, Module, shape_of
-from dmc.sparsity.colours import Pattern
 from dmc.sparsity.operations import RULES
+from dmc.sparsity.pattern import Pattern
 from dmc.sparsity.reader import Reader
 from dmc.sparsity.sets import Sets
 from dmc.transforms.batch_maps import BatchMaps
@@ -53,7 +53,7 @@ def dependences(
     alike = len({*shapes}) == 1
     axes = [n for n in (len(shapes), *shapes[0]) if n != 1] if alike else []
     grid = tuple(axes) or (sets.count,)
-    return Pattern((len(ids), sets.count), starts, columns, grid)
+    return Pattern((len(ids), sets.count), starts, columns, grid, reader.cause)
 
 
 def _prepare(module: Module) -> None:

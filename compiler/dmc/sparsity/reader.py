@@ -27,6 +27,7 @@ from dmc.ir import (
     dtype_of,
     shape_of,
 )
+from dmc.sparsity.pattern import Cause, Reason
 from dmc.sparsity.sets import Ids, Sets
 
 _PASSES = 3
@@ -48,6 +49,8 @@ class Reader:
         self.ids: dict[Value, Ids | None] = {}
         self.known: dict[Value, Array] = {}
         self.interpreter = Interpreter(module)
+        self.cause: Cause | None = None
+        """What first made something depend on all that there is."""
 
     # -- values
 
@@ -84,6 +87,7 @@ class Reader:
         """Find the sets of an operation's results, and their values where they are known."""
         if isinstance(op, ControlFlow):
             self.flow(op)
+            self.note(op, Reason.COUNT)
             return
         if not any(map(carries, op.results)):
             self.evaluate(op)
@@ -94,9 +98,24 @@ class Reader:
             return
         for kind, rule in self.rules:
             if isinstance(op, kind) and rule(self, op):
+                self.note(op, Reason.ALL)
                 return
         for value in op.results:
             self.everywhere(value, self.joined(op.operands))
+        is_unknown = any(not carries(v) and v not in self.known for v in op.operands)
+        self.note(op, Reason.SUBSCRIPT if is_unknown else Reason.ALL)
+
+    def note(self, op: Operation, reason: Reason) -> None:
+        """Remember the first operation whose results depend on all, but not its operands."""
+        if self.cause is not None or not any(map(self.has_all, op.results)):
+            return
+        if not any(map(self.has_all, op.operands)):
+            self.cause = Cause(op.location, reason)
+
+    def has_all(self, value: Value) -> bool:
+        """Whether an element of a value depends on all that there is."""
+        ids = self.ids.get(value)
+        return ids is not None and bool((self.sets.sizes(ids) == self.sets.count).any())
 
     def evaluate(self, op: Operation) -> None:
         """The integers that an operation gives, if what it takes is known."""

@@ -95,4 +95,19 @@ CODES: tuple[Code, ...] = (
         "fn total() -> f32 = sum[i in 0..10_000](f32(i))\n",
         "fn total() -> f32 = f32(sum[i in 0..10_000](f64(i)))\n",
     ),
+    Code(
+        "lint.dense",
+        "a sparse derivative has no zeros that are known",
+        "`sparse = true` then computes all entries, in as many passes as the dense derivative. The "
+        "line that is marked is the first of which an element depends on everything: by what it "
+        "computes, or because a subscript or a count is known only when the program runs. A "
+        "warning of `dmc check`, and Python's where the derivative is compiled.",
+        "fn shares[N](x: f64[N]) -> f64[N] = x / sum(x)\n"
+        "fn total[N](x: f64[N]) -> f64 {\n"
+        "    let (values, _, _) = jacobian(shares, sparse = true)(x)\n"
+        "    sum(values)\n"
+        "}\n",
+        "fn shares[N](x: f64[N]) -> f64[N] = x / sum(x)\n"
+        "fn total[N](x: f64[N]) -> f64 = sum(jacobian(shares)(x))\n",
+    ),
 )
