@@ -168,8 +168,9 @@ class _Reader:
         arg, following = inner.carried_args[number], inner.next_values[number]
         made = following.defining_op
         self._require(outer.next_values[outer.carried_args.index(init)] is inner.finals[number])
-        self._require(init.users == [inner] and isinstance(made, arith.Add) and not self.strict)
-        self._require(arg.users == [made] and following.users == [inner.body.terminator])
+        self._require(isinstance(made, arith.Add) and not self.strict)
+        passes = ((init, inner), (arg, made), (following, inner.body.terminator))
+        self._require(all([op for op, _ in value.uses] == [user] for value, user in passes))
         self._require(dtype_of(arg.type).is_float)
         self.nest.sums[number] = init
 

@@ -118,9 +118,10 @@ class Nests(Programs):
             if carried == "row":
                 cell.append(Assign("state", "=", self.tamed(Binary("+", state, self.near()))))
             elif carried == "nest":
-                cell.append(Assign("state", "+=", self.near()))
-        inner: Statement = For(columns, tuple(cell))
-        if low.offset == 0 and self.chance(0.1) and self.least["M"] >= self.least["N"]:
+                cell.append(Assign("state", "+=", self.pick((self.near(), self.near(), state))))
+        kept = self.kept(state if carried else None) if low.offset == 0 else None
+        inner: Statement = For(columns, tuple(cell), "kept" if kept else None, kept)
+        if not kept and self.chance(0.1) and self.least["M"] >= self.least["N"]:
             inner = Times("j", Binary("minimum", Name("i", I64), SizeValue(COLUMNS)), tuple(cell))
         row: list[Statement] = [inner]
         if carried == "row":
@@ -130,7 +131,16 @@ class Nests(Programs):
         if carried == "nest":
             before = [Let("state", Literal(0.2, F64), True)]
             self.scope.values.append(state)
-        return [*before, For(rows, tuple(row))]
+        if not kept:
+            return [*before, For(rows, tuple(row))]
+        self.scope.values.append(Name("all", Type(Elem.F64, (ROWS, COLUMNS))))
+        return [*before, For(rows, tuple(row), "all", Name("kept", Type(Elem.F64, (COLUMNS,))))]
+
+    def kept(self, state: Name | None) -> Expr | None:
+        """What every cell leaves in an array of its own."""
+        if not self.chance(0.25):
+            return None
+        return self.near() if state is None else self.pick((state, state, self.near()))
 
     def behind(self, state: Name) -> list[Statement]:
         """What is made of a row's state once its cells are done."""
