@@ -174,3 +174,40 @@ def test_states_of_rows_and_subscripts_from_data() -> None:
     assert min(runs(f, a, b, cost)) > 0
     np.testing.assert_array_equal(found, ends)
     assert value == np.float32(best[33, 25] + ends.max())
+
+
+# What looks at a sum, or doubles it, needs it whole. A row of `w` is the same for all cells.
+RUNNING = """
+fn sums[N, M](x: f64[N, M], start: f64) -> f64[N, M] {
+    var s = start
+    for i in 0..N { for j in 0..M { s += x[i, j]; s } }
+}
+
+fn doubled[N, M](x: f64[N, M]) -> f64 {
+    var s = 1.0
+    for i in 0..N { for j in 0..M { s += s } }
+    s
+}
+
+fn table[N, M](x: f64[N, M], w: f64[3, M + 1]) -> f64[N + 1, M + 1] {
+    var r: f64[N + 1, M + 1] = ones
+    for i in 0..N {
+        for j in 0..M { r[i + 1, j + 1] = sin(r[i, j] + r[i + 1, j] + x[i, j] * w[1, j + 1]) }
+    }
+    r
+}
+"""
+
+
+def test_sums_that_cells_look_at_and_rows_from_outside() -> None:
+    rng = np.random.default_rng(4)
+    x, w = rng.standard_normal((19, 22)), rng.standard_normal((3, 23))
+    program = dmc.loads(RUNNING)
+    sums = 0.5 + np.cumsum(x).reshape(x.shape)
+    np.testing.assert_allclose(program.sums(x, 0.5), sums, rtol=1e-12, atol=1e-12)
+    assert program.doubled(x) == 2.0**x.size
+    r = np.ones((20, 23))
+    for i, j in np.ndindex(19, 22):
+        r[i + 1, j + 1] = np.sin(r[i, j] + r[i + 1, j] + x[i, j] * w[1, j + 1])
+    np.testing.assert_allclose(program.table(x, w), r, rtol=1e-12)
+    assert min(runs(program.table, x, w)) > 0

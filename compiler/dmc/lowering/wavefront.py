@@ -240,7 +240,7 @@ class _Cells:
 
     def _load(self, at: _Vector, op: kernel.Load) -> Value:
         table = self.nest.tables.get(op.source)
-        forms = [self.nest.forms.get(v) for v in op.subscripts]
+        forms = [self.nest.form(v) for v in op.subscripts]
         known = [form for form in forms if form is not None]
         if table is not None:
             return load(self.b, self._access(at, self.memory[table], known), at.frame)
@@ -274,7 +274,7 @@ class _Cells:
         return b.gather(access.buffer, [first], offsets, mask_of(b, at.lanes, count))
 
     def _update(self, at: _Vector, op: kernel.UpdateWindow) -> None:
-        forms = [self._form(v) for v in op.subscripts]
+        forms = [form for v in op.subscripts if (form := self.nest.form(v)) is not None]
         access = self._access(at, self.memory[self.nest.tables[op.target]], forms)
         value = self._value(at, op.update)
         if isinstance(value.type, MemRefType):
@@ -287,13 +287,13 @@ class _Cells:
     # Values
 
     def _value(self, at: _Vector, value: Value) -> Value:
-        """A value of the cells; an index of theirs where it is computed with."""
+        """A value of the cells; a form of their indexes where it is computed with."""
         found = at.values.get(value)
         if found is not None:
             return found
         if value in self.nest.outer.scanned_args:
             made = load(self.b, self._of_slice(at, value), at.frame)
-        elif value in (self.nest.outer.index, self.nest.inner.index):
+        elif value in self.nest.forms:
             first, step = at.at(self.nest.forms[value])
             made = self.b.index(first)
             if at.lanes.count > 1:
@@ -303,14 +303,6 @@ class _Cells:
             return self.s.values[value]
         at.values[value] = made
         return made
-
-    def _form(self, value: Value) -> Form:
-        found = self.nest.forms.get(value)
-        if found is not None:
-            return found
-        number = splat_of(value)
-        assert number is not None
-        return Form(constant=int(number))
 
     def _operation(self, at: _Vector, op: Operation) -> None:
         match op:

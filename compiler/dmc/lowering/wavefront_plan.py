@@ -79,6 +79,11 @@ class Nest:
         """The numbers of the scalars that the inner loop carries."""
         return [k for k, v in enumerate(self.inner.inits) if not shape_of(v.type)]
 
+    def form(self, value: Value) -> Form | None:
+        """What an integer is, also where it is a constant."""
+        number = splat_of(value)
+        return self.forms.get(value) if number is None else Form(constant=int(number))
+
     def lanes(self, machine: Machine) -> int:
         """How many cells are computed at a time."""
         values = (v for op in (*self.before, *self.cell) for v in op.results)
@@ -235,7 +240,7 @@ class _Reader:
 
     def _subscripts(self, table: Value, subscripts: Sequence[Value]) -> list[Form]:
         """Subscripts that are one of the indexes and a number, or a number, all inside."""
-        forms = [self._form(v) for v in subscripts]
+        forms = [self.nest.form(v) for v in subscripts]
         found = [form for form in forms if form is not None]
         self._require(len(found) == len(forms))
         for form, size in zip(found, shape_of(table.type), strict=True):
@@ -244,10 +249,6 @@ class _Reader:
             self._require((form.row, form.column) in ((0, 0), (1, 0), (0, 1)))
         return found
 
-    def _form(self, value: Value) -> Form | None:
-        number = splat_of(value)
-        return self.nest.forms.get(value) if number is None else Form(constant=int(number))
-
     def _range(self, form: Form) -> tuple[int, int]:
         rows, columns = self.nest.sizes
         ends = (form.row * (rows - 1), form.column * (columns - 1))
@@ -255,7 +256,7 @@ class _Reader:
         return form.constant + low, form.constant + high
 
     def _form_of(self, op: Operation) -> Form | None:
-        forms = [self._form(v) for v in op.operands]
+        forms = [self.nest.form(v) for v in op.operands]
         known = [form for form in forms if form is not None]
         if len(known) < len(forms):
             return None

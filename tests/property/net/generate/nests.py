@@ -121,7 +121,7 @@ class Nests(Programs):
                 cell.append(Assign("state", "+=", self.pick((self.near(), self.near(), state))))
         kept = self.kept(state if carried else None) if low.offset == 0 else None
         inner: Statement = For(columns, tuple(cell), "kept" if kept else None, kept)
-        if not kept and self.chance(0.1) and self.least["M"] >= self.least["N"]:
+        if low.offset == 0 and not kept and self.chance(0.1):
             inner = Times("j", Binary("minimum", Name("i", I64), SizeValue(COLUMNS)), tuple(cell))
         row: list[Statement] = [inner]
         if carried == "row":
