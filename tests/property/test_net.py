@@ -33,7 +33,7 @@ def test_program(seed: int) -> None:
     assert finding.verdict is not Verdict.FAULT, f"{finding.kind}\n{finding.detail}"
 
 
-@pytest.mark.parametrize("seed", [13, 19])
+@pytest.mark.parametrize("seed", [18, 19])
 def test_nest(seed: int) -> None:
     """Cells of tables computed from cells near by; in 19 some within an antidiagonal."""
     drawn = draw_case(seed, Series.NESTS)
@@ -43,7 +43,7 @@ def test_nest(seed: int) -> None:
 
 
 def test_nests_run_along_antidiagonals() -> None:
-    case = dataclasses.replace(draw_case(7, Series.NESTS), modes="")
+    case = dataclasses.replace(draw_case(18, Series.NESTS), modes="")
     program = dmc.loads(check.source(case))
     given = [check.make(program, p, case.arguments) for p in case.program.entry.parameters]
     made = program.nest.specialize(*given).compilation.loops.module
