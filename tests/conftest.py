@@ -44,3 +44,9 @@ def pytest_sessionfinish() -> None:
 # Compiled code is kept between runs, as for users, but here and not in the user's own cache.
 _CACHE = Path(__file__).parent.parent / ".pytest_cache" / "dmc"
 os.environ.setdefault("DMC_CACHE_DIR", str(_CACHE))
+
+# Where Python may write no bytecode beside the sources, each of the processes that tests start
+# would compile four hundred modules before anything else: that takes three times as long as to
+# load them.
+if os.environ.pop("PYTHONDONTWRITEBYTECODE", None):
+    os.environ.setdefault("PYTHONPYCACHEPREFIX", str(_CACHE.parent / "bytecode"))
