@@ -151,6 +151,11 @@ def test_losses_of_pairs() -> None:
     def gaussian(x: Any, y: Any) -> Any:
         return F.gaussian_nll_loss(x, x * y, torch.exp(y), eps=0.0)
 
+    def kl_normal(x: Any, y: Any) -> Any:
+        usual = torch.distributions.Normal(torch.zeros_like(x), torch.ones_like(x))
+        drawn = torch.distributions.Normal(x, torch.exp(0.5 * y))
+        return torch.distributions.kl_divergence(drawn, usual).mean()
+
     functions = (
         F.mse_loss,
         F.l1_loss,
@@ -163,6 +168,7 @@ def test_losses_of_pairs() -> None:
         lambda x, y: F.kl_div(F.log_softmax(x, -1), F.softmax(y, -1), reduction="batchmean"),
         lambda x, y: F.cross_entropy(x, F.softmax(y, -1)),
         lambda x, y: F.cosine_similarity(x, y).mean(),
+        kl_normal,
     )
     of_both = [lambda v, f=f: f(v.x, v.y) for f in functions]
     losses_close("of_pairs", of_both, ("x", "y"), x=x, y=y)

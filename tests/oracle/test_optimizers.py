@@ -95,7 +95,8 @@ def loss(p: Any, x: Any, y: Any) -> Any:
     return ((jnp.tanh(x @ p["w"] + p["b"]) - y) ** 2).mean()
 
 
-def path_of_optax(optimizer: Any) -> Any:
+def path_of_optax(optimizer: Any, shown: Callable[[Any, Any], Any] = lambda state, p: p) -> Any:
+    """What is shown of the state and the parameters after each step: the latter."""
     start, x, y = problem()
     p = {"w": jnp.asarray(start.w), "b": jnp.asarray(start.b)}
 
@@ -107,7 +108,8 @@ def path_of_optax(optimizer: Any) -> Any:
     state, path = optimizer.init(p), []
     for _ in range(STEPS):
         p, state = step(p, state)
-        path.append([np.asarray(p["w"]), np.asarray(p["b"])])
+        seen = shown(state, p)
+        path.append([np.asarray(seen["w"]), np.asarray(seen["b"])])
     return tuple(map(np.stack, zip(*path, strict=True)))
 
 
@@ -153,7 +155,10 @@ def test_schedule_free_adamw() -> None:
         optax.add_decayed_weights(0.1, mask=MASK),
         optax.scale_by_learning_rate(0.01),
     )
-    held("schedule_free_adamw", path_of_optax(contrib.schedule_free(base, 0.01, b1=0.9)))
+    optimizer = contrib.schedule_free(base, 0.01, b1=0.9)
+    held("schedule_free_adamw", path_of_optax(optimizer))
+    average, _ = path_of_optax(optimizer, contrib.schedule_free_eval_params)
+    close(LIBRARY.schedule_free_average[STEPS](*problem()), average[-1], 1e-10)
 
 
 def test_sophia() -> None:

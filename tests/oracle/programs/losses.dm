@@ -28,14 +28,14 @@ fn along_axis[B](x: f64[B, 6], w: f64[B, 33]) -> f64 {
 
 fn prelu[B, D](layer: PReLU[D, f64], x: f64[B, D], w: f64[B, D]) -> f64 = sum(w * layer(x))
 
-fn of_pairs[B, D](x: f64[B, D], y: f64[B, D]) -> f64[11] = [
+fn of_pairs[B, D](x: f64[B, D], y: f64[B, D]) -> f64[12] = [
     nn.mse(x, y), nn.mae(x, y), nn.huber(x, y, 0.7), nn.log_cosh(x, y), sum(nn.mse_terms(x, y)),
     nn.bce_with_logits(x, sigmoid(y)), nn.gaussian_nll(x, y, x * y), nn.poisson_nll(x, exp(y)),
     nn.kl(softmax[-1](y), nn.log_softmax(x)), nn.soft_cross_entropy(x, softmax[-1](y)),
-    mean(nn.cosine_similarity(x, y))
+    mean(nn.cosine_similarity(x, y)), nn.kl_normal(x, y)
 ]
 
-fn sum_of_pairs[B, D](x: f64[B, D], y: f64[B, D], w: f64[11]) -> f64 = sum(w * of_pairs(x, y))
+fn sum_of_pairs[B, D](x: f64[B, D], y: f64[B, D], w: f64[12]) -> f64 = sum(w * of_pairs(x, y))
 
 ## t is 0 or 1 for each element, side 1 or -1 for each row.
 fn of_labels[B, V](x: f64[B, V], y: i32[B], weights: f64[V], t: f64[B, V], side: f64[B])

@@ -98,6 +98,16 @@ fn schedule_free_adamw[S, B, I, O](p: Weights[I, O], x: f64[B, I], y: f64[B, O])
     path[S](p, optim.schedule_free_adamw_init(p), x, y, fn(q, g, s) =>
         optim.schedule_free_adamw_update(q, g, s, 0.01, wd = 0.1))
 
+## The average after S steps.
+fn schedule_free_average[S, B, I, O](p0: Weights[I, O], x: f64[B, I], y: f64[B, O]) -> f64[I, O] {
+    var p = p0
+    var s = optim.schedule_free_adamw_init(p0)
+    for _ in 0..S {
+        (p, s) = optim.schedule_free_adamw_update(p, grad(fit_loss)(p, x, y), s, 0.01, wd = 0.1)
+    }
+    optim.schedule_free_model(p, s, 0.9).w
+}
+
 fn coupled[S, B, I, O](p: Weights[I, O], x: f64[B, I], y: f64[B, O]) -> (f64[S, I, O], f64[S, O]) =
     path[S](p, optim.sgd_init(p), x, y, fn(q, g, s) =>
         optim.sgd_update(q, optim.add_decay(q, g, 0.1), s, 0.1))

@@ -199,7 +199,7 @@ fn levenberg_marquardt[F: float, N, M](r: (F[N]) -> F[M], x0: F[N], steps: i64 =
     while t < steps and moved > tolerance {
         let j = jacobian(r)(x)
         let a = j.T @ j
-        let damped = [i, k] => if i == k { a[i, i] * (1.0 + mu) + 1e-300 } else { a[i, k] }
+        let damped = [i, k] => if i == k { a[i, i] * (1.0 + mu) + 1e-30 } else { a[i, k] }
         let d = solve(damped, e @ j)
         let e2 = r(x - d)
         let better = sum(e2 * e2) < sum(e * e)
