@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 ORACLE := .venv-oracle
 SOURCES := compiler runtime grammar tests examples benchmarks docs
 
-.PHONY: help demo fuzz test unit lint types format docs oracle bench clean
+.PHONY: help demo fuzz test unit lint types format docs pictures oracle bench clean
 
 help:
 	@echo "make demo     train the digit classifier on real data"
@@ -18,6 +18,7 @@ help:
 	@echo "make fuzz     ten minutes of random trials"
 	@echo "make format   rewrite sources in the project's format"
 	@echo "make docs     rewrite the generated pages of the documentation"
+	@echo "make pictures draw those of the documentation again"
 	@echo "make oracle   tests against JAX, PyTorch and MLIR (large downloads)"
 	@echo "make bench    benchmarks, beside JAX and PyTorch"
 
@@ -56,6 +57,10 @@ format: $(VENV)/installed
 
 docs: $(VENV)/installed
 	$(BIN)/python docs/generate.py
+
+# All of them take minutes. `make pictures PICTURES="vae race"`
+pictures: $(VENV)/installed
+	$(BIN)/python -m examples $(PICTURES)
 
 oracle: $(ORACLE)/installed
 	$(ORACLE)/bin/pytest -n auto -m oracle

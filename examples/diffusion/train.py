@@ -11,6 +11,8 @@ from examples.pictures import picture, sheet
 
 PROGRAM = Path(__file__).parent / "diffusion.dm"
 STEPS = 3000
+FEW = 800
+"""So many in tests and pictures."""
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,8 @@ from examples.pictures import picture, sheet
 
 PROGRAM = Path(__file__).parent / "vae.dm"
 STEPS = 2000
+FEW = 400
+"""So many in tests and pictures."""
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,8 @@ SIZES = {
 }
 BATCH, LENGTH = 16, 64
 STEPS = 1500
+FEW = 100
+"""So many in tests and pictures."""
 
 
 @dataclass(frozen=True)

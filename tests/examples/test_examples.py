@@ -8,6 +8,7 @@ import pytest
 
 import dmc
 from dmc.api.placeholders import size_names
+from examples import __main__ as pictures
 from examples.attention import train
 from examples.bundle import adjust as bundle
 from examples.diffusion import train as diffusion
@@ -30,6 +31,7 @@ from examples.vae import train as vae
 from examples.writer import train as writer
 
 ROOT = Path(__file__).parents[2] / "examples"
+PROGRAMS = tuple(ROOT.glob("*/*.dm"))
 
 
 def is_picture(path: Path) -> bool:
@@ -151,14 +153,14 @@ def test_pictures_find_cameras_and_points(tmp_path: Path) -> None:
 
 
 def test_codes_become_digits(tmp_path: Path) -> None:
-    result = vae.main(400)
+    result = vae.main(vae.FEW)
     assert result.nats < result.of_means - 1.5
     vae.draw(result, tmp_path / "vae.png")
     assert is_picture(tmp_path / "vae.png")
 
 
 def test_noise_becomes_digits(tmp_path: Path) -> None:
-    result = diffusion.main(800)
+    result = diffusion.main(diffusion.FEW)
     assert result.ratio < 1.45
     assert result.shares.min() > 0.02
     diffusion.draw(result, tmp_path / "diffusion.png")
@@ -166,7 +168,7 @@ def test_noise_becomes_digits(tmp_path: Path) -> None:
 
 
 def test_python_is_written_letter_by_letter(tmp_path: Path) -> None:
-    results = {kind: writer.main(kind, 100) for kind in writer.SIZES}
+    results = {kind: writer.main(kind, writer.FEW) for kind in writer.SIZES}
     for result in results.values():
         assert result.bits < 3.6
     writer.draw(results, tmp_path / "writer.png")
@@ -193,12 +195,17 @@ def test_each_optimizer_runs_its_own_race() -> None:
     assert "script" not in tags
 
 
-def test_every_example_has_its_picture_in_the_documentation() -> None:
-    page = (ROOT.parent / "docs" / "examples.md").read_text()
-    for program in ROOT.glob("*/*.dm"):
-        name = program.parent.name
-        assert f"../examples/{name}/" in page
-        assert f"(examples/{name}." in page
+def test_every_picture_of_the_documentation_has_its_command(tmp_path: Path) -> None:
+    docs = ROOT.parent / "docs"
+    page, files = (docs / "examples.md").read_text(), set(pictures.DRAWN)
+    assert {Path(file).stem for file in files} == {program.parent.name for program in PROGRAMS}
+    assert {file.name for file in (docs / "examples").iterdir()} == files
+    for file in files:
+        assert f"../examples/{Path(file).stem}/" in page
+        assert f"(examples/{file})" in page
+    pictures.main(["race", "orbit"], tmp_path)
+    assert is_picture(tmp_path / "orbit.png")
+    assert (tmp_path / "race.html").read_text().startswith("<!DOCTYPE html>")
 
 
 PLANNED: dict[str, dict[str, int]] = {
