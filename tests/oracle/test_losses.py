@@ -66,6 +66,23 @@ def test_elementwise_activations() -> None:
             close(found[order][row][points], wanted[points], 1e-11, what)
 
 
+def test_activations_where_they_bend() -> None:
+    """To second order between what they are on both sides, and finite far away."""
+    x = np.resize([-3, 3, 0, -0.0, 6, 1, -1, 0.3, -0.3, 1e-300, 40, -40, 800, -800], 61)
+    ones, near = np.ones_like(x), 1e-6
+    for order, of in enumerate(
+        (
+            LIBRARY.elementwise,
+            lambda x: LIBRARY.slopes(x, ones),
+            lambda x: LIBRARY.curvatures(x, ones),
+        )
+    ):
+        found, sides = of(x), np.sort([of(x - near), of(x + near)], axis=0)
+        off = np.maximum(sides[0] - found, found - sides[1]).max(axis=1)
+        for name, most in zip(ELEMENTWISE, off, strict=True):
+            assert most < 1e-4, f"derivative {order} of {name} is off by {most:.1e}"
+
+
 def sparsemax(x: Any) -> Any:
     falling, _ = torch.sort(x, -1, descending=True)
     place = torch.arange(1, x.shape[-1] + 1, dtype=x.dtype)

@@ -88,8 +88,10 @@ struct KVCache[B, G, U, K, F: float] {
     length: i64
 }
 
-## Attention with H heads in G groups (G = H: every head its own keys) over vectors of D numbers.
-## With `turned`, positions enter by `rotary`. Keys have no bias: without `turned` it would add the
+## Attention with H heads in G groups (G = H: every head its own keys; Ainslie et al., 2023) over
+## vectors of D numbers (Vaswani et al., 2017). `forward` attends to all places, `causal` to those up
+## to each, `masked` to those that are `seen`, `cross` to places of `memory`, and `next` takes one place
+## more and a cache of those before. With `turned`, positions enter by `rotary`. Keys have no bias: without `turned` it would add the
 ## same to all scores of a query, which the softmax does not see.
 model Attention[D, H, G, F: float = f32](turned: bool = false)
         requires H >= 1, G >= 1, D % H == 0, H % G == 0 {

@@ -21,7 +21,7 @@ model RMSNorm[D, F: float = f32](eps: F = 1e-6) {
 }
 
 ## Normalises each of C channels, the last axis, to mean 0 and variance 1 over all else, then scales
-## and shifts (Ioffe and Szegedy, 2015). `mean` and `variance` are running averages, to which a batch
+## and shifts (Ioffe and Szegedy, 2015). `center` and `variance` are running averages, to which a batch
 ## contributes the share `momentum`; `infer` uses them in place of the batch's own.
 model BatchNorm[C, F: float = f32](momentum: F = 0.1, eps: F = 1e-5) {
     param gain: F[C] = ones
