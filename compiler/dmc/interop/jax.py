@@ -113,7 +113,7 @@ def _push(values: Sequence[Any], dots: Sequence[Any], *, call: ArrayCall) -> Any
     if count and any(moved):
         along = [dot for dot, is_moved in zip(dots, moved, strict=True) if is_moved]
         tangents = _call.bind(*values, *along, call=call.pushed(moved, entry))
-    still = [ad.Zero(jax.typeof(part).to_tangent_aval()) for part in results[len(tangents) :]]
+    still = [ad.Zero(part.aval.to_tangent_aval()) for part in results[len(tangents) :]]
     return results, [*tangents, *still]
 
 
