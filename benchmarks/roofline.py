@@ -20,8 +20,8 @@ import numpy as np
 
 from dmc.ir.types import DType
 from dmc.jit.engine import default_engine
+from dmc.jit.rates import ACCUMULATORS, copy_text, fma_text
 
-_ACCUMULATORS = 12
 _COPIED = 192 << 20
 _STEPS = 5_000_000
 
@@ -91,12 +91,12 @@ def instructions() -> str:
 def roofline(threads: int) -> Roofline:
     """Measure for about a second: fused multiply-adds in registers, and copies past the caches."""
     engine = default_engine()
-    texts = [_fma_text(dtype, engine.target.lanes(dtype)) for dtype in (DType.F32, DType.F64)]
-    code = engine.load([*texts, _copy_text()], ["fma_f32", "fma_f64", "copy"])
+    texts = [fma_text(dtype, engine.target.lanes(dtype)) for dtype in (DType.F32, DType.F64)]
+    code = engine.load([*texts, copy_text(temporal=False)], ["fma_f32", "fma_f64", "copy"])
 
     def fma_rate(dtype: DType) -> float:
         function = ctypes.CFUNCTYPE(ctypes.c_double, ctypes.c_int64)(code[f"fma_{dtype.value}"])
-        work = _STEPS * _ACCUMULATORS * 2 * engine.target.lanes(dtype)
+        work = _STEPS * ACCUMULATORS * 2 * engine.target.lanes(dtype)
         return work * threads / _fastest(threads, lambda _: function(_STEPS), 5)
 
     part = _COPIED // threads // 64 * 64
@@ -121,66 +121,6 @@ def _fastest(threads: int, work: Callable[[int], object], times: int) -> float:
             list(pool.map(work, range(threads)))
             best = min(best, time.perf_counter() - start)
     return best
-
-
-def _fma_text(dtype: DType, lanes: int) -> str:
-    """A loop of independent fused multiply-adds that never leaves the registers."""
-    scalar = {DType.F32: "float", DType.F64: "double"}[dtype]
-    vector = f"<{lanes} x {scalar}>"
-    suffix = f"v{lanes}{dtype.value}"
-    splat = ", ".join([f"{scalar} 5.0e-01"] * lanes)
-    lines = [
-        f"declare {vector} @llvm.fma.{suffix}({vector}, {vector}, {vector})",
-        f"define double @fma_{dtype.value}(i64 %n) {{",
-        "entry:",
-        "  br label %loop",
-        "loop:",
-        "  %i = phi i64 [0, %entry], [%j, %loop]",
-    ]
-    for k in range(_ACCUMULATORS):
-        start = ", ".join([f"{scalar} {k}.0e+00"] * lanes)
-        lines.append(f"  %a{k} = phi {vector} [<{start}>, %entry], [%b{k}, %loop]")
-    for k in range(_ACCUMULATORS):
-        call = f"call {vector} @llvm.fma.{suffix}"
-        lines.append(f"  %b{k} = {call}({vector} %a{k}, {vector} <{splat}>, {vector} <{splat}>)")
-    lines += [
-        "  %j = add i64 %i, 1",
-        "  %more = icmp slt i64 %j, %n",
-        "  br i1 %more, label %loop, label %done",
-        "done:",
-    ]
-    total = "%b0"
-    for k in range(1, _ACCUMULATORS):
-        lines.append(f"  %s{k} = fadd {vector} {total}, %b{k}")
-        total = f"%s{k}"
-    lines.append(f"  %e = extractelement {vector} {total}, i32 0")
-    if dtype is DType.F32:
-        lines += ["  %d = fpext float %e to double", "  ret double %d", "}"]
-    else:
-        lines += ["  ret double %e", "}"]
-    return "\n".join(lines)
-
-
-def _copy_text() -> str:
-    """Copying by stores that pass the caches by."""
-    return """
-define void @copy(ptr %to, ptr %from, i64 %bytes) {
-entry:
-  br label %loop
-loop:
-  %i = phi i64 [0, %entry], [%j, %loop]
-  %p = getelementptr i8, ptr %from, i64 %i
-  %q = getelementptr i8, ptr %to, i64 %i
-  %v = load <16 x float>, ptr %p, align 64
-  store <16 x float> %v, ptr %q, align 64, !nontemporal !0
-  %j = add i64 %i, 64
-  %more = icmp slt i64 %j, %bytes
-  br i1 %more, label %loop, label %done
-done:
-  ret void
-}
-!0 = !{i32 1}
-"""
 
 
 if __name__ == "__main__":

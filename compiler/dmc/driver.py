@@ -20,6 +20,7 @@ from dmc.diagnostics.errors import CompilerBug, Error, error
 from dmc.dialects import autodiff, func
 from dmc.dialects.derivatives import Problem
 from dmc.ir import (
+    USUAL,
     Array,
     Interpreter,
     Module,
@@ -38,6 +39,7 @@ from dmc.jit.engine import Engine, default_engine
 from dmc.jit.entry import ArgumentSpec, Executable, ResultSpec
 from dmc.jit.processors import memory, unused_memory
 from dmc.jit.program import LLVMProgram, to_llvm
+from dmc.jit.rates import rates_of
 from dmc.lowering.to_loops import LoopProgram, lower_to_loops
 from dmc.process import VERIFY_EACH, lazy
 from dmc.transforms import pipeline
@@ -173,7 +175,8 @@ class Compilation:
     @lazy
     def kernels(self) -> Module:
         """Grouped into passes over memory."""
-        passes = pipeline.to_kernels(self._left_out, self.budget)
+        rates = rates_of(self.engine) if self.budget.bytes else USUAL
+        passes = pipeline.to_kernels(self._left_out, self.budget, rates)
         return self._run(self.optimized, passes, verified=True)
 
     @lazy

@@ -27,6 +27,7 @@ from dmc.jit.cache import digest
 from dmc.jit.engine import Engine, default_engine
 from dmc.jit.entry import Executable
 from dmc.jit.processors import memory
+from dmc.jit.rates import rates_of
 from dmc.process import VERIFY_EACH
 from dmc.semantics.program import ModelBody, Program
 from dmc.semantics.signature import Binding
@@ -141,7 +142,8 @@ def recall(
         for text in (_relative(module.path, program.main.path), module.source.text)
     ]
     options = f"{operators} {donated} {compiled}"
-    name = digest("instance", _compiler(), engine.key(), *sources, *what, options)
+    machine = f"{engine.key()} {rates_of(engine).text}"
+    name = digest("instance", _compiler(), machine, *sources, *what, options)
     return Recall(name, engine, spelling.files)
 
 

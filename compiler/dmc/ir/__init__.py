@@ -8,7 +8,7 @@ from dmc.ir.attributes import (
     DenseElements,
     SymbolRef,
 )
-from dmc.ir.cost import Cost
+from dmc.ir.cost import USUAL, Cost, Rates
 from dmc.ir.declarations import Trait, attribute, int_tuple, optional
 from dmc.ir.location import UNKNOWN, Location, Span
 from dmc.ir.module import Module
@@ -59,7 +59,9 @@ __all__ = [
     "Block",
     "Builder",
     "Clamp",
+    "USUAL",
     "Cost",
+    "Rates",
     "DType",
     "DenseElements",
     "FloorDiv",

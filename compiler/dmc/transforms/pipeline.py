@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from dmc.ir import USUAL, Rates
 from dmc.ir.passes import Pass
 from dmc.transforms.alternate_buffers import AlternateBuffers
 from dmc.transforms.batch_maps import BatchMaps
@@ -100,14 +101,19 @@ def optimize(without: Iterable[str] = ()) -> list[Pass]:
     return _chosen([*batched, *contracted, *small], without)
 
 
-def to_kernels(without: Iterable[str] = (), budget: Budget = NO_BUDGET) -> list[Pass]:
-    """From tensor to kernel level, and where everything lies, in an arena that keeps the budget."""
+def to_kernels(
+    without: Iterable[str] = (), budget: Budget = NO_BUDGET, rates: Rates = USUAL
+) -> list[Pass]:
+    """From tensor to kernel level, and where everything lies, in an arena that keeps the budget.
+
+    What is computed again for that is chosen by the `rates` of the machine.
+    """
     gathered = [WidenSums(), ExpandLinalg(), GatherAccumulations(), Cse(), Dce(), ExpandDraws()]
     grouped = [Kernelize(), Fuse(), ScatterSelections(), Orient(), StreamRows()]
     derived = [DeriveResults(), Dce()]
     settled = [SettleSubscripts(), ExpandPhilox(), *clean(), ProveBounds(), BoundSpaces()]
     placed = [StackColumns(), JoinReductions(), AlternateBuffers()]
-    planned = [Rematerialize(budget.bytes, budget.keep.value), PlanMemory()]
+    planned = [Rematerialize(budget.bytes, budget.keep.value, rates.text), PlanMemory()]
     return _chosen([*gathered, *grouped, *derived, *settled, *placed, *planned], without)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from dmc.diagnostics.diagnostic import Diagnostic
 from dmc.dialects import func
-from dmc.ir import Block, Module, TapeType, Value
+from dmc.ir import USUAL, Block, Module, Rates, TapeType, Value
 from dmc.ir.passes import Pass
 from dmc.transforms.common import code
 from dmc.transforms.dce import Dce
@@ -21,6 +21,9 @@ from dmc_runtime.budget import Keep
 
 MOST_TRIES = 8
 """How many moves are tried, the best first, before no more is hoped for."""
+
+MATTERS, MOST_MOVES = 0.05, 4
+"""What takes so much of the time is worth some other moves, so many at most."""
 
 
 class BudgetTooSmall(Exception):
@@ -36,8 +39,8 @@ class Rematerialize(Pass):
     """Compute values again rather than keep them, until the arena takes at most `budget` bytes.
 
     The moves are made in an order that does not depend on the budget, each time the one that frees
-    the most bytes at the peak, for the longest, in the least time (`cost`), if it helps: a value is
-    computed again behind the peak (`remat.again`), in each iteration of a reverse loop
+    the most bytes at the peak, for the longest, in the least time (`predict`), if it helps: a value
+    is computed again behind the peak (`remat.again`), in each iteration of a reverse loop
     (`remat.tape`), segment by segment (`remat.segments`), or in short loops from the beginning
     (`remat.restart`). So whatever is enough for a budget is
     enough for a larger one, and the smallest that is reported works. What then need not run again
@@ -47,11 +50,12 @@ class Rematerialize(Pass):
     If the user asks to `keep` what waits in fewer bits, that is a move like the others
     (`remat.fewer`), and the only one that changes results. Where it leads nowhere, it is not made.
 
-    0 is no bound. Raises BudgetTooSmall.
+    0 is no bound; `rates` are those of the machine (`dmc.ir.Rates`). Raises BudgetTooSmall.
     """
 
     budget: int = 0
     keep: str = Keep.WHOLE.value
+    rates: str = USUAL.text
 
     name = "rematerialize"
 
@@ -66,7 +70,7 @@ class Rematerialize(Pass):
         for plan, keep in itertools.product(online.plans(function, self.budget), keeps):
             untouched = function.clone({})
             assert isinstance(untouched, func.Func)
-            search = _Search(module, function, self.budget, keep, plan)
+            search = _Search(module, function, self.budget, keep, plan, Rates.of(self.rates))
             if search.run():
                 return
             search.function.erase()
@@ -85,14 +89,17 @@ class _Search:
     budget: int
     keep: Keep
     plan: online.Plan
+    rates: Rates
     copies: tape.Copies = field(default_factory=dict[tuple[Block, Value], Value])
+    kept: set[Value] = field(default_factory=set[Value])
+    """What is not to be computed again."""
     needed: int = 1 << 62
     live: dict[Value, int] = field(default_factory=dict[Value, int])
 
     def run(self) -> bool:
         """Whether it could be done."""
         online.without_tapes(self.module, self.function, self.plan)
-        now: Measure | None = measure(self.function)
+        now: Measure | None = measure(self.function, self.rates)
         unit = max(now.least, 1)
         while now is not None and now.arena > self.budget:
             if now.arena < self.needed:
@@ -114,30 +121,45 @@ class _Search:
             fewer.drop_needless(self.function)
             prune_results(self.function)
             Dce().run(self.module)
-            after = measure(self.function)
+            after = measure(self.function, self.rates)
             if after.weight(unit) < now.weight(unit):
                 return after
             self._restore(*held)
-            now = measure(self.function)
+            now = measure(self.function, self.rates)
             moves = self._moves(now)
         return None
 
     def _save_time(self, now: Measure) -> Measure:
-        """Keep after all what need not run again, now that the budget is met."""
+        """Keep after all what need not run again, or what something else may run again for."""
         number, pairs = 0, twins(self.function, now)
+        time = now.time_of(self.function)
         while number < min(MOST_TRIES, len(pairs)):
             held = self._copy()
+            matters = now.time_of(pairs[number].later) >= MATTERS * time
+            self.kept.update(pairs[number].earlier.results)
             pairs[number].join()
             Dce().run(self.module)
-            now = measure(self.function)
-            if now.arena > self.budget:
+            better = self._within(measure(self.function, self.rates), MOST_MOVES * matters)
+            if better is not None and better.time_of(self.function) < time:
+                now, time = better, better.time_of(self.function)
+            else:
                 self._restore(*held)
-                now = measure(self.function)
+                now = measure(self.function, self.rates)
                 number += 1
+            self.kept.clear()
             pairs = twins(self.function, now)
         return now
 
-    def _copy(self) -> tuple[func.Func, tape.Copies]:
+    def _within(self, now: Measure, most: int) -> Measure | None:
+        """Make moves, `most` of them, until the budget is met; None if that cannot be done."""
+        unit = max(now.least, 1)
+        after: Measure | None = now
+        for _ in range(most):
+            if after is not None and after.arena > self.budget:
+                after = self._improved(after, unit)
+        return after if after is not None and after.arena <= self.budget else None
+
+    def _copy(self) -> tuple[func.Func, tape.Copies, set[Value]]:
         mapping: dict[Value, Value] = {}
         copy = self.function.clone(mapping)
         assert isinstance(copy, func.Func)
@@ -147,15 +169,16 @@ class _Search:
             if new is not None and value in mapping and made in mapping:
                 assert isinstance(new.owner, Block)
                 copies[new.owner, mapping[value]] = mapping[made]
-        return copy, copies
+        return copy, copies, {mapping[value] for value in self.kept if value in mapping}
 
-    def _restore(self, function: func.Func, copies: tape.Copies) -> None:
+    def _restore(self, function: func.Func, copies: tape.Copies, kept: set[Value]) -> None:
         self.function.erase()
         self.module.append(function)
-        self.function, self.copies = function, copies
+        self.function, self.copies, self.kept = function, copies, kept
 
     def _moves(self, now: Measure) -> list[Move]:
         """All moves, the best first."""
-        found: list[Move] = [*again.moves(now), *tape.moves(now, self.copies)]
+        repeated = (move for move in again.moves(now) if move.value not in self.kept)
+        found: list[Move] = [*repeated, *tape.moves(now, self.copies)]
         found += [*segments.moves(now), *restart.moves(now), *fewer.moves(now, self.keep)]
         return sorted(found, key=lambda move: -move.worth)

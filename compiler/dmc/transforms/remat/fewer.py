@@ -46,7 +46,7 @@ def moves(measure: Measure, keep: Keep) -> Iterator[Move]:
             yield from _of_stack(measure, op, value, keep)
         elif not isinstance(op, kernel.View) and (wait := waiting(measure, value)) is not None:
             gain = size - _rounded_bytes(value, keep)
-            cost = 3.0 * bytes_of(value) * executions(op.parent)
+            cost = measure.time_to_move(3 * bytes_of(value)) * executions(op.parent)
             if gain > 0 and wait.at.location.is_reverse:
                 yield Rounded(gain, wait.span, cost, value, wait.behind, wait.at, keep)
 
@@ -71,7 +71,7 @@ def _of_stack(measure: Measure, forward: control.For, stack: Value, keep: Keep) 
     gain = measure.live[stack] - count * _rounded_bytes(yielded, keep)
     if _can_round(yielded, keep) and gain > 0:
         span = measure.points[pair.reverse][0] - measure.points[forward][0]
-        yield RoundedStack(gain, span, 3.0 * bytes_of(stack), stack, keep)
+        yield RoundedStack(gain, span, measure.time_to_move(3 * bytes_of(stack)), stack, keep)
 
 
 def _begins_loops(reader: control.For, stack: Value) -> bool:

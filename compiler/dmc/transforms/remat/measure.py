@@ -8,12 +8,13 @@ import numpy as np
 
 from dmc.dialects import func, kernel
 from dmc.dialects.flow import ControlFlow
-from dmc.ir import Block, Operation, Trait, Value, shape_of
+from dmc.ir import Block, Operation, Rates, Trait, Value, shape_of
 from dmc.transforms.common import code
 from dmc.transforms.memory.layout import ALIGNMENT, Placed, aligned
 from dmc.transforms.memory.liveness import Interval
 from dmc.transforms.plan_memory import measured
-from dmc.transforms.remat.move import can_repeat, time_of
+from dmc.transforms.predict import moving, nanoseconds
+from dmc.transforms.remat.move import can_repeat
 
 SHARPNESS = 24
 """The power of bytes that `Measure.weight` sums."""
@@ -26,7 +27,7 @@ class Measure:
     `arena` is what a plan takes, `least` the most that is live at one point, which is `peak`. The
     `profile` has for each stretch of points how many they are and what is live. `live` are the
     values in buffers that are live at the peak, with the bytes of their buffers; `points` when
-    operations begin and end.
+    operations begin and end. Times are those of a machine with such `rates`.
     """
 
     arena: int
@@ -35,6 +36,7 @@ class Measure:
     profile: list[tuple[int, int]]
     live: dict[Value, int]
     points: dict[Operation, Interval]
+    rates: Rates
     _repeats: dict[Operation, bool] = field(default_factory=dict[Operation, bool])
     _times: dict[Operation, float] = field(default_factory=dict[Operation, float])
 
@@ -45,10 +47,14 @@ class Measure:
         return self._repeats[op]
 
     def time_of(self, op: Operation) -> float:
-        """As `dmc.transforms.remat.move.time_of`, which is asked once."""
+        """The nanoseconds of one execution, as `dmc.transforms.predict` has them."""
         if op not in self._times:
-            self._times[op] = time_of(op)
+            self._times[op] = nanoseconds(op, self.rates)
         return self._times[op]
+
+    def time_to_move(self, size: int) -> float:
+        """The nanoseconds in which so many bytes are read and written."""
+        return moving(size, self.rates)
 
     def weight(self, unit: int) -> float:
         """How much is live, with most weight on where it is the most; `unit` bytes count 1."""
@@ -64,7 +70,7 @@ class Measure:
         return self.points[op][0] > self.peak
 
 
-def measure(function: func.Func) -> Measure:
+def measure(function: func.Func, rates: Rates) -> Measure:
     """Plan `function`, and leave it as it is."""
     planned = measured(function)
     numbers = planned.numbering
@@ -78,7 +84,7 @@ def measure(function: func.Func) -> Measure:
         if isinstance(value.owner, Block) or value.owner.parent is not None
     }
     spare = _spare(function)
-    return Measure(planned.arena_bytes + spare, least + spare, at, profile, live, points)
+    return Measure(planned.arena_bytes + spare, least + spare, at, profile, live, points, rates)
 
 
 def _profile(arena: list[Placed]) -> tuple[int, int, list[tuple[int, int]]]:

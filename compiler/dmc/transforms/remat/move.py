@@ -7,16 +7,13 @@ from dataclasses import dataclass
 from dmc.dialects import func
 from dmc.ir import Block, Operation, TapeType, Trait
 
-FLOP_BYTES = 2.5
-"""The bytes that are moved in the time of one operation on numbers."""
-
 
 @dataclass(frozen=True)
 class Move:
     """A way to have less memory in use at the peak.
 
     `gain` is how many bytes less, for `span` points of the program; `cost` the time that it takes,
-    in bytes moved.
+    in nanoseconds.
     """
 
     gain: int
@@ -30,12 +27,6 @@ class Move:
     def apply(self) -> None:
         """Change the function."""
         raise TypeError(f"{type(self).__name__} does not say what it does")
-
-
-def time_of(op: Operation) -> float:
-    """How long one execution takes, in bytes moved."""
-    cost = op.cost()
-    return cost.bytes + FLOP_BYTES * cost.flops
 
 
 def can_repeat(op: Operation) -> bool:
