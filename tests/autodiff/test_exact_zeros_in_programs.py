@@ -16,6 +16,8 @@ import pytest
 
 import dmc
 from dmc.ir import Array
+from dmc.semantics.modules import check_text
+from dmc.semantics.program import Program
 from tests.semantics.running import run
 
 SOURCE = (Path(__file__).parent / "zeros.dm").read_text()
@@ -77,15 +79,24 @@ def test_native_code(name: str, n: int, d: int) -> None:
                 np.testing.assert_array_equal(a, b)
 
 
+@cache
+def slopes() -> Program:
+    """For each of the programs a function that is its gradient, checked together."""
+    return check_text("\n".join([SOURCE, *map(slope_of, (*MASKED, *LAST))]))
+
+
+def slope_of(name: str) -> str:
+    head = SOURCE[SOURCE.index(f"fn {name}[") :].split(" ->")[0]
+    type_ = head.split("w: ")[1].split("]")[0]
+    names = ", ".join(arguments(name, 5, 3, np.inf, "float64"))
+    return f"{head} -> {type_}] = grad({name})({names})\n".replace("fn ", "fn slope_of_", 1)
+
+
 @pytest.mark.parametrize("name", [*MASKED, *LAST])
 def test_the_interpreter_agrees(name: str) -> None:
     given = arguments(name, 5, 3, np.inf, "float64")
-    names = ", ".join(given)
-    head = SOURCE[SOURCE.index(f"fn {name}[") :].split(" ->")[0].replace(f"fn {name}", "fn slope")
-    type_ = head.split("w: ")[1].split("]")[0]
-    source = f"{SOURCE}\n{head} -> {type_}] = grad({name})({names})\n"
     values: dict[str, Any] = dict(given)
-    (slope,) = run(source, "slope", **values)
+    (slope,) = run(slopes(), f"slope_of_{name}", **values)
     wanted = dmc.grad(getattr(program("f64"), name))(**given)
     np.testing.assert_allclose(slope, wanted, rtol=1e-12)
 
@@ -114,10 +125,15 @@ fn loss[T, K](w: f64[T, T], v: f64[T, K], scale: f64) -> f64 = sum(mixed(w, v, s
 """
 
 
+@cache
+def attention() -> Any:
+    return dmc.loads(ATTENTION)
+
+
 @pytest.mark.parametrize("poison", POISONS)
 def test_weights_of_masked_scores_absorb(poison: float) -> None:
     """The last row of `v` is masked in all rows but the last: whatever it is, to second order."""
-    module = dmc.loads(ATTENTION)
+    module = attention()
     rng = np.random.default_rng(0)
     w, v = rng.normal(size=(9, 9)), rng.normal(size=(9, 4))
     f = dmc.value_and_grad(module.loss, wrt=("w", "v"))
