@@ -231,6 +231,10 @@ WAYS: dict[str, tuple[str, str, str, str]] = {
         "fn f(x: f64) -> f64 {\n    fn g(y: f64) -> f64 = y * y\n    g(x)\n}\n",
         "syntax.declaration", "fn g(y: f64) -> f64 = y * y", "let g = fn(y: f64) => y * y",
     ),
+    "a function behind the brace of another": (
+        "fn f(x: f64) -> f64 { fn g(y: f64) -> f64 = y * y\n    g(x)\n}\n",
+        "syntax.declaration", "fn g(y: f64) -> f64 = y * y", "let g = fn(y: f64) => y * y",
+    ),
     "a function in a function, in braces": (
         "fn f(x: f64) -> f64 {\n    fn g(y: f64) -> f64 {\n        y * y\n    }\n    g(x)\n}\n",
         "syntax.declaration", "fn g(y: f64) -> f64 {", "let g = fn(y: f64) => {",

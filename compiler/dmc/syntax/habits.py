@@ -129,7 +129,8 @@ def _nested_function(s: Situation) -> Diagnostic | None:
     found, word = s.found, s.previous
     if found is None or word is None or word.text != "fn" or found.kind is not Kind.WORD:
         return None
-    if not word.leads or word.column == 1 or "LPAR" not in s.accepts:
+    begins = word.leads or s.before[-2].text in ("{", ";")
+    if not begins or word.column == 1 or "LPAR" not in s.accepts:
         return None
     line = s.rest(found)
     parameters = line[len(found.text) :].split(")")[0].strip()
