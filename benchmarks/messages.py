@@ -17,9 +17,13 @@ class Turn:
 
 @dataclass(frozen=True)
 class Ready:
-    """The first call is done; it took `compile_s` from loading the program on."""
+    """The first call is done; it took `compile_s` from loading the program on.
+
+    `predicted_s` is what the cost model says of a call on one thread, where there is one.
+    """
 
     compile_s: float
+    predicted_s: float | None = None
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
+from benchmarks.predicted import by_kernel
 from benchmarks.systems import THREADS, start
 from benchmarks.workload import Contestant, System
 from benchmarks.workloads import LARGE, NAMES, load
@@ -37,6 +38,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seconds", type=float, default=4.0, help="how long to call it")
     parser.add_argument("--lines", type=int, default=20, help="how many symbols to show")
+    parser.add_argument("--predicted", action="store_true", help="show what the cost model says")
     arguments = parser.parse_args()
     if shutil.which("perf") is None or shutil.which("nm") is None:
         sys.exit("perf and nm are needed")
@@ -47,6 +49,8 @@ def main() -> None:
     workload = load(arguments.workload)
     contestant = workload.entry(System.DMC.value).make(workload.inputs())
     contestant.call()
+    if arguments.predicted:
+        _show_predicted(arguments.lines)
     name_code(Path(tempfile.gettempdir()) / f"perf-{os.getpid()}.map")
     samples, calls, seconds = sample(contestant, arguments.seconds)
     total = samples.total()
@@ -54,6 +58,16 @@ def main() -> None:
     for symbol, count in samples.most_common(arguments.lines):
         share = count / total
         print(f"{100 * share:5.1f} %  {1e3 * share * seconds / calls:9.3f} ms  {symbol}")
+
+
+def _show_predicted(lines: int) -> None:
+    """The kernels that take the longest by the cost model, with their lines in the source."""
+    kernels = by_kernel()
+    total = sum(each.nanoseconds for each in kernels)
+    print(f"predicted: {total / 1e6:.3f} ms of processor time a call")
+    for each in kernels[:lines]:
+        share, time = each.nanoseconds / total, each.nanoseconds / 1e6
+        print(f"{100 * share:5.1f} %  {time:9.3f} ms  {each.runs} × {each.op!r}")
 
 
 def name_code(path: Path) -> None:

@@ -28,7 +28,7 @@ REFERENCES = (System.JAX, System.TORCH, System.NUMPY, System.NUMBA, System.C)
 class Result:
     """What one contestant did. Times in seconds, passed and of all processors together, by call.
 
-    `absent` says why there are none.
+    `absent` says why there are none; `predicted_s` is what a cost model says, if it has one.
     """
 
     compile_s: float | None = None
@@ -36,6 +36,7 @@ class Result:
     processor: list[float] = field(default_factory=list[float])
     peak_bytes: int = 0
     absent: Absent | None = None
+    predicted_s: float | None = None
 
     @property
     def best(self) -> float:
@@ -62,6 +63,7 @@ def race(
             reply = worker.reply()
             if isinstance(reply, Ready):
                 results[entry.name].compile_s = reply.compile_s
+                results[entry.name].predicted_s = reply.predicted_s
                 running.append(worker)
             else:
                 _leave(worker, results[entry.name], reply)

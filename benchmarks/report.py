@@ -22,8 +22,9 @@ class Row:
 
     `ms` are best times, `median_ms` beside them, `cpu_ms` the least of all processors together,
     which other processes disturb less. `absent` says of each contestant without a time
-    why: it is missing, was refused, is wrong or failed. `goal` is the ratio to reach against the
-    best of those in `against`, or of all.
+    why: it is missing, was refused, is wrong or failed. `predicted_ms` is the sum of dmc's kernels
+    by its cost model, on one thread. `goal` is the ratio to reach against the best of those in
+    `against`, or of all.
     """
 
     workload: str
@@ -38,6 +39,7 @@ class Row:
     compile_s: dict[str, float]
     peak_bytes: dict[str, int]
     absent: dict[str, str] = field(default_factory=dict[str, str])
+    predicted_ms: float | None = None
     goal: float | None = None
     against: list[str] = field(default_factory=list[str])
 
@@ -49,6 +51,13 @@ class Row:
     def rival(self) -> str | None:
         """Whom the goal is set against."""
         return self._best([name for name in self.against if name in self.ms])
+
+    @property
+    def predicted_share(self) -> float | None:
+        """What the cost model says of one thread over the processor time of dmc."""
+        if self.predicted_ms is None or OURS not in self.cpu_ms:
+            return None
+        return self.predicted_ms / self.cpu_ms[OURS]
 
     def _best(self, names: list[str]) -> str | None:
         return min(names, key=self.ms.__getitem__, default=None)
@@ -64,6 +73,7 @@ def row(workload: Workload, limits: Roofline, machine: str, results: dict[str, R
     """What the race of a workload gave."""
     timed = {name: result for name, result in results.items() if result.seconds}
     goal = workload.goal
+    predicted = results[OURS].predicted_s if OURS in results else None
     left = {name: r.absent for name, r in results.items() if r.absent is not None}
     return Row(
         workload=workload.name,
@@ -78,6 +88,7 @@ def row(workload: Workload, limits: Roofline, machine: str, results: dict[str, R
         compile_s={n: r.compile_s for n, r in results.items() if r.compile_s is not None},
         peak_bytes={name: result.peak_bytes for name, result in timed.items()},
         absent={name: f"{why.kind}: {why.why}" for name, why in left.items()},
+        predicted_ms=None if predicted is None else 1e3 * predicted,
         goal=goal.ratio if goal else None,
         against=[e.name for e in workload.entries if goal and e.system in goal.against],
     )
@@ -114,6 +125,8 @@ SUMMARY = (
     "to reach",
     "floor ms",
     "of it",
+    "predicted ms",
+    "of cpu",
 )
 
 
@@ -130,7 +143,7 @@ def table(rows: Sequence[Row]) -> str:
 
 
 def _summary(row: Row) -> tuple[str, ...]:
-    best = row.best_peer
+    best, share = row.best_peer, row.predicted_share
     mine = _number(row.ms.get(OURS)) if OURS in row.ms else row.absent.get(OURS, "-")
     return (
         row.workload,
@@ -141,6 +154,8 @@ def _summary(row: Row) -> tuple[str, ...]:
         _goal(row),
         _number(row.floor_ms),
         f"{100 * row.floor_ms / row.ms[OURS]:.0f} %" if OURS in row.ms else "-",
+        _number(row.predicted_ms),
+        "-" if share is None else f"{100 * share:.0f} %",
     )
 
 

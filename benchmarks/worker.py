@@ -49,12 +49,20 @@ def _serve(workload: Workload, name: str, outputs: Path, replies: TextIO) -> Non
     contestant, compile_s = _first(workload, entry, outputs)
     contestant.call()
     _forget_peak()
-    _say(replies, Ready(compile_s))
+    _say(replies, Ready(compile_s, _predicted(entry)))
     for line in sys.stdin:
         request = decode(line)
         assert isinstance(request, Turn)
         seconds, processor = _turn(contestant, request)
         _say(replies, Times(seconds, processor, max(0, _peak_bytes() - before)))
+
+
+def _predicted(entry: Entry) -> float | None:
+    if entry.system is not systems.System.DMC:
+        return None
+    from benchmarks import predicted
+
+    return predicted.seconds()
 
 
 def _first(workload: Workload, entry: Entry, outputs: Path) -> tuple[Contestant, float]:

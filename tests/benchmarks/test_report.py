@@ -34,7 +34,7 @@ TOY = Workload(
 
 def rows() -> list[Row]:
     results = {
-        "dmc": Result(0.5, [2e-3, 1e-3, 3e-3], [4e-3, 1e-3, 3e-3], 1_000_000),
+        "dmc": Result(0.5, [2e-3, 1e-3, 3e-3], [4e-3, 1e-3, 3e-3], 1_000_000, predicted_s=4e-4),
         "jax": Result(1.0, [2e-3], [4e-3], 2_000_000),
         "numba": Result(2.0, [1.7e-3], [1.7e-3], 3_000_000),
         "numpy": Result(0.1, absent=Absent("wrong", "w differs by 1.0e-01 from jax")),
@@ -57,6 +57,7 @@ def test_a_row_has_the_figures_of_those_who_were_timed() -> None:
     assert found.ratio("jax") == pytest.approx(2.0)
     assert found.ratio("numpy") is None
     assert found.rival == "jax"
+    assert found.predicted_share == pytest.approx(0.4)
 
 
 @pytest.mark.parametrize(("flops", "bytes_", "ms"), [(1e8, 3e6, 1.0), (1e8, 6e7, 2.0)])
