@@ -122,7 +122,22 @@ class Ranges:
     def _least(self, linear: Linear, facts: Facts) -> float:
         """A lower bound: by the ranges of the terms, or above what a fact says is not negative."""
         rests = (linear.plus(fact, -1) for fact in facts)
-        return max(map(self._lowest, (linear, *rests)))
+        ends = (end for form in (linear, *rests) for end in self._at_ends(form))
+        return max(map(self._lowest, ends))
+
+    def _at_ends(self, linear: Linear, free: frozenset[Value] = frozenset()) -> Iterator[Linear]:
+        """Forms that are nowhere above `linear`: indexes are as large as counts that vary allow.
+
+        So `n - 1 - i` is not negative in a loop over i with n iterations, whatever n is. Indexes
+        in `free` stay.
+        """
+        for value, coefficient in linear.terms.items():
+            if coefficient < 0 and value not in free and (count := _varying_count(value)):
+                left = self.linear(count).plus(Linear({value: 1}, 1), -1)
+                yield from self._at_ends(linear.plus(left, coefficient), free)
+                yield from self._at_ends(linear, free | {value})
+                return
+        yield linear
 
     def _lowest(self, linear: Linear) -> float:
         total: float = linear.number
@@ -324,6 +339,15 @@ class Ranges:
                 self._ranges[value], self._assuming[value] = inner._ranges[value], assuming
         self._read_now[-1] |= inner._read_now[0] - {arg}
         return after
+
+
+def _varying_count(index: Value) -> Value | None:
+    """How often the loop runs whose index a value is, where that is computed."""
+    block = index.parent_block
+    op = block.parent_op if block is not None else None
+    if isinstance(op, control.For) and index is op.index and op.trip_count < 0:
+        return op.count
+    return None
 
 
 Bounds = tuple[int, int]
