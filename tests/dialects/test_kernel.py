@@ -209,3 +209,21 @@ def test_movement() -> None:
     np.testing.assert_array_equal(evaluate(view, np.arange(4.0)), [[0, 1], [2, 3]])
     with pytest.raises(VerifyError):
         kernel.View([target], {"shape": (3,)}).verify_()
+
+
+def test_store_changes_one_element() -> None:
+    target, value, i = arguments(tensor(F64, 2, 3), tensor(F64), tensor(I64))
+    arrays = np.zeros((2, 3)), np.array(4.0), np.array(1)
+    store = kernel.Store([target, value, i, i])
+    np.testing.assert_array_equal(evaluate(store, *arrays, np.array(2)), [[0, 0, 0], [0, 0, 4]])
+    np.testing.assert_array_equal(evaluate(store, *arrays, np.array(9)), [[0, 0, 0], [0, 0, 4]])
+    added = kernel.Store([target, value, i, i], {"combiner": "add"})
+    ones = np.ones((2, 3)), *arrays[1:], np.array(-1)
+    np.testing.assert_array_equal(evaluate(added, *ones), [[1, 1, 1], [5, 1, 1]])
+    empty, *rest = arguments(tensor(F64, 0, 3), tensor(F64), tensor(I64))
+    nothing = kernel.Store([empty, *rest, rest[-1]])
+    assert evaluate(nothing, np.zeros((0, 3)), *arrays[1:], np.array(0)).size == 0
+    with pytest.raises(VerifyError, match="subscript"):
+        kernel.Store([target, value, i]).verify_()
+    with pytest.raises(VerifyError, match="element"):
+        kernel.Store([target, i, i, i]).verify_()

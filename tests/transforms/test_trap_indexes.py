@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from random import Random
+
 import numpy as np
 import pytest
 
@@ -83,6 +85,15 @@ LOOPS = {
         "while k < 5 { s = s + x[k]\n let n = k - 1\n k = m\n m = n }",
         1,
     ),
+    "a triangle": ("", "for n in 0..5 { for k in n + 1..5 { s = s + x[k] - x[k - n - 1] } }", 0),
+    "a triangle of three": (
+        "",
+        "for n in 0..5 { for m in 0..n + 1 { for k in m..n + 1 { s = s + x[n - k] - x[k - m] } } }",
+        0,
+    ),
+    "a triangle too far": ("", "for n in 0..5 { for k in n..5 { s = s + x[k + 1] } }", 1),
+    "up to data": ("", "for k in 0..i[0] { s = s + x[i[0] - 1 - k] }", 1),
+    "in a branch": ("", "for k in 0..i[0] { if i[0] < 6 { s = s + x[i[0] - 1 - k] - x[k] } }", 0),
     "behind": ("var k = 0", "for n in 0..9 { k = k + 1 }\n s = x[k]", 1),
 }
 
@@ -92,6 +103,35 @@ def test_loops(start: str, loop: str, count: int) -> None:
     text = f"fn f(x: f64[5], i: i64[5]) -> f64 {{\n {start}\n var s = 0.0\n {loop}\n s\n}}\n"
     program = dmc.loads(text.replace("\n ", "\n    "))
     assert len(program.f.compile().compilation.index_uses) == count
+
+
+def test_what_random_triangles_read_outside_is_not_taken_to_be_inside() -> None:
+    """Loops whose ends follow from those around, against all that they read."""
+    random, counts = Random(3), {True: 0, False: 0}
+    for _ in range(90):
+        names, code, generator = [], "", ""
+        for depth in range(random.randint(2, 3)):
+            ends = [
+                "0",
+                *(f"{random.choice((-1, 1))} * {n} + {random.randint(0, 5)}" for n in names),
+            ]
+            low = random.choice(ends)
+            high = random.choice([e for e in (*ends, "5") if e != low])
+            names.append(f"k{depth}")
+            code += f"for k{depth} in {low}..{high} {{ "
+            generator += f" for k{depth} in range({low}, {high})"
+        at = " + ".join(f"{random.choice((-1, 0, 1, 1))} * {n}" for n in names)
+        at += f" + {random.randint(-1, 4)}"
+        text = f"fn f(x: f64[5]) -> f64 {{\n    var s = 0.0\n    {code}s = s + x[{at}]"
+        try:
+            program = dmc.loads(text + " }" * len(names) + "\n    s\n}\n")
+        except dmc.IndexError:
+            continue  # what constants read is known without running
+        proved = not program.f.specialize().compilation.index_uses
+        inside = all(eval(f"[0 <= {at} < 5{generator}]", {}))
+        assert inside or not proved, text
+        counts[proved] += 1
+    assert min(counts.values()) > 10
 
 
 def test_faults_leave_loops_branches_and_functions() -> None:

@@ -200,8 +200,9 @@ class Function(OfProgram):
 
         Raises dmc.Error before anything runs when the arguments do not fit.
         """
-        if not named:
-            result = directly(self._shared.direct, (*arguments, *self._extras))
+        ordered = self._in_order(arguments, named) if named else arguments
+        if ordered is not None:
+            result = directly(self._shared.direct, (*ordered, *self._extras))
             if type(result) is not int:
                 return result
         key = self._call_key(arguments, named)
@@ -210,10 +211,21 @@ class Function(OfProgram):
             values = {**dict(zip(self._names, arguments, strict=False)), **named}
             arguments = tuple([_kept(values[name]) for name in call.taken])
         result = call.compiled.run((*arguments, *self._extras))
-        if not named:
+        if ordered is not None:
             # A method and the `forward` of its record look the same to native code.
             self._shared.direct = call.compiled.direct if call.is_plain else None
         return result
+
+    def _in_order(
+        self, arguments: tuple[PythonValue, ...], named: Mapping[str, PythonValue]
+    ) -> tuple[PythonValue, ...] | None:
+        """All arguments by their position, where those named are the rest of them."""
+        if len(arguments) + len(named) != len(self._names):
+            return None
+        try:
+            return (*arguments, *[named[n] for n in self._names[len(arguments) :]])
+        except KeyError:
+            return None
 
     def _new_call(
         self, key: object, arguments: tuple[PythonValue, ...], named: Mapping[str, PythonValue]

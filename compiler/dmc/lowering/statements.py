@@ -333,11 +333,31 @@ def _load(s: Statements, op: Operation) -> None:
     if not isinstance(source.type, MemRefType):
         s.set(op, [source])
         return
-    subscripts: list[Subscript] = []
-    for value, extent in zip(op.subscripts, source.type.shape, strict=True):
+    s.set(op, [s.b.load(source, _subscripts(s, op, source))])
+
+
+def _store(s: Statements, op: Operation) -> None:
+    assert isinstance(op, kernel.Store)
+    output = s.place(op.output)
+    s.set(op, [output])
+    if _type(op.output).size == 0:
+        return
+    s.copy(s.values[op.target], output)
+    at, value = _subscripts(s, op, output), s.values[op.value]
+    if op.combiner != kernel.OVERWRITE:
+        there = s.b.load(output, at)
+        value = s.b.insert(kernel.COMBINE[op.combiner]([there, value])).results[0]
+    s.b.store(value, output, at)
+
+
+def _subscripts(s: Statements, op: kernel.Load | kernel.Store, memref: Value) -> list[Subscript]:
+    """Of an element of `memref`, inside of it."""
+    assert isinstance(memref.type, MemRefType)
+    found: list[Subscript] = []
+    for value, extent in zip(op.subscripts, memref.type.shape, strict=True):
         at = arith.convert(s.b.builder, s.values[value], DType.I64)
-        subscripts.append(at if op.in_bounds else clamp(s.b, at, extent))
-    s.set(op, [s.b.load(source, subscripts)])
+        found.append(at if op.in_bounds else clamp(s.b, at, extent))
+    return found
 
 
 def _from_elements(s: Statements, op: Operation) -> None:
@@ -381,6 +401,7 @@ SIMPLE: Table = {
     func.Call: _call,
     kernel.FromElements: _from_elements,
     kernel.Load: _load,
+    kernel.Store: _store,
     kernel.View: _view,
 }
 """How operations that are neither kernels nor control flow are lowered."""

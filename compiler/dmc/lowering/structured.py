@@ -28,9 +28,9 @@ def _may_last(op: control.Loop) -> bool:
     """Whether a loop and those around it may run for long."""
     runs, at = 1, op
     while at is not None:
-        if isinstance(at, control.While) or (isinstance(at, control.For) and at.trip_count < 0):
+        if isinstance(at, control.While) or (isinstance(at, control.For) and at.extent < 0):
             return True
-        runs *= at.trip_count if isinstance(at, control.For) else 1
+        runs *= at.extent if isinstance(at, control.For) else 1
         at = at.parent_op
     return runs > _MOST_UNPOLLED
 

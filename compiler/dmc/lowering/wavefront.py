@@ -273,12 +273,10 @@ class _Cells:
             offsets = arith.add(b.builder, offsets, b.iota(count, access.strides[0]))
         return b.gather(access.buffer, [first], offsets, mask_of(b, at.lanes, count))
 
-    def _update(self, at: _Vector, op: kernel.UpdateWindow) -> None:
+    def _update(self, at: _Vector, op: kernel.Store) -> None:
         forms = [form for v in op.subscripts if (form := self.nest.form(v)) is not None]
         access = self._access(at, self.memory[self.nest.tables[op.target]], forms)
-        value = self._value(at, op.update)
-        if isinstance(value.type, MemRefType):
-            value = self.b.load(self.b.flat(value), [0])
+        value = self._value(at, op.value)
         if op.combiner != OVERWRITE:
             there = load(self.b, access, at.frame)
             value = arith.add(self.b.builder, there, spread(self.b, value, lanes_of(there)))
@@ -308,7 +306,7 @@ class _Cells:
         match op:
             case kernel.Load():
                 at.values[op.output] = self._load(at, op)
-            case kernel.UpdateWindow():
+            case kernel.Store():
                 self._update(at, op)
             case arith.Constant():
                 number, type_ = splat_of(op.result), ScalarType(dtype_of(op.result.type))

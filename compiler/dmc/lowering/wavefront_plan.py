@@ -18,7 +18,7 @@ from dmc.dialects.elementwise import splat_of
 from dmc.dialects.kernel import OVERWRITE
 from dmc.ir.declarations import Trait
 from dmc.ir.operation import Operation, Value
-from dmc.ir.types import DType, ShapedType, TapeType, dtype_of, shape_of
+from dmc.ir.types import DType, TapeType, dtype_of, shape_of
 from dmc.lowering.machine import Machine
 
 VECTORS = 2
@@ -195,7 +195,7 @@ class _Reader:
         match op:
             case kernel.Load():
                 self._load(op)
-            case kernel.UpdateWindow() if op.parent is self.inner.body:
+            case kernel.Store() if op.parent is self.inner.body:
                 self._update(op)
             case kernel.Generic():
                 self._require(op.points == 1 and not op.reduction and not op.loads())
@@ -223,13 +223,10 @@ class _Reader:
         self._require(self.latest[table] is op.source)
         self.accesses[table].append((Use.READ, self._subscripts(op.source, op.subscripts)))
 
-    def _update(self, op: kernel.UpdateWindow) -> None:
+    def _update(self, op: kernel.Store) -> None:
         table = self.nest.tables.get(op.target)
-        size = op.update.type.size if isinstance(op.update.type, ShapedType) else 0
-        self._require(table is not None and self.latest[table] is op.target and size == 1)
+        self._require(table is not None and self.latest[table] is op.target)
         assert table is not None
-        made = op.update.defining_op
-        self._require(not _inside(op.update, self.outer) or isinstance(made, kernel.Generic))
         self._require(op.combiner in (_ADD, OVERWRITE) and _addressable(op.target))
         use = Use.ADD if op.combiner == _ADD else Use.WRITE
         forms = self._subscripts(op.target, op.subscripts)
@@ -364,4 +361,4 @@ def needed(nest: Nest) -> Iterator[Operation]:
 
 
 def _only_places(op: Operation, value: Value, nest: Nest) -> bool:
-    return isinstance(op, kernel.Load | kernel.UpdateWindow) and value in nest.forms
+    return isinstance(op, kernel.Load | kernel.Store) and value in nest.forms

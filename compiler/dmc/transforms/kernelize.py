@@ -330,7 +330,25 @@ def _dynamic_update_slice(builder: Builder, op: Operation) -> Sequence[Value] | 
     if not is_tensor(op.input):
         return [op.update]
     attributes: dict[str, Attribute] = {"combiner": op.combiner.value}
+    element = _element(builder, op.update)
+    if element is not None:
+        operands = (op.input, element, *op.start_indices)
+        return builder.insert(kernel.Store(operands, attributes)).results
     return builder.insert(kernel.UpdateWindow(op.operands, attributes)).results
+
+
+def _element(builder: Builder, array: Value) -> Value | None:
+    """What an array of one element was made from."""
+    if any(n != 1 for n in shape_of(array.type)):
+        return None
+    splat, made = splat_of(array), array.defining_op
+    if splat is not None:
+        return arith.scalar(builder, splat, dtype_of(array.type))
+    if isinstance(made, kernel.Generic) and len(made.operands) == 1 and not made.outside.items:
+        (source,) = made.operands
+        moves = not made.reduction and made.reduced == (made.body.args[0],)
+        return source if moves and not shape_of(source.type) else None
+    return None
 
 
 def _gather(builder: Builder, op: Operation) -> Sequence[Value] | None:

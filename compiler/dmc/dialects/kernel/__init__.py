@@ -8,12 +8,19 @@ operation of its own: scatter, scan, sort, window update, concatenation, view, c
 In bodies every value is a 0-d tensor. They hold elementwise and constant operations,
 `kernel.index`, `kernel.inside` and `kernel.load`, and capture nothing but tensors that
 `kernel.load` reads; a 0-d tensor comes in as an operand whose map has no subscripts. Outside of
-kernels, arithmetic on 0-d tensors stays as it is (it is done in registers), and `kernel.load`
-reads one element.
+kernels, arithmetic on 0-d tensors stays as it is (it is done in registers), `kernel.load` reads
+one element and `kernel.store` changes one.
 """
 
 from dmc.dialects.kernel.generic import Contraction, Generic
-from dmc.dialects.kernel.movement import Concatenate, Copy, FromElements, UpdateWindow, View
+from dmc.dialects.kernel.movement import (
+    Concatenate,
+    Copy,
+    FromElements,
+    Store,
+    UpdateWindow,
+    View,
+)
 from dmc.dialects.kernel.ordered import Scan, Scatter, Sort
 from dmc.dialects.kernel.scalar import (
     COMBINE,
@@ -46,6 +53,7 @@ __all__ = [
     "Scan",
     "Scatter",
     "Sort",
+    "Store",
     "Structured",
     "UpdateWindow",
     "View",

@@ -63,6 +63,49 @@ class UpdateWindow(Operation):
         return Cost(bytes=2 * self.update.type.bytes)
 
 
+class Store(Operation):
+    """`kernel.store %target, %value[%i, …]`: a copy of `target` with one element changed.
+
+    A subscript outside of the axis is clamped to it; `in_bounds` promises that none is. `combiner`
+    joins the value to the element that is there ("set" replaces it).
+
+    C1: the value is 0-d and of the target's dtype.  C2: one 0-d integer subscript for each axis, of
+    which there are some.  C3: `combiner` is known.
+    """
+
+    name = "kernel.store"
+    target = operand()
+    value = operand()
+    subscripts = operands()
+    combiner = attribute(str, OVERWRITE)
+    in_bounds = attribute(bool, False)
+    output = result()
+
+    def infer(self) -> Sequence[Type]:
+        return (self.target.type,)
+
+    def verify_(self) -> None:
+        self.require(3, self.combiner in {*COMBINERS, OVERWRITE}, f"combines by {self.combiner}")
+        fits = self.value.type == element_type(self.target.type)
+        self.require(1, fits, f"{self.value.type} is no element of {self.target.type}")
+        rank = len(shape_of(self.target.type))
+        self.require(2, 0 < rank == len(self.subscripts), "needs a subscript for each axis")
+        for value in self.subscripts:
+            self.require(2, is_scalar_integer(value.type), f"{value} is no 0-d integer")
+
+    def evaluate(self, operands: Sequence[Array], interpreter: Interpreter) -> Sequence[Array]:
+        target, value, *subscripts = operands
+        output = np.array(target)
+        if output.size:
+            at = tuple(np.clip(i, 0, n - 1) for i, n in zip(subscripts, output.shape, strict=True))
+            known = self.combiner != OVERWRITE
+            output[at] = COMBINERS[self.combiner](output[at], value) if known else value
+        return (output,)
+
+    def cost(self) -> Cost:
+        return Cost(bytes=2 * dtype_of(self.value.type).bytes)
+
+
 class Concatenate(Operation):
     """`kernel.concatenate`: the operands one after another along `axis`.
 

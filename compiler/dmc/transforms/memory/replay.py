@@ -277,7 +277,7 @@ def _point_by_point(op: Operation, index: int, result: Value) -> bool:
                 return False
             read = _address(op, op.operands[index], op.operand_maps[index])
             return read == _address(op, result, op.result_maps[result.index])
-        case kernel.Scatter() | kernel.UpdateWindow():
+        case kernel.Scatter() | kernel.Store() | kernel.UpdateWindow():
             return index == 0
         case kernel.Copy():
             return True

@@ -247,7 +247,7 @@ def overwritable(op: Operation) -> Iterator[tuple[int, Value]]:
                     key = _elements(op, value, map_), bytes_of(value)
                     for result in writes.get(key, ()):
                         yield index, result
-        case kernel.Scatter() | kernel.UpdateWindow() if is_tensor(op.target):
+        case kernel.Scatter() | kernel.Store() | kernel.UpdateWindow() if is_tensor(op.target):
             yield 0, op.output
         case _:
             pass
