@@ -103,6 +103,9 @@ def arguments_of(module: Module) -> list[Any]:
     ]
 
 
+WORTH_IT = stream_rows.LEAST_SAVED
+
+
 @pytest.fixture(autouse=True)
 def few_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stream_rows, "LEAST_ROWS", 1)
@@ -247,3 +250,18 @@ def test_sums_keep_the_order_that_they_have_alone(name: str) -> None:
     found, expected = (each.executable(*arguments) for each in (compilation, whole))
     for a, b in zip(found, expected, strict=True):
         assert np.asarray(a).tobytes() == np.asarray(b).tobytes()
+
+
+@pytest.mark.parametrize(("turned", "streamed"), [(False, True), (True, False)])
+def test_rows_that_would_be_turned_first_are_counted(
+    turned: bool, streamed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A masked matrix: its rows lie one after the other, those of its transpose do not."""
+    monkeypatch.setattr(stream_rows, "LEAST_SAVED", WORTH_IT)
+    read = "p[u, t]" if turned else "p[t, u]"
+    text = f"""
+fn f[N, K](p: f32[N, N], v: f32[N, K]) -> f32[N, K] =
+    [t, e] => sum[u](if u <= t {{ {read} * v[u, e] }} else {{ 0.0 }})
+"""
+    kernels = dmc.loads(text).f.specialize(N=1024, K=20).compilation.kernels
+    assert any(isinstance(op, control.For) for op in kernels.walk()) == streamed

@@ -9,11 +9,8 @@ from dmc.dialects import arith, control, kernel
 from dmc.dialects.control import INDEX
 from dmc.ir import AffineExpr, AffineMap, Block, Builder, TensorType, Value, dtype_of, shape_of
 from dmc.transforms.generics import Read, assemble, block_of, passing
-from dmc.transforms.streams.plan import Plan
+from dmc.transforms.streams.plan import Plan, Sliced
 from dmc.transforms.streams.rows import Local, Rows, Tile, combined, filled, part, transposed, view
-
-Sliced = tuple[int | None, ...]
-"""The axis of a value from outside, for each class that it has."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +68,7 @@ class Loop:
         for op in self.ops:
             for i, value in enumerate(op.operands):
                 if not self.plan.makes(self.level, op, i):
-                    axes = self._sliced(op, i)
+                    axes = self.plan.sliced(op, i)
                     front = [axis for axis in axes if axis is not None]
                     order = [*front, *_others(value, front)]
                     if (value, axes) not in inputs:
@@ -101,12 +98,6 @@ class Loop:
         if value in self.leaving:
             return [last, *_others(value, [*outer, last])]
         return _others(value, outer)
-
-    def _sliced(self, op: kernel.Generic, index: int) -> Sliced:
-        exprs = op.operand_maps[index].results
-        single = [expr.single_dimension() for expr in exprs]
-        dims = self.group.members[op]
-        return tuple(single.index(d) if d in single else None for d in dims)
 
     # The nest
 
@@ -223,7 +214,7 @@ class Loop:
         value = op.operands[index]
         if self.plan.makes(self.level, op, index):
             return made[value]
-        axes = self._sliced(op, index)
+        axes = self.plan.sliced(op, index)
         gone = [axis for axis in axes[:-1] if axis is not None]
         front = [] if axes[-1] is None else [axes[-1]]
         return Local(at.inputs[value, axes], [*front, *_others(value, [*gone, *front])])

@@ -13,6 +13,9 @@ from dmc.ir import AffineMap, Block, Operation, Value, bytes_of, dtype_of, shape
 Axes = tuple[int, ...]
 """The axis of a value, or the dimension of a kernel, for each streamed class of dimensions."""
 
+Sliced = tuple[int | None, ...]
+"""The axis of an operand along which its rows lie, for each class; None where it has no rows."""
+
 Copied = tuple[kernel.Generic, int, Axes]
 """A member, the number of an operand and the dimensions along which it is read."""
 
@@ -187,6 +190,13 @@ class Plan:
     rows: int
     """How many rows a tile has."""
 
+    def sliced(self, op: kernel.Generic, index: int) -> Sliced:
+        """Where the rows of an operand of a member lie."""
+        exprs = op.operand_maps[index].results
+        single = [expr.single_dimension() for expr in exprs]
+        dims = self.group.members[op]
+        return tuple(single.index(d) if d in single else None for d in dims)
+
     @property
     def saved(self) -> float:
         """The part of what is moved that is not any more, less the time of what runs again."""
@@ -199,14 +209,20 @@ class Plan:
     def _moved(self, level: int) -> int:
         """The bytes that a loop reads from memory and leaves there.
 
-        What does not depend on the rows of a class is read, or added to, for all of them.
+        What does not depend on the rows of a class is read, or added to, for all of them. Where
+        rows do not lie one after the other, they are read and written once more to lie so.
         """
-        once, often = set(self.leaving(level)), 0
+        once, turned, often = set(self.leaving(level)), set[tuple[Value, Sliced]](), 0
+        for value in once:
+            axes = self.group.axes(value)
+            assert axes is not None
+            turned.add((value, axes))
         for op in self.loops[level]:
             dims = self.group.members[op]
             for index, value in enumerate(op.operands):
                 if self.makes(level, op, index):
                     continue
+                turned.add((value, self.sliced(op, index)))
                 times = self._times([d in op.operand_maps[index].dims() for d in dims])
                 if times == 1:
                     once.add(value)
@@ -215,7 +231,8 @@ class Plan:
             if self.group.sums(op):
                 times = self._times([d not in op.reduction for d in dims])
                 often += sum(2 * times * bytes_of(value) for value in op.results)
-        return often + sum(map(bytes_of, once))
+        again = (2 * bytes_of(value) for value, axes in turned if not _lead(axes))
+        return often + sum(map(bytes_of, once)) + sum(again)
 
     def _times(self, has: Sequence[bool]) -> int:
         """In how many tiles the same is needed of what only has some of the classes."""
@@ -328,6 +345,12 @@ def axes_at(map_: AffineMap, dims: Axes) -> Axes | None:
     """The axes of which `dims` are the subscripts, as they stand."""
     single = [expr.single_dimension() for expr in map_.results]
     return tuple(single.index(d) for d in dims) if set(dims) <= set(single) else None
+
+
+def _lead(axes: Sliced) -> bool:
+    """Whether rows along these axes lie one after the other."""
+    rows = [axis for axis in axes if axis is not None]
+    return rows == list(range(len(rows)))
 
 
 def _is_sliced(op: kernel.Generic, index: int, dim: int) -> bool:
