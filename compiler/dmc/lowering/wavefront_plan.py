@@ -284,6 +284,8 @@ class _Reader:
         for arg, following in nexts:
             if arg in self.nest.tables:
                 self._require(self.latest[self.nest.tables[arg]] is following)
+        for final in self.inner.finals:
+            self._require(final not in self.nest.tables or len(final.uses) == 1)
         for op in self.nest.after:
             for each in op.walk():
                 self._require(not any(v in self.nest.tables for v in each.operands))

@@ -145,6 +145,8 @@ class Checker:
             meaning, trace = case.meaning(order)
         except TooLong:
             return Finding(Verdict.UNDECIDED, "too long")
+        except OverflowError:
+            return Finding(Verdict.UNDECIDED, "too large")
         try:
             program = dmc.loads(source(case))
         except dmc.CompilerBug as bug:

@@ -37,6 +37,7 @@ from tests.property.net.syntax import (
     Size,
     SizeValue,
     Type,
+    Unary,
     Where,
 )
 
@@ -165,7 +166,7 @@ class Nests(Programs):
             of = Binary(function, of, self.near())
         if self.chance(0.15):
             of = self.chosen(of)
-        of = self.tamed(of)
+        of = Unary(self.pick(("sin", "tanh", "atan")), of)
         how = self.pick(("=", "=", "=", "+="))
         made = Store(table.name.name, place, how, of) if place else Assign(table.name.name, how, of)
         if self.chance(0.08):
