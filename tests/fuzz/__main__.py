@@ -21,6 +21,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from dmc.jit.cache import DIRECTORY_VARIABLE
 from tests.fuzz.dumps import Dumps
 from tests.fuzz.family import Family, Fault, Outcome
 from tests.fuzz.faults import Faults
@@ -109,7 +110,16 @@ def trials(name: str, seed: int, seconds: float, shrink: bool) -> Iterator[Trial
         command += [] if shrink else ["--no-shrink"]
         quiet = subprocess.DEVNULL
         hangs, died = False, None
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=quiet) as process:
+        # Many changes leave the code as it was, which a cache has; the user's is not for them.
+        with (
+            tempfile.TemporaryDirectory() as cache,
+            subprocess.Popen(
+                command,
+                stdout=subprocess.PIPE,
+                stderr=quiet,
+                env={**os.environ, DIRECTORY_VARIABLE: cache},
+            ) as process,
+        ):
             assert process.stdout is not None
             while time.monotonic() < end:
                 if not select.select([process.stdout], [], [], SILENCE)[0]:
