@@ -66,3 +66,48 @@ def test_rules_are_held_against_differences_and_each_other() -> None:
     ) as caught:
         dmc.check_grads(RULES.wrong, x)
     assert "jvp" not in caught.value.diagnostics[0].title
+
+
+SIN_AND_COS = """
+fn s(x: f64) -> f64 = sin(x)
+fn c(x: f64) -> f64 = cos(x)
+derivative s(x) -> y { jvp(dx) = c(x) * dx }
+derivative c(x) -> y { vjp(dy) = -s(x) * dy }
+fn e(x: f64) -> f64 = exp(x)
+derivative e(x) -> y { jvp(dx) = grad(other)(x) * dx }
+fn other(x: f64) -> f64 = exp(x)
+derivative other(x) -> y { jvp(dx) = e(x) * dx }
+fn all(x: f64) -> f64 = s(2.0 * x) + e(0.5 * x)
+"""
+
+
+def test_rules_call_the_functions_that_they_belong_to() -> None:
+    """Theirs, or each other's: an order less with each derivative."""
+    f = dmc.loads(SIN_AND_COS).all
+    for order in range(1, 5):
+        f = dmc.grad(f)
+        wanted = 2.0**order * np.sin(0.6 + order * np.pi / 2) + 0.5**order * np.exp(0.15)
+        assert np.isclose(f(0.3), wanted, rtol=1e-14)
+
+
+@pytest.mark.parametrize(
+    ("rule", "title"),
+    [
+        ("jvp(dx) = grad(f)(x) * dx", "the derivative of `f` needs itself"),
+        ("jvp(dx) = grad(through)(x) * dx", "the derivative of `f` needs itself"),
+        ("jvp(dx) = grad(grad(fn(z: f64) => f(z)))(x) * dx", "the derivative of `f` needs itself"),
+        ("jvp(dx) = grad(square)(f(x)) * dx", ""),
+    ],
+)
+def test_a_rule_takes_no_derivative_that_needs_its_own(rule: str, title: str) -> None:
+    text = f"""
+fn f(x: f64) -> f64 = x * x
+fn through(x: f64) -> f64 = 2.0 * f(x)
+fn square(x: f64) -> f64 = x * x
+derivative f(x) -> y {{ {rule} }}
+"""
+    if not title:
+        assert dmc.grad(dmc.loads(text).f)(3.0) == 18.0
+        return
+    with pytest.raises(dmc.NamingError, match=title):
+        dmc.loads(text)

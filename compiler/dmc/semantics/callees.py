@@ -31,7 +31,14 @@ from dmc.semantics.handles import (
 )
 from dmc.semantics.members import no_fields, of_package
 from dmc.semantics.primitive import Constant, Fill, Primitive
-from dmc.semantics.program import FieldEntity, FunctionDeclaration, Poison, SourceModule, body_of
+from dmc.semantics.program import (
+    FieldEntity,
+    FunctionDeclaration,
+    Poison,
+    SourceModule,
+    Use,
+    body_of,
+)
 from dmc.semantics.resolver import (
     DTYPES,
     resolve_type,
@@ -325,7 +332,7 @@ def _user_value(
     if not declaration.is_sound or declaration.result is None:
         raise Stop
     if context.function is not None:
-        context.function.calls.append((declaration, span))
+        context.function.uses.append(Use(declaration, as_value=True))
     solver = Solver(context.facts, explicit_generics(context, handle))
     if handle.receiver is not None and declaration.self_symbol is not None:
         solver.match(declaration.self_symbol.type, handle.receiver.type, span)

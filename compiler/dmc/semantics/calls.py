@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from dmc.ir.location import Span
 from dmc.semantics import typed
@@ -27,7 +28,7 @@ from dmc.semantics.handles import (
     taken_and_given,
 )
 from dmc.semantics.primitive import Primitive
-from dmc.semantics.program import SourceModule
+from dmc.semantics.program import SourceModule, Use
 from dmc.semantics.resolver import (
     element_named,
 )
@@ -166,7 +167,23 @@ def call_handle(
         case LambdaHandle():
             return _call_lambda(context, handle, arguments, span)
         case DerivedHandle():
-            return call_derived(context, handle, _inner_call(context, handle, arguments, span))
+            before = 0 if context.function is None else len(context.function.uses)
+            inner = _inner_call(context, handle, arguments, span)
+            if context.function is not None:
+                _differentiate(context.function.uses, before, handle)
+            return call_derived(context, handle, inner)
+
+
+def _differentiate(uses: list[Use], before: int, handle: DerivedHandle) -> None:
+    """Note that a function is differentiated: the first one used, before its arguments.
+
+    Of a function that is written here, any that it calls may be.
+    """
+    inner = handle.inner
+    while isinstance(inner, DerivedHandle):
+        inner = inner.inner
+    past = before + 1 if isinstance(inner, UserHandle) else len(uses)
+    uses[before:past] = [replace(use, as_value=True) for use in uses[before:past]]
 
 
 def _inner_call(

@@ -22,6 +22,7 @@ from dmc.semantics.program import (
     ModelBody,
     SourceModule,
 )
+from dmc.semantics.recursion import refuse_recursion
 from dmc.semantics.requirements import assume
 from dmc.semantics.rules import check_rules
 from dmc.semantics.sizes import Facts
@@ -67,14 +68,16 @@ def check_module(module: SourceModule, diagnostics: Diagnostics) -> None:
         _check_initializers(fresh(), model)
         for method in model.methods.values():
             _check_function(fresh(), method, model)
-    rules = [
-        rule
+    ruled = [
+        (function, rule)
         for node in module.file.declarations
         if isinstance(node, ast.DerivativeDecl)
-        for rule in check_rules(fresh(), node)
+        for function, rule in check_rules(fresh(), node)
     ]
-    _refuse_recursion(module, diagnostics)
-    check_keys(module, rules, diagnostics)
+    methods = [each for model in module.models.values() for each in model.methods.values()]
+    functions = [*module.functions.values(), *methods, *(function for function, _ in ruled)]
+    refuse_recursion(functions, diagnostics)
+    check_keys(module, [rule for _, rule in ruled], diagnostics)
     for request in requests:
         check_zero(request, diagnostics)
 
@@ -200,40 +203,3 @@ def _sub_model(
                 [(hyper.span, "declared here, without a default")],
             )
     return Initializer(entry, None, arguments)
-
-
-# ---- recursion --------------------------------------------------------------------------------
-
-
-def _refuse_recursion(module: SourceModule, diagnostics: Diagnostics) -> None:
-    functions = [*module.functions.values()]
-    for model in module.models.values():
-        functions += model.methods.values()
-    done: set[FunctionDeclaration] = set()
-    for root in functions:
-        # Depth first without recursion of our own: call chains may be long.
-        path: dict[FunctionDeclaration, None] = {}
-        pending: list[tuple[FunctionDeclaration, bool]] = [(root, False)]
-        while pending:
-            function, is_left = pending.pop()
-            if is_left:
-                del path[function]
-                done.add(function)
-            elif function in path:
-                _report_cycle(diagnostics, [*path][[*path].index(function) :])
-            elif function not in done:
-                path[function] = None
-                pending.append((function, True))
-                pending += [(callee, False) for callee, _ in function.calls]
-
-
-def _report_cycle(diagnostics: Diagnostics, cycle: list[FunctionDeclaration]) -> None:
-    first = cycle[0]
-    names = " → ".join(f"`{function.name}`" for function in (*cycle, first))
-    diagnostics.report(
-        "name.recursive",
-        f"`{first.name}` calls itself",
-        first.span,
-        names if len(cycle) > 1 else "",
-        help=["use `for` or `while`; recursion would need a tape without bound"],
-    )

@@ -94,6 +94,14 @@ class Constant:
         return self.node.name.span
 
 
+@dataclass(frozen=True, slots=True)
+class Use:
+    """A function that is called, or one that may be differentiated: so, or named `as_value`."""
+
+    function: FunctionDeclaration
+    as_value: bool
+
+
 @dataclass(eq=False, slots=True)
 class FunctionDeclaration(DeclaredFunction):
     """A function or method, and what its checking needs. Made by `declare`.
@@ -112,9 +120,9 @@ class FunctionDeclaration(DeclaredFunction):
         default_factory=dict[RecordDeclaration, tuple[Size, ...]]
     )
     is_sound: bool = False
-    calls: list[tuple[FunctionDeclaration, Span]] = field(
-        default_factory=list[tuple["FunctionDeclaration", Span]]
-    )
+    uses: list[Use] = field(default_factory=list["Use"])
+    rule_uses: list[Use] = field(default_factory=list["Use"])
+    """What its body uses, and the rules of its derivative."""
 
     @staticmethod
     def declare(

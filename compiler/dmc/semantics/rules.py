@@ -30,8 +30,10 @@ from dmc_runtime.spelling import did_you_mean
 __all__ = ["check_rules"]
 
 
-def check_rules(context: Context, node: ast.DerivativeDecl) -> Iterator[DerivativeRule]:
-    """Check a declaration, attach its rules to the function and give them.
+def check_rules(
+    context: Context, node: ast.DerivativeDecl
+) -> Iterator[tuple[FunctionDeclaration, DerivativeRule]]:
+    """Check a declaration, attach its rules to the function and give both.
 
     Reports what is wrong.
     """
@@ -55,7 +57,7 @@ def check_rules(context: Context, node: ast.DerivativeDecl) -> Iterator[Derivati
                 raise context.fail("name.duplicate", f"`{name}` is given twice", rule.name.span)
             seen.add(name)
             checked = function.rules[name] = _rule(context, node, function, model, rule)
-            yield checked
+            yield function, checked
         except Stop:
             pass
 
@@ -184,9 +186,11 @@ def _rule(
         for name, type_ in zip(rule.parameters, wanted, strict=True)
     )
     result = gives if is_jvp else sides[0] if len(sides) == 1 else TupleType(tuple(sides))
+    own, function.uses = function.uses, function.rule_uses
     try:
         body = context.check(rule.body, result)
         expect(context, body, result, rule.body.span, f"the value of `{rule.name.text}`")
     finally:
+        function.uses = own
         context.settle()
     return DerivativeRule(inputs, output, vectors, body, result, node.unchecked)

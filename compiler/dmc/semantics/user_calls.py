@@ -19,7 +19,7 @@ from dmc.semantics.handles import (
     UserHandle,
     taken_and_given,
 )
-from dmc.semantics.program import FunctionDeclaration
+from dmc.semantics.program import FunctionDeclaration, Use
 from dmc.semantics.requirements import prove
 from dmc.semantics.solver import Solver
 from dmc.semantics.state import require_apart, updated_place
@@ -135,7 +135,7 @@ def call_user(
     if not declaration.is_sound or declaration.result is None:
         raise Stop
     if context.function is not None:
-        context.function.calls.append((declaration, span))
+        context.function.uses.append(Use(declaration, as_value=False))
     given = _arrange(context, declaration, arguments, span, expected)
     solver = Solver(context.facts, explicit_generics(context, handle))
     if handle.receiver is not None and declaration.self_symbol is not None:
