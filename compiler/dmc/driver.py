@@ -25,6 +25,7 @@ from dmc.ir import (
     Interpreter,
     Module,
     PassFailure,
+    Rates,
     RuleMissing,
     TensorType,
     VerifyError,
@@ -119,6 +120,11 @@ class Compilation:
             warnings.warn(f"{given}: the machine has {shown_bytes(there)}", stacklevel=2)
         return budget
 
+    @lazy
+    def rates(self) -> Rates | None:
+        """What the machine does in a second; only a budget makes it count."""
+        return rates_of(self.engine) if self.budget.bytes else None
+
     @property
     def _left_out(self) -> frozenset[str]:
         """The passes that a strict program goes without."""
@@ -175,8 +181,7 @@ class Compilation:
     @lazy
     def kernels(self) -> Module:
         """Grouped into passes over memory."""
-        rates = rates_of(self.engine) if self.budget.bytes else USUAL
-        passes = pipeline.to_kernels(self._left_out, self.budget, rates)
+        passes = pipeline.to_kernels(self._left_out, self.budget, self.rates or USUAL)
         return self._run(self.optimized, passes, verified=True)
 
     @lazy
@@ -223,6 +228,7 @@ class Compilation:
             self.returns_fault,
             program.tapes,
             program.polls,
+            "" if self.rates is None else self.rates.text,
         )
 
     @lazy

@@ -13,7 +13,9 @@ import pytest
 
 import dmc
 from dmc import driver
+from dmc.ir import USUAL, Rates
 from dmc.jit import engine
+from dmc.jit.rates import RATES_VARIABLE
 from dmc.process import VERIFY_EACH
 
 SOURCE = """
@@ -78,6 +80,21 @@ def test_a_program_is_compiled_once(folder: Path, compiled: list[str]) -> None:
     assert not compiled
     assert first[0] == again[0]
     np.testing.assert_array_equal(first[1], again[1])
+
+
+def test_plans_under_budgets_are_for_a_machine(
+    folder: Path, compiled: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What has none is for all; nothing is measured for it."""
+    counts: list[int] = []
+    for rates in (USUAL, USUAL, Rates(cache=1 << 20)):
+        monkeypatch.setenv(RATES_VARIABLE, rates.text)
+        compiled.clear()
+        dmc.grad(load(folder).picked, budget="1MB")(X, np.array([1, 3], np.int32))
+        counts.append(len(compiled))
+    assert counts == [1, 0, 1]
+    monkeypatch.setenv(RATES_VARIABLE, "none")
+    dmc.grad(load(folder).picked)(X, np.array([1, 3], np.int32))
 
 
 @pytest.mark.parametrize(

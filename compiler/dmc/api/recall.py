@@ -82,6 +82,8 @@ class Recall:
         if content is None:
             return None
         artifact = Artifact.of_bytes(content, self.files)
+        if artifact.rates and artifact.rates != rates_of(self.engine).text:
+            return None
         objects = self.engine.stored(artifact.code)
         if objects is None or artifact.needed_bytes > memory():
             return None
@@ -142,8 +144,7 @@ def recall(
         for text in (_relative(module.path, program.main.path), module.source.text)
     ]
     options = f"{operators} {donated} {compiled}"
-    machine = f"{engine.key()} {rates_of(engine).text}"
-    name = digest("instance", _compiler(), machine, *sources, *what, options)
+    name = digest("instance", _compiler(), engine.key(), *sources, *what, options)
     return Recall(name, engine, spelling.files)
 
 

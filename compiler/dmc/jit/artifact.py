@@ -36,7 +36,8 @@ class Artifact:
     `arena_bytes` and behind them `scratch_bytes` for each thread; a call takes `needed_bytes`
     beside its arguments. The caller checks `index_arguments`. A program that `returns_fault` gives
     behind its results 0, or which of `checked_indexes` was wrong. One with `tapes` calls for memory
-    while it runs, one that `polls` can be ended.
+    while it runs, one that `polls` can be ended. `rates` are those of the machine that a program
+    under a budget was made for, else empty.
     """
 
     code: tuple[str, ...]
@@ -51,6 +52,7 @@ class Artifact:
     returns_fault: bool
     tapes: bool
     polls: bool
+    rates: str = ""
 
     def load(self, engine: Engine, objects: Sequence[bytes]) -> Executable:
         """Make `objects`, the code, ready to be called."""
@@ -94,6 +96,7 @@ class Artifact:
                 "returns_fault": self.returns_fault,
                 "tapes": self.tapes,
                 "polls": self.polls,
+                "rates": self.rates,
             }
         except KeyError:
             return None
@@ -126,4 +129,5 @@ class Artifact:
             data["returns_fault"],
             data["tapes"],
             data["polls"],
+            data["rates"],
         )
