@@ -54,8 +54,8 @@ CODES: tuple[Code, ...] = (
         "name.recursive",
         "a function calls itself",
         "Loops suffice for numerical work, and without recursion the memory of reverse "
-        "mode stays bounded. Use `for` or `while`. A rule of a `derivative` may call its function, but "
-        "take no derivative that needs this one.",
+        "mode stays bounded. Use `for` or `while`. A rule of a `derivative` may call its "
+        "function, but take no derivative that needs this one.",
         "fn f(n: i64) -> i64 = if n > 0 { n * f(n - 1) } else { 1 }\n",
         "fn f(n: i64) -> i64 {\n    var t = 1\n    for i in 0..n { t = t * (i + 1) }\n    t\n}\n",
     ),
