@@ -249,3 +249,24 @@ fn f[N](x: f64[N], w: f64[8]) -> f64 = sum([i in 0..N] => {
     finally:
         pool().resize(before)
     assert len(set(found)) == 1
+
+
+def test_tapes_of_loops_in_branches_that_all_points_take() -> None:
+    source = """
+fn one[K](x: f64[K], n: i64, m: i64) -> f64 {
+    var s = x[0]
+    for i in 0..n {
+        if i > 1 {
+            for j in 0..m { s = tanh(s + x[j % K] * s) }
+        } else { s += x[i % K] }
+    }
+    s
+}
+fn all[B, K](x: f64[B, K], n: i64[B], m: i64[B]) -> f64 = sum([b in 0..B] => one(x[b], n[b], m[b]))
+"""
+    rng = np.random.default_rng(1)
+    x, n, m = rng.normal(size=(19, 3)), rng.integers(0, 6, 19), rng.integers(0, 5, 19)
+    program = dmc.loads(source)
+    alone = dmc.grad(program.one, wrt="x")
+    expected = [alone(*each) for each in zip(x, n, m, strict=True)]
+    np.testing.assert_allclose(dmc.grad(program.all, wrt="x")(x, n, m), expected, rtol=1e-12)

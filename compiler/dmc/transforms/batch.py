@@ -260,12 +260,22 @@ class Batcher:
         for old, new in zip((op.on_true, op.on_false), blocks, strict=True):
             ends.append(self.run(old, Builder(new, location=builder.location), mask))
         axes = [union(pair) for pair in zip(*ends, strict=True)]
-        for block, end in zip(blocks, ends, strict=True):
+        for block, end, other in zip(blocks, ends, reversed(ends), strict=True):
             inner = Builder(block, location=builder.location)
-            whole = [self.align(inner, item, a) for item, a in zip(end, axes, strict=True)]
+            whole = [self._like(inner, *each) for each in zip(end, other, axes, strict=True)]
             control.make_yield(inner, whole)
         new = control.make_if(builder, condition.value, *blocks)
         return [Batched(v, a) for v, a in zip(new.results, axes, strict=True)]
+
+    def _like(
+        self, builder: Builder, item: Batched, other: Batched, axes: tuple[int, ...]
+    ) -> Value:
+        """What a branch yields, with the axes of what the other one does."""
+        if not isinstance(item.value.type, TapeType) or item.axes == axes:
+            return self.align(builder, item, axes)
+        if not isinstance(item.value.defining_op, control.Empty):
+            raise Unbatchable("a tape is the same for all points in one branch only")
+        return control.zeros(builder, other.value.type)
 
     def _select(
         self, op: control.If, builder: Builder, condition: Batched, mask: Batched | None
