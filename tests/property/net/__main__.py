@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import collections
+import dataclasses
 import sys
 import time
 
@@ -28,12 +29,14 @@ def main() -> int:
     parser.add_argument("--shrink", type=float, default=60.0, help="seconds for each fault")
     parser.add_argument("--kinds", type=int, default=3, help="how many of a kind are shown")
     parser.add_argument("--order", type=int, default=0, help="only derivatives of this order on")
+    parser.add_argument("--highest", type=int, default=3, help="no derivatives of a higher order")
     options = parser.parse_args()
     counts: collections.Counter[str] = collections.Counter()
     end = time.monotonic() + options.seconds
     seed = options.seed
     while time.monotonic() < end and (options.count is None or seed < options.seed + options.count):
-        case = draw_case(seed, options.series)
+        drawn = draw_case(seed, options.series)
+        case = dataclasses.replace(drawn, modes=drawn.modes[: options.highest])
         if options.order > (len(case.modes) if case.is_loss else 0):
             seed += 1
             continue
