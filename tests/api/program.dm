@@ -45,6 +45,8 @@ fn scaled[F: float, N](x: F[N], by: F) -> F[N] = by * x
 
 fn apply_to[N](f: (f64[N]) -> f64, x: f64[N]) -> f64 = f(x)
 
+fn spread[N](f: (f64) -> f64[N], x: f64) -> f64[N] = f(x)
+
 fn noise[N](key: Key) -> f64[N] = normal(key)
 
 fn evens[N](x: f64[N]) -> f64[N] requires N % 2 == 0 = x

@@ -274,6 +274,16 @@ BAD_CALLS: dict[str, tuple[str, str, Callable[[], Any]]] = {
         "apply_to: f must be (f64[3]) -> f64, and `squares` is (f64[N]) -> f64[N]",
         lambda: program.apply_to(program.squares, x3),
     ),
+    "a function with other brackets": (
+        "call.argument",
+        "apply_to: f must be (f64[3]) -> f64, and `total[4]` is (f64[4]) -> f64",
+        lambda: program.apply_to(program.total[4], x3),
+    ),
+    "a function without its brackets": (
+        "call.argument",
+        "spread: f: N of `power` does not follow from what it takes",
+        lambda: program.spread[2](program.power, 3.0),
+    ),
     "a function of fewer arguments": (
         "call.argument",
         "apply_to: f must be (f64[3]) -> f64, and `apply_to` is ((f64[N]) -> f64, f64[N]) -> f64",

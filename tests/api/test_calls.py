@@ -108,6 +108,9 @@ def test_element_types_in_brackets() -> None:
 def test_functions_as_arguments() -> None:
     assert program.apply_to(program.total, np.ones(3)) == 3.0
     assert program.apply_to(program.cubes, 2 * np.ones(3)) == 24.0
+    assert program.apply_to(program.cubes[3], 2 * np.ones(3)) == 24.0
+    assert program.spread(program.power[3], 2.0).tolist() == [1.0, 2.0, 4.0]
+    assert program.spread(program.power[2], 2.0).tolist() == [1.0, 2.0]
     assert dmc.grad(program.apply_to, wrt="x")(program.cubes, np.ones(3)).tolist() == [3.0] * 3
 
 

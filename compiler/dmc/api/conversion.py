@@ -74,7 +74,7 @@ def fingerprint(value: PythonValue) -> object:
         array = plain(value, "an argument", None)
         return kind, array.dtype, array.shape
     if isinstance(value, OfProgram):
-        return value.declaration, fingerprint(value.receiver)
+        return value.declaration, value.brackets, fingerprint(value.receiver)
     return kind
 
 
@@ -129,6 +129,8 @@ class OfProgram:
 
     receiver: PythonValue = None
     """The record that a method is called on."""
+    brackets: tuple[int | DType, ...] = ()
+    """Generic arguments, from the first."""
 
     @property
     def declaration(self) -> Declared | None:
@@ -159,9 +161,9 @@ class Describer:
         """
         if isinstance(value, OfProgram) and value.declaration is not None:
             if value.receiver is None:
-                return GivenFunction(value.declaration)
+                return GivenFunction(value.declaration, brackets=value.brackets)
             record = self._give_record(value.receiver, declared, where, span)
-            return GivenFunction(value.declaration, record)
+            return GivenFunction(value.declaration, record, value.brackets)
         if is_array(value):
             array = plain(value, f"{self.caller}: {where}", span)
             library = type(value).__module__.partition(".")[0]

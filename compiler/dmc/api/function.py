@@ -98,7 +98,7 @@ class Function(OfProgram):
         self.operators = operators
         self._program = program
         self._extras = extras
-        self._brackets = brackets
+        self.brackets = brackets
         self._names = [p.name for p in signature.parameters]
         self._shared = _Shared()
         self.__name__ = signature.name
@@ -116,7 +116,7 @@ class Function(OfProgram):
 
     def __reduce__(self) -> tuple[Callable[..., Function], tuple[object, ...]]:
         place = place_of(self.checked.declaration)
-        return function_at, (self._program, place, self.operators, self._extras, self._brackets)
+        return function_at, (self._program, place, self.operators, self._extras, self.brackets)
 
     @property
     def signature(self) -> str:
@@ -186,12 +186,12 @@ class Function(OfProgram):
     def derived(self, operator: Operator, *extras: PythonValue) -> Function:
         """This function under one more differentiation operator and the values it takes."""
         operators = (*self.operators, operator)
-        return self._variant(operators, (*self._extras, *extras), self._brackets)
+        return self._variant(operators, (*self._extras, *extras), self.brackets)
 
     def with_extras(self, *extras: PythonValue) -> Function:
         """This function with the values that its last operators take; shares what is compiled."""
         extras = (*self._extras, *extras)
-        other = Function(self._program, self.checked, self.operators, extras, self._brackets)
+        other = Function(self._program, self.checked, self.operators, extras, self.brackets)
         other._shared = self._shared
         return other
 
@@ -260,7 +260,7 @@ class Function(OfProgram):
         try:
             given_values = self._given(given.values)
             described = placeholders(
-                self.checked, given_values, given.values, given.sizes, self._brackets
+                self.checked, given_values, given.values, given.sizes, self.brackets
             )
         except RecursionError:
             raise self._too_deep() from None
@@ -271,7 +271,7 @@ class Function(OfProgram):
     def hyperparameters(self, **named: PythonValue) -> dict[str, Constant]:
         """Those of the model that the function makes, without making the rest of it."""
         given = self._named((), named)
-        binding = bind(self.checked, self._given(given.values), self._brackets, given.sizes)
+        binding = bind(self.checked, self._given(given.values), self.brackets, given.sizes)
         marshal = Marshal(self._program.classes)
         arrays: list[Array] = []
         for parameter in binding.parameters:
@@ -322,7 +322,7 @@ class Function(OfProgram):
     def _compile(
         self, described: Mapping[str, Given], given: _Given
     ) -> tuple[Compiled, tuple[str, ...]]:
-        binding = bind(self.checked, described, self._brackets, given.sizes)
+        binding = bind(self.checked, described, self.brackets, given.sizes)
         key = binding.instance, given.donated
         with compiling, seldom_collecting():
             known = self._shared.compiled.get(key)
@@ -430,6 +430,7 @@ class BoundMethod(OfProgram):
     def __init__(self, function: Function, receiver: PythonValue) -> None:
         self.function = function
         self.receiver = receiver
+        self.brackets = function.brackets
         self.__doc__ = function.__doc__
 
     @property

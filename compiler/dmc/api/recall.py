@@ -30,7 +30,7 @@ from dmc.jit.processors import memory
 from dmc.jit.rates import rates_of
 from dmc.process import VERIFY_EACH
 from dmc.semantics.program import ModelBody, Program
-from dmc.semantics.signature import Binding
+from dmc.semantics.signature import Binding, Instance
 from dmc.semantics.sizes import Size
 from dmc.semantics.typed import DeclaredFunction
 from dmc.semantics.types import (
@@ -187,12 +187,14 @@ class _Spelling:
     files: tuple[SourceFile, ...]
 
     def binding(self, binding: Binding) -> Iterator[str]:
-        instance = binding.instance
+        yield from self._instance(binding.instance)
+
+    def _instance(self, instance: Instance) -> Iterator[str]:
         yield self._declared(instance.declaration)
         for name, value in instance.generics:
             yield f"{name} = {self._value(value)}"
         for name, function in instance.functions:
-            yield f"{name} is {self._declared(function)}"
+            yield f"{name} is {' '.join(self._instance(function))}"
         for name, receiver in instance.receivers:
             yield f"{name} is of {self._value(receiver)}"
         yield f"defaults {sorted(instance.defaults)}"

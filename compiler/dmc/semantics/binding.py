@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 from dmc.diagnostics.errors import Error
@@ -23,15 +24,17 @@ from dmc.semantics.sizes import Size, SizeError
 from dmc.semantics.types import (
     Declared,
     FunctionType,
-    GenericValue,
-    Substitution,
+    Generic,
+    GenericKind,
     TensorType,
+    TupleType,
     Type,
     leaves,
     pruned,
+    resolved,
 )
 
-__all__ = ["bind", "match_function", "record_of"]
+__all__ = ["bind", "record_of"]
 
 
 def bind(
@@ -63,7 +66,7 @@ def bind(
             )
     solver.give(signature, brackets, sizes or {})
     given: list[Parameter] = []
-    functions: list[tuple[str, Declared]] = []
+    functions: dict[str, GivenFunction] = {}
     receivers: dict[str, Type] = {}
     for parameter in signature.parameters:
         value = arguments.get(parameter.name)
@@ -83,7 +86,7 @@ def bind(
                     f"{parameter.name} is a function, not {parameter.type}",
                     parameter.span,
                 )
-            functions.append((parameter.name, value.declaration))
+            functions[parameter.name] = value
             if value.receiver is not None:
                 receivers[parameter.name] = _receiver(
                     solver, parameter, value.declaration, value.receiver
@@ -91,6 +94,9 @@ def bind(
             continue
         solver.span = parameter.span
         solver.match_given(parameter.type, value, parameter.name)
+    given_as = {parameter.name: parameter for parameter in given}
+    for name, function in functions.items():
+        _learn_from(solver, given_as[name], function, receivers.get(name))
     solver.finish(signature.generics)
     for requirement in signature.requirements:
         try:
@@ -103,19 +109,19 @@ def bind(
             message = f"`requires {requirement.text}` fails for {values}"
             raise solver.fail("shape.requires", message, requirement.span)
     _require_result(signature, solver)
+    substitution = solver.substitution()
+    types = {p.name: receivers.get(p.name, substitution.type(p.type)) for p in given}
+    instances = [
+        (name, _instance(solver, given_as[name], function, receivers.get(name)))
+        for name, function in functions.items()
+    ]
     instance = Instance(
         signature.declaration,
         tuple(sorted(solver.values.items())),
-        tuple(functions),
+        tuple(instances),
         tuple(receivers.items()),
         frozenset(p.name for p in signature.parameters if p.name not in arguments),
     )
-    substitution = instance.substitution
-    types = {p.name: receivers.get(p.name, substitution.type(p.type)) for p in given}
-    given_as = {parameter.name: parameter for parameter in given}
-    for name, function in functions:
-        wanted = substitution.type(given_as[name].type)
-        _require_fit(solver, given_as[name], wanted, function, receivers.get(name))
     return Binding(
         signature,
         instance,
@@ -167,62 +173,97 @@ def _receiver(
     return inner.substitution().type(method.self_symbol.type)
 
 
-def _require_fit(
-    solver: CallSolver, parameter: Parameter, wanted: Type, given: Declared, receiver: Type | None
+def _own(given: GivenFunction, receiver: Type | None, span: Span) -> CallSolver:
+    """What a function value says by itself: its brackets, and the model whose method it is."""
+    function = given.declaration
+    assert isinstance(function, FunctionDeclaration)
+    solver = CallSolver(function.full_name, span)
+    solver.give(function.signature, given.brackets, {})
+    if receiver is not None and function.self_symbol is not None:
+        solver.match(function.self_symbol.type, receiver, span, function.name)
+    return solver
+
+
+def _type(function: FunctionDeclaration) -> FunctionType:
+    """What a function of a program, which has no errors, takes and gives."""
+    assert function.result is not None
+    return FunctionType(tuple(p.type for p in function.parameters), function.result)
+
+
+def _learn_from(
+    solver: CallSolver, parameter: Parameter, given: GivenFunction, receiver: Type | None
 ) -> None:
-    """A function, or a method of a model, takes and gives what the parameter says."""
+    """Sizes and element types that only a function value has, such as M of `tile[M]`."""
+    wanted, function = parameter.type, given.declaration
+    if not isinstance(wanted, FunctionType) or not isinstance(function, FunctionDeclaration):
+        return
+    own, inner = _type(function), _own(given, receiver, parameter.span)
+    known, found = solver.substitution(), inner.substitution()
+    pairs = [*zip(wanted.parameters, own.parameters, strict=False), (wanted.result, own.result)]
+    for declared, actual in pairs:
+        type_ = found.type(actual)
+        if _is_concrete(type_) and not _is_concrete(known.type(declared)):
+            solver.match(declared, type_, parameter.span, f"`{given}`")
+
+
+def _is_concrete(type_: Type) -> bool:
+    match pruned(type_):
+        case TensorType(element, shape):
+            sizes = (isinstance(axis, Size) and axis.constant is not None for axis in shape)
+            return isinstance(resolved(element), DType) and all(sizes)
+        case TupleType(items):
+            return all(map(_is_concrete, items))
+        case _:
+            return False
+
+
+def _instance(
+    solver: CallSolver, parameter: Parameter, given: GivenFunction, receiver: Type | None
+) -> Instance:
+    """The copy of a function, or of a method of a model, that takes and gives what is wanted."""
+    wanted, function = solver.substitution().type(parameter.type), given.declaration
     assert isinstance(wanted, FunctionType)
-    message = f"{parameter.name} must be {wanted}, and `{given.full_name}` was given"
-    if not isinstance(given, FunctionDeclaration):
-        raise solver.fail("call.argument", message, parameter.span)
-    own = _type_of(given, wanted, parameter.span, receiver)
-    try:
-        found = Substitution()
-        for name, value in match_function(given, wanted, parameter.span, receiver).items():
-            found = found.extended(name, value)
-        fits = pruned(found.type(own.result)) == pruned(wanted.result)
-    except Error:
-        fits = False
-    if not fits:
-        message = f"{parameter.name} must be {wanted}, and `{given.full_name}` is {own}"
-        raise solver.fail("call.argument", message, parameter.span)
-
-
-def _type_of(
-    given: FunctionDeclaration, wanted: FunctionType, span: Span, receiver: Type | None
-) -> FunctionType:
-    """The type of a function as it is declared, with what its model knows."""
-    parameters = tuple(parameter.type for parameter in given.parameters)
-    own = FunctionType(parameters, given.result if given.result else wanted.result)
-    if receiver is None or given.self_symbol is None:
-        return own
-    solver = CallSolver(given.name, span)
-    solver.match(given.self_symbol.type, receiver, span, given.name)
-    solver.solve()
-    known = solver.substitution().type(own)
-    assert isinstance(known, FunctionType)
-    return known
-
-
-def match_function(
-    given: FunctionDeclaration, wanted: FunctionType, span: Span, receiver: Type | None = None
-) -> dict[str, GenericValue]:
-    """Generic arguments that make a declared function fit a concrete function type.
-
-    `receiver` is the type of the model whose function it is.
-
-    Raises:
-        dmc.diagnostics.errors.Error: it does not fit.
-    """
-    solver = CallSolver(given.name, span)
-    if receiver is not None and given.self_symbol is not None:
-        solver.match(given.self_symbol.type, receiver, span, given.name)
-    declared = FunctionType(
-        tuple(p.type for p in given.parameters), given.result if given.result else wanted.result
+    message = f"{parameter.name} must be {wanted}, and `{given}`"
+    if not isinstance(function, FunctionDeclaration):
+        raise solver.fail("call.argument", f"{message} was given", parameter.span)
+    own, inner = _type(function), _own(given, receiver, parameter.span)
+    refusal = solver.fail(
+        "call.argument", f"{message} is {inner.substitution().type(own)}", parameter.span
     )
-    if len(declared.parameters) != len(wanted.parameters):
-        raise solver.fail("type.argument", f"{declared} is given for {wanted}")
-    for parameter, actual in zip(declared.parameters, wanted.parameters, strict=True):
-        solver.match(parameter, actual, span, given.name)
-    solver.finish(given.generics)
-    return solver.values
+    if len(own.parameters) != len(wanted.parameters):
+        raise refusal
+    try:
+        for declared, actual in zip(own.parameters, wanted.parameters, strict=True):
+            inner.match(declared, actual, parameter.span, function.name)
+    except Error:
+        raise refusal from None
+    for generic in function.generics:
+        if generic.name not in inner.values and generic.default is None:
+            raise _unknown(solver, parameter, generic, function, inner, wanted)
+    inner.finish(function.generics)
+    instance = Instance(function, tuple(sorted(inner.values.items())))
+    if pruned(instance.substitution.type(own.result)) != pruned(wanted.result):
+        raise refusal
+    return instance
+
+
+def _unknown(
+    solver: CallSolver,
+    parameter: Parameter,
+    generic: Generic,
+    function: FunctionDeclaration,
+    inner: CallSolver,
+    wanted: FunctionType,
+) -> Error:
+    """The error for a generic parameter of a function value that nothing it takes fixes."""
+    name = function.name
+    message = f"{parameter.name}: {generic.name} of `{name}` does not follow from what it takes"
+    with suppress(Error):
+        # What the result would make of it: a way out, which the language wants written.
+        inner.match(_type(function).result, wanted.result, parameter.span, name)
+    if generic.kind is GenericKind.PACK:
+        return solver.fail("call.argument", message, parameter.span)
+    given = function.generics[: function.generics.index(generic) + 1]
+    brackets = ", ".join(str(inner.values.get(g.name, g.name)) for g in given)
+    hint = f"give it in brackets: `{name}[{brackets}]`"
+    return solver.fail("call.argument", message, parameter.span, (hint,))

@@ -349,8 +349,8 @@ def _describe(given: Given) -> str:
             return f"a tuple of {len(items)}"
         case GivenRecord(declaration, _, is_grad):
             return f"Grad[{declaration.name}]" if is_grad else f"a {declaration.name}"
-        case GivenFunction(declaration):
-            return f"the function {declaration.full_name}"
+        case GivenFunction():
+            return f"the function {given}"
 
 
 def _itself(given: GivenRecord) -> RecordType:

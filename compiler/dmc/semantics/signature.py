@@ -163,11 +163,17 @@ class GivenRecord:
 class GivenFunction:
     """A function of this program or another, for a parameter of function type.
 
-    A method comes with the record that it is called on.
+    A method comes with the record that it is called on, `f[4]` with its brackets: generic arguments
+    from the first.
     """
 
     declaration: Declared
     receiver: GivenRecord | None = None
+    brackets: tuple[int | DType, ...] = ()
+
+    def __str__(self) -> str:
+        inside = ", ".join(map(str, self.brackets))
+        return f"{self.declaration.full_name}[{inside}]" if inside else self.declaration.full_name
 
 
 Given = GivenArray | GivenNumber | GivenTuple | GivenRecord | GivenFunction
@@ -178,14 +184,14 @@ class Instance:
     """Which copy of a function: a value for every generic and every size of a bare record.
 
     Hashable, so it can key a cache of compiled functions. `functions` are the values of
-    function-typed parameters; where such a value is a method of a model, `receivers` has the
-    model's type, and the model is an argument. `defaults` names the parameters that take their
-    default (they are not arguments then).
+    function-typed parameters, instances too; where such a value is a method of a model, `receivers`
+    has the model's type, and the model is an argument. `defaults` names the parameters that take
+    their default (they are not arguments then).
     """
 
     declaration: Declared
     generics: tuple[tuple[str, GenericValue], ...] = ()
-    functions: tuple[tuple[str, Declared], ...] = ()
+    functions: tuple[tuple[str, Instance], ...] = ()
     receivers: tuple[tuple[str, Type], ...] = ()
     defaults: frozenset[str] = frozenset()
 

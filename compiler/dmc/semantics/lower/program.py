@@ -15,7 +15,6 @@ from dmc.ir import Block, Builder, FunctionType, Location, Module, TensorType
 from dmc.ir import DType as IRDType
 from dmc.ir.location import Span
 from dmc.semantics import typed
-from dmc.semantics.binding import match_function
 from dmc.semantics.builtins import prelude
 from dmc.semantics.lower import access, derivatives, elementwise, loops, reductions
 from dmc.semantics.lower.body import Body
@@ -29,7 +28,6 @@ from dmc.semantics.signature import Binding, Instance
 from dmc.semantics.sizes import Size
 from dmc.semantics.typed import DeclaredFunction, DerivativeRule
 from dmc.semantics.types import (
-    Declared,
     DType,
     KeyType,
     Leaf,
@@ -40,7 +38,6 @@ from dmc.semantics.types import (
     leaves,
     resolved,
 )
-from dmc.semantics.types import FunctionType as ArgumentType
 
 _Generics = tuple[frozenset[tuple[str, object]], ...]
 """The values of generic arguments, by kind."""
@@ -188,7 +185,7 @@ class Lowering:
         )
         for name, given in functions.items():
             model = (receivers[name], values[name]) if name in receivers else None
-            values[name] = self._function(declaration, name, given, substitution, model)
+            values[name] = _function(given, model)
         self._fill(declaration, substitution, function, builder, values)
         return function
 
@@ -262,31 +259,6 @@ class Lowering:
         """`function` is a rule of `instance`, whose last `vectors` arguments are vectors."""
         self._rules.append((instance, function, name, vectors, rule.unchecked))
 
-    def _function(
-        self,
-        declaration: DeclaredFunction,
-        name: str,
-        given: Declared,
-        substitution: Substitution,
-        model: tuple[Type, Lowered] | None,
-    ) -> Lowered:
-        """A function given from outside for a parameter of function type; or a `model`'s."""
-        parameter = next(p for p in declaration.parameters if p.name == name)
-        wanted = substitution.type(parameter.type)
-        assert isinstance(wanted, ArgumentType)
-        assert isinstance(given, FunctionDeclaration)
-        if model is None:
-            generics = match_function(given, wanted, parameter.span)
-            return Function(typed.UserFunction(given, generics), {}, Substitution())
-        type_, value = model
-        symbol = given.self_symbol
-        assert symbol is not None
-        generics = match_function(given, wanted, parameter.span, type_)
-        receiver = typed.Local(type_, parameter.span, symbol)
-        return Function(
-            typed.UserFunction(given, generics, receiver), {symbol: value}, Substitution()
-        )
-
     # -- models
 
     def lower_init(self, instance: Instance, model: ModelBody) -> func.Func:
@@ -317,6 +289,21 @@ class Lowering:
         body = Body(self, builder, substitution, {})
         made = build_model(body, type_, key.value, values)
         return func.finish(function, builder, flatten(made))
+
+
+def _function(given: Instance, model: tuple[Type, Lowered] | None) -> Lowered:
+    """A function given from outside for a parameter of function type; or a `model`'s."""
+    function, generics = given.declaration, dict(given.generics)
+    assert isinstance(function, FunctionDeclaration)
+    if model is None:
+        return Function(typed.UserFunction(function, generics), {}, Substitution())
+    type_, value = model
+    symbol = function.self_symbol
+    assert symbol is not None
+    receiver = typed.Local(type_, function.span, symbol)
+    return Function(
+        typed.UserFunction(function, generics, receiver), {symbol: value}, Substitution()
+    )
 
 
 def _settled(substitution: Substitution) -> _Generics:
