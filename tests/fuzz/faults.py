@@ -6,6 +6,7 @@ import contextlib
 import os
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -164,7 +165,9 @@ def killed_training(folder: Path, rng: random.Random) -> str:
         time.sleep(rng.random() * 0.5)
         kills += process.poll() is None
         process.kill()
-        process.communicate()
+        said = process.communicate()[1]
+        if process.returncode not in (0, -signal.SIGKILL):
+            raise Failed(f"status {process.returncode}: {said[-500:]}")
         arguments = ["train", recipe, "--no-progress", "--resume"]
     run(TRAIN, *arguments)
     if tensors(last) != whole:

@@ -184,15 +184,19 @@ class Engine:
             return self._generate(text, lambda machine, module: machine.emit_assembly(module))
 
     def _generate(self, text: str, emit: Callable[[llvm.TargetMachine, llvm.ModuleRef], T]) -> T:
-        machine = self.target.machine_code_generator(self.level)
         try:
-            module = llvm.parse_assembly(text, llvm.create_context())
-            module.verify()
-            if self.passes:
-                options = llvm.create_pipeline_tuning_options(self.passes)
-                builder = llvm.create_pass_builder(machine, options)
-                builder.getModulePassManager().run(module, builder)
-            return emit(machine, module)
+            # Closed here, not by their finalisers: Ctrl-C during one of those is lost.
+            with (
+                self.target.machine_code_generator(self.level) as machine,
+                llvm.create_context() as context,
+                llvm.parse_assembly(text, context) as module,
+            ):
+                module.verify()
+                if self.passes:
+                    options = llvm.create_pipeline_tuning_options(self.passes)
+                    builder = llvm.create_pass_builder(machine, options)
+                    builder.getModulePassManager().run(module, builder)
+                return emit(machine, module)
         except RuntimeError as failure:
             raise CodegenError(str(failure)) from failure
 

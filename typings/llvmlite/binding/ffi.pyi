@@ -1,9 +1,13 @@
 """The parts of llvmlite.binding.ffi that dmc uses."""
 
+from typing import Self
+
 class ObjectRef:
     @property
     def closed(self) -> bool: ...
     def close(self) -> None: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(self, *_: object) -> None: ...
 
 class _Library:
     @property
