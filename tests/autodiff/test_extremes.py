@@ -61,6 +61,13 @@ def test_values_at_the_ends(dtype: str) -> None:
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
+def test_the_inverse_error_function_at_its_ends(dtype: str) -> None:
+    f = dmc.loads(f"fn f[N](x: {dtype}[N]) -> {dtype} = sum(erfinv(x))").f
+    slopes = dmc.grad(f)(np.array([-1, 1, -1.5, 1.5], DTYPES[dtype]))
+    np.testing.assert_array_equal(slopes, [math.inf, math.inf, math.nan, math.nan])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
 def test_slopes_of_arctangents_where_squares_overflow(dtype: str) -> None:
     kind = DTYPES[dtype]
     f = dmc.loads(f"fn f[N](x: {dtype}[N]) -> {dtype} = sum(atan(x))").f
@@ -100,6 +107,11 @@ DIGITS: dict[str, tuple[tuple[float, ...], ...]] = {
         (-8.0, -3.1077829375011112e-21, -4.7147845041068414e-20, -7.0458213960972915e-19),
     ),
     "erfc": ((6.0, 2.1519736712498913e-17, -2.6173012392492648e-16, 3.1407614870991178e-15),),
+    "erfinv": (
+        (1e-300, 8.86226925452758e-301, 0.886226925452758, 1.392081999207927e-300),
+        (-0.5, -0.4769362762044699, 1.1125848189719498, -1.1807463499934),
+        (0.999, 2.3267537655135246, 198.93951776442475, 184171.54985278228),
+    ),
     "lgamma": (
         (-1e-30, 69.07755278982137, 1e30, 1e60),
         (-0.99999, 11.512929692950378, -99999.57718967069, 10000000002.73595),

@@ -121,7 +121,7 @@ _MATH = (
     *(unary(f"math.{name}") for name in ("exp", "expm1", "sin", "cos", "atan", "sinh", "cosh")),
     *(unary(f"math.{name}") for name in ("tanh", "logistic", "erf", "erfc")),
     *(unary(f"math.{name}", 0.2, 3.0) for name in ("log", "sqrt", "rsqrt")),
-    *(unary(f"math.{name}", -0.8, 0.8) for name in ("asin", "acos", "log1p")),
+    *(unary(f"math.{name}", -0.8, 0.8) for name in ("asin", "acos", "log1p", "erfinv")),
     unary("math.tan", -1.2, 1.2),
     *(unary(f"math.{name}", 0.3, 5.0, "positive") for name in ("lgamma", "digamma", "trigamma")),
     *(unary(f"math.{name}", -0.9, -0.1, "negative") for name in ("lgamma", "digamma", "trigamma")),

@@ -101,6 +101,7 @@ UNARY_REFERENCES = {
     "cosh": np.cosh,
     "erf": scipy.special.erf,
     "erfc": scipy.special.erfc,
+    "erfinv": lambda x: np.copysign(scipy.special.erfinv(x), x),  # which gives 0.0 for -0.0
     "exp": np.exp,
     "expm1": np.expm1,
     "lgamma": np.vectorize(lgamma),

@@ -63,6 +63,15 @@ def _logistic(x: mpf) -> Any:
 
 
 _ANGLES = ((-10, 10), (-1e6, 1e6), (1e20, 1e30))
+_WITHIN = (
+    (-1, 1),
+    (-1e-3, 1e-3),
+    (0.9, 1),
+    (1 - 1e-6, 1),
+    (1 - 1e-12, 1 - 2**-53),
+    (1e-308, 1e-305),
+)
+_WITHIN_F32 = ((-1, 1), (-1e-3, 1e-3), (0.9, 1), (1 - 1e-6, 1 - 2**-24), (1e-38, 1e-35))
 CLAIMS: dict[str, Claim] = {
     "exp": Claim(mpmath.exp, 1, 1, ((-745, 709.7), (-1, 1)), ((-103, 88.7), (-1, 1))),
     "expm1": Claim(mpmath.expm1, 1.5, 2, ((-40, 709.7), (-1, 1)), ((-20, 88.7), (-1, 1))),
@@ -82,6 +91,7 @@ CLAIMS: dict[str, Claim] = {
     "hypot": Claim(mpmath.hypot, 0.6, 1, ((-3, 3), (1e-30, 1e-20)), exponent=(-3, 3)),
     "erf": Claim(mpmath.erf, 1.5, 1.5, ((-6, 6), (-1, 1))),
     "erfc": Claim(mpmath.erfc, 4.5, 4.5, ((-5, 26.5), (-1, 1.2)), ((-5, 9.1), (-1, 1.2))),
+    "erfinv": Claim(mpmath.erfinv, 2.5, 3, _WITHIN, _WITHIN_F32),
     "lgamma": Claim(_lgamma, 0.6, 8, ((0, 10), (0.5, 2.5), (0, 1e6))),
     "digamma": Claim(mpmath.digamma, 0.6, 5, ((0, 10), (1, 2), (0, 1e6))),
     "trigamma": Claim(lambda x: mpmath.polygamma(1, x), 0.6, 5, ((0, 10), (0, 1e6), (-5, 0))),

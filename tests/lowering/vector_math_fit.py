@@ -147,6 +147,19 @@ def scaled_erfc(t: mpf) -> mpf:
     return (1 + 2 * a) * mpmath.exp(a * a) * mpmath.erfc(a)
 
 
+def erfinv_quotient(w: mpf) -> mpf:
+    """erfinv(x)/x, where w = -log(1 - x²)."""
+    with mp.extradps(20):
+        x = mpmath.sqrt(-mpmath.expm1(-w))
+        return mpmath.erfinv(x) / x if x else mpmath.sqrt(mp.pi) / 2
+
+
+def scaled_erfinv(t: mpf) -> mpf:
+    """erfinv(x)/(x·s), where s² = -log(1 - x²) and t = (s - 3.5)/(s + 1)."""
+    s = (mpf("3.5") + t) / (1 - t)
+    return erfinv_quotient(s**2) / s
+
+
 def stirling(u: mpf) -> mpf:
     x = 1 / mpmath.sqrt(u)
     with mp.extradps(20):
@@ -249,6 +262,21 @@ FITS = (
         lambda t: 1 / scaled_erfc(t),
         (-0.6328, 0.746),
         narrow=(-0.6328, 0.44),
+    ),
+    Fit(
+        "ERFINV",
+        "erfinv(x)/x, in w = -log(1 - x²), for w ≤ 5",
+        erfinv_quotient,
+        lambda w: 1 / erfinv_quotient(w),
+        (0, 5),
+    ),
+    Fit(
+        "ERFINV_TAIL",
+        "erfinv(x)/(x·s), in (s - 3.5)/(s + 1), for s² = -log(1 - x²) ≥ 5 until x is 1",
+        scaled_erfinv,
+        lambda t: 1 / scaled_erfinv(t),
+        (-0.3907, 0.3576),
+        narrow=(-0.3907, 0.0987),
     ),
     Fit(
         "LGAMMA",

@@ -162,6 +162,7 @@ MEANINGS |= {
         "logistic": jax.nn.sigmoid,
         "erf": lax.erf,
         "erfc": lax.erfc,
+        "erfinv": lax.erf_inv,
         "lgamma": lax.lgamma,
         "digamma": lax.digamma,
         "trigamma": lambda x: lax.polygamma(jnp.ones_like(x), x),

@@ -52,6 +52,7 @@ MEANINGS: dict[str, tuple[Function, float, float]] = {
     "gelu": (gelu, -4, 4),
     "erf": (mp.erf, -3, 3),
     "erfc": (mp.erfc, -3, 3),
+    "erfinv": (mp.erfinv, -0.95, 0.95),
     "lgamma": (lambda x: mp.log(abs(mp.gamma(x))), 0.2, 9),
     "digamma": (mp.digamma, 0.2, 9),
 }

@@ -11,7 +11,7 @@ from typing import ClassVar, Protocol, Self, TypeVar
 
 import numpy as np
 
-from dmc.dialects import arith, ranges
+from dmc.dialects import arith, ranges, reference
 from dmc.dialects.elementwise import (
     OUT,
     Binary,
@@ -26,16 +26,6 @@ from dmc.dialects.elementwise import (
 )
 from dmc.dialects.ranges import ANY, POSITIVE, TINY, Range
 from dmc.ir import Array, Builder, Interpreter, Operation, Value, attribute, dtype_of
-
-
-def _scalar_function(function: Callable[[float], float]) -> Callable[[Array], Array]:
-    """Apply a Python function to every element, in double precision."""
-
-    def apply(x: Array) -> Array:
-        values = [function(float(v)) for v in np.asarray(x).reshape(-1)]
-        return np.asarray(values, dtype=np.float64).reshape(np.shape(x))
-
-    return apply
 
 
 class _Unary(Unary):
@@ -237,7 +227,7 @@ class Erf(_Unary):
     """`math.erf`: the error function; its derivative is `2/sqrt(pi) exp(-x^2)`."""
 
     name = "math.erf"
-    numpy = _scalar_function(math.erf)
+    numpy = reference.elementwise(math.erf)
     terms = (Scale(2.0 / math.sqrt(math.pi) * call("math.exp", -(_NEAR * _NEAR))),)
     grows = math.erf
 
@@ -246,56 +236,35 @@ class Erfc(_Unary):
     """`math.erfc`: `1 - erf(x)`, to full precision where that cancels."""
 
     name = "math.erfc"
-    numpy = _scalar_function(math.erfc)
+    numpy = reference.elementwise(math.erfc)
     terms = (Scale(-2.0 / math.sqrt(math.pi) * call("math.exp", -(_NEAR * _NEAR))),)
     image = Range(0.0, 2.0)
 
 
-def _lgamma(x: float) -> float:
-    """`log |gamma(x)|`; infinite at the poles."""
-    if math.isnan(x) or x == -math.inf:
-        return x if math.isnan(x) else math.inf
-    try:
-        return math.lgamma(x)
-    except (ValueError, OverflowError):
-        return math.inf
+def _erfinv_of_clamped(x: float) -> float:
+    return reference.erfinv(min(max(x, -1.0), 1.0))
+
+
+class Erfinv(_Unary):
+    """`math.erfinv`: the inverse of erf: infinite at -1 and 1, NaN beyond.
+
+    Its derivative is `sqrt(pi)/2 exp(erfinv(x)^2)`.
+    """
+
+    name = "math.erfinv"
+    numpy = reference.elementwise(reference.erfinv)
+    terms = (Scale(math.sqrt(math.pi) / 2.0 * call("math.exp", OUT * OUT)),)
+    grows = _erfinv_of_clamped
+    flops = 30
 
 
 class Lgamma(_Unary):
     """`math.lgamma`: the logarithm of |gamma|; its derivative is digamma."""
 
     name = "math.lgamma"
-    numpy = _scalar_function(_lgamma)
+    numpy = reference.elementwise(reference.lgamma)
     terms = (Scale(call("math.digamma", X)),)
     flops = 30
-
-
-def _polygamma(order: int, x: float) -> float:
-    """Digamma (order 0) or trigamma (order 1), by recurrence and the asymptotic series.
-
-    Abramowitz and Stegun, 6.3.18 and 6.4.12; the reflection formulas 6.3.7 and 6.4.7 for x < 0.
-    """
-    if math.isnan(x) or x == -math.inf or (x <= 0 and x == math.floor(x)):
-        return math.nan
-    if order == 1 and abs(x) < 1e-154:
-        return math.inf  # 1 / x², which overflows
-    if x < 0:
-        if order == 0:
-            return _polygamma(0, 1 - x) - math.pi / math.tan(math.pi * (x - round(x)))
-        return (math.pi / math.sin(math.pi * (x - round(x)))) ** 2 - _polygamma(1, 1 - x)
-    total = 0.0
-    while x < 20:
-        total += -1 / x if order == 0 else 1 / (x * x)
-        x += 1
-    if math.isinf(x):
-        return math.inf if order == 0 else 0.0
-    r = 1 / (x * x)
-    bernoulli = (1 / 6, -1 / 30, 1 / 42, -1 / 30, 5 / 66, -691 / 2730)
-    if order == 0:
-        series = sum(b / (2 * k + 2) * r ** (k + 1) for k, b in enumerate(bernoulli))
-        return total + math.log(x) - 0.5 / x - series
-    series = sum(b * r ** (k + 1) for k, b in enumerate(bernoulli))
-    return total + (1 + 0.5 / x + series) / x
 
 
 class Digamma(_Unary):
@@ -307,7 +276,7 @@ class Digamma(_Unary):
 
     @staticmethod
     def numpy(x: Array) -> Array:
-        return _scalar_function(lambda v: _polygamma(0, v))(x)
+        return reference.elementwise(lambda v: reference.polygamma(0, v))(x)
 
 
 class Trigamma(_Unary):
@@ -318,7 +287,7 @@ class Trigamma(_Unary):
 
     @staticmethod
     def numpy(x: Array) -> Array:
-        return _scalar_function(lambda v: _polygamma(1, v))(x)
+        return reference.elementwise(lambda v: reference.polygamma(1, v))(x)
 
 
 class Floor(_Unary):

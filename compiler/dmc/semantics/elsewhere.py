@@ -252,7 +252,7 @@ METHODS: dict[str, Way] = {
 _ARRAY_LIBRARIES = frozenset(
     (
         "batch_norm", "bmm", "celu", "cdist", "checkpoint", "conv2d", "cosine_similarity",
-        "cumlogsumexp", "elu", "entr", "erfinv", "glu", "group_norm", "hardsigmoid", "hardswish",
+        "cumlogsumexp", "elu", "entr", "glu", "group_norm", "hardsigmoid", "hardswish",
         "igamma", "kl_div", "l1_loss", "lerp", "linear", "logcumsumexp", "lu",
         "masked_fill", "max_pool2d", "mish", "nll_loss", "normalize", "pmap", "polygamma", "prelu",
         "relu", "rms_norm", "scatter", "selu", "smooth_l1_loss", "softmin",

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from dmc.ir.types import DType
 from dmc.lowering import llvm_ir as ir
 from dmc.lowering.vector_math.division import floor_divide, remainder
-from dmc.lowering.vector_math.error_function import erf, erfc
+from dmc.lowering.vector_math.error_function import erf, erfc, erfinv
 from dmc.lowering.vector_math.exponential import cosh, exp, expm1, logistic, sinh, tanh
 from dmc.lowering.vector_math.gamma import digamma, lgamma, trigamma
 from dmc.lowering.vector_math.hypotenuse import hypot
@@ -55,6 +55,7 @@ UNARY: dict[str, Callable[[Lanes, Real], Real]] = {
     "digamma": digamma,
     "erf": erf,
     "erfc": erfc,
+    "erfinv": erfinv,
     "exp": exp,
     "expm1": expm1,
     "lgamma": lgamma,

@@ -1,17 +1,23 @@
-"""erf and erfc.
+"""erf, erfc and erfinv.
 
 Near zero a polynomial in x²; beyond, erfc(a) = exp(-a²)·g(t)/(1 + 2a), where g is smooth and nearly
 constant in t = (a - 4)/(a + 4) (Shepherd, Laframboise: Math. Comp. 36, 1981), and a² is
 taken as a sum of two numbers, since the exponential magnifies its rounding.
+
+erfinv(x)/x is a polynomial in w = -log(1 - x²) and, where w is large, √w·g((√w - 3.5)/(√w + 1)), g
+nearly constant (after Giles, "Approximating the erfinv function", GPU Computing Gems, 2010). It does
+not magnify errors of w relative to 1 or to w, so that a plain logarithm is enough.
 """
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
-from dmc.lowering.vector_math.coefficients import ERF, ERFC
+from dmc.lowering.vector_math.coefficients import ERF, ERFC, ERFINV, ERFINV_TAIL
 from dmc.lowering.vector_math.exponential import exp_scaled
 from dmc.lowering.vector_math.lanes import Format
+from dmc.lowering.vector_math.logarithm import log
 
 if TYPE_CHECKING:
     from dmc.lowering.vector_math.lanes import Lanes, Real
@@ -49,3 +55,19 @@ def erfc(lanes: Lanes, x: Real) -> Real:
     near = _near(lanes, x)
     middle = lanes.select(x > 0.25, 0.5 - (near + (x - 0.5)), 1.0 - (x + near))
     return lanes.select(a < 1.0, middle, lanes.select(x < 0.0, 2.0 - tail, tail))
+
+
+def erfinv(lanes: Lanes, x: Real) -> Real:
+    """The y with erf(y) = x: ±∞ at ±1, NaN beyond."""
+    a = abs(x)
+    # By factors: 1 - a is exact where the difference is small.
+    w = -log(lanes, (1.0 - a) * (1.0 + a))
+
+    def tail() -> Real:
+        s = w.sqrt()
+        t = (s - 3.5) / (s + 1.0)
+        return s * lanes.polynomial(t, ERFINV_TAIL[lanes.format])
+
+    near = lanes.polynomial(w, ERFINV[lanes.format])
+    result = x * lanes.where(w > 5.0, tail, near)
+    return lanes.select(a.equals(1.0), x * math.inf, result)

@@ -289,6 +289,7 @@ OF_ONE = (
     _float("silu", build=_silu),
     _float("erf"),
     _float("erfc"),
+    _float("erfinv"),
     _float("lgamma"),
     _float("digamma"),
     _float("floor", is_step=True),
