@@ -5,8 +5,8 @@ constant in t = (a - 4)/(a + 4) (Shepherd, Laframboise: Math. Comp. 36, 1981), a
 taken as a sum of two numbers, since the exponential magnifies its rounding.
 
 erfinv(x)/x is a polynomial in w = -log(1 - x²) and, where w is large, √w·g((√w - 3.5)/(√w + 1)), g
-nearly constant (after Giles, "Approximating the erfinv function", GPU Computing Gems, 2010). It does
-not magnify errors of w relative to 1 or to w, so that a plain logarithm is enough.
+nearly constant (after Giles, "Approximating the erfinv function", GPU Computing Gems, 2010). An
+error of w matters relative to 1 where w is small and to w elsewhere: a plain logarithm is enough.
 """
 
 from __future__ import annotations
