@@ -72,21 +72,25 @@ def _show_predicted(lines: int) -> None:
 
 def name_code(path: Path) -> None:
     """Write where each function of the loaded code is, in the form that perf reads."""
-    owners = _owners()
     with tempfile.TemporaryDirectory() as folder, path.open("w") as file:
         for code in (found for found in gc.get_objects() if isinstance(found, Code)):
+            owners = _owners(code)
             for number, text in enumerate(code.objects):
                 made = Path(folder) / f"{number}.o"
                 made.write_bytes(text)
                 file.writelines(_lines(made, code.addresses, owners))
 
 
-def _owners() -> dict[str, str]:
-    """Of each parallel task the function that starts it."""
+def _owners(code: Code) -> dict[str, str]:
+    """Of each parallel task the function that starts it; programs number their own."""
     owners: dict[str, str] = {}
     for compilation in (found for found in gc.get_objects() if isinstance(found, Compilation)):
+        lines = compilation.llvm_text.splitlines()
+        defined = {found[1] for line in lines if (found := DEFINED.match(line))}
+        if defined.isdisjoint(code.addresses):
+            continue
         current = ""
-        for line in compilation.llvm_text.splitlines():
+        for line in lines:
             if defined := DEFINED.match(line):
                 current = defined[1]
             elif task := TASK.search(line):
