@@ -92,6 +92,41 @@ def test_a_band_is_linear(program: dmc.Module) -> None:
     assert slope(sizes, [cost.operations for cost in costs]) < 1.05
 
 
+BANDED = """
+fn factor[N, W](a: f64[N, W]) -> f64[N, W] {
+    var l: f64[N, W] = zeros
+    for i in 0..N {
+        for j in maximum(0, i - W + 1)..i + 1 {
+            var s = a[i, i - j]
+            for k in maximum(0, i - W + 1)..j {
+                if j - k < W { s -= l[i, i - k] * l[j, j - k] }
+            }
+            if i == j { l[i, 0] = sqrt(s) } else { l[i, i - j] = s / l[j, 0] }
+        }
+    }
+    l
+}
+fn loss[N, W](a: f64[N, W]) -> f64 = sum(factor(a) ** 2) + sum(log(factor(a)[:, 0]))
+"""
+
+
+def test_the_factor_of_a_band_is_linear() -> None:
+    """Loops from `maximum(0, i - W + 1)` to `i` run W times at most, whatever N is."""
+    loss = dmc.loads(BANDED).loss
+    x = u(7, 3) + 3.0 * (np.arange(3) == 0)
+    whole = np.diag(x[:, 0])
+    for d in (1, 2):
+        whole += np.diag(x[d:, d], -d) + np.diag(x[d:, d], d)
+    factor = np.linalg.cholesky(whole)
+    expected = np.sum(factor**2) + np.sum(np.log(np.diag(factor)))
+    np.testing.assert_allclose(loss(x), expected, rtol=1e-12)
+    dmc.check_grads(loss, x)
+    sizes = (64, 256)
+    costs = measure(dmc.value_and_grad(loss), lambda n: [u(n, 3)], sizes)
+    assert slope(sizes, [cost.operations for cost in costs]) < 1.1
+    assert slope(sizes, [cost.arena for cost in costs]) < 1.1
+
+
 def test_clamped_windows_have_the_derivatives_of_what_they_read(program: dmc.Module) -> None:
     dmc.check_grads(program.edges, u(5, 5, 4), u(3, 3, 4, 8), wrt=("x", "k"))
 

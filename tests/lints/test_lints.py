@@ -46,7 +46,7 @@ def test_no_false_alarms_in_the_library() -> None:
             dict(module.names)
     assert len(program.modules) > len(list(STD.glob("**/*.dm")))
     for module in program.modules.values():
-        assert lint(Program(module, program.modules)) == []
+        assert not [w.title for w in lint(Program(module, program.modules))]
 
 
 MODEL = """model M {{

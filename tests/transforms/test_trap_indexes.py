@@ -91,6 +91,17 @@ LOOPS = {
         "for n in 0..5 { for m in 0..n + 1 { for k in m..n + 1 { s = s + x[n - k] - x[k - m] } } }",
         0,
     ),
+    "a band": (
+        "",
+        "for n in 0..5 { "
+        "for k in maximum(0, n - 2)..minimum(n + 3, 5) { s = s + x[k] - x[n - k + 2] } }",
+        0,
+    ),
+    "a band too wide": (
+        "",
+        "for n in 0..5 { for k in maximum(0, n - 2)..n + 1 { s = s + x[n - k + 3] } }",
+        1,
+    ),
     "a triangle too far": ("", "for n in 0..5 { for k in n..5 { s = s + x[k + 1] } }", 1),
     "up to data": ("", "for k in 0..i[0] { s = s + x[i[0] - 1 - k] }", 1),
     "in a branch": ("", "for k in 0..i[0] { if i[0] < 6 { s = s + x[i[0] - 1 - k] - x[k] } }", 0),
@@ -108,15 +119,17 @@ def test_loops(start: str, loop: str, count: int) -> None:
 def test_what_random_triangles_read_outside_is_not_taken_to_be_inside() -> None:
     """Loops whose ends follow from those around, against all that they read."""
     random, counts = Random(3), {True: 0, False: 0}
-    for _ in range(90):
+    for _ in range(120):
         names, code, generator = [], "", ""
         for depth in range(random.randint(2, 3)):
             ends = [
                 "0",
                 *(f"{random.choice((-1, 1))} * {n} + {random.randint(0, 5)}" for n in names),
             ]
-            low = random.choice(ends)
-            high = random.choice([e for e in (*ends, "5") if e != low])
+            low = random.choice([*ends, f"maximum(0, {ends[-1]})"])
+            high = random.choice(
+                [*[e for e in (*ends, "5") if e != low], f"minimum(5, {ends[-1]})"]
+            )
             names.append(f"k{depth}")
             code += f"for k{depth} in {low}..{high} {{ "
             generator += f" for k{depth} in range({low}, {high})"
@@ -128,7 +141,7 @@ def test_what_random_triangles_read_outside_is_not_taken_to_be_inside() -> None:
         except dmc.IndexError:
             continue  # what constants read is known without running
         proved = not program.f.specialize().compilation.index_uses
-        inside = all(eval(f"[0 <= {at} < 5{generator}]", {}))
+        inside = all(eval(f"[0 <= {at} < 5{generator}]", {"minimum": min, "maximum": max}))
         assert inside or not proved, text
         counts[proved] += 1
     assert min(counts.values()) > 10

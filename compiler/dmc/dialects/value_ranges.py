@@ -126,18 +126,32 @@ class Ranges:
         return max(map(self._lowest, ends))
 
     def _at_ends(self, linear: Linear, free: frozenset[Value] = frozenset()) -> Iterator[Linear]:
-        """Forms that are nowhere above `linear`: indexes are as large as counts that vary allow.
+        """Forms that are nowhere above `linear`: some values of it are at an end that they have.
 
-        So `n - 1 - i` is not negative in a loop over i with n iterations, whatever n is. Indexes
-        in `free` stay.
+        So `n - 1 - i` is not negative in a loop over i with n iterations, whatever n is. Values in
+        `free` stay.
         """
         for value, coefficient in linear.terms.items():
-            if coefficient < 0 and value not in free and (count := _varying_count(value)):
-                left = self.linear(count).plus(Linear({value: 1}, 1), -1)
-                yield from self._at_ends(linear.plus(left, coefficient), free)
+            ends = () if value in free else self._ends(value, coefficient > 0)
+            for end in ends:
+                way = end.plus(Linear({value: 1}, 0), -1)
+                yield from self._at_ends(linear.plus(way, coefficient), free)
+            if ends:
                 yield from self._at_ends(linear, free | {value})
                 return
         yield linear
+
+    def _ends(self, value: Value, below: bool) -> Sequence[Linear]:
+        """Forms that a value is nowhere below, or else nowhere above, because of what it is."""
+        match value.defining_op:
+            case arith.Maximum() as op if below and dtype_of(value.type).is_integer:
+                return [self.linear(operand) for operand in op.operands]
+            case arith.Minimum() as op if not below and dtype_of(value.type).is_integer:
+                return [self.linear(operand) for operand in op.operands]
+            case None if not below and (count := _varying_count(value)) is not None:
+                return [self.linear(count).plus(Linear({}, 1), -1)]
+            case _:
+                return ()
 
     def _lowest(self, linear: Linear) -> float:
         total: float = linear.number

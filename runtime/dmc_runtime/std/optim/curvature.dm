@@ -72,7 +72,7 @@ fn _lowest[F: float, N](a: _Trial[N, F], b: _Trial[N, F], least: F, most: F) -> 
     let (su, sv) = if right { (a.slope, b.slope) } else { (b.slope, a.slope) }
     let w = su + sv - 3.0 * (a.value - b.value) / (a.at - b.at)
     let square = w * w - su * sv
-    let root = sqrt(maximum(square, 0.0))
+    let root = if square > 0.0 { sqrt(square) } else { 0.0 }
     let at = v - (v - u) * ((sv + root - w) / (sv - su + 2.0 * root))
     if square >= 0.0 and isfinite(at) { clamp(at, least, most) } else { 0.5 * (least + most) }
 }
