@@ -262,6 +262,19 @@ WAYS: dict[str, tuple[str, str, str, str]] = {
         "    reshape[T, a.D](heads[T, a.D, a.H](x))\n",
         "shape.requires", "model A[D, H]", "model A[D, H] requires D % H == 0",
     ),
+    "a size of its own for that of a model": (
+        "model M[N] {\n    param w: f64[N] = ones\n    fn forward(x: f64[N]) -> f64[N] = x\n}\n"
+        "fn f[N](net: M, x: f64[N]) -> f64 = sum(net(x))\n",
+        "shape.mismatch", "x: f64[N]) -> f64 =", "x: f64[net.N]) -> f64 =",
+    ),
+    "a stack written as an array": (
+        "model C[N] {\n    param w: f64[N] = ones\n    fn forward(x: f64[N]) -> f64[N] = x\n}\n"
+        "model M[N, K] {\n    cells: [K]C[N]\n    fn forward(x: f64[N]) -> f64[N] = x\n}\n",
+        "syntax.unexpected", "[K]C[N]", "K * C[N]",
+    ),
+    "an array with its size ahead": (
+        "fn f[N](x: [N]f64) -> f64 = sum(x)\n", "syntax.unexpected", "[N]f64", "f64[N]",
+    ),
     "an if without an else": (
         "fn relu(x: f64) -> f64 = if x > 0.0 { x }\n",
         "type.branch", "if x > 0.0 { x }", "if x > 0.0 { x } else { 0.0 }",
@@ -313,6 +326,20 @@ def test_a_value_that_hides_a_function_is_named() -> None:
         (problem,) = caught.value.diagnostics
         assert problem.title.startswith(f"the {what} hides the function")
     dmc.loads(MODEL.replace("state mean", "state mean_"))
+
+
+def test_helps_in_words() -> None:
+    for text, code, word in (
+        ("import numpy\n", "name.module", "`exp`"),
+        ("fn f(x: f64) -> f64 {\n    let y = { let z = x\n    z }\n    y\n}\n", "syntax", "lines"),
+        ("fn f(k: Key) -> f64 = split(k, 400)\n", "type.mismatch", ""),
+    ):
+        with pytest.raises(Error) as caught:
+            dmc.loads(text)
+        problem = caught.value.diagnostics[0]
+        assert problem.code.startswith(code)
+        assert word in "".join(problem.help)
+        assert len(str(caught.value)) < 500
 
 
 def test_a_number_used_as_a_size_becomes_a_dim() -> None:

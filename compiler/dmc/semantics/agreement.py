@@ -108,6 +108,12 @@ def _without_stretch(context: Context, actual: TensorType, wanted: TensorType, s
     return "combine it with an array that has the axis"
 
 
+def _own(size: object, wanted: object) -> bool:
+    """Whether a size has a name of its own where that of a parameter, as `net.N`, is wanted."""
+    owner, dot, name = str(wanted).partition(".")
+    return str(size).isidentifier() and bool(dot) and owner.isidentifier() and name.isidentifier()
+
+
 def _tensor_mismatch(
     context: Context,
     actual: TensorType,
@@ -137,7 +143,8 @@ def _tensor_mismatch(
                     text = f"{a} is not {b} when {values}"
                 if a.constant is not None and b.constant is not None:
                     text = f"{a} is not {b}"
-            return context.fail("shape.mismatch", subject, span, text, also)
+            help_ = [f"write `{b}` for `{a}` in the head of the function"] if _own(a, b) else []
+            return context.fail("shape.mismatch", subject, span, text, also, help_)
         if join(actual.element, wanted.element) is None:
             name = element_text(wanted.element)
             element = resolved(wanted.element)

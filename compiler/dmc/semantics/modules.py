@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from functools import lru_cache, partial
 from pathlib import Path
@@ -19,6 +20,9 @@ from dmc.syntax import ast
 from dmc.syntax.files import read_source
 from dmc.syntax.parser import parse
 from dmc_runtime import STD_FOLDER
+
+_OF_PYTHON = sys.stdlib_module_names | {"jax", "matplotlib", "numpy", "pandas", "scipy", "torch"}
+"""Modules that are imported from habit."""
 
 __all__ = ["check_program", "check_text"]
 
@@ -117,11 +121,13 @@ class _Loader:
     def _import(self, name: ast.QualifiedName, importer: Path) -> SourceModule | None:
         found = _place(name, importer)
         if found is None:
+            help_ = f"looked for `{_relative(name)}` beside this file and in the library"
+            if name.parts[0].text in _OF_PYTHON:
+                help_ = (
+                    "modules of Python are not there; `sum`, `exp` and their like need no import"
+                )
             self._report(
-                "name.module",
-                f"there is no module `{name.text}`",
-                name.span,
-                help_=(f"looked for `{_relative(name)}` beside this file and in the library",),
+                "name.module", f"there is no module `{name.text}`", name.span, help_=(help_,)
             )
             return None
         key = found.resolve()

@@ -69,6 +69,9 @@ class TupleType:
     items: tuple[Type, ...]
 
     def __str__(self) -> str:
+        count = len(self.items)
+        if count > 8 and all(item == self.items[0] for item in self.items):
+            return f"({self.items[0]}, …), {count} in all"
         return f"({', '.join(map(str, self.items))})"
 
 

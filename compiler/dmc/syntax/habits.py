@@ -249,7 +249,7 @@ def _colon_block(s: Situation) -> Diagnostic | None:
 
 
 def _array_type(s: Situation) -> Diagnostic | None:
-    """`x: [f64; 3]`."""
+    """`x: [f64; 3]`, `x: [3]f64`, and `cells: [K]Cell`."""
     if s.found is None or s.found.text != "[" or s.expects_expression or not s.after:
         return None
     if s.previous is None or s.previous.text not in (":", "->") or "NAME" not in s.accepts:
@@ -260,6 +260,10 @@ def _array_type(s: Situation) -> Diagnostic | None:
     inside = s.between(s.span(s.after[0]), s.span(closing)).strip()
     element, _, size = inside.replace(",", ";").partition(";")
     text = f"{element.strip()}[{size.strip() or 'N'}]"
+    behind = s.after[s.after.index(closing) + 1 :]
+    if not size and behind and behind[0].text.isidentifier():
+        of, count = behind[0].text, element.strip()
+        text = f"{count} * {of}" if of[0].isupper() else f"{of}[{count}]"
     title = "the type of an array starts with that of its elements"
     return s.report("syntax.unexpected", title, f"write `{text}`")
 

@@ -229,7 +229,10 @@ def _expression_form(s: Situation) -> Diagnostic | None:
             return s.report("syntax.equals", title, f"write `{text} {{`", at=s.span(s.previous))
     if s.found.text == "{" and s.expects_expression and not _wants_condition(s):
         title = "no expression starts with `{`"
-        return s.report("syntax.record", title, "build records by calls: `Camera(focal = 1.0)`")
+        help_ = "build records by calls: `Camera(focal = 1.0)`"
+        if s.after and s.after[0].text in ("let", "var"):
+            help_ = "a value has no statements of its own: put them on the lines before it"
+        return s.report("syntax.record", title, help_)
     if s.found.text == "if" and s.after_expression:
         title = "the condition comes first"
         return s.report("syntax.conditional", title, "write `if c { a } else { b }`")
