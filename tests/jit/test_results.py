@@ -1,8 +1,6 @@
 """The memory of results, and what becomes of it."""
 
-import resource
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -61,19 +59,15 @@ def test_memory_that_an_array_still_has_is_not_given_away(new: Callable[[int], A
 
 
 def test_what_is_kept_is_bounded(new: Callable[[int], Array]) -> None:
-    def resident() -> int:
-        pages = int(Path("/proc/self/statm").read_text().split()[1])
-        return pages * resource.getpagesize()
-
-    before = resident()
+    spare = cpython.natives().spare_bytes
     results = [new(4 * MIB) for _ in range(64)]
-    for i in range(len(results)):
-        results[i][:] = 1
-    assert resident() - before > 128 * MIB
     del results
-    assert resident() - before < 80 * MIB
-    new(96 * MIB)[:] = 1
-    assert resident() - before < 80 * MIB
+    assert 48 * MIB < spare() <= 64 * MIB
+    new(96 * MIB)
+    assert 48 * MIB < spare() <= 64 * MIB
+    first = new(4 * MIB)
+    assert spare() <= 60 * MIB
+    del first
 
 
 def test_many_sizes_leave_the_latest(new: Callable[[int], Array]) -> None:

@@ -89,6 +89,7 @@ class Natives:
     lock_mutex: Callable[[int], None]
     unlock_mutex: Callable[[int], None]
     locked_call: Callable[[int, int], int]
+    spare_bytes: Callable[[], int]
     watch: Callable[[int | None, int | None], None]
     interrupted: int
     """The address of what stands in front of the handler of a signal."""
@@ -149,6 +150,7 @@ def natives() -> Natives:
         "dmc_call_tree",
         *mutex,
         "dmc_locked_call",
+        "dmc_spare_bytes",
         "dmc_watch",
         "dmc_interrupted",
     )
@@ -163,6 +165,7 @@ def natives() -> Natives:
         ctypes.CFUNCTYPE(None, pointer)(code["dmc_mutex_lock"]),
         ctypes.CFUNCTYPE(None, pointer)(code["dmc_mutex_unlock"]),
         ctypes.CFUNCTYPE(ctypes.c_int32, pointer, pointer)(code["dmc_locked_call"]),
+        ctypes.PYFUNCTYPE(ctypes.c_int64)(code["dmc_spare_bytes"]),
         ctypes.PYFUNCTYPE(None, pointer, pointer)(code["dmc_watch"]),
         code["dmc_interrupted"],
     )

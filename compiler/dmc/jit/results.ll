@@ -149,6 +149,12 @@ keep:
   ret void
 }
 
+; The bytes that are spare.
+define i64 @dmc_spare_bytes() nounwind {
+  %held = load i64, ptr @bytes
+  ret i64 %held
+}
+
 ; Whether memory of that size is kept: the C library has smaller blocks at hand.
 define internal i1 @is_kept(i64 %bytes) nounwind {
   %large = icmp uge i64 %bytes, 65536
