@@ -46,6 +46,7 @@ from dmc.process import VERIFY_EACH, lazy
 from dmc.transforms import pipeline
 from dmc.transforms.index_arguments import IndexArgument, index_arguments
 from dmc.transforms.index_uses import indexes_of
+from dmc.transforms.inline import MOST_OPERATIONS, TooLarge
 from dmc.transforms.memory import MemoryPlan, report
 from dmc.transforms.memory.place import verify_places
 from dmc.transforms.memory.shortage import needed_bytes, shortage
@@ -363,11 +364,22 @@ class _Refusals:
             span = cause.location.span
             label = Label(span) if span is not None else None
             raise error(Diagnostic(cause.code, cause.title, label, help=(cause.help,))) from None
+        if isinstance(cause, TooLarge):
+            raise error(_too_large(cause)) from None
         if isinstance(cause, BudgetTooSmall):
             raise error(cause.diagnostic) from None
         if isinstance(failure, PassFailure):
             name, path = failure.pass_name, failure.reproducer
             raise CompilerBug(str(cause), pass_name=name, reproducer=path) from cause
+
+
+def _too_large(cause: TooLarge) -> Diagnostic:
+    span = cause.function.location.span
+    name = cause.function.sym_name
+    title = f"with its calls written out `{name}` has more than {MOST_OPERATIONS:,} operations"
+    label = Label(span) if span is not None else None
+    help_ = "call once what is needed twice, `let y = f(x)`, and let loops do what repeats"
+    return Diagnostic("memory.calls", title, label, help=(help_,))
 
 
 def _tensors(types: Sequence[object]) -> list[TensorType]:

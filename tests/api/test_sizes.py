@@ -117,3 +117,23 @@ def test_a_size_that_no_axis_has_is_given_by_name() -> None:
         module.loss.specialize(**{"net.D": 6, "net.L": 2})
     compiled = dmc.grad(module.loss).specialize(**{"net.D": 6, "net.L": 2, "net.H": 3})
     assert compiled.memory().arguments == 8 * (2 * 6 + 6)
+
+
+def test_what_no_machine_can_hold_is_refused() -> None:
+    for size in (4294967296, 3037000500):
+        text = f"fn f() -> f64 {{\n    var a: f64[{size}, {size}] = zeros\n    a[0, 0]\n}}\n"
+        with pytest.raises(dmc.Error) as caught:
+            dmc.loads(text).f()
+        assert caught.value.diagnostics[0].code == "memory.size"
+
+
+def test_calls_that_double_are_refused() -> None:
+    lines = ["fn f0(x: f64) -> f64 = x * 1.5"]
+    lines += [f"fn f{i + 1}(x: f64) -> f64 = f{i}(x) + f{i}(x + 1.0)" for i in range(30)]
+    program = dmc.loads("\n".join(lines) + "\n")
+    for function in (program.f30, dmc.grad(program.f30)):
+        with pytest.raises(dmc.Error) as caught:
+            function(1.0)
+        assert caught.value.diagnostics[0].code == "memory.calls"
+        assert caught.value.diagnostics[0].title.startswith("with its calls written out `f1")
+    assert program.f6(1.0) == 64 * 1.5 + 1.5 * 6 * 32

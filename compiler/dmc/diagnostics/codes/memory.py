@@ -18,6 +18,21 @@ CODES: tuple[Code, ...] = (
         Language.PYTHON,
     ),
     Code(
+        "memory.calls",
+        "a function is too large with its calls written out",
+        "A function is compiled with all that it calls. Where each of a row of functions calls the "
+        "one before it twice, that doubles with every one of them.",
+        'lines = ["fn f0(x: f64) -> f64 = sin(x)"]\n'
+        "for i in range(1, 25):\n"
+        '    lines.append(f"fn f{i}(x: f64) -> f64 = f{i - 1}(x) + f{i - 1}(x)")\n'
+        'dmc.loads("\\n".join(lines)).f24(1.0)\n',
+        'lines = ["fn f0(x: f64) -> f64 = sin(x)"]\n'
+        "for i in range(1, 25):\n"
+        '    lines.append(f"fn f{i}(x: f64) -> f64 = 2.0 * f{i - 1}(x)")\n'
+        'dmc.loads("\\n".join(lines)).f24(1.0)\n',
+        Language.PYTHON,
+    ),
+    Code(
         "memory.budget",
         "a budget of memory below what is possible",
         "A gradient under a budget computes values again instead of keeping them. Some must be "

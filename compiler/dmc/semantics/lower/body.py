@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from math import prod
 from typing import Protocol
 
 from dmc.diagnostics.diagnostic import Diagnostic, Label
@@ -253,9 +254,20 @@ class Body:
         return self.fail("value.range", title, span, text)
 
     def constant(self, number: bool | int | float, dtype: DType, *shape: int) -> Value:
-        """A constant tensor. Raises Error for a number that its element type does not hold."""
+        """A constant tensor. Raises Error for a number that its element type does not hold.
+
+        So it does for an array that is larger than addresses reach.
+        """
         if not fits(number, dtype):
             raise self.not_fitting(dtype)
+        if prod(shape) * dtype.bytes >= 2**63:
+            span = self.builder.location.span
+            assert span is not None
+            sizes = " × ".join(map(str, shape))
+            title = f"an array of {sizes} needs more memory than any machine has"
+            raise self.fail(
+                "memory.size", title, span, help=["sum a large array where it is built"]
+            )
         if dtype.is_integer and isinstance(number, float):
             number = int(number)
         return arith.constant(self.builder, number, TensorType(shape, dtype))
