@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import signal
@@ -103,7 +104,9 @@ class Worker:
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
         for pipe in (self._process.stdin, self._process.stdout):
-            _open(pipe).close()
+            # What it did not read before it died is still to be written.
+            with contextlib.suppress(BrokenPipeError):
+                _open(pipe).close()
 
     def _ended(self) -> Absent:
         code = self._process.wait()
