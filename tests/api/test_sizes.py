@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import dmc
+from dmc.diagnostics.errors import Error
 
 PROGRAM = """
 fn windows[H, K](x: f64[H], k: f64[K]) -> f64[H - K + 1] {
@@ -122,7 +123,7 @@ def test_a_size_that_no_axis_has_is_given_by_name() -> None:
 def test_what_no_machine_can_hold_is_refused() -> None:
     for size in (4294967296, 3037000500):
         text = f"fn f() -> f64 {{\n    var a: f64[{size}, {size}] = zeros\n    a[0, 0]\n}}\n"
-        with pytest.raises(dmc.Error) as caught:
+        with pytest.raises(Error) as caught:
             dmc.loads(text).f()
         assert caught.value.diagnostics[0].code == "memory.size"
 
@@ -132,7 +133,7 @@ def test_calls_that_double_are_refused() -> None:
     lines += [f"fn f{i + 1}(x: f64) -> f64 = f{i}(x) + f{i}(x + 1.0)" for i in range(30)]
     program = dmc.loads("\n".join(lines) + "\n")
     for function in (program.f30, dmc.grad(program.f30)):
-        with pytest.raises(dmc.Error) as caught:
+        with pytest.raises(Error) as caught:
             function(1.0)
         assert caught.value.diagnostics[0].code == "memory.calls"
         assert caught.value.diagnostics[0].title.startswith("with its calls written out `f1")
