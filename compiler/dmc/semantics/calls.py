@@ -118,6 +118,8 @@ def _conversion(context: Context, name: ast.Name, dtype: Element, node: ast.Call
     if len(node.arguments) != 1 or node.arguments[0].name is not None:
         raise context.fail("call.count", f"`{name.text}` converts one value", node.span)
     operand = context.check(node.arguments[0].value)
+    if isinstance(operand, typed.Literal):
+        context.converted[operand] = dtype
     type_ = pruned(operand.type)
     match type_:
         case TensorType(_, shape):

@@ -25,10 +25,11 @@ from dmc.semantics.program import (
     SizeEntity,
     SourceModule,
 )
-from dmc.semantics.ranges import fits, not_fitting
+from dmc.semantics.ranges import converts, fits, not_fitting
 from dmc.semantics.sizes import Facts, Size
 from dmc.semantics.typed import Symbol, SymbolKind
 from dmc.semantics.types import (
+    Element,
     Hole,
     Number,
     NumberKind,
@@ -132,6 +133,7 @@ class Context:
     numbers: list[Number] = field(default_factory=list[Number])
     reciprocals: list[typed.Apply] = field(default_factory=list[typed.Apply])
     literals: dict[typed.Literal, None] = field(default_factory=dict[typed.Literal, None])
+    converted: dict[typed.Literal, Element] = field(default_factory=dict[typed.Literal, Element])
     holes: list[Hole] = field(default_factory=list[Hole])
     conversions: list[tuple[Hole, Hole, Span]] = field(
         default_factory=list[tuple[Hole, Hole, Span]]
@@ -369,6 +371,7 @@ class Context:
         for literal in self.literals:
             self._check_range(literal)
         self.literals.clear()
+        self.converted.clear()
         for power in self.reciprocals:
             self._check_reciprocal(power)
         self.reciprocals.clear()
@@ -387,9 +390,14 @@ class Context:
     def _check_range(self, literal: typed.Literal) -> None:
         type_ = pruned(literal.type)
         element = resolved(type_.element) if isinstance(type_, TensorType) else None
-        if isinstance(element, DType) and not fits(literal.value, element):
-            title, text = not_fitting(literal.span, element)
-            self.diagnostics.report("value.range", title, literal.span, text)
+        asked = [(element, fits)]
+        if literal in self.converted:
+            asked.append((resolved(self.converted[literal]), converts))
+        for dtype, holds in asked:
+            if isinstance(dtype, DType) and not holds(literal.value, dtype):
+                title, text = not_fitting(literal.span, dtype)
+                self.diagnostics.report("value.range", title, literal.span, text)
+                return
 
 
 def _share_shape(known: Hole, other: Hole) -> None:

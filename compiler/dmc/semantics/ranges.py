@@ -11,7 +11,7 @@ from dmc.ir.location import Span
 from dmc.ir.types import DType
 from dmc.semantics.types import element_text
 
-__all__ = ["fits", "not_fitting"]
+__all__ = ["converts", "fits", "not_fitting"]
 
 _LARGEST = {
     DType.F16: 65504.0,
@@ -38,6 +38,14 @@ def fits(number: bool | int | float, dtype: DType) -> bool:
         return bool(np.isfinite(rounded(np.asarray(value), dtype)))
     with np.errstate(over="ignore"):
         return bool(np.isfinite(np.asarray(value).astype(dtype.numpy)))
+
+
+def converts(number: bool | int | float, dtype: DType) -> bool:
+    """Whether `dtype(number)` is as defined: a float always becomes an integer of some sort.
+
+    Integers do not wrap around, and what is finite stays so.
+    """
+    return (isinstance(number, float) and dtype.is_integer) or fits(number, dtype)
 
 
 def not_fitting(span: Span, dtype: DType) -> tuple[str, str]:

@@ -12,6 +12,7 @@ from dmc.semantics.builtins.elementwise import Elementwise, Number, run
 from dmc.semantics.inference import is_leaf_element
 from dmc.semantics.lower.body import Body, register
 from dmc.semantics.lower.values import Array, Lowered, Record, Static, Tuple, flatten, rebuild
+from dmc.semantics.ranges import converts
 from dmc.semantics.types import (
     KeyType,
     RecordType,
@@ -215,7 +216,10 @@ def _convert(body: Body, node: typed.Convert) -> Lowered:
     value = body.lower(node.operand)
     if isinstance(value, Record | Tuple):
         return _cast(value, body.type(node), body.builder)
-    return convert(body, value, body.dtype(node.element))
+    dtype = body.dtype(node.element)
+    if isinstance(value, Static) and not converts(value.value, dtype):
+        raise body.not_fitting(dtype, node.operand.span)
+    return convert(body, value, dtype)
 
 
 def _cast(value: Lowered, type_: Type, builder: Builder) -> Lowered:
