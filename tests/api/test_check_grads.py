@@ -24,6 +24,7 @@ def test_right_gradients_pass() -> None:
     given = x.copy()
     assert dmc.check_grads(program.loss, p, dmc.donate(given), y, wrt="x")
     np.testing.assert_array_equal(given, x)
+    assert dmc.check_grads(program.loss, p, np.asfortranarray(x), y, wrt="x")
 
 
 def test_single_precision() -> None:

@@ -68,6 +68,23 @@ fn factored[N, M](a: f64[N, M], b: f64[N]) -> f64 {
         + sum(u[:, 1] ** 3) + z[0] * z[1] + sum(t[0] ** 3)
 }
 
+fn thin[N, M](a: f64[N, M]) -> (f64[N, N], f64[N, M], f64[N, N], f64[N], f64[N, M])
+        requires N <= M {
+    let (q, r) = qr(a)
+    let (u, z, t) = svd(a)
+    (q, r, u, z, t)
+}
+
+fn of_wide[N, M](a: f64[N, M]) -> f64 requires M >= N, N >= 2 {
+    let (q, r, u, z, t) = thin(a)
+    sum(sin(q)) + sum(r[:, M - 1] ** 3) + sum(u[:, 1] ** 3) + z[0] * z[1] + sum(t[0] ** 3)
+}
+
+fn nuclear[B](a: f32[B, 2, 5]) -> f32[B] {
+    let (u, z, t) = svd(a)
+    sum[1](z)
+}
+
 fn largest[N](a: f64[N, N]) -> f64 requires N >= 1 {
     let (w, v) = eigh(a)
     w[N - 1]
@@ -76,6 +93,16 @@ fn largest[N](a: f64[N, N]) -> f64 requires N >= 1 {
 fn turned[N](a: f64[N, N]) -> f64 requires N >= 1 {
     let (w, v) = eigh(a)
     sum(v[0])
+}
+
+fn polar[N](a: f64[N, N]) -> f64[N, N] {
+    let (u, z, t) = svd(a)
+    u @ t
+}
+
+fn cubes[N](a: f64[N, N]) -> f64 {
+    let (u, z, t) = svd(a)
+    sum(z ** 3)
 }
 
 fn chosen(a: f64[2, 2], c: bool) -> f64 =
@@ -149,6 +176,20 @@ def test_factors(shape: tuple[int, int]) -> None:
     assert orthonormal(t.T)
 
 
+@pytest.mark.parametrize("shape", [(1, 4), (4, 6), (5, 5), (30, 41)])
+def test_factors_of_wide_matrices(shape: tuple[int, int]) -> None:
+    a = RNG.standard_normal(shape)
+    q, r, u, z, t = PROGRAM.thin(a)
+    np.testing.assert_allclose(q, np.linalg.qr(a)[0], atol=1e-12)
+    np.testing.assert_allclose(r, np.linalg.qr(a)[1], atol=1e-11)
+    np.testing.assert_allclose(z, np.linalg.svd(a)[1], rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(u * z @ t, a, atol=1e-11)
+    assert orthonormal(u)
+    assert orthonormal(t.T)
+    many = RNG.standard_normal((9, 2, 5)).astype(np.float32)
+    np.testing.assert_allclose(PROGRAM.nuclear(many), np.linalg.svd(many)[1].sum(1), rtol=1e-5)
+
+
 def test_matrices_that_are_no_random_ones() -> None:
     """Repeated and zero values, ranks that are not full, extremes of the range."""
     cases = [np.zeros((4, 4)), np.eye(4), np.ones((4, 4)), np.diag([2.0, 0.0, 2.0, -1.0])]
@@ -181,6 +222,7 @@ def test_derivatives_of_factors() -> None:
     a, b = RNG.standard_normal((4, 3)), RNG.standard_normal(4)
     dmc.check_grads(PROGRAM.factored, a, b)
     c, d = a.T, RNG.standard_normal((3, 2))
+    dmc.check_grads(PROGRAM.of_wide, c)
     np.testing.assert_allclose(PROGRAM.wide(c, d), np.linalg.lstsq(c, d)[0], rtol=1e-9)
 
 
@@ -189,6 +231,15 @@ def test_equal_eigenvalues() -> None:
     largest = dmc.grad(PROGRAM.largest)(np.diag([1.0, 1.0, 2.0]))
     assert largest.tolist() == np.diag([0.0, 0.0, 1.0]).tolist()
     assert not np.isfinite(dmc.grad(PROGRAM.turned)(np.eye(3))).all()
+
+
+def test_equal_singular_values() -> None:
+    """Turning an orthogonal matrix turns its polar factor, although all its values are equal."""
+    direction = np.array([[0.0, 1.0, 2.0], [-1.0, 0.0, 3.0], [-2.0, -3.0, 0.0]])
+    polar, turned = dmc.jvp(PROGRAM.polar, direction)(np.eye(3))
+    np.testing.assert_array_equal(polar, np.eye(3))
+    np.testing.assert_allclose(turned, direction, rtol=1e-15)
+    assert not np.isfinite(dmc.hessian(PROGRAM.cubes)(np.eye(2))).all()
 
 
 def test_what_has_no_solution() -> None:
@@ -210,7 +261,9 @@ def test_shapes_are_checked() -> None:
         dmc.loads("fn f[N, M](a: f64[N, M], b: f64[N]) -> f64[N] = solve(a, b)")
     with pytest.raises(dmc.Error, match="right side"):
         dmc.loads("fn f[N, M](a: f64[N, N], b: f64[M]) -> f64[N] = solve(a, b)")
-    with pytest.raises(dmc.Error, match="no fewer rows"):
+    with pytest.raises(dmc.Error, match=r"no fewer rows[\s\S]*`requires N <= M`"):
         PROGRAM.factors(np.ones((2, 3)), np.ones((3, 3)), np.ones(2))
+    with pytest.raises(dmc.Error, match="N <= M"):
+        PROGRAM.thin(np.ones((3, 2)))
     with pytest.raises(dmc.Error, match="floats"):
         dmc.loads("fn f[N](a: i64[N, N]) -> i64 = logdet(a)")

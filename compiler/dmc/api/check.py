@@ -173,7 +173,7 @@ def _moved(tree: Tree, name: str, flat: int, h: float) -> Tree:
     """`tree` with one component of the leaf `name` moved by `h`."""
     leaves, treedef = tree_flatten(tree)
     index = tree_paths(tree).index(name)
-    leaf = np.array(leaves[index])
+    leaf = np.array(leaves[index], order="C")  # of which `reshape` is a view
     leaf.reshape(-1)[flat] += h
     moved: list[Leaf] = list(leaves)
     moved[index] = leaf if leaf.ndim else leaf[()]

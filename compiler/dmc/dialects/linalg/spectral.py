@@ -22,7 +22,7 @@ from dmc.dialects.linalg.base import (
     total,
     transposed,
 )
-from dmc.ir import Array, Builder, Interpreter, TensorType, Type, Value, result
+from dmc.ir import Array, Builder, Interpreter, TensorType, Type, Value, result, shape_of
 
 
 def _largest_positive(columns: Array, *others: Array) -> None:
@@ -33,16 +33,24 @@ def _largest_positive(columns: Array, *others: Array) -> None:
         np.negative(array, out=array, where=np.broadcast_to(negative, array.shape))
 
 
-def _reciprocals(builder: Builder, values: Value) -> Value:
-    """`1 / (values[j] - values[i])` off the diagonal, and zeros on it."""
-    count = values.type.shape[-1] if isinstance(values.type, TensorType) else 0
-    gap = arith.subtract(
-        builder, along_rows(builder, values, count), along_columns(builder, values, count)
-    )
-    same = is_diagonal(builder, gap)
-    one = splat(builder, 1.0, gap)
-    inverse = arith.divide(builder, one, arith.select(builder, same, one, gap))
-    return arith.select(builder, same, arith.zeros(builder, gap.type), inverse)
+def _pairs(builder: Builder, values: Value) -> tuple[Value, Value]:
+    """`values[j] - values[i]` and `values[j] + values[i]`."""
+    count = shape_of(values.type)[-1]
+    rows, columns = along_rows(builder, values, count), along_columns(builder, values, count)
+    return arith.subtract(builder, rows, columns), arith.add(builder, rows, columns)
+
+
+def _half_over(builder: Builder, x: Value) -> Value:
+    """`1 / (2 x)` off the diagonal, and zeros on it."""
+    on = is_diagonal(builder, x)
+    divisor = arith.select(builder, on, splat(builder, 1.0, x), x)
+    inverse = arith.divide(builder, splat(builder, 0.5, x), divisor)
+    return arith.select(builder, on, arith.zeros(builder, x.type), inverse)
+
+
+def _twice_skew(builder: Builder, x: Value) -> Value:
+    """`x - xᵀ`, which vanishes for what does not depend on how equal values share vectors."""
+    return arith.subtract(builder, x, transposed(builder, x))
 
 
 class Eigh(Factorization):
@@ -82,7 +90,9 @@ class Eigh(Factorization):
         v = self.vectors
         half = product(builder, transposed(builder, v), mirrored(builder, a), (False, True))
         d = product(builder, half, v, (True, False))
-        mixed = arith.guarded_multiply(builder, d, _reciprocals(builder, self.values))
+        gaps, _ = _pairs(builder, self.values)
+        twice = arith.add(builder, d, d)
+        mixed = arith.guarded_multiply(builder, twice, _half_over(builder, gaps))
         return (diagonal(builder, d), product(builder, v, mixed, (False, True)))
 
     def adjoint(
@@ -93,8 +103,10 @@ class Eigh(Factorization):
         inner = None if values_bar is None else on_diagonal(builder, values_bar)
         if vectors_bar is not None:
             part = product(builder, transposed(builder, v), vectors_bar, (False, True))
-            gaps = _reciprocals(builder, self.values)
-            inner = total(builder, inner, arith.guarded_multiply(builder, part, gaps))
+            gaps, _ = _pairs(builder, self.values)
+            turn = _twice_skew(builder, part)
+            turn = arith.guarded_multiply(builder, turn, _half_over(builder, gaps))
+            inner = total(builder, inner, turn)
         if inner is None:
             return (None,)
         half = product(builder, v, inner, (False, True))
@@ -110,9 +122,9 @@ class SVD(Factorization):
 
     Singular values descend. Of the elements of a column of `left` the first of the largest is
     positive; `right` is square, and given transposed. What does not converge is NaN. The derivative
-    of the factors divides by the differences of the squares of values, and by values if there are
-    more rows than columns: where these are zero, it is infinite or NaN, unless what it multiplies
-    is zero.
+    of the factors divides by the differences and sums of values, and by values if there are more
+    rows than columns: where these are zero, it is infinite or NaN, unless what it multiplies is
+    zero.
     C1: matrices of floats. C2: they have no fewer rows than columns.
     """
 
@@ -150,54 +162,48 @@ class SVD(Factorization):
         inverse = along_rows(builder, arith.divide(builder, one, self.values), self.rows)
         return arith.guarded_multiply(builder, rest, inverse)
 
-    def _scaled(self, builder: Builder, x: Value, by_row: bool) -> Value:
-        """Rows, or columns, times the singular values."""
-        spread = along_columns if by_row else along_rows
-        return arith.guarded_multiply(builder, x, spread(builder, self.values, self.columns))
-
-    def _gaps(self, builder: Builder) -> Value:
-        return _reciprocals(builder, arith.multiply(builder, self.values, self.values))
-
     def tangent(self, builder: Builder, tangents: Sequence[Value | None]) -> Sequence[Value | None]:
-        """With `d = uᵀ ȧ v`: `u̇` mixes `d s + s dᵀ`, and `v̇` mixes `s d + dᵀ s`."""
+        """With `d = uᵀ ȧ v`: `d + dᵀ` over differences of values turns both factors alike.
+
+        `d - dᵀ` over sums turns `u` forwards and `v` back. With differences of squares, as these
+        formulas are usually written, that part would be lost where values are equal.
+        """
         (a,) = tangents
         if a is None:
             return (None, None, None)
         u, v = self.left, transposed(builder, self.right)
         along = product(builder, a, v, (True, False))
         d = product(builder, transposed(builder, u), along, (False, True))
-        turned, gaps = transposed(builder, d), self._gaps(builder)
-        mixed: list[Value] = []
-        for x, y in ((d, turned), (turned, d)):
-            both = arith.add(
-                builder, self._scaled(builder, x, False), self._scaled(builder, y, True)
-            )
-            mixed.append(arith.guarded_multiply(builder, both, gaps))
-        u_dot = product(builder, u, mixed[0], (False, True))
+        differences, sums = (_half_over(builder, x) for x in _pairs(builder, self.values))
+        even = arith.add(builder, d, transposed(builder, d))
+        even = arith.guarded_multiply(builder, even, differences)
+        odd = arith.guarded_multiply(builder, _twice_skew(builder, d), sums)
+        u_dot = product(builder, u, arith.add(builder, even, odd), (False, True))
         if self._tall():
             u_dot = arith.add(builder, u_dot, self._outside(builder, along))
-        v_dot = product(builder, v, mixed[1], (False, True))
+        v_dot = product(builder, v, arith.subtract(builder, even, odd), (False, True))
         return (u_dot, diagonal(builder, d), transposed(builder, v_dot))
 
     def adjoint(
         self, builder: Builder, cotangents: Sequence[Value | None]
     ) -> Sequence[Value | None]:
         u_bar, values_bar, right_bar = cotangents
-        u, gaps = self.left, self._gaps(builder)
         inner = None if values_bar is None else on_diagonal(builder, values_bar)
-        for factor, bar, by_row in (
-            (transposed(builder, u), u_bar, False),
-            (self.right, None if right_bar is None else transposed(builder, right_bar), True),
-        ):
-            if bar is None:
-                continue
-            part = product(builder, factor, bar, (False, True))
-            part = arith.guarded_multiply(builder, part, gaps)
-            both = arith.add(builder, part, transposed(builder, part))
-            inner = total(builder, inner, self._scaled(builder, both, by_row))
+        of_u = of_v = None
+        if u_bar is not None:
+            of_u = product(builder, transposed(builder, self.left), u_bar, (False, True))
+        if right_bar is not None:
+            of_v = product(builder, self.right, transposed(builder, right_bar), (False, True))
+        back = None if of_v is None else arith.negate(builder, of_v)
+        for other, x in zip((of_v, back), _pairs(builder, self.values), strict=True):
+            turn = total(builder, of_u, other)
+            if turn is not None:
+                turn = _twice_skew(builder, turn)
+                turn = arith.guarded_multiply(builder, turn, _half_over(builder, x))
+                inner = total(builder, inner, turn)
         if inner is None:
             return (None,)
-        left = product(builder, u, inner, (False, True))
+        left = product(builder, self.left, inner, (False, True))
         if u_bar is not None and self._tall():
             left = arith.add(builder, left, self._outside(builder, u_bar))
         return (product(builder, left, self.right, (True, False)),)

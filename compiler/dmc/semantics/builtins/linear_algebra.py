@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from dmc.diagnostics.errors import Error
 from dmc.dialects import arith, linalg, math, tensor
 from dmc.dialects.linalg.base import (
     diagonal,
@@ -25,7 +26,7 @@ from dmc.semantics.lower.values import Array, Lowered, Tuple
 from dmc.semantics.operators import needs_float
 from dmc.semantics.sizes import Size
 from dmc.semantics.types import TensorType as Tensor
-from dmc.semantics.types import TupleType, Type
+from dmc.semantics.types import TupleType, Type, leaves, pruned
 
 Build = Callable[..., Sequence[Value]]
 """The results of a function, from a builder and its operands."""
@@ -192,9 +193,37 @@ class _System(ArrayFunction):
         return Array(tensor.reshape(builder, x, shape_of(x.type)[:-1]) if single else x)
 
 
-def _two_factors(type_: Tensor) -> Type:
-    *lead, _, columns = type_.shape
-    return TupleType((type_, Tensor(type_.element, (*lead, columns, columns))))
+def _qr(builder: Builder, x: Value) -> Sequence[Value]:
+    """Of a wide matrix by its leading square: what is right of it is turned by the same `q`."""
+    *lead, rows, columns = shape_of(x.type)
+    if rows >= columns:
+        return linalg.qr(builder, x)
+    axis = len(lead) + 1
+    q, r = linalg.qr(builder, tensor.slice_axis(builder, x, axis, 0, rows))
+    rest = tensor.slice_axis(builder, x, axis, rows, columns)
+    turned = product(builder, transposed(builder, q), rest)
+    return q, tensor.concatenate(builder, [r, turned], axis)
+
+
+def _svd(builder: Builder, x: Value) -> Sequence[Value]:
+    """Of a wide matrix by its transpose."""
+    rows, columns = shape_of(x.type)[-2:]
+    if rows >= columns:
+        return linalg.svd(builder, x)
+    left, values, right = linalg.svd(builder, transposed(builder, x))
+    return transposed(builder, right), values, transposed(builder, left)
+
+
+def _two_factors(type_: Tensor, wide: bool) -> tuple[Tensor, Tensor]:
+    """The types of a factor of as many rows as the matrix, and of one of as many columns.
+
+    Between them is the smaller of its axes.
+    """
+    *lead, rows, columns = type_.shape
+    least = rows if wide else columns
+    shapes = (*lead, rows, least), (*lead, least, columns)
+    left, right = (Tensor(type_.element, shape) for shape in shapes)
+    return left, right
 
 
 def _values(type_: Tensor) -> Tensor:
@@ -205,21 +234,48 @@ def _eigen(type_: Tensor) -> Type:
     return TupleType((_values(type_), type_))
 
 
-def _three_factors(type_: Tensor) -> Type:
-    *lead, _, columns = type_.shape
-    square = Tensor(type_.element, (*lead, columns, columns))
-    return TupleType((type_, Tensor(type_.element, (*lead, columns)), square))
+def _three_factors(type_: Tensor, wide: bool) -> tuple[Tensor, ...]:
+    left, right = _two_factors(type_, wide)
+    return left, Tensor(type_.element, right.shape[:-1]), right
 
 
-class _TallFactors(_Factors):
-    """Of matrices with no fewer rows than columns."""
+@dataclass(frozen=True, eq=False)
+class _ThinFactors(ArrayFunction):
+    """Factors that meet in the smaller axis of a matrix: that of columns, unless facts say more.
+
+    `factors` are types by that of the matrix, and by whether it is known to be wide.
+    """
+
+    factors: Callable[[Tensor, bool], tuple[Tensor, ...]] = _two_factors
+    build: Build = _qr
+
+    def type_call(self, call: Call, values: Sequence[typed.Node]) -> typed.Node:
+        type_ = _matrix(call, values[0], square=False)
+        rows, columns = list(type_.shape)[-2:]
+        assert isinstance(rows, Size)
+        assert isinstance(columns, Size)
+        facts = call.context.facts
+        wide = bool(facts.at_most(rows, columns)) and not facts.at_most(columns, rows)
+        return self.apply(TupleType(self.factors(type_, wide)), call.span, values)
 
     def lower(self, body: Body, node: typed.Builtin) -> Lowered:
-        *_, rows, columns = shape_of(body.array(node.operands[0]).type)
-        if rows < columns:
-            title = f"`{self}` takes no fewer rows than columns, not {rows} and {columns}"
-            raise body.fail("shape.rank", title, node.span)
-        return _Factors.lower(self, body, node)
+        x = body.array(node.operands[0])
+        out = self.build(body.builder, x)
+        first = next(leaves(body.type(node))).type
+        assert isinstance(first, Tensor)
+        if first.shape[-1] != Size.of(shape_of(out[0].type)[-1]):
+            raise self._refuse(body, node, x)
+        return Tuple(tuple(map(Array, out)))
+
+    def _refuse(self, body: Body, node: typed.Builtin, x: Value) -> Error:
+        """The error for a matrix that is wide where the program took it for one that is not."""
+        rows, columns = shape_of(x.type)[-2:]
+        type_ = pruned(node.operands[0].type)
+        assert isinstance(type_, Tensor)
+        tall, broad = type_.shape[-2:]
+        title = f"`{self}` takes no fewer rows than columns here, not {rows} and {columns}"
+        help_ = f"of wide matrices, say so: `requires {tall} <= {broad}`"
+        return body.fail("shape.rank", title, node.span, help=[help_])
 
 
 SOLVE = _System("solve", "`solve(a, b)`: the x with `a @ x = b`, of a square matrix")
@@ -257,13 +313,9 @@ LOGDET = _Factors(
     results=_number,
     build=_logdet,
 )
-QR = _TallFactors(
+QR = _ThinFactors(
     "qr",
-    "`qr(a)`: orthonormal columns `q` and an upper triangular `r`, with `q @ r = a`; "
-    "no fewer rows than columns",
-    square=False,
-    results=_two_factors,
-    build=linalg.qr,
+    "`qr(a)`: orthonormal columns `q` and an upper triangular `r`, with `q @ r = a`",
 )
 EIGH = _Factors(
     "eigh",
@@ -271,13 +323,12 @@ EIGH = _Factors(
     results=_eigen,
     build=_eigh,
 )
-SVD = _TallFactors(
+SVD = _ThinFactors(
     "svd",
-    "`svd(a)`: orthonormal columns `u`, singular values `s`, descending, and a square `v`, with "
-    "`(u * s) @ v = a`; no fewer rows than columns",
-    square=False,
-    results=_three_factors,
-    build=linalg.svd,
+    "`svd(a)`: orthonormal columns `u`, singular values `s`, descending, and orthonormal rows `v`, "
+    "with `(u * s) @ v = a`",
+    factors=_three_factors,
+    build=_svd,
 )
 EXPM = _Factors("expm", "`expm(a)`: the exponential of a square matrix", build=_expm)
 LSTSQ = _System(
