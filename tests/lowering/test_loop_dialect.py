@@ -335,6 +335,7 @@ def test_vectors() -> None:
     refused("loop.shuffle", 2, [], of(lambda v: loop.Shuffle([v, v], {"order": (0, 8)})))
     refused("loop.tail_mask", 1, [], of(lambda v: loop.TailMask([v], {"lanes": 4})))
     refused("loop.fma", 1, [ScalarType(F32)], lambda b, a: b.fma(a[0], a[0], b.constant(1.0, four)))
+    refused("loop.exact_product", 1, [INDEX], lambda b, a: b.product(a[0], a[0]))
     with pytest.raises(VerifyError, match="C1"):
         written([INDEX], lambda b, a: b.extract(a[0], 0))
 

@@ -82,6 +82,8 @@ class LoopBuilder:
         self.function = function
         self.builder = Builder(function.body, location=location)
         self._constants: dict[tuple[float | int | bool, str, Type], Value] = {}
+        self._open = [function.body]
+        self._bounds: dict[Value, tuple[Value, Value, int]] = {}
 
     @property
     def location(self) -> Location:
@@ -239,6 +241,11 @@ class LoopBuilder:
     def fma(self, a: Value, b: Value, c: Value) -> Value:
         return self.insert(loop.FusedMultiplyAdd([a, b, c])).results[0]
 
+    def product(self, a: Value, b: Value) -> tuple[Value, Value]:
+        """a·b exactly, as rounded product and its error."""
+        high, error = self.insert(loop.ExactProduct([a, b])).results
+        return high, error
+
     def transpose(self, rows: Sequence[Value]) -> list[Value]:
         """The columns of a square matrix given as as many vectors as each has lanes.
 
@@ -299,10 +306,23 @@ class LoopBuilder:
         """Append to `block` within the `with`."""
         outer = self.builder
         self.builder = Builder(block, location=outer.location)
+        self._open.append(block)
         try:
             yield
         finally:
+            self._open.pop()
             self.builder = outer
+
+    def home(self, values: Sequence[Value]) -> Block:
+        """The outermost open block in which all of `values` are known.
+
+        What is appended to it runs before the loops and branches that are being written in it.
+        """
+        return self._open[max((self._open.index(_block(v)) for v in values), default=0)]
+
+    def bounds_of(self, variable: Value) -> tuple[Value, Value, int] | None:
+        """Lower bound, upper bound and step of a loop's or a task's variable."""
+        return self._bounds.get(variable)
 
     def yield_(self, values: Sequence[Value] = ()) -> None:
         self.insert(loop.Yield(values))
@@ -328,8 +348,9 @@ class LoopBuilder:
             return list(inits)
         if trips == 1:
             return list(body(self.index(lower), list(inits)))
-        bounds = [self.index(lower), self.index(upper)]
+        bounds = self.index(lower), self.index(upper)
         block = Block([INDEX, *(v.type for v in inits)], [name])
+        self._bounds[block.args[0]] = (*bounds, step)
         with self.inside(block):
             self.yield_(body(block.args[0], block.args[1:]))
         op = loop.For([*bounds, *inits], {"step": step}, [Region(block)])
@@ -354,6 +375,7 @@ class LoopBuilder:
             body(self.index(0))
             return
         block = Block([INDEX], [name])
+        self._bounds[block.args[0]] = (self.index(0), self.index(tasks), 1)
         with self.inside(block):
             body(block.args[0])
             self.yield_()
@@ -405,6 +427,12 @@ def function(name: str, types: Sequence[Type], names: Sequence[str], private: bo
     """A function without a body yet."""
     attributes = {"sym_name": name, "private": private}
     return loop.Func([], attributes, [Region(Block(types, names))])
+
+
+def _block(value: Value) -> Block:
+    block = value.parent_block
+    assert block is not None
+    return block
 
 
 def lanes_of(value: Value) -> int:

@@ -43,6 +43,7 @@ from dmc.dialects.loop.tape import (
 )
 from dmc.dialects.loop.vector import (
     Broadcast,
+    ExactProduct,
     ExtractLane,
     FusedMultiplyAdd,
     IotaVector,
@@ -58,6 +59,7 @@ __all__ = [
     "Alloca",
     "Broadcast",
     "Call",
+    "ExactProduct",
     "ExtractLane",
     "For",
     "Func",

@@ -1,4 +1,4 @@
-"""Operations on vectors that have no counterpart on scalars, and the fused multiply-add."""
+"""Operations on vectors that have no counterpart on scalars, and fused and exact products."""
 
 from __future__ import annotations
 
@@ -156,3 +156,38 @@ class FusedMultiplyAdd(Operation):
         # Twice the precision makes the product exact for f32; for f64 it is close.
         wide = np.dtype(np.float64 if c.dtype != np.float64 else np.longdouble)
         return [(a.astype(wide) * b.astype(wide) + c.astype(wide)).astype(c.dtype)]
+
+
+class ExactProduct(Operation):
+    """a·b exactly, on scalars or vectors: the rounded product, and what it lacks.
+
+    The error is that of rounding alone where neither under- nor overflows. Without a fused
+    multiply-add it takes both factors apart (Dekker 1971). C1: both have one type, f32 or f64.
+    """
+
+    name = "loop.exact_product"
+    traits = frozenset({Trait.ELEMENTWISE})
+    a = operand()
+    b = operand()
+
+    def infer(self) -> Sequence[Type]:
+        return [self.a.type, self.a.type]
+
+    def verify_(self) -> None:
+        same = self.a.type == self.b.type
+        floats = dtype_of(self.a.type) in (DType.F32, DType.F64)
+        self.require(1, same and floats, f"on {self.operand_types}")
+
+    def evaluate(self, operands: Sequence[Array], interpreter: Interpreter) -> Sequence[Array]:
+        a, b = (np.asarray(x) for x in operands)
+        high = a * b
+        if a.dtype == np.float32:
+            return [high, (a.astype(np.float64) * b - high).astype(np.float32)]
+        (a1, a2), (b1, b2) = _halves(a), _halves(b)
+        return [high, ((a1 * b1 - high) + a1 * b2 + a2 * b1) + a2 * b2]
+
+
+def _halves(x: Array) -> tuple[Array, Array]:
+    """A sum of two numbers of type f64 whose products are exact (Veltkamp, by masking bits)."""
+    high = (x.view(np.int64) & np.int64(-1 << 27)).view(np.float64)
+    return high, x - high

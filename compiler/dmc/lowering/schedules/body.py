@@ -8,9 +8,9 @@ once; so code that does not change inside a loop stays outside, without a later 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from dmc.dialects import arith, kernel
+from dmc.dialects import arith, kernel, math
 from dmc.dialects.loop import strides_of
 from dmc.ir.attributes import DenseElements
 from dmc.ir.declarations import Trait
@@ -24,6 +24,7 @@ from dmc.lowering.loop_builder import (
     lanes_of,
 )
 from dmc.lowering.schedules.nest import Access, Nest
+from dmc.lowering.schedules.powers import At, Exponent, Exponents, Powers, exponents_of
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,7 @@ class Body:
         accesses: Sequence[Access],
         given: int = 0,
         provided: frozenset[Value] = frozenset(),
+        exponents: Exponents | None = None,
     ) -> None:
         self.b = b
         self.nest = nest
@@ -85,6 +87,8 @@ class Body:
         self.given = block.args[:given]
         self.provided = provided
         self.accesses = dict(zip(block.args[given:], accesses, strict=True))
+        self._powers = Powers(b)
+        self.exponents = exponents_of(block, nest) if exponents is None else exponents
         self.left_out: frozenset[Operation] = frozenset()
         self._dims: dict[Value, frozenset[int]] = {v: frozenset({-1}) for v in self.given}
         for arg, access in self.accesses.items():
@@ -158,6 +162,10 @@ class Body:
                 frame.values[op.output] = self._index(frame, self.nest.index_of[op.dim])
             case kernel.Load():
                 frame.values[op.output] = self._dynamic_load(frame, op)
+            case math.Power() if op in self.exponents:
+                frame.values[op.result] = self._power(frame, op)
+            case math.PowerPartial() if op in self.exponents:
+                frame.values[op.result] = self._power_partial(frame, op)
             case arith.Constant():
                 frame.values[op.result] = self.b.constant(_number(op), _scalar(op.result))
             case _:
@@ -168,6 +176,56 @@ class Body:
         lanes = max((lanes_of(v) for v in operands), default=1)
         results = clone_elementwise(self.b, op, [spread(self.b, v, lanes) for v in operands])
         frame.values.update(zip(op.results, results, strict=True))
+
+    def _power(self, frame: Frame, op: math.Power | math.PowerPartial, less: int = 0) -> Value:
+        """`op.lhs` to the power `op.rhs - less`; to the power 0 where `less` makes it negative.
+
+        By loop variables and lanes, but where exponents are read or must be cut off, and where idle
+        lanes come first: there each lane has a number.
+        """
+        b, x, exponent = self.b, frame.values[op.lhs], self.exponents[op]
+        most, inverse = exponent.most, exponent.low < 0
+        at = self._at(frame, exponent, lanes_of(x), most) if not self.provided else None
+        backwards = at is not None and (at.step < 0) != inverse and _is_masked(frame.lanes)
+        if at is not None and not backwards and less <= max(exponent.low, 0):
+            at = replace(at, start=at.start + -less)
+            return self._powers.power(x, -at if inverse else at, inverse)
+        if at is not None:
+            number = at.number(b)
+        else:
+            assert isinstance(op.rhs.defining_op, arith.Convert)
+            whole = frame.values[op.rhs.defining_op.operand]
+            number = arith.convert(b.builder, whole, DType.I64)
+        if less:
+            by = b.constant(less, number.type)
+            number = arith.subtract(b.builder, number, by)
+            number = arith.maximum(b.builder, number, b.constant(0, number.type))
+        if inverse:
+            number = arith.subtract(b.builder, b.constant(0, number.type), number)
+        return self._powers.power_in_lanes(x, number, most, inverse)
+
+    def _at(self, frame: Frame, exponent: Exponent, lanes: int, most: int) -> At:
+        """The exponent of a power whose base is in so many lanes."""
+        start, step = Linear((), exponent.constant), 0
+        for d, c in exponent.coefficients:
+            start = start + frame.positions[d] * c
+            if frame.lanes is not None and frame.lanes.count > 1 and frame.lanes.dimension == d:
+                step, lanes = c, frame.lanes.count
+        return At(start, step, lanes, most)
+
+    def _power_partial(self, frame: Frame, op: math.PowerPartial) -> Value:
+        """n (n - 1) … times a lower power, which is 1 where that factor is 0 already."""
+        b = self.b
+        power = self._power(frame, op, op.base_order)
+        lanes = max(lanes_of(power), lanes_of(frame.values[op.rhs]))
+        power, n = (spread(b, v, lanes) for v in (power, frame.values[op.rhs]))
+        factor, zero = b.constant(1.0, n.type), b.constant(0.0, n.type)
+        for i in range(op.base_order):
+            next_ = arith.subtract(b.builder, n, b.constant(float(i), n.type))
+            factor = arith.multiply(b.builder, factor, next_) if i else next_
+        product = arith.multiply(b.builder, factor, power)
+        nothing = (arith.compare(b.builder, arith.Direction.EQ, v, zero) for v in (factor, power))
+        return arith.select(b.builder, arith.logical_or(b.builder, *nothing), zero, product)
 
     def _index(self, frame: Frame, dimension: int | None) -> Value:
         if dimension is None:
@@ -268,6 +326,10 @@ class Body:
                 return self._step(x, dimension)
             case _:
                 return None
+
+
+def _is_masked(lanes: Lanes | None) -> bool:
+    return lanes is not None and lanes.mask is not None
 
 
 def mask_of(b: LoopBuilder, lanes: Lanes | None, count: int) -> Value:

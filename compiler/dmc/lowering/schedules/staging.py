@@ -22,6 +22,9 @@ from dmc.lowering.schedules.body import Body, Entry, Frame, Lanes, load, spread
 from dmc.lowering.schedules.elementwise import vector_blocks
 from dmc.lowering.schedules.nest import Access, Nest
 
+MOST_BITS = 8
+"""Exponents of so many bits are taken apart in each lane."""
+
 
 @dataclass(frozen=True)
 class _Staged:
@@ -53,7 +56,16 @@ class Staging:
         inputs = tuple(buffers.get(arg, own) for arg, own in pairs)
         # All points are visited: those that do not count change nothing.
         self.flat = replace(self.flat, inputs=inputs, domain=AffineSet())
-        self.body = Body(b, self.flat, nest.body, self.flat.inputs, provided=frozenset(buffers))
+        # Powers by numbers that are read take all their squares along, so few are cheaper.
+        exponents = {
+            op: each
+            for op, each in self.whole.exponents.items()
+            if isinstance(op.operands[1].defining_op, arith.Convert)
+            and each.most.bit_length() <= MOST_BITS
+        }
+        self.body = Body(
+            b, self.flat, nest.body, self.flat.inputs, 0, frozenset(buffers), exponents
+        )
 
     def _apart(self) -> list[Value]:
         """What has no flat subscript: operands that are not one, and subscripts themselves."""

@@ -6,6 +6,7 @@ from dmc.dialects import loop
 from dmc.ir.operation import Operation, Value
 from dmc.ir.types import dtype_of
 from dmc.lowering import llvm_ir as ir
+from dmc.lowering import vector_math
 from dmc.lowering.to_llvm.function import FunctionLowering, Table
 from dmc.lowering.to_llvm.types import (
     I32,
@@ -82,8 +83,16 @@ def fused(f: FunctionLowering, like: Value, a: ir.Value, b: ir.Value, c: ir.Valu
     )
 
 
+def _exact_product(f: FunctionLowering, op: Operation) -> None:
+    assert isinstance(op, loop.ExactProduct)
+    dtype, lanes = dtype_of(op.a.type), lanes_of(op.a.type)
+    values = [f.value(v) for v in op.operands]
+    f.set(op, *vector_math.exact_product(f.builder, dtype, lanes, *values, machine=f.machine))
+
+
 VECTOR: Table = {
     loop.Broadcast: _broadcast,
+    loop.ExactProduct: _exact_product,
     loop.ExtractLane: _extract_lane,
     loop.FusedMultiplyAdd: _fma,
     loop.IotaVector: _iota,

@@ -35,6 +35,7 @@ __all__ = [
     "apply_sin_cos",
     "emit",
     "emit_sin_cos",
+    "exact_product",
     "floor_divide",
     "power_partial",
     "remainder",
@@ -105,6 +106,15 @@ def write(
     """Append the instructions of `function`, which is written in `Lanes`, as `apply` does."""
     place = Lanes(builder, _FORMATS[dtype], lanes, machine)
     return function(place, *(Real(place, operand) for operand in operands)).value
+
+
+def exact_product(
+    builder: ir.IRBuilder, dtype: DType, lanes: int, x: ir.Value, y: ir.Value, *, machine: Machine
+) -> tuple[ir.Value, ir.Value]:
+    """Append the rounded product of two numbers, and its error."""
+    place = Lanes(builder, _FORMATS[dtype], lanes, machine)
+    high, low = place.product(Real(place, x), Real(place, y))
+    return high.value, low.value
 
 
 def apply_sin_cos(
