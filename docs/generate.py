@@ -222,8 +222,7 @@ _LEGEND = """Every operation of programs, with where each thing that must be tru
 - **cost**: `elements`, counted by size; `rule`.
 
 What the rules say is tested for every operation: derivatives against finite differences and each
-other, batches and native code against the reference. One derivative is missing: that of the
-trigamma function, the third of `lgamma`.
+other, batches and native code against the reference.
 """
 
 

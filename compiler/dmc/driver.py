@@ -26,7 +26,6 @@ from dmc.ir import (
     Module,
     PassFailure,
     Rates,
-    RuleMissing,
     TensorType,
     VerifyError,
 )
@@ -353,13 +352,6 @@ class _Refusals:
 
     def __exit__(self, kind: object, failure: BaseException | None, trace: object) -> None:
         cause = failure.__cause__ if isinstance(failure, PassFailure) else failure
-        if isinstance(cause, RuleMissing):
-            cause = NotDifferentiable(
-                "grad.order",
-                "a derivative of this order is not supported yet",
-                cause.op.location,
-                "declare it: `derivative f(x) -> y { jvp(dx) = … }`",
-            )
         if isinstance(cause, NotDifferentiable):
             span = cause.location.span
             label = Label(span) if span is not None else None

@@ -18,14 +18,6 @@ ROWS: tuple[Sample, ...] = (*ELEMENTWISE, *TENSOR, *LINALG)
 
 ASPECTS = ("runs", "fold", "tangent", "adjoint", "second order", "batch", "cost")
 
-EXEMPT: dict[tuple[str, str], str] = {
-    ("math.trigamma", "tangent"): "the language stops at its second derivative for now",
-    ("math.trigamma", "adjoint"): "as its tangent",
-    ("math.trigamma", "second order"): "as its tangent",
-    ("math.digamma", "second order"): "needs the derivative of trigamma",
-}
-"""Operations that lack a rule, with the reason."""
-
 
 def operations() -> list[str]:
     """The names of all operations of `DIALECTS`."""

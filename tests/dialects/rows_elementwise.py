@@ -48,6 +48,10 @@ def power_partial(base_order: int, exponent_order: int) -> Callable[[Builder, Va
     return lambda builder, x, y: builder.insert(math.PowerPartial([x, y], orders)).result
 
 
+def polygamma(order: int) -> Callable[[Builder, Value], Value]:
+    return lambda builder, x: builder.insert(math.Polygamma([x], {"order": order})).result
+
+
 def convert(dtype: DType) -> Callable[[Builder, Value], Value]:
     def build(builder: Builder, x: Value) -> Value:
         return builder.insert(arith.Convert([x], result_types=[with_dtype(x.type, dtype)])).result
@@ -131,6 +135,14 @@ _MATH = (
     *(
         binary("math.power_partial", HIGH, ANY, f"{m} {k}", build=power_partial(m, k))
         for m, k in ((1, 0), (0, 1), (2, 0), (1, 1), (0, 2), (2, 3))
+    ),
+    *(
+        Sample("math.polygamma", polygamma(order), (draw,), f"{order} {side}")
+        for order in (2, 3)
+        for draw, side in (
+            (Draw((2, 3), F64, 0.3, 5.0), "positive"),
+            (Draw((2, 3), F64, -0.7, -0.3), "negative"),
+        )
     ),
     binary("math.hypot", ANY, HIGH),
     binary("math.atan2", ANY, HIGH),

@@ -84,7 +84,7 @@ EDGES = {
 COMMON = [0.0, 1.0, -1.0, 3.0, -3.0, 7.0, -7.0]
 FLOATING = [-0.0, 0.5, -0.5, 1.5, 2.5, -2.5, 0.1, 0.2, 6.0, 1e-20, np.inf, -np.inf, np.nan]
 
-GAMMA = ("math.lgamma", "math.digamma", "math.trigamma")
+GAMMA = ("math.lgamma", "math.digamma", "math.trigamma", "math.polygamma")
 """Natively a negative number next to their pole at 0 is the pole."""
 
 ROUNDED = frozenset(
@@ -105,7 +105,7 @@ def elementwise_rows() -> list[tuple[Sample, DType]]:
         if Trait.ELEMENTWISE not in Operation.registry[row.op].traits or len(dtypes) != 1:
             continue
         (own,) = dtypes
-        kinds = ("arith.compare", "arith.convert", "math.power_partial")
+        kinds = ("arith.compare", "arith.convert", "math.polygamma", "math.power_partial")
         kind = row.label if row.op in kinds else ""
         for dtype in FLOATS if own.is_float and row.op != "arith.convert" else (own,):
             if dtype in EDGES:

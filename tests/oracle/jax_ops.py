@@ -185,6 +185,11 @@ def _power_partial(op: math.PowerPartial, x: Any, y: Any) -> Any:
     return function(x, y)
 
 
+@meaning("math.polygamma")
+def _polygamma(op: math.Polygamma, x: Any) -> Any:
+    return lax.polygamma(jnp.full_like(x, op.order), x)
+
+
 def elementwise_derivative(function: Callable[..., Any], position: int) -> Callable[..., Any]:
     def derivative(x: Any, y: Any) -> Any:
         def along(moved: Any) -> Any:

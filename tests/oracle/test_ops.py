@@ -34,6 +34,8 @@ COMPUTED = ("arith.", "math.", "tensor.reduce", "tensor.dot_general", "tensor.cu
 ELSEWHERE = {
     "math.trigamma-negative": "JAX has no polygamma of negative numbers; see test_special.py",
     "math.digamma-negative": "as its derivative is trigamma",
+    "math.polygamma-2 negative": "as those of trigamma",
+    "math.polygamma-3 negative": "as those of trigamma",
 }
 
 

@@ -6,7 +6,7 @@ from dmc.ir import Location
 
 
 class NotDifferentiable(Exception):
-    """A derivative was asked for that does not exist or is not supported yet.
+    """A derivative was asked for that does not exist.
 
     `code` names the diagnostic, `location` the operation in the source, `help` a way out.
     """

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import ClassVar, Protocol, Self, TypeVar
 
 import numpy as np
@@ -271,23 +272,44 @@ class Digamma(_Unary):
     """`math.digamma`: the derivative of lgamma; NaN at its poles."""
 
     name = "math.digamma"
+    numpy = reference.elementwise(reference.digamma)
     terms = (Scale(call("math.trigamma", X)),)
     flops = 30
 
-    @staticmethod
-    def numpy(x: Array) -> Array:
-        return reference.elementwise(lambda v: reference.polygamma(0, v))(x)
+
+def _trigamma(x: float) -> float:
+    return reference.polygamma(1, x)
 
 
 class Trigamma(_Unary):
-    """`math.trigamma`: the derivative of digamma. It has no derivative of its own yet."""
+    """`math.trigamma`: the derivative of digamma; NaN at its poles."""
 
     name = "math.trigamma"
+    numpy = reference.elementwise(_trigamma)
+    terms = (Scale(call("math.polygamma", X, order=2)),)
     flops = 30
 
-    @staticmethod
-    def numpy(x: Array) -> Array:
-        return reference.elementwise(lambda v: reference.polygamma(1, v))(x)
+
+class Polygamma(_Unary):
+    """`math.polygamma`: the derivative of digamma, `order` times; NaN at its poles.
+
+    C1: the order is 2 or more: those below have operations of their own.
+    """
+
+    name = "math.polygamma"
+    order = attribute(int)
+    flops = 100
+
+    @property
+    def terms(self) -> tuple[Scale]:  # type: ignore[override]
+        return (Scale(call(self.name, X, order=self.order + 1)),)
+
+    def verify_(self) -> None:
+        self.require(1, self.order >= 2, f"the order is {self.order}")
+
+    def evaluate(self, operands: Sequence[Array], interpreter: Interpreter) -> Sequence[Array]:
+        out = reference.elementwise(partial(reference.polygamma, self.order))(operands[0])
+        return (out.astype(dtype_of(self.result.type).wide.numpy),)
 
 
 class Floor(_Unary):

@@ -103,12 +103,4 @@ CODES: tuple[Code, ...] = (
         "\n"
         "fn g[N](x: f64[N]) -> f64[N] = grad(f, budget = 64 * MiB)(x)\n",
     ),
-    Code(
-        "grad.order",
-        "an operation has no derivative of this order yet",
-        "Differentiating again needs the derivative of a derivative. Declare that of the function "
-        "around it: `derivative f(x) -> y { jvp(dx) = … }`.",
-        "",
-        "",
-    ),
 )

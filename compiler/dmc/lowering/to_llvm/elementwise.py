@@ -361,6 +361,11 @@ def _power_partial(f: FunctionLowering, op: Operation, v: list[ir.Value]) -> ir.
     return _written(f, partial(vector_math.power_partial, **orders), op, v)
 
 
+def _polygamma(f: FunctionLowering, op: Operation, v: list[ir.Value]) -> ir.Value:
+    assert isinstance(op, math.Polygamma)
+    return _written(f, partial(vector_math.polygamma, order=op.order), op, v)
+
+
 def _elementary(f: FunctionLowering, name: str, op: Operation, v: list[ir.Value]) -> ir.Value:
     """An elementary function: in place, but as a call where it is computed once per run.
 
@@ -442,6 +447,7 @@ _EMIT: dict[type[Operation], Emit] = {
     arith.Xor: lambda f, op, v: f.builder.xor(v[0], v[1]),
     math.Ceil: _rounding("ceil"),
     math.Floor: _rounding("floor"),
+    math.Polygamma: _polygamma,
     math.Power: _power,
     math.PowerPartial: _power_partial,
     math.Round: _rounding("roundeven"),

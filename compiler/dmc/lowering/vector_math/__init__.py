@@ -18,7 +18,7 @@ from dmc.lowering import llvm_ir as ir
 from dmc.lowering.vector_math.division import floor_divide, remainder
 from dmc.lowering.vector_math.error_function import erf, erfc, erfinv
 from dmc.lowering.vector_math.exponential import cosh, exp, expm1, logistic, sinh, tanh
-from dmc.lowering.vector_math.gamma import digamma, lgamma, trigamma
+from dmc.lowering.vector_math.gamma import digamma, lgamma, polygamma, trigamma
 from dmc.lowering.vector_math.hypotenuse import hypot
 from dmc.lowering.vector_math.inverse_trigonometric import acos, asin, atan, atan2
 from dmc.lowering.vector_math.lanes import Format, Lanes, Real
@@ -37,6 +37,7 @@ __all__ = [
     "emit_sin_cos",
     "exact_product",
     "floor_divide",
+    "polygamma",
     "power_partial",
     "remainder",
     "write",

@@ -1,17 +1,20 @@
-"""lgamma, digamma and trigamma, computed in double precision for every format.
+"""lgamma and its derivatives, computed in double precision for every format.
 
 From 8 on, Stirling's series and its derivatives (Abramowitz, Stegun 6.1.40, 6.3.18, 6.4.12). Below,
 the recurrence moves the argument: past 8 for trigamma, which has no zeros, and else to an interval
 around the zeros, on which a polynomial with those zeros as factors keeps the relative error small.
 All terms of the recurrence are gathered so that one logarithm, or one division, suffices. Negative
-arguments are reflected.
+arguments are reflected. Derivatives beyond trigamma, which few programs need, add terms one by one,
+and the rest by the formula of Euler and Maclaurin (6.4.11).
 """
 
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import TYPE_CHECKING
 
+from dmc.dialects.reference import cotangent_derivative, zeta_tail
 from dmc.lowering.vector_math.coefficients import (
     DIGAMMA,
     DIGAMMA_TAIL,
@@ -44,6 +47,11 @@ def digamma(lanes: Lanes, x: Real) -> Real:
 def trigamma(lanes: Lanes, x: Real) -> Real:
     """The derivative of digamma: NaN at zero, the negative integers and -∞."""
     return lanes.apply(_trigamma, x)
+
+
+def polygamma(lanes: Lanes, x: Real, order: int) -> Real:
+    """The derivative of digamma, `order` times: NaN at zero, the negative integers and -∞."""
+    return lanes.apply(partial(_polygamma, order=order), x)
 
 
 def _sin_cos(lanes: Lanes, x: Real) -> tuple[Real, Real]:
@@ -166,3 +174,41 @@ def _trigamma_positive(lanes: Lanes, a: Real) -> Real:
     series = lanes.fma(u, lanes.polynomial(square, TRIGAMMA_TAIL[Format.F64]), 0.5)
     tail = lanes.fma(square, series, u)
     return lanes.select(large, tail, steps + tail)
+
+
+def _polygamma(lanes: Lanes, x: Real, order: int) -> Real:
+    below = x <= 0.0
+    sign = -1.0 if order % 2 == 0 else 1.0
+    scale = sign * float(math.factorial(order))
+    positive = scale * _zeta(lanes, lanes.select(below, 1.0 - x, x), order)
+
+    def reflected() -> Real:
+        # ψₙ(x) = (-1)ⁿ·ψₙ(1 - x) - π·dⁿcot(πx)/dxⁿ, a polynomial in the cotangent.
+        sine, cosine = _sin_cos(lanes, x)
+        cotangent = cosine / sine
+        terms = [float(c) for c in cotangent_derivative(order)[(order + 1) % 2 :: 2]]
+        polynomial = lanes.polynomial(cotangent * cotangent, terms)
+        polynomial = polynomial if order % 2 else polynomial * cotangent
+        result = -sign * positive - math.pi ** (order + 1) * polynomial
+        return lanes.select(sine.equals(0.0), math.nan, result)
+
+    return lanes.where(below, reflected, positive)
+
+
+def _zeta(lanes: Lanes, a: Real, order: int) -> Real:
+    """The sum of all 1/(a + k)ⁿ⁺¹, for the order n and positive a: nothing cancels in it."""
+    steps = order + 12
+    total = lanes.real(0.0)
+    for k in reversed(range(steps)):
+        total = total + _power(1.0 / (a + float(k)), order + 1)
+    u = 1.0 / (a + float(steps))
+    square = u * u
+    tail = lanes.polynomial(square, zeta_tail(order))
+    series = lanes.fma(square, tail, lanes.fma(lanes.real(0.5), u, lanes.real(1.0 / order)))
+    return total + _power(u, order) * series
+
+
+def _power(x: Real, exponent: int) -> Real:
+    """By repeated squaring, of an exponent of 1 or more."""
+    half = x if exponent == 1 else _power(x * x, exponent // 2)
+    return half if exponent == 1 or exponent % 2 == 0 else half * x
