@@ -7,6 +7,7 @@ NumPy, the grammar and LLVM is start-up and not counted.
 
 from __future__ import annotations
 
+import argparse
 import os
 import subprocess
 import sys
@@ -96,8 +97,15 @@ def main() -> None:
     if sys.argv[1:2] == ["--one"]:
         print(*measure(sys.argv[2]))
         return
+    known = [*PROGRAMS, *GENERATED, *LAYERS]
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(known))
+    names: list[str] = parser.parse_args().names
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        parser.error(f"no program {unknown[0]!r}; there are {', '.join(known)}")
     print("program              check    cold    warm")
-    for name in sys.argv[1:] or [*PROGRAMS, *GENERATED]:
+    for name in names or [*PROGRAMS, *GENERATED]:
         runs = [_cold_and_warm(name) for _ in range(RUNS)]
         check, cold, warm = (min(times) for times in zip(*runs, strict=True))
         print(f"{name:18} {check:7.3f} {cold:7.3f} {warm:7.3f}", flush=True)

@@ -227,8 +227,6 @@ def test_machines() -> None:
     assert Machine.of("x86_64", {"avx2", "fma"}).lanes(F32) == 8
     assert Machine.of("x86_64", {"avx512f", "avx512dq", "avx512vl"}).lanes(DType.F64) == 8
     assert Machine.of("aarch64", {"neon"}).lanes(F32) == 4
-    assert Machine.of("x86_64", {"avx512f", "avx512dq", "avx512vl"}).scales_vectors
-    assert not Machine.of("x86_64", {"avx2", "fma"}).scales_vectors
     assert not Machine.of("riscv64", set()).has_fma
 
 

@@ -67,6 +67,7 @@ IN_A_BODY = {
     "let if = 3": "syntax.reserved 2:9",
     "let mut a = 3.0": "syntax.reserved 2:9",
     "{a: 1}": "syntax.record 2:5",
+    "sum[i in 0..3]({\n        let y = x\n        y\n    })": "syntax.record 2:20",
     "let g = fn(y) -> y": "syntax.arrow 2:19",
     "let g = fn(y) { y }": "syntax.arrow 2:19",
     "x++": "syntax.increment 2:7",
@@ -129,6 +130,11 @@ def test_return_to_the_letter() -> None:
         "   |     ^^^^^^ a block's value is its last expression\n"
         "help: delete the word `return`"
     )
+
+
+def test_statements_in_a_reduction_are_those_of_a_builder() -> None:
+    (problem,) = problems(body("sum[i in 0..3, j]({\n        let y = x\n        y\n    })"))
+    assert problem.help[0].endswith("write `sum([i in 0..3, j] => {`")
 
 
 def test_every_problem_says_what_to_do_or_what_was_expected() -> None:

@@ -18,8 +18,7 @@ class Machine:
 
     `vector_bytes` and `vector_registers` size register tiles; `has_fma` says whether a multiply
     and an add round once, `has_masks` whether idle lanes of a load or store cost nothing,
-    `converts_f16` whether an instruction converts between f16 and f32, `scales_vectors` whether one
-    multiplies a vector by powers of two; `l2_bytes` sizes the blocks.
+    `converts_f16` whether an instruction converts between f16 and f32; `l2_bytes` sizes the blocks.
     `strict`: a sum of products that has an order keeps it, and each product is rounded before it is
     added.
     """
@@ -29,7 +28,6 @@ class Machine:
     has_fma: bool
     has_masks: bool = False
     converts_f16: bool = False
-    scales_vectors: bool = False
     l2_bytes: int = 1024 * 1024
     strict: bool = False
 
@@ -43,7 +41,7 @@ class Machine:
         if architecture in ("x86_64", "amd64", "i686"):
             converts = "f16c" in features
             if {"avx512f", "avx512dq", "avx512vl"} <= features:
-                return Machine(64, 32, True, True, converts, scales_vectors=True)
+                return Machine(64, 32, True, True, converts)
             if {"avx2", "fma"} <= features:
                 return Machine(32, 16, True, True, converts, l2_bytes=512 * 1024)
             return Machine(16, 16, "fma" in features, False, converts, l2_bytes=256 * 1024)

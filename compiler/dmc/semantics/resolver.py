@@ -518,7 +518,12 @@ def _element(context: Context, item: ast.Item) -> Element:
         entity = context.lookup(item.text)
         if isinstance(entity, ElementEntity):
             return ElementName(entity.name)
-    raise context.fail("type.arguments", "an element type is expected here", item.span)
+    help_ = (
+        "leave the brackets out: they take generics, which follow from the arguments, and an axis"
+        " only with functions of the prelude"
+    )
+    title = "an element type is expected here"
+    raise context.fail("type.arguments", title, item.span, help=[help_])
 
 
 def _bare(

@@ -232,11 +232,26 @@ def _expression_form(s: Situation) -> Diagnostic | None:
         help_ = "build records by calls: `Camera(focal = 1.0)`"
         if s.after and s.after[0].text in ("let", "var"):
             help_ = "a value has no statements of its own: put them on the lines before it"
+            builder = _summed_builder(s)
+            if builder is not None:
+                help_ = f"reduce a builder, which may have statements: write `{builder}`"
         return s.report("syntax.record", title, help_)
     if s.found.text == "if" and s.after_expression:
         title = "the condition comes first"
         return s.report("syntax.conditional", title, "write `if c { a } else { b }`")
     return None
+
+
+def _summed_builder(s: Situation) -> str | None:
+    """`sum([i in 0..n] => {` for `sum[i in 0..n]({`."""
+    texts = [lexeme.text for lexeme in s.before]
+    if texts[-2:] != ["]", "("] or "[" not in texts:
+        return None
+    start = len(texts) - 1 - texts[::-1].index("[")
+    if start == 0 or "]" in texts[start:-2]:
+        return None
+    indexes = s.between(s.span(s.before[start]), s.span(s.before[-1]))
+    return f"{texts[start - 1]}({indexes} => {{"
 
 
 def _wants_condition(s: Situation) -> bool:

@@ -181,11 +181,15 @@ class Lanes:
         a, b = self.integer(then), self.integer(otherwise)
         return Integer(self, self.builder.select(mask.value, a.value, b.value))
 
-    def nearest(self, x: Real) -> tuple[Real, Integer]:
-        """`x` rounded to an integer, as real and as integer; |x| < 2^(fraction bits - 2)."""
-        shifted = x + self.format.shifter
-        number = shifted.bits() - self.format.encode(self.format.shifter)
-        return shifted - self.format.shifter, number
+    def nearest(self, x: Real, factor: float = 1.0) -> tuple[Real, Integer]:
+        """x·factor rounded to an integer, as real and as integer, below 2^(fraction bits - 2)."""
+        multiple, low_bits = self.nearest_low_bits(x, factor)
+        return multiple, low_bits - self.format.encode(self.format.shifter)
+
+    def nearest_low_bits(self, x: Real, factor: float = 1.0) -> tuple[Real, Integer]:
+        """`nearest`, but only the lower half of the integer's bits is right."""
+        shifted = self.fma(x, factor, self.format.shifter)
+        return shifted - self.format.shifter, shifted.bits()
 
     def to_real(self, n: Integer) -> Real:
         """Exact conversion of |n| < 2^(fraction bits - 1), without a conversion instruction."""
@@ -198,17 +202,14 @@ class Lanes:
 
     def scale(self, x: Real, n: Integer) -> Real:
         """x·2^n for |n| ≤ 2·bias, rounding once when the result is subnormal."""
-        if self.count > 1 and self.machine.scales_vectors:
-            real, integer = self._shape(self.format.suffix), self._shape(f"i{self.format.bits}")
-            return self._call(f"llvm.ldexp.{real}.{integer}", x, n)
         half = n >> 1
         return x * self.power_of_two(half) * self.power_of_two(n - half)
 
     def where(self, mask: Mask, then: Callable[[], Real], otherwise: Real) -> Real:
-        """`select(mask, then(), otherwise)`, but `then` is not run when no lane wants it."""
+        """`select(mask, then(), otherwise)`, where lanes seldom want `then` and it seldom runs."""
         builder = self.builder
         before = builder.block
-        with builder.if_then(mask.any()):
+        with builder.if_then(mask.any(), weights=(1, 99)):
             selected = self.select(mask, then(), otherwise)
             inside = builder.block
         phi = builder.phi(self.real_type)

@@ -25,7 +25,7 @@ _MODERATE = {Format.F32: 2.0**14, Format.F64: 2.0**30}
 def reduce(lanes: Lanes, x: Real) -> tuple[Real, Real, Integer]:
     """(high, low, k) with x = k·π/2 + high + low; k is right modulo 4."""
     first, second, third = parts(PI / 2, lanes.format, 3)
-    multiple, k = lanes.nearest(x * (2 / math.pi))
+    multiple, k = lanes.nearest(x, 2 / math.pi)
     if lanes.machine.has_fma:
         # Exact: a multiple of the last bit of `first` that is below 1.
         r = lanes.fma(multiple, -first, x)
