@@ -15,6 +15,10 @@ fn cost[N, K, D](centres: f64[K, D], x: f64[N, D]) -> f64 =
     sum([n] => min([k] => sum[d]((x[n, d] - centres[k, d]) ** 2)))
 fn best[N, K, D](centres: f64[K, D], x: f64[N, D]) -> f64 =
     sum([n] => max([k] => sum[d](x[n, d] * centres[k, d])))
+fn share[N, K, D](centres: f64[K, D], x: f64[N, D]) -> (f64[D, K], f64[K, D]) {
+    let slope = grad(cost)(centres, x)
+    ([d, k] => slope[k, d] / centres[k, d], slope * f64(N))
+}
 """
 PROGRAM = dmc.loads(SOURCE)
 SIZES = [(1, 7, 1), (3, 5, 2), (40, 6, 33), (200, 70, 3), (17, 9, 70)]
@@ -33,6 +37,9 @@ def test_the_gradient_of_winners(sizes: tuple[int, int, int]) -> None:
     value, gradient = dmc.value_and_grad(PROGRAM.cost)(centres, x)
     np.testing.assert_allclose(value, distances.min(1).sum(), rtol=1e-12)
     np.testing.assert_allclose(gradient, wanted, rtol=1e-11, atol=1e-12)
+    over, times = PROGRAM.share(centres, x)
+    np.testing.assert_allclose(over, (wanted / centres).T, rtol=1e-11, atol=1e-12)
+    np.testing.assert_allclose(times, n * wanted, rtol=1e-11, atol=1e-12)
     best = np.zeros((k, d))
     np.add.at(best, (x @ centres.T).argmax(1), x)
     np.testing.assert_allclose(dmc.grad(PROGRAM.best)(centres, x), best, rtol=1e-12, atol=1e-13)
@@ -58,6 +65,8 @@ def test_the_work_is_that_of_the_winners(monkeypatch: pytest.MonkeyPatch) -> Non
 
     pullback, scatters = work(PROGRAM)
     assert scatters == 1
+    shared = compiled(PROGRAM.share, [centres, x]).kernels
+    assert sum(isinstance(op, kernel.Scatter) for op in shared.walk()) == 1, "whatever follows"
     monkeypatch.setattr(ScatterSelections, "run", lambda self, module: None)
     summed, scatters = work(dmc.loads(SOURCE))
     assert scatters == 0

@@ -28,7 +28,7 @@ from dmc.ir import (
 from dmc.ir.passes import Pass
 from dmc.ir.rewriter import replace_op
 from dmc.transforms.compose import into_consumer
-from dmc.transforms.generics import index, load
+from dmc.transforms.generics import Read, assemble, block_of, index, load, passing
 
 ADDITION = 4
 """What an addition somewhere costs, in terms of a sum: fewer alternatives are all looked at."""
@@ -42,7 +42,7 @@ class ScatterSelections(Pass):
 
     def run(self, module: Module) -> None:
         for op in list(module.walk()):
-            if isinstance(op, kernel.Generic) and op.parent is not None and _is_plain_sum(op):
+            if isinstance(op, kernel.Generic) and op.parent is not None and _is_one_sum(op):
                 _scatter(_with_selection(op))
 
 
@@ -55,11 +55,9 @@ class _Selection:
     chosen: Value
 
 
-def _is_plain_sum(op: kernel.Generic) -> bool:
-    """Whether a kernel sums one value over all of its space and passes the sum on."""
-    passes = op.epilogue.terminator.operands == tuple(op.epilogue.args)
-    whole = op.domain.is_everything and not op.stored and not op.epilogue_operands
-    return op.combiner_names == ("add",) and passes and whole
+def _is_one_sum(op: kernel.Generic) -> bool:
+    """Whether a kernel sums one value over all of its space."""
+    return op.combiner_names == ("add",) and op.domain.is_everything and not op.stored
 
 
 def _with_selection(op: kernel.Generic) -> kernel.Generic:
@@ -163,17 +161,44 @@ def _emit(op: kernel.Generic, by: _Selection) -> None:
             mapping[by.select.result] = mapping.get(by.select.on_true, by.select.on_true)
         elif inner is not op.body.terminator:
             inside.insert(inner.clone(mapping))
-    goal = [subscripts[d] for d in op.result_maps[0].picked() or ()]
     total = mapping.get(op.reduced[0], op.reduced[0])
-    inside.insert(kernel.Yield([*goal, total]))
-    target = arith.zeros(builder, op.results[0].type)
+    axes = _axes(op)
+    inside.insert(kernel.Yield([*(subscripts[d] for d in axes), total]))
+    shape = tuple(op.space[d] for d in axes)
+    target = arith.zeros(builder, TensorType(shape, dtype_of(total.type)))
     attributes: dict[str, Attribute] = {
         "sizes": tuple(op.space[d] for d in order),
         "maps": ArrayAttr(tuple(maps)),
         "combiner": "add",
     }
     made = kernel.Scatter([target, *operands], attributes, [Region(block)])
-    replace_op(op, builder.insert(made).results)
+    _finish(op, builder.insert(made).results[0])
+
+
+def _axes(op: kernel.Generic) -> tuple[int, ...]:
+    """The dimensions that the sums are stored along, in the order of the results if they can be."""
+    orders = {map_.picked() or () for map_ in op.result_maps}
+    return orders.pop() if len(orders) == 1 else op.parallel
+
+
+def _finish(op: kernel.Generic, sums: Value) -> None:
+    """Replace a kernel by its sums, or by what its epilogue makes of them."""
+    if op.epilogue.terminator.operands == tuple(op.epilogue.args):
+        replace_op(op, [sums])
+        return
+    builder = Builder.ahead_of(op)
+    builder.location = op.location.by(ScatterSelections.name)
+    parallel, axes = op.parallel, _axes(op)
+    maps = [_moved(map_, op.space, parallel) for map_ in op.affine_maps[op.body_count :]]
+    order = AffineMap.select(len(parallel), axes)
+    values = [sums, *op.epilogue_inputs]
+    reads = [Read(*each) for each in zip(values, [order, *maps], strict=False)]
+    code = op.regions[1].clone({}).block
+    passed = block_of([dtype_of(v.type) for v in code.terminator.operands], passing)
+    writes = maps[op.epilogue_operands :]
+    names = [value.name for value in op.results]
+    new = assemble(builder, op.parallel_sizes, reads, code, writes, (), 0, (), passed, names)
+    replace_op(op, new.results)
 
 
 def _moved(map_: AffineMap, space: Sequence[int], order: Sequence[int]) -> AffineMap:
