@@ -95,7 +95,7 @@ def _lstm(lib: Foreign, state: State, x: Foreign, w: Foreign) -> State:
     def sigmoid(y: Foreign) -> Foreign:
         return 1 / (1 + lib.exp(-y))
 
-    c = sigmoid(f) * c + sigmoid(i) * lib.tanh(u)
+    c = sigmoid(f + 3) * c + sigmoid(i) * lib.tanh(u)
     return sigmoid(o) * lib.tanh(c), c
 
 

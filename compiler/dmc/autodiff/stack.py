@@ -17,8 +17,11 @@ from dmc.dialects.segments import cut, inner_loop
 from dmc.dialects.tensor.base import is_zero
 from dmc.ir import Builder, Value, bytes_of, shape_of
 
-ENOUGH_SUMMED = 1024
-"""Summing over so many indexes takes far longer than adding what comes out to another sum."""
+ENOUGH_SUMMED = 128
+"""Summing over so many indexes takes far longer than adding what comes out to another sum. More
+would be stacked for longer: in more memory than caches hold, and under any budget, since the order
+of a sum does not depend on one.
+"""
 
 
 def stack_contractions(tape: Tape) -> None:
