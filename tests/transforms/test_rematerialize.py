@@ -18,7 +18,7 @@ from dmc.ir.verifier import verify
 from dmc.transforms.generics import is_tensor
 from dmc.transforms.memory import replay
 from dmc.transforms.memory.copies import viewed
-from dmc.transforms.predict import nanoseconds
+from dmc.transforms.predict import Clock
 from dmc.transforms.remat import online
 
 ROWS, WIDTH, LAYERS = 8, 8, 6
@@ -179,7 +179,7 @@ def least_time(function: func.Func, most: int) -> float:
     number = {op: i for i, op in enumerate(ops)}
     reads = [[number[o] for o in sources(op) if o in number] for op in ops]
     users = [[j for j in range(n) if i in reads[j]] for i in range(n)]
-    cost = [nanoseconds(op, USUAL) for op in ops]
+    cost = list(map(Clock(USUAL).of, ops))
     size = [sizes(function, op) / 1024 for op in ops]
     names: dict[tuple[object, ...], int] = {}
 
@@ -246,7 +246,7 @@ def test_gap_to_the_least_time(name: str) -> None:
         _ = dmc.value_and_grad(f, budget=1).specialize().compilation.kernels
     for budget, gap in ({smallest: 1.5} | gaps).items():
         held = planned(dmc.value_and_grad(f, budget=budget).specialize())
-        taken = sum(nanoseconds(op, USUAL) for op in steps(held))
+        taken = sum(map(Clock(USUAL).of, steps(held)))
         best = least_time(free, highest(held))
         assert best <= taken * (1 + 1e-9)
         assert taken <= gap * best

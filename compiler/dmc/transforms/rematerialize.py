@@ -12,6 +12,7 @@ from dmc.ir.passes import Pass
 from dmc.transforms.common import code
 from dmc.transforms.dce import Dce
 from dmc.transforms.memory.shortage import budget_shortage
+from dmc.transforms.predict import Clock
 from dmc.transforms.remat import again, fewer, online, restart, segments, tape
 from dmc.transforms.remat.measure import Measure, measure
 from dmc.transforms.remat.move import Move
@@ -66,11 +67,12 @@ class Rematerialize(Pass):
 
     def _hold(self, module: Module, function: func.Func) -> None:
         keeps = dict.fromkeys((Keep(self.keep), Keep.WHOLE))
+        clock = Clock(Rates.of(self.rates))
         failed: list[_Search] = []
         for plan, keep in itertools.product(online.plans(function, self.budget), keeps):
             untouched = function.clone({})
             assert isinstance(untouched, func.Func)
-            search = _Search(module, function, self.budget, keep, plan, Rates.of(self.rates))
+            search = _Search(module, function, self.budget, keep, plan, clock)
             if search.run():
                 return
             search.function.erase()
@@ -89,7 +91,7 @@ class _Search:
     budget: int
     keep: Keep
     plan: online.Plan
-    rates: Rates
+    clock: Clock
     copies: tape.Copies = field(default_factory=dict[tuple[Block, Value], Value])
     kept: set[Value] = field(default_factory=set[Value])
     """What is not to be computed again."""
@@ -99,7 +101,7 @@ class _Search:
     def run(self) -> bool:
         """Whether it could be done."""
         online.without_tapes(self.module, self.function, self.plan)
-        now: Measure | None = measure(self.function, self.rates)
+        now: Measure | None = measure(self.function, self.clock)
         unit = max(now.least, 1)
         while now is not None and now.arena > self.budget:
             if now.arena < self.needed:
@@ -121,11 +123,11 @@ class _Search:
             fewer.drop_needless(self.function)
             prune_results(self.function)
             Dce().run(self.module)
-            after = measure(self.function, self.rates)
+            after = measure(self.function, self.clock)
             if after.weight(unit) < now.weight(unit):
                 return after
             self._restore(*held)
-            now = measure(self.function, self.rates)
+            now = measure(self.function, self.clock)
             moves = self._moves(now)
         return None
 
@@ -139,12 +141,12 @@ class _Search:
             self.kept.update(pairs[number].earlier.results)
             pairs[number].join()
             Dce().run(self.module)
-            better = self._within(measure(self.function, self.rates), MOST_MOVES * matters)
+            better = self._within(measure(self.function, self.clock), MOST_MOVES * matters)
             if better is not None and better.time_of(self.function) < time:
                 now, time = better, better.time_of(self.function)
             else:
                 self._restore(*held)
-                now = measure(self.function, self.rates)
+                now = measure(self.function, self.clock)
                 number += 1
             self.kept.clear()
             pairs = twins(self.function, now)

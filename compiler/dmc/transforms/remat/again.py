@@ -14,12 +14,9 @@ from dmc.dialects.flow import flow_of
 from dmc.ir import Block, Builder, Operation, Trait, Value, bytes_of, shape_of
 from dmc.transforms.memory.copies import viewed
 from dmc.transforms.remat.measure import Measure
-from dmc.transforms.remat.move import Move, anchor
+from dmc.transforms.remat.move import Move, anchor, uses
 
 RECOMPUTE = "recompute"
-
-Use = tuple[Operation, Operation, int]
-"""The operation of the value's block that is or holds a user, the user, and its operand."""
 
 
 @dataclass(frozen=True)
@@ -51,16 +48,6 @@ def replace_behind(value: Value, other: Value, at: Operation) -> None:
                 replace_behind(user.output, view.results[0], at)
         elif not place.is_before(at):
             user.set_operand(index, other)
-
-
-def uses(value: Value) -> Iterator[Use]:
-    """The uses of a value in and inside its block, through views that are made there."""
-    for user, index in value.uses:
-        place = anchor(user, value.parent_block)
-        if isinstance(user, kernel.View) and place is user:
-            yield from uses(user.output)
-        else:
-            yield place, user, index
 
 
 @dataclass(frozen=True)
@@ -138,7 +125,7 @@ class _Chain:
         if op in self.seen:
             return
         self.seen.add(op)
-        for value in op.reads():
+        for value in self.measure.reads(op):
             if not self._is_there(value):
                 self._fetch(value)
         self.ops.append(op)
@@ -173,8 +160,7 @@ class _Chain:
     def _stays(self, root: Value) -> bool:
         """Whether it is read at `at` or behind it, or all the time in a loop around it."""
         block, points = root.parent_block, self.measure.points
-        begin = points[self.at][0]
+        begin, end = self.measure.last_read(root)
         if block is not self.at.parent:
-            around = anchor(self.at, block)
-            return any(points[place][1] >= points[around][0] for place, _, _ in uses(root))
-        return any(points[place][0] >= begin for place, _, _ in uses(root))
+            return end >= points[anchor(self.at, block)][0]
+        return begin >= points[self.at][0]

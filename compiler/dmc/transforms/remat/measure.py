@@ -8,13 +8,13 @@ import numpy as np
 
 from dmc.dialects import func, kernel
 from dmc.dialects.flow import ControlFlow
-from dmc.ir import Block, Operation, Rates, Trait, Value, shape_of
+from dmc.ir import Block, Operation, Trait, Value, shape_of
 from dmc.transforms.common import code
 from dmc.transforms.memory.layout import ALIGNMENT, Placed, aligned
 from dmc.transforms.memory.liveness import Interval
 from dmc.transforms.plan_memory import measured
-from dmc.transforms.predict import moving, nanoseconds
-from dmc.transforms.remat.move import can_repeat
+from dmc.transforms.predict import Clock
+from dmc.transforms.remat.move import can_repeat, uses
 
 SHARPNESS = 24
 """The power of bytes that `Measure.weight` sums."""
@@ -27,7 +27,7 @@ class Measure:
     `arena` is what a plan takes, `least` the most that is live at one point, which is `peak`. The
     `profile` has for each stretch of points how many they are and what is live. `live` are the
     values in buffers that are live at the peak, with the bytes of their buffers; `points` when
-    operations begin and end. Times are those of a machine with such `rates`.
+    operations begin and end. Times are those of `clock`.
     """
 
     arena: int
@@ -36,9 +36,11 @@ class Measure:
     profile: list[tuple[int, int]]
     live: dict[Value, int]
     points: dict[Operation, Interval]
-    rates: Rates
+    clock: Clock
     _repeats: dict[Operation, bool] = field(default_factory=dict[Operation, bool])
     _times: dict[Operation, float] = field(default_factory=dict[Operation, float])
+    _last: dict[Value, Interval] = field(default_factory=dict[Value, Interval])
+    _reads: dict[Operation, list[Value]] = field(default_factory=dict[Operation, list[Value]])
 
     def can_repeat(self, op: Operation) -> bool:
         """As `dmc.transforms.remat.move.can_repeat`, which is asked once."""
@@ -49,16 +51,33 @@ class Measure:
     def time_of(self, op: Operation) -> float:
         """The nanoseconds of one execution, as `dmc.transforms.predict` has them."""
         if op not in self._times:
-            self._times[op] = nanoseconds(op, self.rates)
+            self._times[op] = self.clock.of(op)
         return self._times[op]
 
     def time_to_move(self, size: int) -> float:
         """The nanoseconds in which so many bytes are read and written."""
-        return moving(size, self.rates)
+        return self.clock.moving(size)
 
     def weight(self, unit: int) -> float:
         """How much is live, with most weight on where it is the most; `unit` bytes count 1."""
         return sum(length * (bytes_ / unit) ** SHARPNESS for length, bytes_ in self.profile)
+
+    def reads(self, op: Operation) -> list[Value]:
+        """What an operation and everything inside of it read, which is asked once."""
+        if op not in self._reads:
+            self._reads[op] = op.reads()
+        return self._reads[op]
+
+    def last_read(self, value: Value) -> Interval:
+        """When the last operation of a value's block that reads it begins, and the last one ends.
+
+        -1 where nothing reads it.
+        """
+        if value not in self._last:
+            places = [self.points[place] for place, _, _ in uses(value)]
+            begin = max((begin for begin, _ in places), default=-1)
+            self._last[value] = begin, max((end for _, end in places), default=-1)
+        return self._last[value]
 
     def spans(self, op: Operation) -> bool:
         """Whether `op` runs, or begins, at the peak."""
@@ -70,7 +89,7 @@ class Measure:
         return self.points[op][0] > self.peak
 
 
-def measure(function: func.Func, rates: Rates) -> Measure:
+def measure(function: func.Func, clock: Clock) -> Measure:
     """Plan `function`, and leave it as it is."""
     planned = measured(function)
     numbers = planned.numbering
@@ -84,7 +103,7 @@ def measure(function: func.Func, rates: Rates) -> Measure:
         if isinstance(value.owner, Block) or value.owner.parent is not None
     }
     spare = _spare(function)
-    return Measure(planned.arena_bytes + spare, least + spare, at, profile, live, points, rates)
+    return Measure(planned.arena_bytes + spare, least + spare, at, profile, live, points, clock)
 
 
 def _profile(arena: list[Placed]) -> tuple[int, int, list[tuple[int, int]]]:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from dmc.dialects import func
-from dmc.ir import Block, Operation, TapeType, Trait
+from dmc.dialects import func, kernel
+from dmc.ir import Block, Operation, TapeType, Trait, Value
+
+Use = tuple[Operation, Operation, int]
+"""The operation of the value's block that is or holds a user, the user, and its operand."""
 
 
 @dataclass(frozen=True)
@@ -45,3 +49,13 @@ def anchor(op: Operation, block: Block | None) -> Operation:
         assert outer is not None
         op = outer
     return op
+
+
+def uses(value: Value) -> Iterator[Use]:
+    """The uses of a value in and inside its block, through views that are made there."""
+    for user, index in value.uses:
+        place = anchor(user, value.parent_block)
+        if isinstance(user, kernel.View) and place is user:
+            yield from uses(user.output)
+        else:
+            yield place, user, index

@@ -136,7 +136,7 @@ class _Need:
             self.bytes += count * bytes_of(value)
         else:
             self.cost += self.measure.time_of(value.defining_op)
-            for read in value.defining_op.reads():
+            for read in self.measure.reads(value.defining_op):
                 if not _is_inside(read, value.defining_op):
                     self.add(read)
 
