@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import dmc
-from dmc.dialects import kernel, tensor
+from dmc.dialects import arith, kernel, tensor
 from dmc.ir import Module, VerifyError, shape_of, verify
 from dmc.ir.parser import parse_module
 from dmc.ir.passes import PassManager
@@ -29,6 +29,10 @@ fn seen(r: f64[3], x: f64[3]) -> f64[2] {
 }
 fn all[C, N](r: f64[C, 3], x: f64[N, 3], at: i32[N]) -> (f64[N, 2], f64[N, 2, 3]) =
     ([n] => seen(r[at[n]], x[n]), [n] => jacobian(seen, wrt = x)(r[at[n]], x[n]))
+fn beside[C, N](r: f64[C, 3], x: f64[N, 3], at: i32[N]) -> f64[N, 2, 4] {
+    let slopes = [n] => jacobian(seen, wrt = x)(r[at[n]], x[n])
+    [n, i, c in 0..4] => if c < 3 { slopes[n, i, c] } else { f64(10 * i + c) }
+}
 fn loss[C, N](r: f64[C, 3], x: f64[N, 3], at: i32[N]) -> f64 =
     sum([n] => sum(seen(r[at[n]], x[n]) ** 2))
 """)
@@ -97,6 +101,19 @@ def test_a_map_over_points_is_one_kernel() -> None:
         assert np.allclose(values[n], PROGRAM.seen(turns[at[n]], points[n]), rtol=1e-12)
         one = dmc.jacobian(PROGRAM.seen, wrt="x")(turns[at[n]], points[n])
         assert np.allclose(slopes[n], one, rtol=1e-12)
+
+
+def test_tables_of_subscripts_are_numbers() -> None:
+    """Neither the unit vectors of a Jacobian nor the place in a row is looked up at every point."""
+    rng = np.random.default_rng(1)
+    given = rng.normal(size=(2, 3)), rng.normal(size=(300, 3)) + 4.0, np.arange(300, dtype="i4") % 2
+    kernels = compiled(PROGRAM.beside, given).kernels
+    ops = [op for each in _kernels(kernels) if not each.reduction for op in each.body]
+    assert not any(isinstance(op, arith.Select | arith.Compare) for op in ops)
+    assert not [op for op in kernels.walk() if isinstance(op, kernel.Generic) and op.points < 100]
+    out = PROGRAM.beside(*given)
+    np.testing.assert_array_equal(out[..., :3], PROGRAM.all(*given)[1])
+    np.testing.assert_array_equal(out[..., 3], [[3.0, 13.0]] * 300)
 
 
 def test_gradients_agree_with_differences() -> None:

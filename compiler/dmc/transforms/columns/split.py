@@ -9,8 +9,18 @@ from math import prod
 import numpy as np
 
 from dmc.dialects import arith, tensor
-from dmc.dialects.elementwise import splat_of
-from dmc.ir import Builder, TensorType, Value, dtype_of, shape_of
+from dmc.dialects.elementwise import constant_array, splat_of
+from dmc.ir import (
+    Array,
+    Builder,
+    Interpreter,
+    Operation,
+    TensorType,
+    Trait,
+    Value,
+    dtype_of,
+    shape_of,
+)
 
 MOST_AXIS = 16
 """Axes of at most so many elements are short."""
@@ -83,6 +93,7 @@ class Columns:
     def __init__(self) -> None:
         self._columns: dict[Value, list[Value]] = {}
         self._whole: dict[Value, Value] = {}
+        self._numbers: dict[Value, Array | None] = {}
 
     def set(self, value: Value, columns: Sequence[Value]) -> None:
         """Say what the columns of `value` are; they take its name."""
@@ -112,6 +123,9 @@ class Columns:
         if splat is not None:
             return [arith.constant(builder, splat, type_)] * split.count
         if not split.long:
+            known = self._elements(value)
+            if known is not None:
+                return [arith.constant(builder, n, type_) for n in known.reshape(-1).tolist()]
             return [
                 tensor.extract(builder, value, [arith.index(builder, i) for i in point])
                 for point in split.points
@@ -125,6 +139,20 @@ class Columns:
             taken.append(tensor.reshape(builder, part, split.lanes))
         return taken
 
+    def _elements(self, value: Value) -> Array | None:
+        """The elements of a tensor that is made of subscripts and constants alone."""
+        if value in self._numbers or not has_columns(value) or split_of(value).long:
+            return self._numbers.get(value)
+        op, found = value.defining_op, constant_array(value)
+        if found is None and op is not None and _is_arithmetic(op):
+            operands = [self._elements(operand) for operand in op.operands]
+            arrays = [array for array in operands if array is not None]
+            if len(arrays) == len(operands):
+                with np.errstate(all="ignore"):
+                    found = np.asarray(op.compute(arrays, Interpreter())[0])
+        self._numbers[value] = found
+        return found
+
     def whole(self, builder: Builder, value: Value) -> Value:
         """`value` as one tensor."""
         columns = self._columns.get(value)
@@ -134,6 +162,12 @@ class Columns:
             whole = self._whole[value] = _joined(builder, split_of(value), columns)
             whole.name = value.name
         return self._whole[value]
+
+
+def _is_arithmetic(op: Operation) -> bool:
+    """Whether `op` computes or moves the elements of its operands."""
+    moves = isinstance(op, tensor.Iota | tensor.BroadcastInDim | tensor.Reshape | tensor.Transpose)
+    return moves or op.has(Trait.ELEMENTWISE)
 
 
 def _joined(builder: Builder, split: Split, columns: Sequence[Value]) -> Value:
