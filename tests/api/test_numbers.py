@@ -75,6 +75,7 @@ def test_derivatives_in_the_exponent() -> None:
     assert dmc.grad(powers.power, wrt="n")(0.0, 2.0) == 0.0
     assert dmc.grad(powers.slope, wrt="n")(0.0, 2.0) == 0.0
     assert dmc.grad(powers.slope_in_n)(0.0, 2.0) == 0.0
+    assert powers.slope_in_n(2.0, INF) == dmc.grad(powers.slope_in_n)(2.0, INF) == INF
     x, n = 1.7, 2.3
     mixed = x ** (n - 1) * (1 + n * math.log(x))
     assert dmc.grad(powers.slope, wrt="n")(x, n) == pytest.approx(mixed, rel=1e-14)

@@ -5,6 +5,7 @@ The reference semantics is computed in double precision or better and rounded on
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -220,8 +221,8 @@ class Logistic(_Unary):
         return np.where(x >= 0, 1 / (1 + e), e / (1 + e))
 
 
-# From 30 on exp(-x²) is 0, also where x² overflows.
-_NEAR = call("arith.minimum", call("arith.maximum", X, -30.0), 30.0)
+# From 30 on exp(-x²) is 0, also where x² overflows. Derivatives pass x second, so also NaN.
+_NEAR = call("arith.minimum", 30.0, call("arith.maximum", -30.0, X))
 
 
 class Erf(_Unary):
@@ -282,7 +283,7 @@ def _trigamma(x: float) -> float:
 
 
 class Trigamma(_Unary):
-    """`math.trigamma`: the derivative of digamma; NaN at its poles."""
+    """`math.trigamma`: the derivative of digamma; infinite at its poles."""
 
     name = "math.trigamma"
     numpy = reference.elementwise(_trigamma)
@@ -291,8 +292,9 @@ class Trigamma(_Unary):
 
 
 class Polygamma(_Unary):
-    """`math.polygamma`: the derivative of digamma, `order` times; NaN at its poles.
+    """`math.polygamma`: the derivative of digamma, `order` times.
 
+    At poles it is NaN if the order is even, and infinite if it is odd, as on either side.
     C1: the order is 2 or more: those below have operations of their own.
     """
 
@@ -464,7 +466,7 @@ class PowerPartial(_Binary):
         finite = (x < 0) | ((x == 0) & (y >= m))
         log = np.where(finite, 0.0, np.log(np.where(finite, 1.0, x)))
         total = np.zeros_like(x)
-        for factor in power_factors(y, m, k):
+        for factor in power_factors(y, np.ones_like(y), m, k):
             total = np.where(total == 0, 0.0, total * log) + factor
         out = np.where((total == 0) | (power == 0), 0.0, total * power)
         return (out.astype(dtype_of(self.result.type).wide.numpy),)
@@ -494,19 +496,21 @@ class _Arithmetic(Protocol):
 _Number = TypeVar("_Number", bound=_Arithmetic)
 
 
-def power_factors(y: _Number, base_order: int, exponent_order: int) -> list[_Number]:
+def power_factors(y: _Number, one: _Number, base_order: int, exponent_order: int) -> list[_Number]:
     """The polynomial in `log x` of `math.power_partial`, highest degree first.
 
     With `y (y - 1) … (y - m + 1)` at y + t as `e[0] + e[1] t + …`, the factor of the (k - j)-th
     power of the logarithm is `k! / (k - j)! * e[j]` (Leibniz's rule).
     """
     m, k = base_order, exponent_order
-    zero = y * 0.0
-    series = [zero + 1.0, *(zero for _ in range(k))]
+    series = [one]
     for i in range(m):
         at = y - float(i)
-        series = [series[j] * at + series[j - 1] if j else series[0] * at for j in range(k + 1)]
-    return [series[j] * float(math.perm(k, j)) for j in range(k + 1)]
+        # Of zeros that are there whatever y is, nothing is multiplied by y, which may be infinite.
+        middle = [high * at + low for low, high in itertools.pairwise(series)]
+        series = [series[0] * at, *middle, series[-1]][: k + 1]
+    zeros = [one * 0.0] * (k + 1 - len(series))
+    return [e * float(math.perm(k, j)) for j, e in enumerate([*series, *zeros])]
 
 
 _LENGTH = call("math.hypot", X, Y)

@@ -79,13 +79,15 @@ def digamma(x: float) -> float:
 
 
 def polygamma(order: int, x: float) -> float:
-    """The derivative of digamma, so many times, from 1 on; NaN at its poles.
+    """The derivative of digamma, so many times, from 1 on.
+
+    At its poles it is NaN if the order is even, infinite if it is odd.
 
     It is ∓order! times the sum of all 1 / (x + k) ** (order + 1), by the formula of Euler and
     Maclaurin (Abramowitz and Stegun, 6.4.10, 6.4.11), and by 6.4.7 for x < 0.
     """
     if _at_pole(x):
-        return math.nan
+        return math.inf if order % 2 and math.isfinite(x) else math.nan
     sign, scale = (-1.0) ** (order + 1), float(math.factorial(order))
     if x < 0:
         cotangent = 1 / math.tan(math.pi * (x - round(x)))

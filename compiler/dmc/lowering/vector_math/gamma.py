@@ -45,12 +45,15 @@ def digamma(lanes: Lanes, x: Real) -> Real:
 
 
 def trigamma(lanes: Lanes, x: Real) -> Real:
-    """The derivative of digamma: NaN at zero, the negative integers and -∞."""
+    """The derivative of digamma: +∞ at zero and the negative integers, NaN at -∞."""
     return lanes.apply(_trigamma, x)
 
 
 def polygamma(lanes: Lanes, x: Real, order: int) -> Real:
-    """The derivative of digamma, `order` times: NaN at zero, the negative integers and -∞."""
+    """The derivative of digamma, `order` times: NaN at -∞ and, if of even order, at poles.
+
+    Those of odd order are +∞ at poles, as on either side.
+    """
     return lanes.apply(partial(_polygamma, order=order), x)
 
 
@@ -154,7 +157,7 @@ def _trigamma(lanes: Lanes, x: Real) -> Real:
         sine, _ = _sin_cos(lanes, x)
         quotient = math.pi / sine
         result = quotient * quotient - positive
-        return lanes.select(sine.equals(0.0), math.nan, result)
+        return lanes.select(sine.equals(0.0), math.inf, result)
 
     return lanes.where(below, reflected, positive)
 
@@ -190,7 +193,7 @@ def _polygamma(lanes: Lanes, x: Real, order: int) -> Real:
         polynomial = lanes.polynomial(cotangent * cotangent, terms)
         polynomial = polynomial if order % 2 else polynomial * cotangent
         result = -sign * positive - math.pi ** (order + 1) * polynomial
-        return lanes.select(sine.equals(0.0), math.nan, result)
+        return lanes.select(sine.equals(0.0), math.inf if order % 2 else math.nan, result)
 
     return lanes.where(below, reflected, positive)
 

@@ -47,7 +47,7 @@ def power_partial(lanes: Lanes, x: Real, y: Real, base_order: int, exponent_orde
         total = lanes.real(0.0)
         finite = (x < 0.0) | (x.equals(0.0) & (lower >= 0.0))
         logarithm = lanes.select(finite, 0.0, log(lanes, x)) if exponent_order else lanes.real(0.0)
-        for term in power_factors(y, base_order, exponent_order):
+        for term in power_factors(y, lanes.real(1.0), base_order, exponent_order):
             total = lanes.select(total.equals(0.0), 0.0, total * logarithm) + term
         nothing = total.equals(0.0) | factor.equals(0.0)
         return lanes.select(nothing, 0.0, total * factor)

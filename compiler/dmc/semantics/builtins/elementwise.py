@@ -104,9 +104,15 @@ class _Power(Elementwise):
 
 
 def _whole_power(builder: Builder, base: Value, exponent: int) -> Value:
-    """Repeated squaring; exact derivatives at 0."""
+    """Repeated squaring; exact derivatives at 0.
+
+    That of the reciprocal for negative exponents: its powers vanish where those of the base
+    overflow, and so do their derivatives.
+    """
     if exponent == 0:
         return arith.ones(builder, base.type)
+    if exponent < 0:
+        base = arith.divide(builder, arith.ones(builder, base.type), base)
     result: Value | None = None
     square, left = base, abs(exponent)
     while left:
@@ -116,8 +122,6 @@ def _whole_power(builder: Builder, base: Value, exponent: int) -> Value:
         if left:
             square = arith.multiply(builder, square, square)
     assert result is not None
-    if exponent < 0:
-        return arith.divide(builder, arith.ones(builder, base.type), result)
     return result
 
 
@@ -204,8 +208,8 @@ def _gelu(builder: Builder, x: Value) -> Value:
     def number(value: float) -> Value:
         return arith.constant(builder, value, x.type)
 
-    above = arith.maximum(builder, x, number(-22.0))
-    near = arith.minimum(builder, above, number(22.0))
+    above = arith.maximum(builder, number(-22.0), x)
+    near = arith.minimum(builder, number(22.0), above)
     cube = arith.multiply(builder, arith.multiply(builder, near, near), near)
     inner = arith.add(builder, near, arith.multiply(builder, number(0.044715), cube))
     scaled = arith.multiply(builder, number(2.0 * pymath.sqrt(2.0 / pymath.pi)), inner)
@@ -213,9 +217,12 @@ def _gelu(builder: Builder, x: Value) -> Value:
 
 
 def _silu(builder: Builder, x: Value) -> Value:
-    """The gate is 0 or 1 for |x| from 1000 on: there it is that of infinities, too."""
-    above = arith.maximum(builder, x, arith.constant(builder, -1000.0, x.type))
-    below = arith.minimum(builder, x, arith.constant(builder, 1000.0, x.type))
+    """The gate is 0 or 1 for |x| from 1000 on: there it is that of infinities, too.
+
+    Bounds come first, so that derivatives pass NaN, which is on neither side of them.
+    """
+    above = arith.maximum(builder, arith.constant(builder, -1000.0, x.type), x)
+    below = arith.minimum(builder, arith.constant(builder, 1000.0, x.type), x)
     return arith.multiply(builder, above, math.unary(builder, "logistic", below))
 
 
