@@ -33,6 +33,11 @@ LINEAR = (
     "{{var t: f64[N] = zeros; for i in 0..N { t[i] = dx[i] }; t}}",
     "{{var t = dx; while x[0] > 1.0 { t = 0.5 * t }; t}}",
     "{{let (a, b) = jvp(square, along = dx)(x); b}}",
+    "{{let (v, pull) = vjp(square)(x); pull(dx)}}",
+    "= grad(fn(t) => sum(dx * square(t)))(x)",
+    "= grad(fn(t) => sum(t * square(x)))(dx) * sum(dx)",
+    "= hvp(fn(t) => sum(t * square(t)), along = dx)(x)",
+    "{{let (a, b) = jvp(fn(t) => square(t) * dx, along = x)(x); b}}",
 )
 
 NOT_LINEAR = {
@@ -58,6 +63,11 @@ NOT_LINEAR = {
     "{{var t: f64[N] = ones; for i in 0..3 { t += dx }; t}}": "t += dx",
     "{{var t = dx; while t[0] > 1.0 { t = 0.5 * t }; t}}": "t[0] > 1.0",
     "{{let (a, b) = jvp(square, along = dx)(dx); b}}": "",
+    "= grad(fn(t) => sum(t * square(x)))(dx)": "",
+    "= grad(fn(t) => sum(dx * dx * t))(x)": "",
+    "{{let (a, b) = jvp(fn(t) => square(t) * dx, along = dx)(x); b}}": "",
+    "{{let (v, pull) = vjp(fn(t) => dx * t)(x); pull(dx)}}": "",
+    "{{let (a, b) = jvp(square, along = x)(x); a}}": "",
 }
 
 

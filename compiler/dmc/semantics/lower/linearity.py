@@ -152,22 +152,34 @@ class _Reader:
         self.pass_on(carried, tested)
 
     def call(self, op: func.Call, callee: func.Func) -> None:
+        results = self.results(callee, [self.of(value) for value in op.operands])
+        for degree, result in zip(results, op.results, strict=True):
+            self.note(result, degree, op)
+
+    def results(self, callee: func.Func, degrees: Sequence[Degree]) -> list[Degree]:
+        """Those of what a function gives for arguments of some degrees."""
         inner = _Reader(self.module)
-        inner.start(callee, [self.of(value) for value in op.operands])
-        for value, result in zip(callee.body.terminator.operands, op.results, strict=True):
-            self.note(result, inner.of(value), op)
+        inner.start(callee, degrees)
+        return [inner.of(value) for value in callee.body.terminator.operands]
 
     def derivative(self, op: autodiff.Jvp | autodiff.Vjp) -> None:
-        """Linear in the vectors; how it depends on the point is not looked into."""
-        point, vectors = Degree.ZERO, Degree.ZERO
-        for value in op.arguments:
-            point |= self.of(value)
-        for value in op.vectors:
-            vectors |= self.of(value)
-        count = len(op.results) - len(op.of if isinstance(op, autodiff.Jvp) else op.wrt)
-        for position, value in enumerate(op.results):
-            degree = Degree.CONSTANT if position < count else vectors
-            self.note(value, Degree.OTHER if point & Degree.LINEAR else degree, op)
+        """The partial derivative of what is linear in vectors is so too, and constant in them.
+
+        That in an argument which depends on the vectors is constant, for it is their coefficient.
+        """
+        callee = func.lookup(self.module, op.callee)
+        arguments = [self.of(value) for value in op.arguments]
+        values = self.results(callee, arguments)
+        # A derivative where an argument is zero need not be.
+        inside = [Degree.CONSTANT if a == Degree.ZERO else a for a in arguments]
+        results = self.results(callee, inside)
+        vectors = [self.of(value) for value in op.vectors]
+        partials = [[_partial(results[o], inside[i]) for i in op.wrt] for o in op.of]
+        if isinstance(op, autodiff.Vjp):
+            partials = [list(column) for column in zip(*partials, strict=True)]
+        found = [_sum_of_products(row, vectors) for row in partials]
+        for value, degree in zip(op.results, [*values, *found], strict=True):
+            self.note(value, degree, op)
 
     # -- all others
 
@@ -183,6 +195,28 @@ class _Reader:
         if is_zero and _is_linear(op, floats, degrees):
             return Degree.ZERO
         return Degree.ZERO if any(splat_of(v) == 0 for v in op.results) else Degree.CONSTANT
+
+
+def _partial(result: Degree, argument: Degree) -> Degree:
+    """The degree of the derivative of a result in an argument, by theirs."""
+    if not argument & Degree.LINEAR or result == Degree.OTHER:
+        return result
+    return Degree.CONSTANT if result == Degree.LINEAR else Degree.ZERO
+
+
+def _sum_of_products(left: Sequence[Degree], right: Sequence[Degree]) -> Degree:
+    degree = Degree.ZERO
+    for a, b in zip(left, right, strict=True):
+        degree |= _product(a, b)
+    return degree
+
+
+def _product(a: Degree, b: Degree) -> Degree:
+    if Degree.ZERO in (a, b):
+        return Degree.ZERO
+    if Degree.OTHER in (a, b) or a & b & Degree.LINEAR:
+        return Degree.OTHER
+    return Degree.LINEAR if (a | b) & Degree.LINEAR else Degree.CONSTANT
 
 
 def _is_linear(op: Operation, linear: set[int], degrees: Sequence[Degree]) -> bool:
