@@ -60,6 +60,15 @@ def test_long_sums(shape: tuple[int, int]) -> None:
     np.testing.assert_allclose(gradient, wide.sum(0), rtol=20 * EPSILON)
 
 
+@pytest.mark.parametrize("value", [0.1, 0.3, 1e-3])
+def test_sums_of_equal_numbers(value: float) -> None:
+    """Each of them rounds the same way."""
+    x = np.full((2, 1_000_003), value, np.float32)
+    wanted = 1_000_003 * float(x[0, 0])
+    for found in (sums.along(x), sums.across(np.ascontiguousarray(x.T)), sums.all(x) / 2):
+        np.testing.assert_allclose(found, wanted, rtol=8 * EPSILON)
+
+
 def test_a_sum_of_ones_is_exact() -> None:
     """Beyond 2^24 one accumulator would stay where it is."""
     x = np.ones((17_000_000, 1), np.float32)

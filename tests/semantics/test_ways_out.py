@@ -30,6 +30,10 @@ WAYS: dict[str, tuple[str, str, str, str]] = {
         f"{LOSS}fn f(w: f64) -> f64 = grad(loss(w))\n",
         "grad.uncalled", "grad(loss(w))", "grad(loss)(w)",
     ),
+    "truth values filled with numbers": (
+        "fn f[N](x: f64[N]) -> bool[N + 1] {\n    var b: bool[N + 1] = zeros\n    b\n}\n",
+        "type.mismatch", "zeros", "[i in 0..N + 1] => false",
+    ),
     "a value to grad, called": (
         f"{LOSS}fn f(w: f64) -> f64 = grad(loss(w))(w)\n",
         "grad.uncalled", "grad(loss(w))(w)", "grad(loss)(w)",

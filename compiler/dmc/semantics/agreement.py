@@ -78,7 +78,8 @@ def mismatch(
             help_ = _fixed(context.quote(span), actual, wanted)
             return context.fail("type.mismatch", subject, span, str(actual), also, help_)
         case Hole(), _:
-            return context.fail("type.mismatch", f"{wanted} cannot be filled so", span, "", also)
+            title, help_ = f"{wanted} cannot be filled so", _all_false(wanted)
+            return context.fail("type.mismatch", title, span, "", also, help_)
         case _:
             return context.fail("type.mismatch", subject, span, str(actual), also)
 
@@ -93,6 +94,17 @@ def _fixed(text: str, actual: FunctionType, wanted: FunctionType) -> list[str]:
     names = "abcdefgh"[:count]
     given = [*names, *("0.0" if is_float_like(type_.element) else "0" for type_ in numbers)]
     return [f"settle the others: `fn({', '.join(names)}) => {text}({', '.join(given)})`"]
+
+
+def _all_false(wanted: Type) -> list[str]:
+    """Help for truth values that were to be filled with numbers."""
+    if not isinstance(wanted, TensorType) or wanted.element is not DType.BOOL:
+        return []
+    sizes = [axis for axis in wanted.shape if isinstance(axis, Size)]
+    if len(sizes) < len(wanted.shape) or len(sizes) > 6:
+        return []
+    indexes = [f"{name} in 0..{size}" for name, size in zip("ijklmn", sizes, strict=False)]
+    return [f"write `[{', '.join(indexes)}] => false`" if sizes else "write `false`"]
 
 
 def _without_stretch(context: Context, actual: TensorType, wanted: TensorType, span: Span) -> str:
