@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections import Counter
 
 from dmc.dialects import arith, control, math, tensor
-from dmc.ir import Block, Builder, DType, Module, TensorType, Value, shape_of
+from dmc.ir import (
+    AffineExpr,
+    AffineMap,
+    Block,
+    Builder,
+    DType,
+    Module,
+    TensorType,
+    Value,
+    shape_of,
+)
 from dmc.ir import tensor as tensor_type
 from dmc.transforms.canonicalize import Canonicalize
 from dmc.transforms.cse import Cse
@@ -99,6 +109,35 @@ def test_all_kinds_of_small_work() -> None:
         return list(op.results)
 
     assert set(inside(scalarized(program([t(3, 3), t(4, 3)], code)))) == {0}
+
+
+def test_parts_are_written_and_added_to_in_registers() -> None:
+    def code(b: Builder, args: list[Value], known: bool) -> list[Value]:
+        (x,) = args
+        block = Block([control.INDEX, x.type])
+        inner = Builder(block)
+        i, row = block.args
+        shifted = AffineMap(1, (AffineExpr((1,), 2),))
+        ahead = inner.insert(tensor.Read([row], {"map": shifted, "sizes": (4,)})).result
+        sums = row
+        for slope, first in ((-3, 5), (0, 1)):  # most are outside; all meet in one place
+            where = AffineMap(1, (AffineExpr((slope,), first),))
+            into = inner.insert(tensor.Accumulate([ahead], {"map": where, "shape": (4,)}))
+            sums = arith.add(inner, sums, into.result)
+        third = arith.index(inner, 2) if known else i
+        new = tensor.dynamic_update_slice(
+            inner, row, tensor.slice_(inner, sums, (1,), (3,)), [third]
+        )
+        far = arith.index(inner, 9)
+        values = [new, tensor.reverse(inner, tensor.slice_(inner, row, (0,), (3,)), (0,)), far]
+        added = inner.insert(tensor.DynamicUpdateSlice(values, {"combiner": "add"})).result
+        control.make_yield(inner, [math.tanh(inner, added)])
+        return list(control.make_for(b, arith.index(b, 3), [x], [], block, 3).results)
+
+    for known in (True, False):
+        module = scalarized(program([t(4)], lambda b, args, known=known: code(b, args, known)))
+        assert (counts(module)["tensor.dynamic_update_slice"] == 0) == known
+        assert (set(inside(module)) == {0}) == known
 
 
 def test_branches_and_while() -> None:

@@ -345,6 +345,48 @@ def _movement(s: _Scalarizer, builder: Builder, op: Operation) -> list[list[Valu
     return [[flat[i] for i in moved.reshape(-1).tolist()]]
 
 
+def _read(s: _Scalarizer, builder: Builder, op: Operation) -> list[list[Value]] | None:
+    """Elements where a map says, and zeros outside."""
+    assert isinstance(op, tensor.Read)
+    if not s.is_small(op.operand):
+        return None
+    flat = s.scalars(builder, op.operand)
+    numbers = np.arange(1, len(flat) + 1).reshape(shape_of(op.operand.type))
+    (read,) = op.evaluate([numbers], Interpreter())
+    zero = arith.scalar(builder, 0, dtype_of(op.operand.type))
+    return [[flat[i - 1] if i else zero for i in read.reshape(-1).tolist()]]
+
+
+def _accumulate(s: _Scalarizer, builder: Builder, op: Operation) -> list[list[Value]] | None:
+    """Sums of what is added at each place."""
+    assert isinstance(op, tensor.Accumulate)
+    if not s.is_small(op.updates):
+        return None
+    places, inside = op.destinations()
+    terms = [list[Value]() for _ in range(_size(op.result))]
+    for i, value in enumerate(s.scalars(builder, op.updates)):
+        if inside.reshape(-1)[i]:
+            terms[int(places.reshape(-1)[i])].append(value)
+    zero = arith.scalar(builder, 0, dtype_of(op.updates.type))
+    return [[combined(builder, tensor.Kind.SUM, each) if each else zero for each in terms]]
+
+
+def _update(s: _Scalarizer, builder: Builder, op: Operation) -> list[list[Value]] | None:
+    """Some elements in the place of others, or added to them, where the place is known."""
+    assert isinstance(op, tensor.DynamicUpdateSlice)
+    starts = [constant_array(s.whole.get(value, value)) for value in op.start_indices]
+    known = [start for start in starts if start is not None]
+    if len(known) < len(starts) or not s.is_small(op.update):
+        return None
+    elements = list(s.scalars(builder, op.input))
+    numbers = np.arange(len(elements)).reshape(shape_of(op.input.type))
+    places = numbers[op.window(numbers, known)].reshape(-1).tolist()
+    for i, new in zip(places, s.scalars(builder, op.update), strict=True):
+        adds = op.combiner is tensor.Combiner.ADD
+        elements[i] = arith.add(builder, elements[i], new) if adds else new
+    return [elements]
+
+
 def _part(s: _Scalarizer, builder: Builder, op: tensor.Slice) -> list[list[Value]]:
     """A few elements of a large tensor."""
     whole = s.tensor(builder, op.operand)
@@ -484,15 +526,18 @@ def _numbers(value: Value, *groups: Sequence[int]) -> list[list[list[int]]]:
 
 
 RULES: dict[type[Operation], Rule] = {
+    tensor.Accumulate: _accumulate,
     tensor.BroadcastInDim: _movement,
     tensor.Concatenate: _movement,
     tensor.DotGeneral: _dot,
     tensor.DynamicSlice: _window,
+    tensor.DynamicUpdateSlice: _update,
     tensor.Extract: _extract,
     tensor.FromElements: _from_elements,
     tensor.Gather: _gather,
     tensor.Iota: _iota,
     tensor.Pad: _movement,
+    tensor.Read: _read,
     tensor.Reduce: _reduce,
     tensor.Reshape: _movement,
     tensor.Reverse: _movement,
