@@ -18,6 +18,9 @@ cache, a block of the left one in the second."""
 LINE, PAGE, FIRST_CACHE = 64, 4096, 32 * 1024
 """Bytes of a line of a cache, of a page of memory, and of a first cache."""
 
+NEAR_PAGES = 128
+"""A column of the left operand in more pages costs so much to read that two panels repay packing."""
+
 MOST_PARTS = 128
 """Sums of so many parts are parts themselves: the error does not grow with the length."""
 
@@ -229,7 +232,7 @@ def make_plan(machine: Machine, shape: Contraction, lanes: int) -> Plan:
     tile, part = _tile(machine, shape, lanes), part_of(shape)
     size, width = shape.dtype.bytes, tile.vectors * lanes
     pieces = -(-shape.rows // tile.rows), -(-shape.columns // width)
-    right = _is_right_packed(shape, tile, size)
+    right = _is_right_packed(shape, tile, width, size)
     left = _is_left_packed(shape, part, size, pieces[1])
     block = max(1, BLOCK_BYTES // (part.points * tile.rows * size))
     row = shape.a.strides[shape.summed[-1]] == 1
@@ -266,12 +269,14 @@ def _shares(pieces: int) -> list[int]:
     return sorted({-(-pieces // groups) for groups in range(1, pieces + 1)})
 
 
-def _is_right_packed(shape: Contraction, tile: Tile, size: int) -> bool:
+def _is_right_packed(shape: Contraction, tile: Tile, width: int, size: int) -> bool:
     """Whether it is worth it to pack the right operand."""
     if shape.b.strides[shape.n] != 1:
         return True
     if shape.b.dtype.is_half:  # to be widened once
         return shape.rows > tile.rows
+    if shape.b.strides[shape.summed[-1]] <= width:  # rows lie as those of a panel do
+        return False
     return shape.rows >= 3 * tile.rows and shape.length * shape.columns * size > 16 * 1024
 
 
@@ -281,11 +286,10 @@ def _is_left_packed(shape: Contraction, part: Part, size: int, panels: int) -> b
         return False
     if shape.a.dtype.is_half:  # to be widened once
         return panels > 1
-    if panels < 4:
-        return False
-    if shape.a.strides[shape.summed[-1]] != 1:
-        return part.points * LINE > FIRST_CACHE // 4
-    return shape.a.strides[shape.m] * size % PAGE == 0
+    stride = shape.a.strides[shape.summed[-1]] * size
+    if stride != size and part.points * LINE > FIRST_CACHE // 4:
+        return panels >= (2 if part.points * min(stride, PAGE) > NEAR_PAGES * PAGE else 4)
+    return panels >= 4 and stride == size and shape.a.strides[shape.m] * size % PAGE == 0
 
 
 def _tile(machine: Machine, shape: Contraction, lanes: int) -> Tile:
@@ -299,10 +303,19 @@ def _tile(machine: Machine, shape: Contraction, lanes: int) -> Tile:
     most = min(sums // wide, 12)
 
     def cost(rows: int) -> float:
-        return -(-shape.rows // rows) * (rows + 0.7)
+        whole, rest = divmod(shape.rows, rows)
+        return whole * _step(rows, wide) + (_step(rest, wide) if rest else 0)
 
     best = min(range(max(2, most * 2 // 3), most + 1), key=lambda r: (cost(r), -r))
     return Tile(min(best, shape.rows), wide)
+
+
+def _step(rows: int, vectors: int) -> float:
+    """The time of a step of a tile, in rows.
+
+    Its vectors come from the second cache, and each multiply-add waits for the one before it.
+    """
+    return max(rows, 4.5 if vectors == 4 else 8 / vectors) + 0.7
 
 
 def is_divided(shape: Contraction) -> bool:

@@ -206,16 +206,13 @@ class Panels:
     def _row(self, places: Places, piece: Piece, first: Value, row: Linear) -> None:
         """One point of a piece."""
         local = piece.number + Linear.of(first) * -1
-        for v in range(0, piece.count, self.lanes):
-            mask = None
-            if v + self.lanes > piece.count:
-                mask = self.b.tail_mask(piece.count - v, self.lanes)
-            value = self.read(places, piece.first + v, mask)
+        lanes = min(self.lanes, 1 << (self.cut.width - 1).bit_length())
+        for v in range(0, piece.count, lanes):
+            mask = self.b.tail_mask(piece.count - v, lanes) if v + lanes > piece.count else None
+            value = read_vector(
+                self.b, self.access, self.cut, lanes, places, piece.first + v, mask
+            )
             self.b.vector_store(value, self.memory, [self.at(local, row, v)])
-
-    def read(self, places: Places, first: Linear, mask: Value | None) -> Value:
-        """A vector of the operand where it lies."""
-        return read_vector(self.b, self.access, self.cut, self.lanes, places, first, mask)
 
     def _transpose(self, known: Places, first: Value, past: Value, box: Box, within: Range) -> None:
         """Blocks of rows of memory that are columns of panels, turned in registers."""
