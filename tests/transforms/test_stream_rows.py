@@ -180,14 +180,18 @@ fn f[N](x: f64[N, N]) -> f64 {
     assert max(bytes_of(op.results[0]) for op in _kernels(module)) == before
 
 
-@pytest.mark.parametrize("rows", [1030, 1024])
-def test_native_code_of_tiles(rows: int) -> None:
-    """With a last tile that is not whole, on any number of threads."""
+@pytest.mark.parametrize(("heads", "rows"), [(2, 1030), (8, 512)])
+def test_native_code_of_tiles(heads: int, rows: int) -> None:
+    """With a last tile that is not whole, and heads that are tasks, on any number of threads."""
     rng = np.random.default_rng(0)
-    q, k, v = (rng.normal(size=(2, rows, 8)) for _ in range(3))
+    q, k, v = (rng.normal(size=(heads, rows, 8)) for _ in range(3))
     function = dmc.value_and_grad(dmc.loads(ATTENTION).f, wrt=("q", "k", "v"))
     kernels_ = function.compile(q, k, v).compilation.kernels
-    assert any(isinstance(op, control.For) for op in kernels_.walk())
+    loops = [op for op in kernels_.walk() if isinstance(op, control.For)]
+    assert [op.trip_count for op in loops if op.tasks] == [heads] * (heads == 8)
+    (entry,) = [f for f in func.functions(kernels_) if not f.is_private]
+    assert bool(entry.private_bytes) == (heads == 8)
+    assert (entry.arena_bytes or 0) + (entry.private_bytes or 0) < heads * rows * rows * 8
     value, gradients = _attention(q, k, v)
     before, bits = dmc.get_num_threads(), set[bytes]()
     try:
@@ -265,3 +269,28 @@ fn f[N, K](p: f32[N, N], v: f32[N, K]) -> f32[N, K] =
 """
     kernels = dmc.loads(text).f.specialize(N=1024, K=20).compilation.kernels
     assert any(isinstance(op, control.For) for op in kernels.walk()) == streamed
+
+
+def test_under_a_budget_there_are_no_tiles_for_each_thread() -> None:
+    """They would be memory that a budget does not count."""
+    shaped = [np.zeros((8, 512, 8)) for _ in range(3)]
+    function = dmc.value_and_grad(dmc.loads(ATTENTION).f, budget="1GB")
+    kernels_ = function.compile(*shaped).compilation.kernels
+    loops = [op for op in kernels_.walk() if isinstance(op, control.For)]
+    assert loops and not any(op.tasks for op in loops)
+
+
+def test_tiles_grow_until_they_save_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long the rows are, their whole square is not kept."""
+    monkeypatch.setattr(stream_rows, "LEAST_SAVED", WORTH_IT)
+    monkeypatch.setattr(stream_rows, "LEAST_ROWS", 16)
+    shaped = [np.zeros((1, 3000, 64)) for _ in range(3)]
+    function = dmc.value_and_grad(dmc.loads(ATTENTION).f, wrt=("q", "k", "v"))
+    module = function.compile(*shaped).compilation.tensor.copy()
+    for stage in (pipeline.derivatives, pipeline.optimize):
+        PassManager(stage()).run(module)
+    passes = pipeline.to_kernels()
+    passes = passes[: [each.name for each in passes].index(StreamRows.name)]
+    PassManager([*passes, StreamRows(tile=1 << 16)]).run(module)
+    largest = max(bytes_of(op.results[0]) for op in _kernels(module))
+    assert largest < 3000 * 3000

@@ -6,7 +6,7 @@ iteration copies the next value unless it was computed there.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from dmc.dialects import arith, control, loop
 from dmc.dialects.loop import INDEX
@@ -74,8 +74,30 @@ def lower_for(s: Statements, op: Operation) -> None:
             following = carried.advance(yielded[: op.carried])
         return following
 
+    if op.tasks and s.parallel and op.trip_count > 1:
+        _in_tasks(s, op, op.trip_count, lambda bounds: s.b.for_(*bounds, step, []))
+        s.set(op, whole)
+        return
     finals = s.b.for_(0, count, step, carried.registers)
     s.set(op, [*carried.results(finals), *stacks(whole, blocks)])
+
+
+def _in_tasks(
+    s: Statements,
+    op: control.For | control.Map,
+    size: int,
+    run: Callable[[tuple[Subscript, Subscript]], object],
+) -> None:
+    """Parallel tasks, each of which runs a part of `size` subscripts in memory of its own."""
+    division = Split(0, size, -(-size // min(size, MOST_TASKS)))
+    block = Block([INDEX], ["task"])
+    with s.b.inside(block), s.buffers.task(block), s.tapes.opened(keeps_tapes(op)):
+        run(division.bounds(s.b, block.args[0]))
+    with s.b.inside(block):
+        s.b.yield_()
+    s.b.insert(loop.Parallel([], {"tasks": division.tasks}, [Region(block)]))
+    if any(isinstance(inner, loop.Poll) for each in block for inner in each.walk()):
+        s.b.poll()
 
 
 def _tapes(s: Statements, op: control.Loop) -> Stacks:
@@ -175,16 +197,7 @@ def lower_map(s: Statements, op: Operation) -> None:
     if not s.parallel or not op.sizes:
         loops([], (0, op.sizes[0] if op.sizes else 1))
         return
-    size = op.sizes[0]
-    division = Split(0, size, -(-size // min(size, MOST_TASKS)))
-    block = Block([INDEX], ["task"])
-    with s.b.inside(block), s.buffers.task(block), s.tapes.opened(keeps_tapes(op)):
-        loops([], division.bounds(s.b, block.args[0]))
-    with s.b.inside(block):
-        s.b.yield_()
-    s.b.insert(loop.Parallel([], {"tasks": division.tasks}, [Region(block)]))
-    if any(isinstance(inner, loop.Poll) for each in block for inner in each.walk()):
-        s.b.poll()
+    _in_tasks(s, op, op.sizes[0], lambda bounds: loops([], bounds))
 
 
 STRUCTURED = {

@@ -39,6 +39,7 @@ from dmc.transforms.settle_subscripts import SettleSubscripts
 from dmc.transforms.stack_columns import StackColumns
 from dmc.transforms.stream_rows import StreamRows
 from dmc.transforms.tile_maps import TileMaps
+from dmc.transforms.turn_invariants import TurnInvariants
 from dmc.transforms.widen import WidenSums
 from dmc_runtime.budget import NO_BUDGET, Budget
 
@@ -109,8 +110,9 @@ def to_kernels(
     What is computed again for that is chosen by the `rates` of the machine.
     """
     gathered = [WidenSums(), ExpandLinalg(), GatherAccumulations(), Cse(), Dce(), ExpandDraws()]
-    grouped = [Kernelize(), Fuse(), ScatterSelections(), Orient(), StreamRows()]
-    derived = [DeriveResults(), Dce()]
+    streamed = StreamRows(tasks=not budget.bytes)  # a budget is for the memory of one thread
+    grouped = [Kernelize(), Fuse(), ScatterSelections(), Orient(), streamed]
+    derived = [TurnInvariants(), DeriveResults(), Dce()]
     settled = [SettleSubscripts(), ExpandPhilox(), *clean(), ProveBounds(), BoundSpaces()]
     placed = [StackColumns(), JoinReductions(), AlternateBuffers()]
     planned = [Rematerialize(budget.bytes, budget.keep.value, rates.text), PlanMemory()]

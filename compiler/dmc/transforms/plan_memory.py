@@ -13,7 +13,7 @@ from dmc.transforms.memory.copies import drop_copies, insert_copies
 from dmc.transforms.memory.layout import Placed, lay_out, peak
 from dmc.transforms.memory.liveness import Numbering
 from dmc.transforms.memory.place import Kind, Place, record
-from dmc.transforms.memory.sharing import Buffer, Sharing, map_around
+from dmc.transforms.memory.sharing import Buffer, Sharing, tasks_around
 
 
 @dataclass(frozen=True)
@@ -82,11 +82,11 @@ def _lay_out(function: func.Func) -> Planned:
     sharing = Sharing(function)
     live = sharing.liveness.intervals
     shared = [b for b in sharing.classes() if b.kind is None and not b.fixed]
-    arena = lay_out([b for b in shared if map_around(b.members[0]) is None], live)
+    arena = lay_out([b for b in shared if tasks_around(b.members[0]) is None], live)
     private: list[Placed] = []
-    for task in dict.fromkeys(map_around(b.members[0]) for b in shared):
+    for task in dict.fromkeys(tasks_around(b.members[0]) for b in shared):
         if task is not None:
-            private += lay_out([b for b in shared if map_around(b.members[0]) is task], live)
+            private += lay_out([b for b in shared if tasks_around(b.members[0]) is task], live)
     return Planned(arena, private, sharing)
 
 
@@ -96,7 +96,7 @@ def _place(sharing: Sharing, offsets: dict[Buffer, int], value: Value) -> Place:
     buffer = sharing.buffers[value]
     match buffer.kind:
         case None:
-            in_task = map_around(value) is not None
+            in_task = tasks_around(value) is not None
             return Place(Kind.PRIVATE if in_task else Kind.ARENA, offset=offsets[buffer])
         case Kind.STACK:
             return Place(Kind.STACK, buffer.index, depth=_depth(value, buffer))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from heapq import heappop, heappush
 
@@ -32,6 +32,9 @@ LEAST_ROWS = 16
 LEAST_SAVED = 0.5
 """The part of the traffic that repays a loop."""
 
+LEAST_TILES = 8
+"""Tiles that are larger than was asked for are so many at least."""
+
 MOST_TILES = 512
 """Tiles that are added up one after the other, as an accumulator takes in terms."""
 
@@ -48,12 +51,14 @@ class StreamRows(Pass):
     O(n^2) memory", where that takes less time than moving it.
 
     Products of matrices that are sums along the rows are added up tile by tile. Sums with an order
-    of their own are left outside.
+    of their own are left outside. With `tasks`, loops around the tiles run in parallel where they
+    carry nothing, each in memory of its own.
     """
 
     name = "stream-rows"
     large: int = 4 << 20
-    tile: int = 1 << 20
+    tile: int = 1 << 19
+    tasks: bool = True
 
     def run(self, module: Module) -> None:
         for function in func.functions(module):
@@ -76,10 +81,10 @@ class StreamRows(Pass):
             groups = [self._group(block, seed, axes) for axes in _choices(seed)]
             # Whatever is dissolved with it would grow the same groups.
             done.update(value for group in groups for value in group.dissolved)
-            plans = [plan for group in groups if (plan := self._plan(group, seed)) is not None]
-            best = max(plans, key=lambda plan: plan.saved, default=None)
-            if best is not None and best.saved > LEAST_SAVED:
-                _apply(block, best)
+            groups = [each for each in groups if seed in each.dissolved and each.copies_few()]
+            best = self._best(groups, seed)
+            if best is not None:
+                _apply(block, best, self.tasks)
                 found = True
         return found
 
@@ -93,21 +98,34 @@ class StreamRows(Pass):
         group.grow(seed, axes)
         return group
 
-    def _plan(self, group: Group, seed: Value) -> Plan | None:
-        if seed not in group.dissolved or not group.copies_few():
-            return None
-        rows, size = self._rows(group), group.sizes[-1]
+    def _best(self, groups: Sequence[Group], seed: Value) -> Plan | None:
+        """What saves most with the smallest tiles that save enough.
+
+        What all rows share is moved for each tile, so that small ones may not repay their loop.
+        """
+        tile = self.tile
+        while True:
+            plans = [plan for group in groups if (plan := self._plan(group, tile)) is not None]
+            best = max(plans, key=lambda plan: plan.saved, default=None)
+            if best is not None and best.saved > LEAST_SAVED:
+                return best
+            tile *= 2
+            if tile * LEAST_TILES > bytes_of(seed):
+                return None
+
+    def _plan(self, group: Group, tile: int) -> Plan | None:
+        rows, size = self._rows(group, tile), group.sizes[-1]
         is_loop = len(group.sizes) > 1 or 2 * rows <= size
         return planned(group, rows) if is_loop and rows else None
 
-    def _rows(self, group: Group) -> int:
+    def _rows(self, group: Group, tile: int) -> int:
         """How many rows a tile has: a divisor of all where one is near; 0 if too few would fit."""
         count = size = group.sizes[-1]
         for value, axes in group.dissolved.items():
             each = bytes_of(value)
             for axis in axes:
                 each //= shape_of(value.type)[axis]
-            count = min(count, self.tile // max(each, 1))
+            count = min(count, tile // max(each, 1))
         if count < min(LEAST_ROWS, size):
             return 0
         count = max(count, -(-size // MOST_TILES))
@@ -151,7 +169,7 @@ def _copy(copied: Copied) -> None:
     op.attributes["maps"] = ArrayAttr(tuple(maps))
 
 
-def _apply(block: Block, plan: Plan) -> None:
+def _apply(block: Block, plan: Plan, tasks: bool) -> None:
     """Put loops in the place of the members of a plan."""
     for copied in plan.group.copied():
         _copy(copied)
@@ -165,7 +183,7 @@ def _apply(block: Block, plan: Plan) -> None:
         if isinstance(step, Operation):
             block.insert(step, last)
             continue
-        loop = Loop(plan, step)
+        loop = Loop(plan, step, tasks)
         location = loop.ops[-1].location.by(StreamRows.name)
         made = loop.emit(Builder(block, last, location), whole)
         whole.update(made)

@@ -142,11 +142,13 @@ class For(Loop):
     `count - 1` down to 0; scanned and stacked positions are still given by the index.
     `checkpoint`: what reverse mode may keep: 0 is everything, -1 carried values at about every
     sqrt(count)-th step, k > 0 carried values at every k-th step.
+    `tasks`: iterations, which carry nothing then, run in parallel with memory of their own.
 
     C1: the count is a 0-d `i64`.  C2: a scanned tensor has a leading axis of `extent`.
     C3: block arguments have the types above.  C4: yielded carried values keep their types.
     C5: results have the types above.  C6: a known count is the `trip_count`; it and `most` are -1
-    or more.  C7: there are as many carried values as `carried` says.
+    or more.  C7: there are as many carried values as `carried` says.  C8: `tasks` are counted,
+    carry nothing, and neither scan nor stack tapes.
     """
 
     name = "control.for"
@@ -156,6 +158,7 @@ class For(Loop):
     most = attribute(int, default=-1)
     reverse = attribute(bool, default=False)
     checkpoint = attribute(int, default=0)
+    tasks = attribute(bool, default=False)
     count = operand()
     values = operands()
     body = region()
@@ -230,6 +233,9 @@ class For(Loop):
         yielded = len(self.body.terminator.operands)
         enough = 0 <= self.carried <= min(len(self.values), yielded)
         self.require(7, enough, f"carries {self.carried} of {len(self.values)} values")
+        taped = any(isinstance(value.type, TapeType) for value in (*self.values, *self.results))
+        apart = self.trip_count >= 0 and not self.carried and not taped
+        self.require(8, apart or not self.tasks, "iterations that are no tasks")
         expected = [INDEX, *(value.type for value in self.inits)]
         for value in self.scanned:
             type_ = value.type
@@ -339,6 +345,7 @@ def make_for(
     reverse: bool = False,
     checkpoint: int = 0,
     most: int = -1,
+    tasks: bool = False,
 ) -> For:
     """`body` has the arguments described at `For` and ends in `control.yield` already."""
     attributes: dict[str, Attribute] = {
@@ -347,6 +354,7 @@ def make_for(
         "most": most,
         "reverse": reverse,
         "checkpoint": checkpoint,
+        "tasks": tasks,
     }
     return builder.insert(For([count, *inits, *scanned], attributes, [Region(body)]))
 

@@ -232,7 +232,7 @@ def make_plan(machine: Machine, shape: Contraction, lanes: int) -> Plan:
     tile, part = _tile(machine, shape, lanes), part_of(shape)
     size, width = shape.dtype.bytes, tile.vectors * lanes
     pieces = -(-shape.rows // tile.rows), -(-shape.columns // width)
-    right = _is_right_packed(shape, tile, width, size)
+    right = _is_right_packed(machine, shape, tile, lanes)
     left = _is_left_packed(shape, part, size, pieces[1])
     block = max(1, BLOCK_BYTES // (part.points * tile.rows * size))
     row = shape.a.strides[shape.summed[-1]] == 1
@@ -269,15 +269,19 @@ def _shares(pieces: int) -> list[int]:
     return sorted({-(-pieces // groups) for groups in range(1, pieces + 1)})
 
 
-def _is_right_packed(shape: Contraction, tile: Tile, width: int, size: int) -> bool:
+def _is_right_packed(machine: Machine, shape: Contraction, tile: Tile, lanes: int) -> bool:
     """Whether it is worth it to pack the right operand."""
+    size, width = shape.dtype.bytes, tile.vectors * lanes
     if shape.b.strides[shape.n] != 1:
         return True
     if shape.b.dtype.is_half:  # to be widened once
         return shape.rows > tile.rows
-    if shape.b.strides[shape.summed[-1]] <= width:  # rows lie as those of a panel do
+    pitch, bytes_ = shape.b.strides[shape.summed[-1]], shape.length * shape.columns * size
+    if pitch <= width:  # rows lie as those of a panel do
         return False
-    return shape.rows >= 3 * tile.rows and shape.length * shape.columns * size > 16 * 1024
+    # A copy of what is large drives it out of the second cache.
+    far = pitch * size <= PAGE // 4 and 2 * bytes_ > machine.l2_bytes
+    return shape.rows >= (24 if far else 3) * tile.rows and bytes_ > 16 * 1024
 
 
 def _is_left_packed(shape: Contraction, part: Part, size: int, panels: int) -> bool:

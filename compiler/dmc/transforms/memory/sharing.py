@@ -224,7 +224,7 @@ class Sharing:
             bound = a if a.kind is Kind.STACK else b
             assert bound.loop is not None
             return all(_is_inside(value, bound.loop) for value in members)
-        scopes = {map_around(value) for value in members}
+        scopes = {tasks_around(value) for value in members}
         return len(scopes) == 1 and (not kinds or scopes == {None})
 
 
@@ -272,13 +272,13 @@ def _elements(op: kernel.Generic, value: Value, map_: AffineMap) -> _Elements:
     return tuple(n for n, _ in longer), tuple(expr for _, expr in longer)
 
 
-def map_around(value: Value) -> Operation | None:
-    """The outermost `control.map` in which `value` is defined."""
+def tasks_around(value: Value) -> Operation | None:
+    """The outermost operation in whose parallel tasks `value` is defined."""
     found: Operation | None = None
     block: Block | None = value.parent_block
     while block is not None and block.parent_op is not None:
         op = block.parent_op
-        if isinstance(op, control.Map):
+        if isinstance(op, control.Map) or (isinstance(op, control.For) and op.tasks):
             found = op
         block = op.parent
     return found

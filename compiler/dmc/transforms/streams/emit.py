@@ -43,11 +43,17 @@ _Body = Callable[[Builder, Value, _Nest], _Out]
 """What is in a loop, from its index and the values inside."""
 
 
-class Loop:
-    """One loop of a plan."""
+LEAST_TASKS = 8
+"""A loop around tiles whose iterations are independent, and as many, runs them as tasks: what a
+tile makes stays in the caches of one processor."""
 
-    def __init__(self, plan: Plan, level: int) -> None:
+
+class Loop:
+    """One loop of a plan; `tasks` says whether iterations may run in parallel."""
+
+    def __init__(self, plan: Plan, level: int, tasks: bool) -> None:
         self.plan = plan
+        self.tasks = tasks
         self.group = plan.group
         self.level = level
         self.ops = plan.loops[level]
@@ -166,7 +172,8 @@ class Loop:
         control.make_yield(inner, [*(out.sums[s] for s in (*carried, *whole)), *out.rows])
         values = [at.inputs[key] for key in scanned]
         trips = arith.index(builder, count)
-        op = control.make_for(builder, trips, inits, values, block, count)
+        tasks = self.tasks and count >= LEAST_TASKS and depth < self.last and not inits
+        op = control.make_for(builder, trips, inits, values, block, count, tasks=tasks)
         stacks = op.stacks
         totals = dict(zip([*carried, *whole], [*op.finals, *stacks], strict=False))
         for each, before in at.sums.items():
