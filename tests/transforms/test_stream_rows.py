@@ -278,6 +278,10 @@ def test_under_a_budget_there_are_no_tiles_for_each_thread() -> None:
     kernels_ = function.compile(*shaped).compilation.kernels
     loops = [op for op in kernels_.walk() if isinstance(op, control.For)]
     assert loops and not any(op.tasks for op in loops)
+    carrying = next(op for op in loops if op.carried)
+    carrying.attributes["tasks"] = True
+    with pytest.raises(VerifyError, match="no tasks"):
+        verify(kernels_)
 
 
 def test_tiles_grow_until_they_save_enough(monkeypatch: pytest.MonkeyPatch) -> None:
