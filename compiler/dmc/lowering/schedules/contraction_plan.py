@@ -37,9 +37,9 @@ PARALLEL_NANOSECONDS = 30_000
 PROCESSORS = 4
 """The division into tasks weighs the time on one processor and on so many alike."""
 
-TURN, MOVE = 3.0, 3.0
+TURN, MOVE, NARROW = 3.0, 3.0, 1.5
 """What it costs to pack an element that is transposed, and one that is not, in vectors of
-fused multiply-adds: mostly the time that memory takes."""
+fused multiply-adds: mostly the time that memory takes. In panels of a few rows it is more."""
 
 APART = 3.0
 """What it costs to write or read an element of the result whose neighbours are not columns."""
@@ -237,14 +237,14 @@ def make_plan(machine: Machine, shape: Contraction, lanes: int) -> Plan:
     block = max(1, BLOCK_BYTES // (part.points * tile.rows * size))
     row = shape.a.strides[shape.summed[-1]] == 1
     column = shape.b.strides[shape.n] == 1
-    packing = left * (TURN if row else MOVE), right * (MOVE if column else TURN)
+    packing = left * NARROW * (TURN if row else MOVE), right * (MOVE if column else TURN)
     batch = math.prod(shape.nest.sizes[d] for d in shape.outer)
     processors = PROCESSORS if is_divided(shape) else 1
 
     def cost(tiles: int, panels: int) -> float:
         groups = batch * -(-pieces[0] // tiles) * -(-pieces[1] // panels)
         rows, columns = tiles * tile.rows, panels * width
-        once = rows * columns / lanes + rows * packing[0] * lanes + columns * packing[1]
+        once = rows * columns / lanes + rows * packing[0] + columns * packing[1]
         return once * (groups + processors * -(-groups // processors))
 
     # Of a left operand in place, every tile passes all panels: they stay in the second cache.

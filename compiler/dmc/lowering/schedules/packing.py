@@ -209,9 +209,7 @@ class Panels:
         lanes = min(self.lanes, 1 << (self.cut.width - 1).bit_length())
         for v in range(0, piece.count, lanes):
             mask = self.b.tail_mask(piece.count - v, lanes) if v + lanes > piece.count else None
-            value = read_vector(
-                self.b, self.access, self.cut, lanes, places, piece.first + v, mask
-            )
+            value = read_vector(self.b, self.access, self.cut, lanes, places, piece.first + v, mask)
             self.b.vector_store(value, self.memory, [self.at(local, row, v)])
 
     def _transpose(self, known: Places, first: Value, past: Value, box: Box, within: Range) -> None:
