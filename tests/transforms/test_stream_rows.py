@@ -277,7 +277,8 @@ def test_under_a_budget_there_are_no_tiles_for_each_thread() -> None:
     function = dmc.value_and_grad(dmc.loads(ATTENTION).f, wrt=("q", "k", "v"), budget="1GB")
     kernels_ = function.compile(*shaped).compilation.kernels
     loops = [op for op in kernels_.walk() if isinstance(op, control.For)]
-    assert loops and not any(op.tasks for op in loops)
+    assert loops
+    assert not any(op.tasks for op in loops)
     carrying = next(op for op in loops if op.carried)
     carrying.attributes["tasks"] = True
     with pytest.raises(VerifyError, match="no tasks"):

@@ -47,7 +47,7 @@ def _turn(op: kernel.Generic) -> None:
 
 
 def _turn_factor(op: kernel.Generic, index: int, along: int, summed: int) -> None:
-    """Let `along` be the last axis of an operand, whose last axis is `summed`, if a loop repays it."""
+    """Let `along` be the last axis of an operand instead of `summed`, if a loop repays it."""
     read, value = op.operand_maps[index], op.operands[index]
     picked, loop = read.picked(), _loop_around(op, value)
     if picked is None or loop is None or picked[-1] != summed or op.space[along] < LEAST:

@@ -19,7 +19,7 @@ LINE, PAGE, FIRST_CACHE = 64, 4096, 32 * 1024
 """Bytes of a line of a cache, of a page of memory, and of a first cache."""
 
 NEAR_PAGES = 128
-"""A column of the left operand in more pages costs so much to read that two panels repay packing."""
+"""A column of the left operand in more pages is so slow to read that two panels repay packing."""
 
 MOST_PARTS = 128
 """Sums of so many parts are parts themselves: the error does not grow with the length."""
