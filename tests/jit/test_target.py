@@ -57,6 +57,17 @@ def test_the_environment_chooses(monkeypatch: pytest.MonkeyPatch) -> None:
     assert target.default() is target.host()
 
 
+def test_generators_wait_for_no_lock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are made by threads that a thread in LLVM waits for."""
+
+    def wait() -> target.Target:
+        raise AssertionError("a thread waits for a lock")
+
+    monkeypatch.setattr(target, "host", wait)
+    with target.named("x86-64-v3").machine_code_generator() as made:
+        assert made.triple
+
+
 def test_keys_tell_targets_apart() -> None:
     assert len({target.named(name).key() for name in target.NAMES}) >= len(target.NAMES) - 1
 

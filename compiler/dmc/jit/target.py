@@ -62,7 +62,9 @@ class Target:
 
     def machine_code_generator(self, level: int = 2, *, pic: bool = True) -> llvm.TargetMachine:
         """A new LLVM target machine; each belongs to one thread at a time."""
-        _initialize(self.architecture != host().architecture)
+        # Not `host`, which waits for the lock that whoever waits for this thread may hold.
+        own = llvm.get_process_triple().partition("-")[0]
+        _initialize(self.architecture != own)
         return llvm.Target.from_triple(self.triple).create_target_machine(
             cpu=self.cpu,
             features=self.attributes,
