@@ -3,11 +3,12 @@
 import ctypes
 import gc
 import threading
+import weakref
 
 import pytest
 
 from dmc.diagnostics.errors import UnsupportedError
-from dmc.jit.engine import CodegenError, Engine
+from dmc.jit.engine import LOADS, CodegenError, Engine
 from dmc.jit.target import host, named
 
 SQUARE = "define i64 @square(i64 %x) {\n  %y = mul i64 %x, %x\n  ret i64 %y\n}\n"
@@ -56,6 +57,18 @@ def test_code_outlives_its_engine() -> None:
     code = Engine(host()).load([SQUARE], ["square"])
     gc.collect()
     assert function(code["square"])(12) == 144
+
+
+def test_what_llvm_knows_of_code_goes_with_it(engine: Engine) -> None:
+    stored = engine.compile_all([SQUARE])
+    kept = engine.link(stored, ["square"])
+    for _ in range(LOADS):
+        engine.link(stored, ["square"])
+    first = weakref.ref(engine._jit)
+    for _ in range(LOADS):
+        engine.link(stored, ["square"])
+    assert first() is None
+    assert function(kept["square"])(12) == 144
 
 
 @pytest.mark.parametrize("passes", [0, 2])

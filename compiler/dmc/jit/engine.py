@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 CODE_GENERATION_LEVEL = 2
 PARTS = 2
 """More make more work: each has its own copies of the elementary functions that it calls."""
+LOADS = 64
+"""Programs that one LLVM JIT loads. What it knows of each, 9 kB, it forgets only when it goes."""
 T = TypeVar("T")
 
 
@@ -118,15 +120,16 @@ class Engine:
                 library.import_symbol(name, address)
             for name in exports:
                 library.export_symbol(name)
-            if self._jit is None:
-                machine = self.target.machine_code_generator(self.level)
-                self._jit = llvm.create_lljit_compiler(machine, use_jit_link=True)
+            number = next(self._names)
+            if self._jit is None or number % LOADS == 0:
+                with self.target.machine_code_generator(self.level) as machine:
+                    self._jit = llvm.create_lljit_compiler(machine, use_jit_link=True)
             try:
-                tracker = library.link(self._jit, f"dmc{next(self._names)}")
+                tracker = library.link(self._jit, f"dmc{number}")
             except RuntimeError as failure:
                 raise CodegenError(str(failure)) from failure
             addresses = {name: tracker[name] for name in exports}
-            return Code(addresses, tuple(objects), (tracker, self._jit))
+            return Code(addresses, tuple(objects), (self._jit, tracker))
 
     def _require_host(self) -> None:
         if not self.target.is_host:
