@@ -144,7 +144,7 @@ class Compilation:
         derivatives = pipeline.derivatives(self._left_out, self.budget)
         if not self.index_uses:
             return self._run(self.tensor, derivatives)
-        return self._run(self.inlined, [TrapIndexes(), *derivatives])
+        return self._run(self.inlined, [TrapIndexes(), *pipeline.clean(), *derivatives])
 
     @lazy
     def inlined(self) -> Module:
@@ -160,14 +160,19 @@ class Compilation:
     @lazy
     def index_uses(self) -> list[IndexUse]:
         """Where an index may turn out to be outside; faults tell them by their position."""
-        if not self.checked or not any(any(indexes_of(op)) for op in self.tensor.walk()):
-            return []
-        return unproved_indexes(self.inlined)
+        return unproved_indexes(self.inlined) if self.checked and self._indexes else []
+
+    @property
+    def _indexes(self) -> bool:
+        """Whether any index is computed."""
+        return any(any(indexes_of(op)) for op in self.tensor.walk())
 
     @lazy
     def index_arguments(self) -> list[IndexArgument]:
-        """Arguments that are indexes, for the caller to check: compiled code clamps them."""
-        return index_arguments(func.lookup(self.expanded, self.entry))
+        """Arguments that are indexes, for the caller to check."""
+        if not self._indexes:
+            return []
+        return index_arguments(self.inlined, func.lookup(self.inlined, self.entry))
 
     @property
     def checked_indexes(self) -> tuple[CheckedIndex, ...]:
@@ -296,7 +301,7 @@ class Compilation:
         _ask_for(module, self.entry, in_reverse=mode is autodiff.Vjp)
         passes = pipeline.derivatives(self._left_out, self.budget, selecting=False)
         if self.index_uses:
-            passes = [*pipeline.inlined(), TrapIndexes(), *passes]
+            passes = [*pipeline.inlined(), TrapIndexes(), *pipeline.clean(), *passes]
         return self._run(module, passes)
 
     @seldom_collecting()

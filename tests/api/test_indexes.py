@@ -27,6 +27,8 @@ fn summed[V, D, T](w: f64[V, D], ids: i32[T]) -> f64[D] {
 }
 fn guarded[N, K](x: f64[N], ids: i32[K]) -> f64[K] =
     [k] => if ids[k] < N and ids[k] >= 0 { x[ids[k]] } else { 0.0 }
+fn masked[N, K](x: f64[N], ids: i32[K]) -> f64 =
+    sum[k](if ids[k] >= 0 and ids[k] < N { x[ids[k]] ** 2 } else { 0.0 })
 fn wrapped[N](x: f64[N], k: i64) -> f64 = x[k % N]
 """)
 
@@ -77,6 +79,7 @@ def test_indexes_inside() -> None:
 def test_what_is_not_read_may_be_anything() -> None:
     assert program.rows(w, ids(0, 2, 99)[None])[0].tolist() == [[0.0, 1.0], [4.0, 5.0]]
     assert program.guarded(x, ids(1, 99, -7)).tolist() == [1.0, 0.0, 0.0]
+    assert dmc.grad(program.masked, wrt="x")(x, ids(1, 99, -7)).tolist() == [0.0, 2.0, 0.0]
     assert program.wrapped(x, 4) == 1.0
     assert program.wrapped(x, -1) == 2.0
 
@@ -116,6 +119,19 @@ derivative steep(x) -> y {
 }
 fn slope[N, M](x: f64[N], i: i64[M]) -> f64[N] = grad(summed, wrt = x)(x, i)
 fn ruled[N](x: f64[N], i: i64) -> f64 = steep(x[i + 1])
+fn both(x: f64[5], i: i64[5]) -> bool[5] = [k in 0..5] => i[k] + 1 < 5 and x[i[k] + 1] > 1.5
+fn either(x: f64[5], i: i64[5]) -> bool[5] = [k in 0..5] => i[k] > 3 or x[i[k] + 1] > 1.5
+fn long(x: f64[5], y: f64) -> i64 {
+    var i = 0
+    while i < 5 and x[i] < y { i = i + 1 }
+    i
+}
+fn same[N](k: i64, x: f64[N]) -> f64 = sum(x) * ones[N + 1][k + 1]
+fn set[N](x: f64[N], k: i64) -> f64[N] {
+    var y = x
+    y[k + 1] = 3.0
+    y
+}
 """
 computed = dmc.loads(COMPUTED)
 clamped = dmc.loads(COMPUTED, checks=False)
@@ -141,6 +157,9 @@ TRAPPED: dict[str, tuple[int, int, Callable[[dmc.Module], Any]]] = {
     "slice": (26, 4, lambda p: p.part(five, 3)),
     "rows": (27, 3, lambda p: p.rows(np.ones((3, 2), np.float32), np.array([1, 2], np.int32))),
     "rule": (33, 9, lambda p: dmc.grad(p.ruled)(five, 8)),
+    "both sides": (34, -1, lambda p: p.both(five, i64(0, -2, 9, 1, 3))),
+    "a constant": (41, 2, lambda p: p.same(1, five[:1])),
+    "all there is": (44, 1, lambda p: p.set(five[:1], 0)),
     "far": (2, 2**42, lambda p: p.gathered(five, i64(2**61))),
 }
 
@@ -174,6 +193,14 @@ def test_computed_indexes_that_are_not_used() -> None:
     assert computed.half(five, i64(1, 9)).tolist() == [1.0, 0.0]
     assert computed.called(five, 99) == 0.0
     assert computed.gathered(five, i64()).shape == (0,)
+
+
+def test_the_side_that_is_not_asked() -> None:
+    assert computed.both(five, i64(0, -1, 9, 1, 4)).tolist() == [False, False, False, True, False]
+    assert computed.either(five, i64(0, -1, 9, 1, 4)).tolist() == [False, False, True, True, True]
+    assert computed.long(five, 2.5) == 3
+    assert computed.long(five, 99.0) == 5
+    assert not computed.long.specialize().compilation.index_uses  # the left side proves it
 
 
 def test_many_threads_tell_of_the_same_index() -> None:

@@ -15,6 +15,7 @@ from tests.property.net.check import Checker, Finding, Verdict
 from tests.property.net.known import KNOWN, SEEDS, KnownFault
 from tests.property.net.shrink import shrink
 from tests.property.net.syntax import TooLong
+from tests.property.net.trapping import checked
 
 FIXED = range(44)
 
@@ -40,6 +41,13 @@ def test_nest(seed: int) -> None:
     case = dataclasses.replace(drawn, modes=drawn.modes[:1])
     finding = Checker(case).quick()
     assert finding.verdict is Verdict.AGREES, f"{finding.kind}\n{finding.detail}"
+
+
+@pytest.mark.parametrize("seed", [10031, 10086, 10121, 20237, 20948])
+def test_indexes_that_may_be_outside(seed: int) -> None:
+    """Each ends with the error that its meaning says: behind `and`, in loops, in derivatives."""
+    finding = checked(draw_case(seed, Series.WILD))
+    assert (finding.verdict, finding.kind) == (Verdict.AGREES, "trapped"), finding.detail
 
 
 def test_nests_run_along_antidiagonals() -> None:

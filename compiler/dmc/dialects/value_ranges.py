@@ -116,6 +116,12 @@ class Ranges:
                 yield from (*self.facts(op.lhs, False), *self.facts(op.rhs, False))
             case arith.Not() as op:
                 yield from self.facts(op.operand, not holds)
+            case control.If() as op:
+                ends = [block.terminator.operands[condition.index] for block in op.yielding]
+                for end, other, taken in zip(ends, ends[::-1], (True, False), strict=True):
+                    # The other branch gives the opposite: this one has run.
+                    if splat_of(other) is (not holds):
+                        yield from (*self.facts(op.condition, taken), *self.facts(end, holds))
             case _:
                 pass
 

@@ -1,8 +1,9 @@
 """Which arguments of a function are indexes as they stand, and how large each may be.
 
-Compiled code clamps indexes (as StableHLO does) and never checks them. Those that come from
-outside, such as labels and token ids, are checked at the call instead. Only reads and writes that
-surely happen count: those in branches and in loops of unknown length do not.
+Those that come from outside, such as labels and token ids, are checked at the call. Only reads and
+writes that surely happen count: those in branches and in loops of unknown length do not. So this is
+asked before derivatives are expanded: an adjoint adds nothing where a branch was not taken, but
+does so without a branch.
 """
 
 from __future__ import annotations
@@ -10,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
-from dmc.dialects import arith, func, tensor
+from dmc.dialects import arith, autodiff, func, tensor
 from dmc.dialects.flow import ControlFlow
-from dmc.ir import Block, Value, shape_of
+from dmc.ir import Block, Module, Operation, Value, shape_of
 from dmc.ir.location import Location
 from dmc.transforms.index_uses import indexes_of
 
@@ -39,9 +40,9 @@ class _Source:
     is_shaped: bool = True
 
 
-def index_arguments(function: func.Func) -> list[IndexArgument]:
-    """In the order of the operations that use them; nothing may be called any more."""
-    search = _Search()
+def index_arguments(module: Module, function: func.Func) -> list[IndexArgument]:
+    """In the order of the operations that use them, here and in what `function` calls."""
+    search = _Search(module)
     for position, argument in enumerate(function.body.args):
         search.sources[argument] = _Source(position)
     found: dict[tuple[int, Part], IndexArgument] = {}
@@ -55,6 +56,7 @@ def index_arguments(function: func.Func) -> list[IndexArgument]:
 
 @dataclass
 class _Search:
+    module: Module
     sources: dict[Value, _Source] = field(default_factory=dict[Value, _Source])
     extents: dict[Value, int] = field(default_factory=dict[Value, int])
     """Indexes that run through 0..extent."""
@@ -65,8 +67,23 @@ class _Search:
                 source = self.source(value)
                 if source is not None:
                     yield IndexArgument(source.argument, source.part, bound, op.location)
-            if isinstance(op, ControlFlow) and op.surely_runs:
-                yield from self._regions(op)
+            match op:
+                case ControlFlow() if op.surely_runs:
+                    yield from self._regions(op)
+                case func.Call() | autodiff.Jvp() | autodiff.Vjp():
+                    yield from self._callee(op, func.lookup(self.module, op.callee))
+                case _:
+                    pass
+
+    def _callee(self, op: Operation, callee: func.Func) -> Iterator[IndexArgument]:
+        """The arguments of a callee are the first operands; of another call they were others."""
+        for argument, operand in zip(callee.body.args, op.operands, strict=False):
+            source = self.source(operand)
+            if source is None:
+                self.sources.pop(argument, None)
+            else:
+                self.sources[argument] = source
+        yield from self.block(callee.body)
 
     def _regions(self, op: ControlFlow) -> Iterator[IndexArgument]:
         self.extents.update((i, bound) for i, bound in op.indexes().items() if bound is not None)

@@ -77,8 +77,11 @@ def clean() -> list[Pass]:
 
 
 def inlined() -> list[Pass]:
-    """Whole functions, of which it is asked what their indexes can be."""
-    return [Inline(), Dce(), PropagateIntegers(), *clean()]
+    """Whole functions, of which it is asked what their indexes can be.
+
+    Nothing is folded yet: every element of a constant is the same, but not every index has one.
+    """
+    return [Inline(), Dce(), PropagateIntegers(), Cse()]
 
 
 def derivatives(

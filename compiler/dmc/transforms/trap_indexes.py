@@ -14,6 +14,7 @@ from graphlib import TopologicalSorter
 
 from dmc.dialects import arith, autodiff, control, func, tensor
 from dmc.dialects.arith import Direction
+from dmc.dialects.elementwise import splat_of
 from dmc.dialects.tensor import Kind
 from dmc.dialects.value_ranges import Facts, Ranges
 from dmc.ir import (
@@ -99,8 +100,14 @@ def _inside(op: Operation, ranges: Ranges) -> Sequence[tuple[Block, Facts]]:
     """The blocks of an operation, each with what holds in it."""
     match op:
         case control.If():
-            outcomes = zip(op.yielding, (True, False), strict=True)
-            return [(block, tuple(ranges.facts(op.condition, holds))) for block, holds in outcomes]
+            known = splat_of(op.condition)
+            return [
+                (block, tuple(ranges.facts(op.condition, holds)))
+                for block, holds in zip(op.yielding, (True, False), strict=True)
+                if known is None or bool(known) is holds
+            ]
+        case control.For() if op.trip_count == 0:
+            return []
         case control.While():
             (condition,) = op.condition.terminator.operands
             renamed = dict(zip(op.condition.args, op.body.args, strict=True))

@@ -9,8 +9,9 @@ import sys
 import time
 
 from tests.property.net.cases import Case, Series, draw_case
-from tests.property.net.check import Checker, Finding, Verdict, source
+from tests.property.net.check import Finding, Verdict, source
 from tests.property.net.shrink import shrink
+from tests.property.net.trapping import checked
 
 
 def show(case: Case, finding: Finding) -> str:
@@ -40,7 +41,7 @@ def main() -> int:
         if options.order > (len(case.modes) if case.is_loss else 0):
             seed += 1
             continue
-        finding = Checker(case).run()
+        finding = checked(case)
         name = f"{finding.verdict}: {finding.kind}"
         counts[name] += 1
         if finding.verdict is Verdict.FAULT and counts[name] <= options.kinds:
@@ -50,7 +51,7 @@ def main() -> int:
                 return found_again(smaller, kind)
 
             smallest = shrink(case, holds, options.shrink)
-            print(show(smallest, Checker(smallest).run()), flush=True)
+            print(show(smallest, checked(smallest)), flush=True)
         seed += 1
     print(f"\n{counts.total()} programs, seeds {options.seed} to {seed - 1}")
     for name, count in counts.most_common():
@@ -61,7 +62,7 @@ def main() -> int:
 def found_again(case: Case, kind: str) -> bool:
     """Whether a case shows a fault of a kind; what cannot be evaluated shows none."""
     try:
-        finding = Checker(case).run()
+        finding = checked(case)
     except Exception:  # noqa: BLE001  # a name that is gone, an empty array that is reduced, …
         return False
     return finding.verdict is Verdict.FAULT and finding.kind == kind

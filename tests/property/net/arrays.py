@@ -104,9 +104,7 @@ class Element(Expr):
     def value(self, env: Env) -> Data:
         env.trace.step()
         array = self.array.value(env)
-        point = tuple(int(i.value(env)) for i in self.indexes)
-        assert all(0 <= i < n for i, n in zip(point, array.shape, strict=False)), "out of bounds"
-        return array[point]
+        return env.trace.read(array, [int(i.value(env)) for i in self.indexes])
 
 
 @dataclass(frozen=True)
@@ -123,8 +121,7 @@ class Gather(Expr):
 
     def value(self, env: Env) -> Data:
         array, ids = self.array.value(env), self.ids.value(env)
-        assert all(0 <= i < len(array) for i in ids.flat), "out of bounds"
-        made = stack([array[int(i)] for i in ids.flat], array.shape[1:])
+        made = stack([env.trace.read(array, [int(i)]) for i in ids.flat], array.shape[1:])
         return made.reshape(ids.shape + array.shape[1:])
 
 

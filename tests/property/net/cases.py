@@ -16,6 +16,7 @@ from tests.property.net.generate import draw_nest, draw_program
 from tests.property.net.statements import Parameter, Program, Tuple
 from tests.property.net.syntax import Data, Elem, Node, RecordType, Trace, Type
 from tests.property.net.taylor import Jet, is_short
+from tests.property.net.wild import loosened
 
 Arrays = Mapping[str, "np.ndarray | Mapping[str, np.ndarray]"]
 """An array for each parameter, or one for each field of a record."""
@@ -28,6 +29,8 @@ class Series(StrEnum):
     SMALL = "small"
     NESTS = "nests"
     """One nest of two loops over tables; sizes are such that many run along antidiagonals."""
+    WILD = "wild"
+    """Small, with indexes that may be outside, and conditions that may keep them inside."""
 
 
 EXTENTS = (0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 7, 8, 9, 15, 16, 17, 31, 33, 64, 70)
@@ -50,6 +53,8 @@ class Case:
     directions: Arrays
     modes: str
     """How the program is differentiated, innermost first: `r` in reverse, `f` forward."""
+    may_trap: bool = False
+    """Whether indexes may be outside of their axis."""
 
     @property
     def is_loss(self) -> bool:
@@ -65,20 +70,26 @@ class Case:
     def has_f32(self) -> bool:
         return any("f32" in f.text() for f in self.program.functions)
 
-    def meaning(self, order: int, step: float = 0.0, jitter: float = 0.0) -> tuple[Data, Trace]:
+    def meaning(
+        self, order: int, step: float = 0.0, jitter: float = 0.0, trace: Trace | None = None
+    ) -> tuple[Data, Trace]:
         """The result as the language defines it, a series along the direction.
 
         `step` goes along the direction first; `jitter` changes every number a little, equal ones
-        alike. Raises TooLong.
+        alike. Raises TooLong, and AssertionError where an index is outside of its axis, unless
+        `trace` is given, which notes it.
         """
-        trace = Trace(tolerance=1e-4 if self.has_f32 else 1e-9)
+        may_be_outside = trace is not None
+        trace = trace or Trace(tolerance=1e-4 if self.has_f32 else 1e-9)
         arguments = {
             p.name: jets(
                 p.type, self.arguments[p.name], self.directions.get(p.name), order, step, jitter
             )
             for p in self.program.entry.parameters
         }
-        return self.program.value(self.sizes, arguments, trace), trace
+        made = self.program.value(self.sizes, arguments, trace)
+        assert may_be_outside or not trace.outside, trace.outside
+        return made, trace
 
 
 def is_active(type_: Type | RecordType) -> bool:
@@ -177,7 +188,9 @@ def draw_case(seed: int, series: Series = Series.LARGE) -> Case:
     if series is Series.NESTS:
         program, extents = draw_nest(seed), list(NEST_EXTENTS)
     else:
-        program = draw_program(seed, small=series is Series.SMALL)
+        program = draw_program(seed, small=series is not Series.LARGE)
+        if series is Series.WILD:
+            program = loosened(program, rng)
         limit = rng.choice((5, 9, 17, 33, 70, 70))
         extents = [n for n in EXTENTS if n <= limit]
     sizes = {n: rng.choice([e for e in extents if e >= least]) for n, least in program.entry.sizes}
@@ -188,4 +201,5 @@ def draw_case(seed: int, series: Series = Series.LARGE) -> Case:
     data.style = rng.choice(("short", "smooth"))
     active = [p for p in program.entry.parameters if is_active(p.type)]
     directions = {p.name: data.value(p.type, sizes) for p in active}
-    return Case(program, sizes, arguments, directions, rng.choice(ORDERS))
+    modes, may_trap = rng.choice(ORDERS), series is Series.WILD
+    return Case(program, sizes, arguments, directions, modes, may_trap)

@@ -129,12 +129,17 @@ class Store(Statement):
         if isinstance(points[0], np.ndarray):
             for place, first in enumerate(points[0]):
                 part = new[place] if isinstance(new, np.ndarray) else new
-                array[int(first)] = combine(env, self.of.type, self.how, array[int(first)], part)
+                self._store(env, array, [int(first)], part)
         else:
-            point = tuple(int(p) for p in points)
-            assert all(0 <= i < n for i, n in zip(point, array.shape, strict=False)), "bounds"
-            array[point] = combine(env, self.of.type, self.how, array[point], new)
+            self._store(env, array, [int(p) for p in points], new)
         env.names[self.name] = array
+
+    def _store(self, env: Env, array: np.ndarray, point: Sequence[int], new: Data) -> None:
+        known = len(env.trace.outside)
+        pairs = zip(point, array.shape, strict=False)
+        place = tuple(env.trace.nearest(i, n) for i, n in pairs)
+        if len(env.trace.outside) == known or not env.trace.spoils:
+            array[place] = combine(env, self.of.type, self.how, array[place], new)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from enum import StrEnum
 from typing import Any, TypeAlias
@@ -96,6 +96,23 @@ class TooLong(Exception):
     """The meaning takes too many steps to find."""
 
 
+class Empty(Exception):
+    """An element of an axis that has none is used."""
+
+
+def spoiled(x: Data) -> Data:
+    """Something else of the same kind."""
+    match x:
+        case np.ndarray():
+            return np.frompyfunc(spoiled, 1, 1)(x)
+        case bool():
+            return not x
+        case Jet():
+            return taylor.add(x, taylor.constant(1.75))
+        case _:
+            return x + 1
+
+
 @dataclass
 class Trace:
     """What happened on the way to a meaning."""
@@ -107,11 +124,31 @@ class Trace:
     """Comparisons that rounding could decide."""
     kinks: int = 0
     """Places where the derivative is a convention about which the oracles may differ."""
+    outside: list[tuple[int, int]] = field(default_factory=lambda: [])
+    """Indexes that were outside of their axis, with its size."""
+    spoils: bool = False
+    """Whether what is read outside is something else than the nearest element."""
 
     def step(self, count: int = 1) -> None:
         self.steps += count
         if self.steps > 60_000:
             raise TooLong
+
+    def nearest(self, index: int, size: int) -> int:
+        """The index, or the nearest one that is inside. Raises Empty where there is none."""
+        if 0 <= index < size:
+            return index
+        self.outside.append((index, size))
+        if size == 0:
+            raise Empty
+        return min(max(index, 0), size - 1)
+
+    def read(self, array: Data, point: Sequence[int]) -> Data:
+        """An element or a row."""
+        known = len(self.outside)
+        pairs = zip(point, array.shape, strict=False)
+        found = array[tuple(self.nearest(i, n) for i, n in pairs)]
+        return spoiled(found) if self.spoils and len(self.outside) > known else found
 
     def decide(self, outcome: bool | int, a: Jet, b: Jet) -> None:
         """Note the outcome of comparing `a` and `b`."""
@@ -403,7 +440,11 @@ class Compare(Expr):
                 env.trace.decide(made, a, b)
             return made
 
-        return lift(env, apply, self.left.value(env), self.right.value(env))
+        left = self.left.value(env)
+        decided = {"and": False, "or": True}.get(self.function)
+        if decided is not None and not self.type.shape and left is decided:
+            return left  # the right side is not asked
+        return lift(env, apply, left, self.right.value(env))
 
 
 @dataclass(frozen=True)

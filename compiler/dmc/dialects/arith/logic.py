@@ -93,6 +93,20 @@ class Select(Elementwise):
             case _:
                 return super().fold()
 
+    def canonicalize(self, builder: Builder) -> Sequence[Value] | None:
+        """Of truth values, one of which is known, it is `and` or `or`."""
+        for known, other, when in (
+            (self.on_true, self.on_false, True),
+            (self.on_false, self.on_true, False),
+        ):
+            decided = splat_of(known)
+            if not isinstance(decided, bool):
+                continue
+            asked = self.predicate if decided is when else logical_not(builder, self.predicate)
+            join = logical_or if decided else logical_and
+            return (join(builder, asked, other),)
+        return None
+
     def range_of(self, operands: Sequence[Range]) -> Range:
         _, on_true, on_false = operands
         return on_true.union(on_false)

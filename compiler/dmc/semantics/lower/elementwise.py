@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from dmc.diagnostics.errors import CompilerBug
 from dmc.dialects import arith, autodiff, tensor
-from dmc.ir import Builder, DType, Location, Value, dtype_of, shape_of
+from dmc.ir import Builder, DType, Value, dtype_of, shape_of
 from dmc.semantics import typed
 from dmc.semantics.builtins.elementwise import Elementwise, Number, run
 from dmc.semantics.inference import is_leaf_element
@@ -27,16 +27,6 @@ from dmc.semantics.types import (
 from dmc.semantics.types import TensorType as Tensor
 
 __all__ = ["apply", "broadcast", "combine", "convert", "stop_gradient"]
-
-
-def _apply(body: Body, node: typed.Apply) -> Lowered:
-    first, applications = typed.chain(node)
-    value = body.lower(first)
-    for each in applications:
-        operands = [value, *(body.lower(operand) for operand in each.operands[1:])]
-        body.builder.location = Location(each.span)
-        value = apply(body, each.function, operands, each)
-    return value
 
 
 def apply(
@@ -262,5 +252,4 @@ def stop_gradient(body: Body, value: Lowered) -> Lowered:
             return value
 
 
-register(typed.Apply, _apply)
 register(typed.Convert, _convert)

@@ -65,14 +65,21 @@ def _if(body: Body, node: typed.If) -> Lowered:
         taken = node.then if condition.value else node.otherwise
         return body.lower(taken) if taken is not None else UNIT
     assert isinstance(condition, Array)
-    symbols = carried(body, node.then, node.otherwise)
+    return branch(body, condition, node.then, node.otherwise, body.type(node))
+
+
+def branch(
+    body: Body, condition: Array, then: typed.Node, otherwise: typed.Node | None, type_: Type
+) -> Lowered:
+    """What one of two nodes gives, which is of `type_`; the other one is not evaluated."""
+    symbols = carried(body, then, otherwise)
     before = _state(body, symbols)
     branches: list[tuple[Body, list[Value]]] = []
-    for branch in (node.then, node.otherwise):
+    for node in (then, otherwise):
         inner = body.inside(Block())
         value: Lowered = UNIT
-        if branch is not None:
-            value = inner.materialize(inner.lower(branch), body.type(node))
+        if node is not None:
+            value = inner.materialize(inner.lower(node), type_)
         branches.append((inner, [*flatten(value), *_state(inner, symbols)]))
     # Of a record with one assigned field only that field passes through the branch.
     (yes, on_true), (no, on_false) = branches
@@ -84,12 +91,12 @@ def _if(body: Body, node: typed.If) -> Lowered:
     ]
     control.make_yield(yes.builder, [on_true[i] for i in changed])
     control.make_yield(no.builder, [on_false[i] for i in changed])
-    branch = control.make_if(body.builder, condition.value, yes.builder.block, no.builder.block)
+    made = control.make_if(body.builder, condition.value, yes.builder.block, no.builder.block)
     values = [*on_true[:count], *before]
-    for i, result in zip(changed, branch.results, strict=True):
+    for i, result in zip(changed, made.results, strict=True):
         values[i] = result
     results = iter(values)
-    value = rebuild(body.type(node), results)
+    value = rebuild(type_, results)
     _restore(body, symbols, results)
     return value
 

@@ -16,7 +16,7 @@ from dmc.ir import DType as IRDType
 from dmc.ir.location import Span
 from dmc.semantics import typed
 from dmc.semantics.builtins import prelude
-from dmc.semantics.lower import access, derivatives, elementwise, loops, reductions
+from dmc.semantics.lower import access, applications, derivatives, elementwise, loops, reductions
 from dmc.semantics.lower.body import Body
 from dmc.semantics.lower.declared import attach_rules, call_declared
 from dmc.semantics.lower.functions import inline, result_type
@@ -44,7 +44,7 @@ _Generics = tuple[frozenset[tuple[str, object]], ...]
 
 __all__ = ["Lowering", "Patterns", "leaf_type", "lower"]
 
-FAMILIES = (access, prelude, derivatives, elementwise, loops, reductions)
+FAMILIES = (access, applications, prelude, derivatives, elementwise, loops, reductions)
 """The files that say how their kinds of nodes are lowered; importing them registers it."""
 
 
