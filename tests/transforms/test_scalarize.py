@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
+import numpy as np
+
 from dmc.dialects import arith, control, math, tensor
 from dmc.ir import (
     AffineExpr,
@@ -11,12 +13,15 @@ from dmc.ir import (
     Block,
     Builder,
     DType,
+    Interpreter,
     Module,
     TensorType,
     Value,
     shape_of,
+    verify,
 )
 from dmc.ir import tensor as tensor_type
+from dmc.ir.parser import parse_module
 from dmc.transforms.canonicalize import Canonicalize
 from dmc.transforms.cse import Cse
 from dmc.transforms.dce import Dce
@@ -190,3 +195,36 @@ def test_elementary_functions_of_several_elements_fill_vectors() -> None:
 
     assert set(inside(scalarized(program([t(14)], code)))) == {1}
     assert set(inside(scalarized(program([t(2)], code)))) == {0}
+
+
+ADDING = """
+    %{to} = control.for %two, %{of} {{carried = 1, most = 2, trip_count = 2}}
+      : (tensor<i64>, tensor<2xf64>) -> tensor<2xf64>
+      (%j{to}: tensor<i64>, %a{to}: tensor<2xf64>) {{
+      %b{to} = tensor.dynamic_update_slice %a{to}, %u, %j{to} {{combiner = "add"}}
+        : (tensor<2xf64>, tensor<1xf64>, tensor<i64>) -> tensor<2xf64>
+      control.yield %b{to} : tensor<2xf64>
+    }}
+"""
+
+
+def test_sums_pass_through_loops_that_follow_each_other() -> None:
+    """The points of a map add to a small tensor in place, in one loop and then in another."""
+    module = parse_module(f"""
+      func.func @f(%x: tensor<3xf64>) -> tensor<2xf64> {{
+        %zero = arith.constant dense<0.0> : tensor<2xf64>
+        %two = arith.constant dense<2> : tensor<i64>
+        %y = control.map %zero {{sizes = [3]}} : tensor<2xf64>
+          (%i: tensor<i64>, %s: tensor<2xf64>) {{
+          %e = tensor.extract %x, %i : (tensor<3xf64>, tensor<i64>) -> tensor<f64>
+          %u = tensor.reshape %e {{shape = [1]}} : (tensor<f64>) -> tensor<1xf64>
+          {ADDING.format(of="s", to="once")}{ADDING.format(of="once", to="twice")}
+          control.yield %twice : tensor<2xf64>
+        }}
+        func.return %y : tensor<2xf64>
+      }}
+    """)
+    Scalarize().run(module)
+    verify(module)
+    (y,) = Interpreter(module).call("f", [np.array([1.0, 2.0, 4.0])])
+    assert y.tolist() == [14.0, 14.0]

@@ -152,7 +152,10 @@ class _Scalarizer:
 
     def replace(self, builder: Builder, op: Operation) -> None:
         self._rebuild(builder, op)
-        replace_op(op, [self.tensor(builder, value) for value in op.results])
+        new = [self.tensor(builder, value) for value in op.results]
+        # The next loop may go on with a sum.
+        self.sums.update(b for a, b in zip(op.results, new, strict=True) if a in self.sums)
+        replace_op(op, new)
 
     # Values in both forms
 

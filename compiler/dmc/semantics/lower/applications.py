@@ -51,7 +51,7 @@ def _guarded(body: Body, left: Lowered, node: typed.Apply) -> Lowered:
         return left if left.value is decided else body.lower(right)
     assert isinstance(left, Array)
     body.builder.location = Location(node.span)
-    known = typed.Literal(right.span, right.type, decided)
+    known = typed.Literal(right.type, right.span, decided)
     then, otherwise = (known, right) if decided else (right, known)
     return branch(body, left, then, otherwise, body.type(right))
 
