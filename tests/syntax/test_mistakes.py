@@ -137,6 +137,11 @@ def test_statements_in_a_reduction_are_those_of_a_builder() -> None:
     assert problem.help[0].endswith("write `sum([i in 0..3, j] => {`")
 
 
+def test_ranges_in_brackets_are_slices() -> None:
+    (problem,) = problems(body("sum(a[1..3])"))
+    assert problem.help == ("a slice is `x[a:b]`, an index `[i in a..b]`",)
+
+
 def test_every_problem_says_what_to_do_or_what_was_expected() -> None:
     for text in [*WHOLE, *map(body, IN_A_BODY)]:
         for problem in problems(text):

@@ -204,6 +204,9 @@ def _operator(s: Situation) -> Diagnostic | None:
     text = s.found.text
     if text == "..":
         title = "a range stands only after `in`"
+        open_ = s.brackets().open
+        if open_ and open_[-1].text == "[":
+            return s.report("syntax.range", title, "a slice is `x[a:b]`, an index `[i in a..b]`")
         return s.report("syntax.range", title, "write `for i in 0..n` or `[i in 0..n] => ...`")
     if text == "+" and s.previous is not None and s.previous.text == "+":
         return s.report("syntax.increment", "dm has no `++`", "write `x += 1`")
