@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from dmc.dialects import arith, kernel
 from dmc.ir import (
     AffineExpr,
@@ -92,8 +94,11 @@ def test_elementwise_kernels_store_as_they_read() -> None:
     assert shape_made(check(program([tensor(F64, 3, 4)], write), Orient())) == (3, 4)
 
 
-def batched(last: bool) -> Module:
-    """Row by row differences, `[n, k, i]`, that products for each k and a sum along `i` read."""
+def batched(last: bool, order: Sequence[int] = ()) -> Module:
+    """Row by row differences, `[n, k, i]`, that products for each k and a map read.
+
+    The products are sums with an `order` of their own, if it is given.
+    """
     axes = AffineMap.select(3, [0, 1, 2])
 
     def write(b: Builder, args: list[Value]) -> list[Value]:
@@ -112,7 +117,7 @@ def batched(last: bool) -> Module:
         def times(b: Builder, a: list[Value]) -> list[Value]:
             return [arith.multiply(b, *a)]
 
-        product = make_generic(b, sizes, pair, times, writes, ("add",), 1).results[0]
+        product = make_generic(b, sizes, pair, times, writes, ("add",), 1, order=order).results[0]
         walked = [0, 1, 2] if last else [2, 1, 0]
         sizes = (5, 3, 4) if last else (4, 3, 5)
         seen = make_generic(b, sizes, [Read(made, AffineMap.select(3, walked))], doubled, [axes])
@@ -127,6 +132,12 @@ def test_each_matrix_of_a_batch_lies_in_one_piece() -> None:
     module = check(batched(last=True), Orient())
     apart, product, *_ = (op for op in module.walk() if isinstance(op, kernel.Generic))
     assert [shape_of(op.results[0].type) for op in (apart, product)] == [(3, 5, 4), (3, 5, 2)]
+
+
+def test_sums_with_an_order_want_no_matrices() -> None:
+    """They are no products of matrices, and read best as they walk."""
+    module = check(batched(last=True, order=(0, 1, 2, 3)), Orient())
+    assert shape_made(module) == (5, 3, 4)
 
 
 def test_a_reader_along_another_axis_leaves_matrices_apart() -> None:
