@@ -65,6 +65,19 @@ def test_gathered(sizes: tuple[int, ...], shape: tuple[int, ...], text: str) -> 
     assert found["tensor.accumulate"] == found["tensor.scatter"] == 0
 
 
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [(5, "(d0, d1) -> ((d0 + 3) mod 5, d1)"), (5, "(d0, d1) -> ((2 - d0) mod 5, (d1 - 1) mod 4)"),
+     (3, "(d0, d1) -> (d1, (d0 - 4) mod 5)")],
+)  # fmt: skip
+def test_shifts_around_a_ring_stay_shifts(size: int, text: str) -> None:
+    """Each element has one update, so there is nothing to sum."""
+    map_ = read_map(text)
+    shape = (5, 4) if map_.results[0].terms else (4, 5)
+    module = check(accumulation((size, 4), shape, map_), GatherAccumulations())
+    assert counts(module)["tensor.reduce"] == counts(module)["tensor.scatter"] == 0
+
+
 def test_what_would_be_visited_too_often_is_scattered() -> None:
     module = accumulation((10, 10), (2000,), read_map("(d0, d1) -> (d0 + d1 * 200)"))
     assert counts(check(module, GatherAccumulations()))["tensor.scatter"] == 1

@@ -215,6 +215,7 @@ class _Gathering:
 
     Unknowns are the dimensions of the updates, then the quotients and rests of subscripts that
     divide. `solved` gives pivots by the others; what a pivot was multiplied by must divide it.
+    `wrapped` gives dimensions up to multiples of a number, none of which they reach.
     """
 
     def __init__(self, sizes: Sequence[int], shape: Sequence[int], map_: AffineMap) -> None:
@@ -224,21 +225,42 @@ class _Gathering:
         self.lengths = list(sizes)
         """The size of each unknown."""
         self.solved: dict[int, tuple[_Form, int]] = {}
+        self.wrapped: dict[int, tuple[_Form, int]] = {}
         self.equalities: list[_Form] = []
 
     def solve(self) -> _Solution | None:
         """None when that cannot be done, or would visit far more points than there are."""
-        equations = [self._equation(axis) for axis in range(len(self.shape))]
+        axes = [axis for axis in range(len(self.shape)) if not self._wraps(axis)]
+        equations = [self._equation(axis) for axis in axes]
         if 0 in self.sizes or any(equation is None for equation in equations):
             return None
         for equation in sorted(filter(None, equations), key=lambda e: len(e.unknowns)):
             if not self._solve(equation):
                 return None
-        free = [x for x in range(len(self.lengths)) if x not in self.solved]
+        known = {*self.solved, *self.wrapped}
+        free = [x for x in range(len(self.lengths)) if x not in known]
         space = (*self.shape, *(self.lengths[x] for x in free))
         if prod(space) > _MOST_WORK * (prod(self.sizes) + prod(self.shape)):
             return None
         return self._solution(free, space)
+
+    def _wraps(self, axis: int) -> bool:
+        """Whether `±d + k` modulo what d stays below is the subscript: then d is `±(h - k)` so."""
+        expr = self.map.results[axis]
+        match expr.terms:
+            case ((1, Mod(inner, q)),) if inner.is_affine and not any(expr.coefficients):
+                dims = inner.dims()
+            case _:
+                return False
+        if len(dims) != 1 or expr.constant or q < self.shape[axis]:
+            return False
+        (d,) = dims
+        c = inner.coefficients[d]
+        alone = sum(d in other.dims() for other in self.map.results) == 1
+        if abs(c) != 1 or not alone or self.sizes[d] > q:
+            return False
+        self.wrapped[d] = _Form({}, {axis: c}, -c * inner.constant), q
+        return True
 
     def _equation(self, axis: int) -> _Form | None:
         """What must be zero where the subscript is the position along `axis`; None: unsolvable."""
@@ -324,6 +346,9 @@ class _Gathering:
         for x, length in enumerate(self.lengths):
             if x in free:
                 expr = AffineExpr.dim(len(space), lead + free.index(x))
+            elif x in self.wrapped:
+                form, q = self.wrapped[x]
+                expr = expr_of(form).mod(q, space)
             else:
                 form, divisor = self.solved[x]
                 expr = expr_of(form)
