@@ -47,6 +47,11 @@ class Planned:
         return peak(self.arena)
 
     @property
+    def private_bytes(self) -> int:
+        """The memory of one parallel task."""
+        return peak(self.private)
+
+    @property
     def numbering(self) -> Numbering:
         """The points of the operations."""
         return self.sharing.liveness.numbering
@@ -74,7 +79,7 @@ def plan(function: func.Func) -> None:
         if planned_here and any(is_tensor(value) for value in op.results):
             record(op, [_place(sharing, offsets, value) for value in op.results])
     function.attributes["arena_bytes"] = planned.arena_bytes
-    function.attributes["private_bytes"] = peak(planned.private)
+    function.attributes["private_bytes"] = planned.private_bytes
 
 
 def _lay_out(function: func.Func) -> Planned:

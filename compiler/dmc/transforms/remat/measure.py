@@ -24,7 +24,7 @@ SHARPNESS = 24
 class Measure:
     """The plan of a function.
 
-    `arena` is what a plan takes, `least` the most that is live at one point, which is `peak`. The
+    `arena` is what a plan takes, with the memory of one parallel task, `least` the most that is live at one point, which is `peak`. The
     `profile` has for each stretch of points how many they are and what is live. `live` are the
     values in buffers that are live at the peak, with the bytes of their buffers; `points` when
     operations begin and end. Times are those of `clock`.
@@ -94,24 +94,26 @@ def measure(function: func.Func, clock: Clock) -> Measure:
     planned = measured(function)
     numbers = planned.numbering
     points = {op: (begin, numbers.end[op]) for op, begin in numbers.begin.items()}
-    least, at, profile = _profile(planned.arena)
+    everything = [*planned.arena, *planned.private]
+    least, at, profile = _profile(everything)
     live = {
         value: placed.buffer.bytes
-        for placed in planned.arena
+        for placed in everything
         if any(first <= at <= last for first, last in placed.intervals)
         for value in placed.buffer.members
         if isinstance(value.owner, Block) or value.owner.parent is not None
     }
     spare = _spare(function)
-    return Measure(planned.arena_bytes + spare, least + spare, at, profile, live, points, clock)
+    taken = planned.arena_bytes + planned.private_bytes + spare
+    return Measure(taken, least + spare, at, profile, live, points, clock)
 
 
-def _profile(arena: list[Placed]) -> tuple[int, int, list[tuple[int, int]]]:
+def _profile(buffers: list[Placed]) -> tuple[int, int, list[tuple[int, int]]]:
     """The most bytes that are live at one point, the first such point, and the whole profile."""
-    if not arena:
+    if not buffers:
         return 0, 0, []
     changes: dict[int, int] = {}
-    for placed in arena:
+    for placed in buffers:
         size = aligned(placed.buffer.bytes)
         for first, last in placed.intervals:
             changes[first] = changes.get(first, 0) + size
