@@ -10,6 +10,7 @@ import pytest
 import dmc
 from dmc.dialects import loop
 from tests.property.net import check, taylor
+from tests.property.net.budgets import under_budgets
 from tests.property.net.cases import Case, Series, draw_case
 from tests.property.net.check import Checker, Finding, Verdict
 from tests.property.net.known import KNOWN, SEEDS, KnownFault
@@ -48,6 +49,13 @@ def test_indexes_that_may_be_outside(seed: int) -> None:
     """Each ends with the error that its meaning says: behind `and`, in loops, in derivatives."""
     finding = checked(draw_case(seed, Series.WILD))
     assert (finding.verdict, finding.kind) == (Verdict.AGREES, "trapped"), finding.detail
+
+
+@pytest.mark.parametrize("seed", [500189, 500216, 500236])
+def test_under_budgets(seed: int) -> None:
+    """Loops without a bound, nested ones, calls, maps, `checkpoint`: the same bits."""
+    finding = under_budgets(draw_case(seed))
+    assert finding.verdict is Verdict.AGREES, f"{finding.kind}\n{finding.detail}"
 
 
 def test_nests_run_along_antidiagonals() -> None:

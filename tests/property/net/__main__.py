@@ -7,7 +7,9 @@ import collections
 import dataclasses
 import sys
 import time
+from collections.abc import Callable
 
+from tests.property.net.budgets import under_budgets
 from tests.property.net.cases import Case, Series, draw_case
 from tests.property.net.check import Finding, Verdict, source
 from tests.property.net.shrink import shrink
@@ -31,7 +33,9 @@ def main() -> int:
     parser.add_argument("--kinds", type=int, default=3, help="how many of a kind are shown")
     parser.add_argument("--order", type=int, default=0, help="only derivatives of this order on")
     parser.add_argument("--highest", type=int, default=3, help="no derivatives of a higher order")
+    parser.add_argument("--budgets", action="store_true", help="gradients under budgets instead")
     options = parser.parse_args()
+    check = under_budgets if options.budgets else checked
     counts: collections.Counter[str] = collections.Counter()
     end = time.monotonic() + options.seconds
     seed = options.seed
@@ -41,17 +45,17 @@ def main() -> int:
         if options.order > (len(case.modes) if case.is_loss else 0):
             seed += 1
             continue
-        finding = checked(case)
+        finding = check(case)
         name = f"{finding.verdict}: {finding.kind}"
         counts[name] += 1
         if finding.verdict is Verdict.FAULT and counts[name] <= options.kinds:
             print(f"\nseed {seed}: {finding.kind}", flush=True)
 
             def holds(smaller: Case, kind: str = finding.kind) -> bool:
-                return found_again(smaller, kind)
+                return found_again(check, smaller, kind)
 
             smallest = shrink(case, holds, options.shrink)
-            print(show(smallest, checked(smallest)), flush=True)
+            print(show(smallest, check(smallest)), flush=True)
         seed += 1
     print(f"\n{counts.total()} programs, seeds {options.seed} to {seed - 1}")
     for name, count in counts.most_common():
@@ -59,10 +63,10 @@ def main() -> int:
     return any(name.startswith(Verdict.FAULT) for name in counts)
 
 
-def found_again(case: Case, kind: str) -> bool:
+def found_again(check: Callable[[Case], Finding], case: Case, kind: str) -> bool:
     """Whether a case shows a fault of a kind; what cannot be evaluated shows none."""
     try:
-        finding = checked(case)
+        finding = check(case)
     except Exception:  # noqa: BLE001  # a name that is gone, an empty array that is reduced, …
         return False
     return finding.verdict is Verdict.FAULT and finding.kind == kind

@@ -52,8 +52,8 @@ def _point_by_point(
 ) -> Sequence[Region]:
     """Regions of a kernel that only yields some of what the body of `op` does."""
     body = op.body.terminator
-    first = len(op.reduced) - (len(op.results) - len(op.stored)) if op.reduction else 0
-    groups = op.of_results(body.operands[first:])
+    finished = op.epilogue.terminator.operands if op.reduction else ()
+    groups = op.of_results([*finished, *(op.stored if op.reduction else body.operands)])
     yielded = [value for i in kept for value in groups[i]]
     if op.columns:
         attributes["columns"] = tuple(op.columns[i] for i in kept)
