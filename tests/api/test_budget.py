@@ -153,6 +153,34 @@ def test_loops_without_a_bound_keep_the_budget(name: str) -> None:
         assert np.allclose(values[1], whole(w, x, 5)[1], rtol=1e-12)
 
 
+def test_what_a_parallel_task_keeps_counts() -> None:
+    """Snapshots of loops inside of tasks; the number of threads changes no plan."""
+    text = """
+fn f[N, H](w: f64[H, H], x: f64[N, H]) -> f64 {
+    let y = [n] => {
+        var h = x[n]
+        var i = 0
+        while i < 50 and h[0] < 2.0 {
+            h = tanh(w @ h + x[n])
+            i = i + 1
+        }
+        sum(h * h)
+    }
+    sum(y)
+}
+"""
+    f, w, x = dmc.loads(text).f, normal(8, 8), normal(5, 8)
+    expected = bits(dmc.value_and_grad(f)(w, x))
+    smallest = least(f, w, x)
+    for budget in (smallest, 3 * smallest):
+        held = dmc.value_and_grad(f, budget=budget).compile(w, x)
+        plan = held.compilation.memory()
+        assert 0 < plan.private_bytes < plan.private_bytes + plan.arena_bytes <= budget
+        assert bits(held(w, x)) == expected
+    with pytest.raises(dmc.OutOfMemory, match=f"needs {smallest} bytes"):
+        dmc.value_and_grad(f, budget=smallest - 1).compile(w, x)
+
+
 def test_what_is_left_of_tapes_keeps_the_budget() -> None:
     """Of second derivatives: a call fails rather than take more, and leaves nothing behind."""
     text = """

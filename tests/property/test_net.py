@@ -51,7 +51,7 @@ def test_indexes_that_may_be_outside(seed: int) -> None:
     assert (finding.verdict, finding.kind) == (Verdict.AGREES, "trapped"), finding.detail
 
 
-@pytest.mark.parametrize("seed", [500189, 500216, 500236])
+@pytest.mark.parametrize("seed", [500216, 500236])
 def test_under_budgets(seed: int) -> None:
     """Loops without a bound, nested ones, calls, maps, `checkpoint`: the same bits."""
     finding = under_budgets(draw_case(seed))

@@ -1,9 +1,9 @@
 """The rates of the machine, measured with code that dmc's own engine compiles.
 
 Once for each processor, in about a tenth of a second; afterwards they are in the cache on disk.
-They are rounded to powers of two, so that the same machine has the same, busy or not, and they
-decide nothing that changes a result: how schedules add up depends on the instructions that there
-are (`dmc.lowering.machine`), not on how fast they are.
+They are rounded to powers of two, so that the same machine has the same, busy or not; how large its
+cache is, Linux says. They decide nothing that changes a result: how schedules add up depends on the
+instructions that there are (`dmc.lowering.machine`), not on how fast they are.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import math
 import os
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 
@@ -36,6 +37,8 @@ _known: dict[str, Rates] = {}
 """What was found before in this process, by what code depends on."""
 _STEPS = 20_000
 _CACHED, _COPIED = 64 << 10, 24 << 20
+CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
+"""Where Linux says of each cache of a processor which level it is, what it holds and its size."""
 
 
 def rates_of(engine: Engine) -> Rates:
@@ -97,8 +100,22 @@ def measured(engine: Engine) -> Rates:
         _rounded(functions(wide)),
         _rounded(_copying(code, _CACHED)),
         _rounded(_copying(code, _COPIED)),
-        engine.target.machine.l2_bytes,
+        cache_bytes(engine.target.machine.l2_bytes),
     )
+
+
+def cache_bytes(usual: int) -> int:
+    """The size of the second-level cache of this machine, `usual` where nothing tells."""
+    for folder in sorted(CACHES.glob("index*")):
+        try:
+            level, kind, size = (
+                (folder / name).read_text("ascii").strip() for name in ("level", "type", "size")
+            )
+        except OSError:
+            continue
+        if level == "2" and kind != "Instruction" and size.endswith("K") and size[:-1].isdigit():
+            return int(size[:-1]) << 10 or usual
+    return usual
 
 
 def _copying(code: Code, size: int) -> float:

@@ -24,10 +24,10 @@ SHARPNESS = 24
 class Measure:
     """The plan of a function.
 
-    `arena` is what a plan takes, with the memory of one parallel task, `least` the most that is live at one point, which is `peak`. The
-    `profile` has for each stretch of points how many they are and what is live. `live` are the
-    values in buffers that are live at the peak, with the bytes of their buffers; `points` when
-    operations begin and end. Times are those of `clock`.
+    `arena` is what a plan takes, with the memory of one parallel task, `least` the most that is
+    live at one point, which is `peak`. The `profile` has for each stretch of points how many they
+    are and what is live. `live` are the values in buffers that are live at the peak, with the bytes
+    of their buffers; `points` when operations begin and end. Times are those of `clock`.
     """
 
     arena: int
