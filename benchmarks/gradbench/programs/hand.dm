@@ -49,8 +49,8 @@ fn posed[B, V](theta: f64[26], hand: Hand[B, V]) -> f64[V, 3] {
         absolute[b] = if parent < 0 { relative[b] } else { absolute[parent] @ relative[b] }
     }
     let bones = [b] => absolute[b] @ hand.inverse[b]
-    let skin = [v, i in 0..3] =>
-        sum[b](hand.weights[v, b] * sum[j](bones[b, i, j] * hand.skin[v, j]))
+    let weighted: f64[V, B, 4] = [v, b, j] => hand.weights[v, b] * hand.skin[v, j]
+    let skin = [v, i in 0..3] => sum[b, j](bones[b, i, j] * weighted[v, b, j])
     let mirrored = [v, i] => if i == 0 { hand.mirror * skin[v, i] } else { skin[v, i] }
     mirrored @ about_axis(theta[:3]).T + theta[3:6]
 }
