@@ -126,6 +126,8 @@ class Context:
     scope: Scope
     function: FunctionDeclaration | None = None
     model: ModelBody | None = None
+    record: RecordDeclaration | None = None
+    """The struct or model whose fields are read."""
     self_symbol: Symbol | None = None
     bare: dict[RecordDeclaration, tuple[Size, ...]] = field(
         default_factory=dict[RecordDeclaration, tuple[Size, ...]]

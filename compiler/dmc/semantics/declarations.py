@@ -170,11 +170,12 @@ def resolve_records(context: Context) -> None:
         if record is not context.module.names.get(node.name.text):
             continue
         with context.nested():
+            context.record = record
             try:
                 _resolve_record(context, node, record)
             except Stop:
                 context.module.names[node.name.text] = _poisoned(node)
-        context.facts = outer
+        context.facts, context.record = outer, None
     for node, record in nodes:
         _refuse_recursion(context, node, record)
 

@@ -39,7 +39,7 @@ from dmc.semantics.types import (
 )
 from dmc.semantics.zero import DerivativeRequest
 from dmc.syntax import ast
-from dmc_runtime.spelling import did_you_mean, one_of
+from dmc_runtime.spelling import one_of
 
 __all__ = ["call_derived", "check_directions"]
 
@@ -150,7 +150,7 @@ def _path(context: Context, node: ast.Expr, names: tuple[str, ...], call: typed.
             if text not in names:
                 raise context.fail(
                     "grad.wrt", f"`{text}` is not a parameter of the function", node.span,
-                    help=did_you_mean(text, names),
+                    help=one_of(text, names),
                 )  # fmt: skip
             index = names.index(text)
             if call.arguments[index] is None:
