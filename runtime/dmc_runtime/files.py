@@ -12,7 +12,7 @@ from pathlib import Path
 
 from dmc_runtime.errors import TrainCode, TrainError
 
-__all__ = ["discard_unfinished", "is_full", "read_own", "reason", "replace", "writing"]
+__all__ = ["discard_unfinished", "is_full", "read_own", "reason", "replace", "write", "writing"]
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -60,6 +60,20 @@ def replace(target: Path, data: bytes) -> None:
     finally:
         os.close(handle)
     _sync_directory(target.parent)
+
+
+def write(target: Path, data: bytes) -> None:
+    """Writes what a user asked for: all of it or nothing. Raises OSError that names the target.
+
+    What is no ordinary file, such as a device or a pipe, is written to and not replaced.
+    """
+    try:
+        if target.exists() and not target.is_file():
+            target.write_bytes(data)
+        else:
+            replace(target.resolve(), data)
+    except OSError as error:
+        raise OSError(error.errno, reason(error), str(target)) from error
 
 
 def read_own(path: Path) -> bytes:

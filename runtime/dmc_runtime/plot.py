@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dmc_runtime.errors import MissingExtraError
+from dmc_runtime.files import write
 from dmc_runtime.metrics import Row
 
 if TYPE_CHECKING:
@@ -39,7 +41,7 @@ def plot(rows: Sequence[Row], path: Path, title: str = "") -> None:
         _panel(axes, rows, name)
     if title:
         figure.suptitle(title)
-    figure.savefig(path, dpi=120)
+    _save(figure, path)
 
 
 def panels(rows: Sequence[Row]) -> list[str]:
@@ -61,7 +63,7 @@ def plot_rates(rates: Sequence[float], path: Path, title: str = "") -> None:
     axes.set_title(title, loc="left")
     axes.set_xlabel("step")
     axes.grid(alpha=0.25)
-    figure.savefig(path, dpi=120)
+    _save(figure, path)
 
 
 def plot_memory(
@@ -86,7 +88,13 @@ def plot_memory(
     axes.set_xlabel("point of the program")
     axes.set_ylabel("MiB live in the arena")
     axes.grid(alpha=0.25)
-    figure.savefig(path, dpi=120)
+    _save(figure, path)
+
+
+def _save(figure: Figure, path: Path) -> None:
+    drawn = io.BytesIO()
+    figure.savefig(drawn, dpi=120, format=path.suffix.removeprefix(".") or "png")
+    write(path, drawn.getvalue())
 
 
 def _panel(axes: Axes, rows: Sequence[Row], name: str) -> None:

@@ -20,7 +20,7 @@ from dmc_runtime import checkpoint, data, plot
 from dmc_runtime.budget import Keep
 from dmc_runtime.checkpoint import Json
 from dmc_runtime.errors import CheckpointError, TrainCode, TrainError
-from dmc_runtime.files import discard_unfinished, writing
+from dmc_runtime.files import discard_unfinished, write, writing
 from dmc_runtime.interrupt import Interrupt, interruptible
 from dmc_runtime.metrics import MetricsLog, Row, read
 from dmc_runtime.portions import Portion
@@ -169,7 +169,7 @@ class _Run:
             self.require_new()
         with writing(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
-        for name in (LAST, BEST):
+        for name in (LAST, BEST, PLOT, REPORT):
             discard_unfinished(self.folder / name)
 
     def go(
@@ -430,4 +430,4 @@ class _Run:
         )
         target = self.folder / REPORT
         with writing(target):
-            target.write_text(text, encoding="utf-8")
+            write(target, text.encode())

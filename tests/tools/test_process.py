@@ -1,5 +1,6 @@
 """The command as a process of its own: speed of starting, signals, pipes."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.tools.commands import LINE
+from tests.tools.commands import LINE, dmc
 
 DMC = [sys.executable, "-m", "dmc.tools.cli"]
 
@@ -47,6 +48,43 @@ def test_check_needs_no_code_generator() -> None:
     )
     done = python(program)
     assert done.stdout.splitlines()[-1] == "False"
+
+
+def test_no_room_for_what_is_printed() -> None:
+    done = process(
+        ["bash", "-c", '"$0" -m dmc.tools.cli check $1 > /dev/full', sys.executable, LINE]
+    )
+    assert (done.returncode, done.stderr) == (1, "dmc: the output: the disk is full\n")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        f"ir {LINE} loss --sizes N=4 --stage tensor --output {{}}",
+        f"memory {LINE} loss --sizes N=4 --plot {{}}.png",
+        f"ir {LINE} loss --sizes N=4 --stage all --output {{}}.d",
+    ],
+    ids=["a text", "a picture", "texts"],
+)
+def test_no_room_for_files(
+    command: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """They are whole or not there."""
+
+    def full(handle: int, data: memoryview) -> int:
+        if len(data) < 100:
+            raise OSError(errno.ENOSPC, "no space left on device")
+        return len(data) // 2
+
+    monkeypatch.setattr("dmc_runtime.files.os.write", full)
+    done = dmc(capsys, *command.format(tmp_path / "out").split())
+    assert done.status == 1
+    assert done.err.endswith("the disk is full\n")
+    assert done.err.startswith(f"dmc: `{tmp_path}")
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
 def test_ctrl_c(tmp_path: Path) -> None:

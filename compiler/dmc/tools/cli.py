@@ -181,13 +181,19 @@ def _told(work: Callable[[], int]) -> int:
         print("interrupted", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:
-        # Whoever read the output has seen enough; nothing may complain at exit either.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()  # whoever read it has seen enough
         return 0
     except Exception as failure:  # noqa: BLE001  # the last place to turn it into words
-        from dmc.tools.failures import report
+        from dmc.tools.failures import is_output_full, report
 
+        if is_output_full(failure):
+            _drop_output()
         return report(failure)
+
+
+def _drop_output() -> None:
+    """What is still to be written goes nowhere, so that nothing complains at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import traceback
 from dmc.diagnostics.diagnostic import Diagnostic
 from dmc.diagnostics.errors import CompilerBug, Error, error
 from dmc_runtime.errors import RunError
+from dmc_runtime.files import is_full, reason
 
 MISTAKE, USAGE, BUG = 1, 2, 70
 
@@ -28,6 +29,11 @@ def wants_color(stream: object) -> bool:
     return is_terminal and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
 
 
+def is_output_full(failure: Exception) -> bool:
+    """Whether there was no room for what is printed: files have names."""
+    return isinstance(failure, OSError) and failure.filename is None and is_full(failure)
+
+
 def report(failure: Exception) -> int:
     """Print what is wrong to standard error; the exit status."""
     if isinstance(failure, RunError):
@@ -41,9 +47,11 @@ def report(failure: Exception) -> int:
     if isinstance(failure, InputError):
         print(f"dmc: {failure}", file=sys.stderr)
         return MISTAKE
+    if is_output_full(failure):
+        print("dmc: the output: the disk is full", file=sys.stderr)
+        return MISTAKE
     if isinstance(failure, OSError) and failure.filename is not None:
-        reason = (failure.strerror or str(failure)).lower()
-        print(f"dmc: `{failure.filename}`: {reason}", file=sys.stderr)
+        print(f"dmc: `{failure.filename}`: {reason(failure)}", file=sys.stderr)
         return MISTAKE
     if isinstance(failure, MemoryError):
         print("dmc: out of memory", file=sys.stderr)

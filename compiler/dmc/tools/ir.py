@@ -17,6 +17,7 @@ from dmc.syntax.files import read_source
 from dmc.syntax.parser import parse
 from dmc.tools.failures import UsageError
 from dmc.tools.functions import add_function, complete_sizes, find
+from dmc_runtime.files import write
 
 _SYNTAX, _ALL = "syntax", "all"
 _SUFFIXES = {_SYNTAX: "txt", Stage.LLVM.value: "ll", Stage.ASM.value: "s"}
@@ -69,7 +70,7 @@ def run(options: argparse.Namespace) -> int:
     texts |= {stage.value: _text(compilation, stage, options) for stage in Stage}
     for name, text in texts.items():
         file = folder / f"{options.function}.{name}.{_SUFFIXES.get(name, 'mlir')}"
-        file.write_text(_ended(text), encoding="utf-8")
+        write(file, _ended(text).encode())
         print(file)
     return 0
 
@@ -114,7 +115,7 @@ def _syntax(file: str, name: str) -> str:
 
 def _deliver(text: str, output: str | None) -> None:
     if output:
-        Path(output).write_text(_ended(text), encoding="utf-8")
+        write(Path(output), _ended(text).encode())
     else:
         sys.stdout.write(_ended(text))
 
