@@ -277,10 +277,12 @@ def _is_right_packed(machine: Machine, shape: Contraction, tile: Tile, lanes: in
     if shape.b.dtype.is_half:  # to be widened once
         return shape.rows > tile.rows
     pitch, bytes_ = shape.b.strides[shape.summed[-1]], shape.length * shape.columns * size
-    if pitch <= width:  # rows lie as those of a panel do
+    # Packed, sums over several dimensions are one loop.
+    single = len(shape.summed) == 1
+    if single and pitch <= width:  # rows lie as those of a panel do
         return False
     # A copy of what is large drives it out of the second cache.
-    far = pitch * size <= PAGE // 4 and 2 * bytes_ > machine.l2_bytes
+    far = single and pitch * size <= PAGE // 4 and 2 * bytes_ > machine.l2_bytes
     return shape.rows >= (24 if far else 3) * tile.rows and bytes_ > 16 * 1024
 
 
