@@ -48,6 +48,34 @@ def test_gradients_are_as_near_as_is_said(name: str, keep: KeepName, bits: int) 
     assert 0 < error < 4 / 2 ** min(bits, 9)
 
 
+@pytest.mark.parametrize("keep", ["bf16", "i8"])
+def test_loops_without_a_bound_keep_units_in_fewer_bits(keep: KeepName) -> None:
+    """What a unit begins with is whole: however often the loop runs, errors do not add up there."""
+    source = """
+fn until[B, H](w: f64[H, H], x: f64[B, H], n: i64) -> f64 {
+    var h = x
+    var left = n
+    while left > 0 and sum(h * h) < 1e6 {
+        h = tanh(tanh(h @ w) + x)
+        left = left - 1
+    }
+    sum(h * h)
+}
+"""
+    f, w, x = dmc.loads(source).until, normal(8, 8), normal(16, 8)
+    whole = dmc.value_and_grad(f).compile(w, x, 1)
+    held = dmc.value_and_grad(f, budget=120_000, keep=keep).compile(w, x, 1)
+    memory = held.memory()
+    assert any(entry.type.startswith(f"{keep}[64, 16, 8]") for entry in memory.rounded)
+    assert memory.arena <= 120_000
+    for n in (0, 1, 64, 200):
+        value, gradient = whole(w, x, n)
+        rounded_value, rounded = held(w, x, n)
+        assert rounded_value == value
+        assert np.allclose(rounded, gradient, rtol=0, atol=0.01 * np.abs(gradient).max())
+        assert n < 2 or not np.array_equal(rounded, gradient)
+
+
 def test_the_smallest_budget_is_no_larger() -> None:
     """Where fewer bits lead nowhere they are not used."""
     needed: list[str] = []

@@ -66,10 +66,12 @@ class Rematerialize(Pass):
                 self._hold(module, function)
 
     def _hold(self, module: Module, function: func.Func) -> None:
-        keeps = dict.fromkeys((Keep(self.keep), Keep.WHOLE))
+        allowed = Keep(self.keep)
+        keeps = dict.fromkeys((allowed, Keep.WHOLE))
         clock = Clock(Rates.of(self.rates))
         failed: list[_Search] = []
-        for plan, keep in itertools.product(online.plans(function, self.budget), keeps):
+        plans = online.plans(function, self.budget, allowed)
+        for plan, keep in itertools.product(plans, keeps):
             untouched = function.clone({})
             assert isinstance(untouched, func.Func)
             search = _Search(module, function, self.budget, keep, plan, clock)

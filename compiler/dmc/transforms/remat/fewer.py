@@ -14,7 +14,18 @@ from math import prod
 from dmc.autodiff.plan import executions
 from dmc.dialects import arith, control, func, kernel, math
 from dmc.dialects.flow import ControlFlow
-from dmc.ir import AffineMap, Builder, DType, Operation, Value, bytes_of, dtype_of, shape_of
+from dmc.ir import (
+    AffineMap,
+    Builder,
+    DType,
+    Operation,
+    ShapedType,
+    Type,
+    Value,
+    bytes_of,
+    dtype_of,
+    shape_of,
+)
 from dmc.transforms.common import code
 from dmc.transforms.generics import Read, make_generic
 from dmc.transforms.memory.place import ROUNDED
@@ -40,12 +51,12 @@ def moves(measure: Measure, keep: Keep) -> Iterator[Move]:
         return
     for value, size in measure.live.items():
         op = value.defining_op
-        if op is None or not _can_round(value, keep):
+        if op is None or not _can_round(value.type, keep):
             continue
         if isinstance(op, control.For) and value.index >= op.carried:
             yield from _of_stack(measure, op, value, keep)
         elif not isinstance(op, kernel.View) and (wait := waiting(measure, value)) is not None:
-            gain = size - _rounded_bytes(value, keep)
+            gain = size - rounded_bytes(value.type, keep)
             cost = measure.time_to_move(3 * bytes_of(value)) * executions(op.parent)
             if gain > 0 and wait.at.location.is_reverse:
                 yield Rounded(gain, wait.span, cost, value, wait.behind, wait.at, keep)
@@ -68,8 +79,8 @@ def _of_stack(measure: Measure, forward: control.For, stack: Value, keep: Keep) 
         return
     yielded = forward.body.terminator.operands[stack.index]
     count = max(forward.extent, 1)
-    gain = measure.live[stack] - count * _rounded_bytes(yielded, keep)
-    if _can_round(yielded, keep) and gain > 0:
+    gain = measure.live[stack] - count * rounded_bytes(yielded.type, keep)
+    if _can_round(yielded.type, keep) and gain > 0:
         span = measure.points[pair.reverse][0] - measure.points[forward][0]
         yield RoundedStack(gain, span, measure.time_to_move(3 * bytes_of(stack)), stack, keep)
 
@@ -127,15 +138,18 @@ def _place(op: Operation) -> int:
     return op.parent.place(op)
 
 
-def _can_round(value: Value, keep: Keep) -> bool:
+def _can_round(type_: Type, keep: Keep) -> bool:
     """Whether a value is of floats that have more bits; in 8, only rows of them."""
-    dtype = dtype_of(value.type)
+    dtype = dtype_of(type_)
     wide = dtype.is_float and dtype.bytes > 2
-    return wide and (keep is Keep.BF16 or bool(shape_of(value.type)))
+    return wide and (keep is Keep.BF16 or (keep is Keep.I8 and bool(shape_of(type_))))
 
 
-def _rounded_bytes(value: Value, keep: Keep) -> int:
-    shape, dtype = shape_of(value.type), dtype_of(value.type)
+def rounded_bytes(type_: Type, keep: Keep) -> int:
+    """What a value of a type takes while it waits, kept as `keep`, if it can be."""
+    shape, dtype = shape_of(type_), dtype_of(type_)
+    if not _can_round(type_, keep):
+        return type_.bytes if isinstance(type_, ShapedType) else 0
     if keep is Keep.BF16:
         return prod(shape) * DType.BF16.bytes
     return prod(shape) + prod(shape[:-1]) * dtype.bytes

@@ -17,7 +17,9 @@ from dmc.ir.rewriter import replace_op
 from dmc.transforms.common import code
 from dmc.transforms.dce import Dce
 from dmc.transforms.remat.again import RECOMPUTE
+from dmc.transforms.remat.fewer import rounded_bytes
 from dmc.transforms.remat.snapshots import Snapshots, element_of, no_snapshots
+from dmc_runtime.budget import Keep
 
 
 @dataclass(frozen=True)
@@ -64,10 +66,11 @@ class Taped:
             and self.forward.extent < 0
         )
 
-    def fixed_bytes(self, plan: Plan) -> int:
-        """About what it takes under `plan`."""
+    def fixed_bytes(self, plan: Plan, keep: Keep) -> int:
+        """About what it takes under `plan`, where what a unit keeps may wait as `keep`."""
         carried = sum(map(bytes_of, self.begins_with))
-        kept = sum(t.bytes for t in map(_kept, self.tapes) if isinstance(t, TensorType))
+        types = [t for t in map(_kept, self.tapes) if isinstance(t, TensorType)]
+        kept = sum(rounded_bytes(type_, keep) for type_ in types)
         return plan.slots * carried + (plan.unit * kept if self.has_units else 0)
 
 
@@ -105,12 +108,12 @@ def _is_pure(op: Operation) -> bool:
     return op.is_pure and not any(isinstance(inner, func.Call) for inner in op.walk())
 
 
-def plans(function: func.Func, budget: int) -> Sequence[Plan]:
+def plans(function: func.Func, budget: int, keep: Keep) -> Sequence[Plan]:
     """The plans that may keep a budget, the quickest first; one where there is nothing to plan."""
     pairs = list(taped(function))
     if not pairs:
         return PLANS[-1:]
-    possible = [p for p in PLANS if sum(pair.fixed_bytes(p) for pair in pairs) <= budget]
+    possible = [p for p in PLANS if sum(pair.fixed_bytes(p, keep) for pair in pairs) <= budget]
     return possible or PLANS[-1:]
 
 
