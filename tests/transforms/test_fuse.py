@@ -287,6 +287,25 @@ def test_reshape_is_read_through() -> None:
     assert counts(module)["kernel.generic"] == 1
 
 
+@pytest.mark.parametrize("joined", [(2, 3), (3, 2, 2), (1, 3)])
+def test_extremes_of_joined_axes_read_past_what_joins_them(joined: tuple[int, ...]) -> None:
+    """`argmax` over a window, whose axes are one for it; sums keep the order of the joined axis."""
+    count, rank = int(np.prod(joined)), len(joined)
+
+    def write(b: Builder, args: list[Value]) -> list[Value]:
+        turned = tensor.transpose(b, args[0], (rank, *range(rank)))
+        rows = tensor.reshape(b, turned, (5, count))
+        place = tensor.arg_reduce(b, rows, Kind.MAX, 1)
+        total = tensor.reduce_sum(b, rows, [1])
+        return [place, total]
+
+    places = fused(program([t(*joined, 5)], lambda b, a: write(b, a)[:1]))
+    assert all(isinstance(op, kernel.Generic) and op.reduction for op in generics(places))
+    assert not any(isinstance(op, kernel.View) for op in places.walk())
+    sums = fused(program([t(*joined, 5)], lambda b, a: write(b, a)[1:]))
+    assert all(len(op.reduction) < rank for op in generics(sums))
+
+
 def test_fusion_does_not_cross_a_dependence() -> None:
     """b reads a twice: directly, and through a reduction that stands between them."""
 

@@ -268,6 +268,44 @@ def reading(op: kernel.Generic, reads: Mapping[int, Read]) -> kernel.Generic:
     return _replace(op, body, epilogue)
 
 
+def split_reduced(op: kernel.Generic, dimension: int, sizes: Sequence[int]) -> kernel.Generic:
+    """`op` with several dimensions of `sizes`, row-major, in place of one that is reduced."""
+    space = (*op.space[:dimension], *sizes, *op.space[dimension + 1 :])
+    rank, more = len(space), len(sizes) - 1
+    by = renaming([d + more * (d > dimension) for d in range(len(op.space))], rank)
+    by[dimension] = AffineExpr.number(rank, 0)
+    for i, size in enumerate(sizes):
+        by[dimension] = by[dimension].scaled(size) + AffineExpr.dim(rank, dimension + i)
+    body, epilogue = Part(space), Part(space)
+    maps = [body.moved(map_, by) for map_ in op.affine_maps]
+    count, inputs = op.body_count, len(op.operands)
+    yielded = body.take(op.body, body.read_all(op.body_inputs, maps[:count]), by)
+    body.finish(yielded)
+    reduced = [epilogue.add_leading(value) for value in yielded]
+    extra = epilogue.read_all(op.epilogue_inputs, maps[count:inputs])
+    epilogue.finish(epilogue.take(op.epilogue, [*reduced, *extra], by))
+    parts = {d: range(d, d + 1) for d in range(dimension)}
+    parts[dimension] = range(dimension, dimension + more + 1)
+    parts |= {d: range(d + more, d + more + 1) for d in range(dimension + 1, len(op.space))}
+    builder = Builder.ahead_of(op)
+    builder.location = op.location.by("fuse")
+    new = assemble(
+        builder,
+        space,
+        body.reads,
+        body.block,
+        maps[inputs:],
+        op.combiner_names,
+        len(op.reduction) + more,
+        epilogue.reads,
+        epilogue.block,
+        [value.name for value in op.results],
+        [part for d in op.order for part in parts[d]],
+    )
+    replace_op(op, new.results)
+    return new
+
+
 def without_results(op: kernel.Generic, kept: Sequence[int]) -> kernel.Generic:
     """`op` with only the results `kept`, and without the code for the others."""
     body, epilogue = Part(op.space), Part(op.space)

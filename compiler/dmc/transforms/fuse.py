@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from math import prod
 
 from dmc.dialects import func, kernel
-from dmc.ir import Block, Module, Operation, Value, dtype_of, shape_of
+from dmc.ir import AffineExpr, Block, Module, Operation, Value, dtype_of, shape_of
 from dmc.ir.passes import Pass
 from dmc.transforms.common import code_blocks
 from dmc.transforms.compose import (
@@ -28,12 +28,13 @@ from dmc.transforms.compose import (
     merged,
     producer_dimensions,
     reading,
+    split_reduced,
     stored_in_order,
 )
 from dmc.transforms.generics import Read, is_tensor
 from dmc.transforms.kernel_facts import MOST_OPERANDS, MOST_OPERATIONS, MOST_REPEATS, Facts
 from dmc.transforms.order import Dependences
-from dmc.transforms.views import through_view
+from dmc.transforms.views import joined_axes, through_view
 
 
 @dataclass(frozen=True)
@@ -101,6 +102,10 @@ class _Fusion:
             new = reading(op, views)
             _erase_unused(passed)
             return new
+        for i in range(op.body_count):
+            parts = self._joined_axes(op, i)
+            if parts is not None:
+                return split_reduced(op, *parts)
         for producer in _producers(op) if self.facts[op].is_product else ():
             uses = [i for i in _uses(op, producer) if i < op.body_count]
             moves = self.facts[producer].is_movement
@@ -288,6 +293,29 @@ class _Fusion:
                 chosen[producer] = in_body
                 changed = True
         return chosen
+
+    def _joined_axes(self, op: kernel.Generic, index: int) -> tuple[int, Sequence[int]] | None:
+        """A reduced dimension along several axes of what a movement made, and their sizes.
+
+        Only where the order in which elements are combined shows in no result.
+        """
+        view = op.operands[index].defining_op
+        exact = all(
+            name in ("max", "min") or not dtype_of(value.type).is_float
+            for name, value in zip(op.combiner_names, op.body.terminator.operands, strict=False)
+        )
+        if not isinstance(view, kernel.View) or not exact or self.facts[op].is_product:
+            return None
+        made = view.source.defining_op
+        if not isinstance(made, kernel.Generic) or not self.facts[made].is_movement:
+            return None
+        subscripts = op.operand_maps[index].results
+        for axis, sizes in joined_axes(shape_of(view.source.type), view.shape):
+            expr = subscripts[axis]
+            for d in op.reduction:
+                if expr == AffineExpr.dim(len(op.space), d) and op.space[d] == prod(sizes):
+                    return d, sizes
+        return None
 
     def _may_move_into(self, op: kernel.Generic, index: int, producer: kernel.Generic) -> bool:
         """Whether operand `index` may be read past the movement `producer`."""

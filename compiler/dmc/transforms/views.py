@@ -43,6 +43,23 @@ def through_view(
     return AffineMap(dims, tuple(reversed(subscripts)))
 
 
+def joined_axes(source: Sequence[int], shape: Sequence[int]) -> list[tuple[int, list[int]]]:
+    """The axes of a row-major reshape that each are several of the axes of `source`, and those."""
+    found: list[tuple[int, list[int]]] = []
+    begin = 0
+    for axis, n in enumerate(shape):
+        end, size = begin, 1
+        while size < n and end < len(source):
+            size *= source[end]
+            end += 1
+        if size != n:
+            return found
+        if end - begin > 1:
+            found.append((axis, list(source[begin:end])))
+        begin = end
+    return found
+
+
 def _divide(expr: AffineExpr, n: int, sizes: Sequence[int]) -> tuple[AffineExpr, AffineExpr] | None:
     """Quotient and remainder by `n` over all points of `sizes`, if they are affine."""
     whole = tuple(c if c % n == 0 else 0 for c in expr.coefficients)
