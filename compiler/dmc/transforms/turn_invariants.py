@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 
 from dmc.dialects import control, func, kernel
 from dmc.ir import AffineMap, ArrayAttr, Builder, Module, Operation, Value, shape_of
@@ -12,6 +13,9 @@ from dmc.transforms.streams.rows import transposed
 
 LEAST = 16
 """Rows and columns of products that are worth it; fewer are not summed as products of matrices."""
+
+MOST_ROWS = 48
+"""More rows repay turning a factor as it is packed: as many multiply-adds wait for each element."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +45,7 @@ def _turn(op: kernel.Generic) -> None:
     along = column[0].single_dimension() if column else None
     rows = [product.n, product.m]
     for index, own, others in zip((product.lhs, product.rhs), rows[::-1], rows, strict=True):
-        if along in own and max((op.space[d] for d in others), default=1) >= LEAST:
+        if along in own and LEAST <= prod(op.space[d] for d in others) <= MOST_ROWS:
             assert along is not None
             _turn_factor(op, index, along, summed)
 
