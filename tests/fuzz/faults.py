@@ -328,6 +328,8 @@ def busy_forks(folder: Path, rng: random.Random) -> str:
 ENDLESS = """
 import os, sys, time, threading, signal
 import dmc
+# Who starts trials in the background of a shell has it ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 mod = dmc.loads('''
 fn endless(x: f64) -> f64 {
     var y = x

@@ -6,7 +6,7 @@ import numpy as np
 
 import dmc
 from dmc.dialects import kernel
-from dmc.ir import Module, verify
+from dmc.ir import Interpreter, Module, verify
 from dmc.transforms.derive_results import DeriveResults
 from tests.lowering.native import compile_native
 from tests.transforms.test_join_reductions import kernels
@@ -21,6 +21,19 @@ fn dense[N, M, K](x: f32[N, M], w: f32[M, K], v: f32[K, M]) -> f32 {
 fn both[N](x: f64[N]) -> (f64[N], f64[N]) {
     let z = exp(x)
     (z, 2.0 * z)
+}
+fn product[N](x: f64, y: f64[N]) -> f64 = sum(sin(cumprod[0](sin([i in 0..N] => hypot(1.0, x))) + y))
+fn first[N](x: f64, y: f64[N]) -> f64 {
+    let (_, slope) = jvp(product, wrt = x, along = 1.0)(x, y)
+    slope
+}
+fn second[N](x: f64, y: f64[N]) -> f64 {
+    let (_, slope) = jvp(first, wrt = x, along = 1.0)(x, y)
+    slope
+}
+fn third[N](x: f64, y: f64[N]) -> f64 {
+    let (_, slope) = jvp(second, wrt = x, along = 1.0)(x, y)
+    slope
 }
 """)
 
@@ -53,3 +66,11 @@ def test_results_of_the_function_are_computed_once() -> None:
     module = kernels(PROGRAM.both, x)
     (op,) = [op for op in module.walk() if isinstance(op, kernel.Generic)]
     assert len(op.results) == 2
+
+
+def test_a_kernel_that_reads_a_result_in_two_places() -> None:
+    """One of two equal operands goes, and those behind it move."""
+    arguments = [np.array(1.0), np.zeros(3)]
+    compilation = PROGRAM.third.compile(*arguments).compilation
+    (wanted,) = Interpreter(compilation.expanded).call(compilation.entry, arguments)
+    np.testing.assert_allclose(compilation.executable(*arguments)[0], wanted, rtol=1e-12)

@@ -50,7 +50,8 @@ def _derive(op: kernel.Generic) -> bool:
         for base in bases:
             chain = _chain(values[at], values[base])
             if chain and all(_can_derive(*use, op) for use in op.results[at].uses):
-                for user, index in list(op.results[at].uses):
+                # The last operand first: those behind one that is dropped move.
+                for user, index in sorted(op.results[at].uses, key=lambda use: -use[1]):
                     assert isinstance(user, kernel.Generic)
                     _replace(user, index, op.results[base], values[base], chain)
                 kept.remove(at)
