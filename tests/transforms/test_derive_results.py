@@ -22,7 +22,8 @@ fn both[N](x: f64[N]) -> (f64[N], f64[N]) {
     let z = exp(x)
     (z, 2.0 * z)
 }
-fn product[N](x: f64, y: f64[N]) -> f64 = sum(sin(cumprod[0](sin([i in 0..N] => hypot(1.0, x))) + y))
+fn product[N](x: f64, y: f64[N]) -> f64 =
+    sum(sin(cumprod[0](sin([i in 0..N] => hypot(1.0, x))) + y))
 fn first[N](x: f64, y: f64[N]) -> f64 {
     let (_, slope) = jvp(product, wrt = x, along = 1.0)(x, y)
     slope
