@@ -35,8 +35,13 @@ def stack_contractions(tape: Tape) -> None:
 
 
 def _rewrite_all(loop: control.For) -> None:
-    """A segment at a time, so that no more than that need be stacked at once."""
+    """A segment at a time, so that no more than that need be stacked at once.
+
+    Where each iteration has enough to sum over, it goes on adding.
+    """
     step = _segment(loop)
+    if step == 1:
+        return
     if step < loop.trip_count:
         loop = inner_loop(cut(loop, step, tensor.reshape))
     for index in range(loop.carried):
