@@ -45,3 +45,22 @@ def test_small_sums_stay_in_the_loop(width: int) -> None:
     body = func.lookup(compilation.expanded, compilation.entry).body
     outside = [op for op in body if isinstance(op, tensor.DotGeneral)]
     assert bool(outside) == (width > 2)
+
+
+def test_many_rows_are_added_in_each_iteration() -> None:
+    """Where one sums over enough, nothing is stacked; in segments where a few do."""
+    text = """
+fn f[T, B, H](w: f64[H, H], x: f64[T, B, H]) -> f64 {
+    var h: f64[B, H] = zeros
+    for t in 0..T { h = tanh(h @ w + x[t]) }
+    sum(h)
+}
+"""
+    f = dmc.loads(text).f
+    for rows, segment in ((128, None), (64, 2)):
+        compilation = dmc.grad(f).specialize(T=6, B=rows, H=300).compilation
+        loops = [
+            op for op in compilation.expanded.walk() if isinstance(op, control.For) if op.reverse
+        ]
+        counts = [loop.trip_count for loop in loops]
+        assert counts == ([6] if segment is None else [6 // segment, segment])
