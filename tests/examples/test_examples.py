@@ -213,6 +213,8 @@ PLANNED: dict[str, dict[str, int]] = {
     "digits/digits.dm": {"I": 64, "H": 64, "O": 10, "B": 64},
     "kalman/kalman.dm": {"T": 200},
     "flow/flow.dm": {"L": 4, "H": 32, "B": 128},
+    "../benchmarks/programs/lstm.dm": {"T": 32, "B": 32, "I": 64, "H": 64, "V": 16},
+    "../benchmarks/programs/unet.dm": {"B": 2, "H": 32, "W": 32, "I": 3, "C": 8},
 }
 
 
