@@ -13,6 +13,7 @@ from dmc.ir import (
     Array,
     Attribute,
     Batched,
+    Block,
     Builder,
     Cost,
     Interpreter,
@@ -72,6 +73,14 @@ class Direction(Unary):
 
     def fold(self) -> Sequence[Value | Attribute] | None:
         return (self.operand,) if constant_array(self.operand) is not None else None
+
+
+def given(builder: Builder, vector: Value) -> Value:
+    """`vector`, marked as a direction where it is one that the caller of the program chooses."""
+    owner = vector.owner
+    if isinstance(owner, Block) and isinstance(owner.parent_op, func.Func):
+        return builder.insert(Direction([vector])).result
+    return vector
 
 
 class _Derivative(Operation):

@@ -136,6 +136,7 @@ class Problem:
             moved = self.target_types if in_reverse else outputs
             empty = [TensorType((0, *type_.shape), type_.dtype) for type_ in moved]
             return [arith.zeros(builder, type_) for type_ in empty]
+        directions = [autodiff.given(builder, stacked) for stacked in directions]
         block = Block([control.INDEX])
         inner = Builder(block, location=builder.location)
         (at,) = block.args
@@ -211,7 +212,7 @@ def _coloured(
         held = arith.constant(builder, own, TensorType(type_.shape, DType.I32))
         spread = tensor.broadcast_in_dim(builder, held, whole.shape, range(1, whole.rank))
         here = arith.compare(builder, Direction.EQ, tensor.iota(builder, whole, 0), spread)
-        found.append(arith.convert(builder, here, type_.dtype))
+        found.append(_chosen(builder, here, type_.dtype))
         start += type_.size
     return found
 
@@ -227,7 +228,13 @@ def one_hot(builder: Builder, type_: TensorType, point: Sequence[Value]) -> Valu
         inside = here if inside is None else arith.logical_and(builder, inside, here)
     if inside is None:
         return arith.ones(builder, type_)
-    return arith.convert(builder, inside, type_.dtype)
+    return _chosen(builder, inside, type_.dtype)
+
+
+def _chosen(builder: Builder, where: Value, dtype: DType) -> Value:
+    """The direction of the elements where a condition holds; what is zero in it is meant to be."""
+    ones = arith.convert(builder, where, dtype)
+    return builder.insert(autodiff.Direction([ones])).result
 
 
 def _part(builder: Builder, stacked: Value, at: Value) -> Value:

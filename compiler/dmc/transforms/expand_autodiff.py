@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from dmc.autodiff import differentiate
 from dmc.autodiff.rules import guard_rules
 from dmc.dialects import autodiff, func
-from dmc.ir import Block, Builder, Module, Operation, Value
+from dmc.ir import Builder, Module, Operation
 from dmc.ir.passes import Compound, Pass
 from dmc.ir.rewriter import replace_op
 from dmc.transforms.batch_maps import BatchMaps
@@ -92,13 +92,5 @@ def _expand_innermost(module: Module, selecting: bool) -> None:
         builder = Builder.ahead_of(op)
         vectors = op.vectors
         if selecting:
-            vectors = [_direction(builder, vector) for vector in vectors]
+            vectors = [autodiff.given(builder, vector) for vector in vectors]
         replace_op(op, func.call(builder, known[key], [*op.arguments, *vectors]))
-
-
-def _direction(builder: Builder, vector: Value) -> Value:
-    """A vector that the caller of the program chooses, marked as such."""
-    owner = vector.owner
-    if isinstance(owner, Block) and isinstance(owner.parent_op, func.Func):
-        return builder.insert(autodiff.Direction([vector])).result
-    return vector
