@@ -16,6 +16,7 @@ from dmc.transforms.cse import Cse
 from dmc.transforms.dce import Dce
 from dmc.transforms.hoist import Hoist
 from dmc.transforms.inline import Inline
+from dmc.transforms.relax_guards import RelaxGuards
 from tests.transforms.programs import add_function, check, counts, program
 
 F64, I64 = DType.F64, DType.I64
@@ -40,6 +41,20 @@ def test_folds_reach_a_fixed_point() -> None:
 
     module = check(program([S], code), Canonicalize())
     assert counts(module) == {"func.return": 1}
+
+
+@pytest.mark.parametrize("passes", [Canonicalize, RelaxGuards])
+def test_a_constant_of_any_size_is_looked_at_once(passes: type[Pass]) -> None:
+    """Guards ask whether a constant has zeros or infinities: 2^40 of them are one number."""
+    wide = tensor_type(F64, 1 << 20, 1 << 20)
+
+    def code(b: Builder, args: list[Value]) -> list[Value]:
+        scale = arith.constant(b, 0.5, wide)
+        return [arith.product(b, scale, args[0], True, False)]
+
+    module = program([wide], code)
+    passes().run(module)
+    assert counts(module)["arith.multiply"] == 1
 
 
 def test_known_branches_and_counts() -> None:

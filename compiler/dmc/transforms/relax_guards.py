@@ -9,12 +9,11 @@ import numpy as np
 
 from dmc.autodiff.activity import is_differentiable
 from dmc.dialects import arith, autodiff, func, linalg, tensor
-from dmc.dialects.elementwise import constant_array
+from dmc.dialects.elementwise import elements_of
 from dmc.dialects.flow import reach
 from dmc.ir import Module, Operation, Value, shape_of
 from dmc.ir.passes import Pass
 from dmc.ir.rewriter import replace_op
-from dmc.ir.types import Array
 from dmc.transforms.guards import Guarded, guard
 
 
@@ -76,8 +75,8 @@ class Zeros:
     def _makes_zeros(self, op: Operation) -> bool:
         match op:
             case arith.Constant():
-                array = constant_array(op.result)
-                return array is not None and not bool(np.all(_distinct(array)))
+                array = elements_of(op.result)
+                return array is not None and not bool(np.all(array))
             case arith.Add() | arith.Subtract():
                 # Where one side is not zero the sum is not.
                 return op.lhs in self._found and op.rhs in self._found
@@ -95,8 +94,3 @@ class Zeros:
             case _:
                 floats = [v for v in op.operands if is_differentiable(v)]
                 return any(value in self._found for value in floats)
-
-
-def _distinct(array: Array) -> Array:
-    """An array without the axes along which one element is repeated, however often."""
-    return array[tuple(slice(None if stride else 1) for stride in array.strides)]

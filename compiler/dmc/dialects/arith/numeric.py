@@ -20,7 +20,7 @@ from dmc.dialects.elementwise import (
     X,
     Y,
     call,
-    constant_array,
+    elements_of,
     splat_of,
 )
 from dmc.dialects.elementwise import (
@@ -189,13 +189,13 @@ def _unguarded(builder: Builder, op: Product) -> Sequence[Value] | None:
 
 
 def _may_be_zero(value: Value) -> bool:
-    array = constant_array(value)
+    array = elements_of(value)
     return array is None or bool(np.any(array == 0))
 
 
 def _may_be_infinite(value: Value) -> bool:
     """Whether `value` may hold an infinity or NaN."""
-    array = constant_array(value)
+    array = elements_of(value)
     return array is None or not bool(np.all(np.isfinite(array)))
 
 
