@@ -11,7 +11,7 @@ from examples.images import digits
 from examples.pictures import picture, sheet
 
 PROGRAM = Path(__file__).parent / "lenet.dm"
-EPOCHS = 20
+EPOCHS = 30
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ def main(epochs: int = EPOCHS) -> Result:
             "program": str(PROGRAM),
             "epochs": epochs,
             "model": {"name": "LeNet", "sizes": {"V": 10}},
-            "data": {"batch_size": 64},
+            "data": {"batch_size": 32},
             "arguments": {"key": "key", "peak": 4e-3, "total": "steps"},
             "outputs": {"directory": folder, "plot": False, "report": False},
         }

@@ -1,8 +1,9 @@
 """Offsets in the arena for buffers that are live at different times.
 
-Best fit, the largest first: each buffer goes into the tightest gap between those already placed
-that are live together with it (as in Sekiyama et al., "Profile-guided memory optimization for
-deep neural networks", 2018).
+Best fit, the largest first and of equals the earliest: each buffer goes into the tightest gap
+between those already placed that are live together with it (as in Sekiyama et al., "Profile-guided
+memory optimization for deep neural networks", 2018). Where that takes more than what is live at one
+point, what is live there is placed first, and of equals what ends together lies together.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from dmc.transforms.memory.sharing import Buffer
 
 ALIGNMENT = 64
 
+Intervals = tuple[Interval, ...]
+
 
 @dataclass(frozen=True, slots=True)
 class Placed:
@@ -27,7 +30,7 @@ class Placed:
 
     buffer: Buffer
     offset: int
-    intervals: tuple[Interval, ...]
+    intervals: Intervals
 
     @property
     def end(self) -> int:
@@ -41,15 +44,43 @@ def aligned(size: int) -> int:
 
 def lay_out(buffers: Sequence[Buffer], live: Mapping[Value, Interval]) -> list[Placed]:
     """Non-overlapping offsets for buffers that are live together."""
-    placed: list[Placed] = []
+    spans = {b: merge(live[value] for value in b.members) for b in buffers}
+    by_size = sorted(buffers, key=lambda b: (-b.bytes, spans[b][0]))
+    placed = _in_order(by_size, spans)
+    point, least = _busiest(spans)
+    if peak(placed) > least:
+        together = {b for b in buffers if any(f <= point <= t for f, t in spans[b])}
+        by_end = sorted(buffers, key=lambda b: (-b.bytes, spans[b][-1][1]))
+        other = _in_order(sorted(by_end, key=lambda b: b not in together), spans)
+        placed = min(placed, other, key=peak)
+    return placed
+
+
+def _in_order(buffers: Sequence[Buffer], spans: Mapping[Buffer, Intervals]) -> list[Placed]:
+    """Each buffer in the tightest gap that those before it leave."""
     # Python's own integers where a program is too large for any machine, so that it can be said.
     fits = sum(aligned(buffer.bytes) for buffer in buffers) < 1 << 63
     taken = _Taken(np.dtype(np.int64 if fits else object))
-    for buffer in sorted(buffers, key=lambda b: -b.bytes):
-        intervals = merge(live[value] for value in buffer.members)
-        offset = taken.place(aligned(buffer.bytes), intervals)
-        placed.append(Placed(buffer, offset, intervals))
-    return placed
+    return [
+        Placed(buffer, taken.place(aligned(buffer.bytes), spans[buffer]), spans[buffer])
+        for buffer in buffers
+    ]
+
+
+def _busiest(spans: Mapping[Buffer, Intervals]) -> tuple[int, int]:
+    """The first point at which the most bytes are live, and these."""
+    changes = sorted(
+        change
+        for buffer, intervals in spans.items()
+        for first, last in intervals
+        for change in ((first, aligned(buffer.bytes)), (last + 1, -aligned(buffer.bytes)))
+    )
+    busiest, most, now = 0, 0, 0
+    for point, change in changes:  # what ends at a point comes before what begins there
+        now += change
+        if now > most:
+            busiest, most = point, now
+    return busiest, most
 
 
 class _Taken:
@@ -91,7 +122,7 @@ class _Taken:
         return int(before[fits[np.argmin(gaps[fits])]] if fits.size else highest[-1])
 
 
-def merge(intervals: Iterable[Interval]) -> tuple[Interval, ...]:
+def merge(intervals: Iterable[Interval]) -> Intervals:
     """The same points as disjoint intervals in order."""
     merged: list[Interval] = []
     for first, last in sorted(intervals):
