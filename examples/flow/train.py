@@ -32,7 +32,7 @@ def main(path: Path | None = None) -> tuple[float, float, float]:
             "steps": 400,
             "model": {"name": "Flow", "sizes": {"L": 4, "H": 32}},
             "data": {"batch_size": 256},
-            "arguments": {"rate": 5e-3},
+            "arguments": {"rate": 3e-3},
             "outputs": {"directory": folder, "plot": False, "report": False},
         }
         trainer = dmc.Trainer(recipe, data={"x": train}, test={"x": new})

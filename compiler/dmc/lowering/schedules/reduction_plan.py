@@ -27,7 +27,7 @@ from dmc.lowering.schedules.plan import (
 ACCUMULATORS = 4
 """Independent chains that hide the latency of an addition."""
 
-MOST_TERMS = 32
+MOST_TERMS = 16
 """An accumulator takes in so many terms; then it is a term of another."""
 
 TOGETHER = 512
