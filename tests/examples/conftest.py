@@ -13,7 +13,7 @@ from dmc.transforms.memory.report import MemoryPlan, report
 
 
 @pytest.fixture(autouse=True)
-def plans(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[list[MemoryPlan]]:
+def plans(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     """The plans of an example, each held to a tenth more than what is live at once."""
     made: list[MemoryPlan] = []
     plan = plan_memory.plan
@@ -24,6 +24,6 @@ def plans(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[list[Memo
 
     monkeypatch.setattr(plan_memory, "plan", planned)
     monkeypatch.setenv("DMC_CACHE_DIR", str(tmp_path / "cache"))  # what is cached is not planned
-    yield made
+    yield
     for each in made:
         assert each.arena_bytes <= 1.1 * each.least_bytes

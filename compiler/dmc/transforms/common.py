@@ -60,6 +60,16 @@ def is_loop(op: Operation) -> bool:
     return isinstance(op, ControlFlow) and op.is_loop
 
 
+def is_inside(value: Value, op: Operation) -> bool:
+    """Whether `value` is defined in a region of `op`, at any depth."""
+    block = value.parent_block
+    while block is not None and block.parent_op is not None:
+        if block.parent_op is op:
+            return True
+        block = block.parent_op.parent
+    return False
+
+
 def blocks(root: Operation) -> Iterator[Block]:
     """Every block inside `root`, outer before inner."""
     for op in root.walk():

@@ -272,7 +272,8 @@ def split_reduced(op: kernel.Generic, dimension: int, sizes: Sequence[int]) -> k
     """`op` with several dimensions of `sizes`, row-major, in place of one that is reduced."""
     space = (*op.space[:dimension], *sizes, *op.space[dimension + 1 :])
     rank, more = len(space), len(sizes) - 1
-    by = renaming([d + more * (d > dimension) for d in range(len(op.space))], rank)
+    moved = [d + more * (d > dimension) for d in range(len(op.space))]
+    by = renaming(moved, rank)
     by[dimension] = AffineExpr.number(rank, 0)
     for i, size in enumerate(sizes):
         by[dimension] = by[dimension].scaled(size) + AffineExpr.dim(rank, dimension + i)
@@ -284,9 +285,8 @@ def split_reduced(op: kernel.Generic, dimension: int, sizes: Sequence[int]) -> k
     reduced = [epilogue.add_leading(value) for value in yielded]
     extra = epilogue.read_all(op.epilogue_inputs, maps[count:inputs])
     epilogue.finish(epilogue.take(op.epilogue, [*reduced, *extra], by))
-    parts = {d: range(d, d + 1) for d in range(dimension)}
-    parts[dimension] = range(dimension, dimension + more + 1)
-    parts |= {d: range(d + more, d + more + 1) for d in range(dimension + 1, len(op.space))}
+    parts = [[d] for d in moved]
+    parts[dimension] = [dimension + i for i in range(len(sizes))]
     builder = Builder.ahead_of(op)
     builder.location = op.location.by("fuse")
     new = assemble(

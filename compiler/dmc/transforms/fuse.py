@@ -300,11 +300,11 @@ class _Fusion:
         Only where the order in which elements are combined shows in no result.
         """
         view = op.operands[index].defining_op
-        exact = all(
-            name in ("max", "min") or not dtype_of(value.type).is_float
-            for name, value in zip(op.combiner_names, op.body.terminator.operands, strict=False)
-        )
-        if not isinstance(view, kernel.View) or not exact or self.facts[op].is_product:
+        if not isinstance(view, kernel.View) or not op.reduction or op.stored:
+            return None
+        types = [dtype_of(value.type) for value in op.reduced]
+        exact = all(map(kernel.combines_exactly, op.combiner_names, types))
+        if not exact or self.facts[op].is_product:
             return None
         made = view.source.defining_op
         if not isinstance(made, kernel.Generic) or not self.facts[made].is_movement:

@@ -81,22 +81,17 @@ def _wish(user: Operation, index: int) -> _Wish | None:
 
 def _batch_first(op: kernel.Generic, map_: AffineMap) -> _Wish | None:
     """The axes that number matrices before the others; None where there is but one."""
-    product = _as_product(op)
+    product = op.matrix_product()
     along = [_dimension(expr) for expr in map_.results]
     first = [along.index(d) for d in product.batch if d in along] if product else []
     rest = [axis for axis in range(len(along)) if axis not in first]
     return _Wish((*first, *rest), len(first)) if first else None
 
 
-def _as_product(op: kernel.Generic) -> kernel.Contraction | None:
-    """The roles of the dimensions of what is summed as a product of matrices is."""
-    return None if op.order else op.contraction()
-
-
 def _stores_in(op: kernel.Generic, result: Value, order: Order) -> bool:
     """Whether a kernel stores in another order at the same cost."""
     if op.reduction:
-        return _as_product(op) is not None
+        return op.matrix_product() is not None
     picked = op.result_maps[result.index].picked()
     assert picked is not None
     last = picked[-1]

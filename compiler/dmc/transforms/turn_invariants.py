@@ -8,7 +8,7 @@ from math import prod
 from dmc.dialects import control, func, kernel
 from dmc.ir import AffineMap, ArrayAttr, Builder, Module, Operation, Value, shape_of
 from dmc.ir.passes import Pass
-from dmc.transforms.common import code, is_loop
+from dmc.transforms.common import code, is_inside, is_loop
 from dmc.transforms.streams.rows import transposed
 
 LEAST = 16
@@ -38,8 +38,8 @@ class TurnInvariants(Pass):
 
 
 def _turn(op: kernel.Generic) -> None:
-    product = op.contraction()
-    if product is None or op.order or op.stored or len(op.reduction) != 1:
+    product = op.matrix_product()
+    if product is None or op.stored or len(op.reduction) != 1:
         return
     (summed,), column = op.reduction, op.result_maps[0].results[-1:]
     along = column[0].single_dimension() if column else None
@@ -72,17 +72,8 @@ def _loop_around(op: Operation, value: Value) -> Operation | None:
     """The outermost loop around `op`, with nothing but loops between, that takes `value` as is."""
     found: Operation | None = None
     at = op.parent_op
-    while at is not None and is_loop(at) and not _is_inside(value, at):
+    while at is not None and is_loop(at) and not is_inside(value, at):
         if not (isinstance(at, control.For) and at.extent == 1):
             found = at
         at = at.parent_op
     return found
-
-
-def _is_inside(value: Value, loop: Operation) -> bool:
-    block = value.parent_block
-    while block is not None and block.parent_op is not None:
-        if block.parent_op is loop:
-            return True
-        block = block.parent_op.parent
-    return False

@@ -32,6 +32,7 @@ from dmc.dialects.kernel.scalar import (
     Load,
     Structured,
     Yield,
+    combines_exactly,
     element_type,
     identity_of,
     is_scalar_integer,
@@ -59,6 +60,7 @@ __all__ = [
     "View",
     "Yield",
     "element_type",
+    "combines_exactly",
     "identity_of",
     "is_scalar_integer",
 ]

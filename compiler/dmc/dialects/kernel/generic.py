@@ -315,6 +315,10 @@ class Generic(Structured):
         batch, m, n, inner = (tuple(sorted(group)) for group in groups)
         return Contraction(lhs, rhs, batch, m, n, inner, gate)
 
+    def matrix_product(self) -> Contraction | None:
+        """`contraction`, if it is summed as a product of matrices: in an order of its own."""
+        return None if self.order else self.contraction()
+
 
 def _reduce(value: Array, combiner: str, axes: tuple[int, ...]) -> Array:
     initial = np.asarray(identity_of(combiner, DType.of(value.dtype)), value.dtype)

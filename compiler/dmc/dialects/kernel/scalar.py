@@ -40,6 +40,11 @@ OVERWRITE = "set"
 """The combiner of a scatter that keeps the last update."""
 
 
+def combines_exactly(combiner: str, dtype: DType) -> bool:
+    """Whether the order in which values are combined shows in no result."""
+    return combiner in ("max", "min") or not dtype.is_float
+
+
 def identity_of(combiner: str, dtype: DType) -> float | int | bool:
     """The value that changes nothing when combined: the result of an empty reduction."""
     if combiner in ("add", "mul"):

@@ -128,7 +128,7 @@ def _is_free(nest: Nest) -> bool:
         return True
     types = [dtype_of(value.type) for value in nest.body.terminator.operands]
     pairs = zip(nest.combiners, types, strict=False)
-    return all(name in ("max", "min") or not dtype.is_float for name, dtype in pairs)
+    return all(kernel.combines_exactly(name, dtype) for name, dtype in pairs)
 
 
 def _plain(nest: Nest) -> Nest:

@@ -113,20 +113,15 @@ class Lanes:
 
     def intrinsic(self, name: str, *operands: Real) -> Real:
         """Call `llvm.<name>` on values of this shape."""
-        return self._call(f"llvm.{name}.{self._shape(self.format.suffix)}", *operands)
-
-    def _shape(self, element: str) -> str:
-        """As the names of intrinsics spell it."""
-        return element if self.count == 1 else f"v{self.count}{element}"
-
-    def _call(self, name: str, *operands: Real | Integer) -> Real:
-        values = [operand.value for operand in operands]
+        suffix = self.format.suffix
+        shape = suffix if self.count == 1 else f"v{self.count}{suffix}"
+        name = f"llvm.{name}.{shape}"
         function = self.builder.module.globals.get(name)
         if function is None:
-            signature = ir.FunctionType(self.real_type, [v.type for v in values])
+            signature = ir.FunctionType(self.real_type, [self.real_type] * len(operands))
             function = ir.Function(self.builder.module, signature, name)
         assert isinstance(function, ir.Function)
-        return Real(self, self.builder.call(function, values))
+        return Real(self, self.builder.call(function, [operand.value for operand in operands]))
 
     def fma(self, a: Real | float, b: Real | float, c: Real | float) -> Real:
         """a·b + c, rounded once where the target can."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from dmc.dialects import arith, control, func, kernel
 from dmc.dialects.flow import ControlFlow, Flow, flow_of
 from dmc.ir import AffineExpr, AffineMap, Block, Operation, Trait, Value, bytes_of, shape_of
-from dmc.transforms.common import code
+from dmc.transforms.common import code, is_inside
 from dmc.transforms.generics import is_tensor
 from dmc.transforms.memory.copies import viewed
 from dmc.transforms.memory.liveness import Interval, Liveness
@@ -223,7 +223,7 @@ class Sharing:
         if Kind.STACK in kinds:
             bound = a if a.kind is Kind.STACK else b
             assert bound.loop is not None
-            return all(_is_inside(value, bound.loop) for value in members)
+            return all(_is_made_in(value, bound.loop) for value in members)
         scopes = {tasks_around(value) for value in members}
         return len(scopes) == 1 and (not kinds or scopes == {None})
 
@@ -294,16 +294,10 @@ def viewed_origin(value: Value) -> Value:
     return value
 
 
-def _is_inside(value: Value, loop: Operation) -> bool:
+def _is_made_in(value: Value, loop: Operation) -> bool:
     """Whether `value` is made anew in each iteration of `loop`."""
-    block = value.parent_block
-    if isinstance(value.owner, Block) and block is not None and block.parent_op is loop:
-        return False
-    while block is not None and block.parent_op is not None:
-        if block.parent_op is loop:
-            return True
-        block = block.parent_op.parent
-    return False
+    is_carried = isinstance(value.owner, Block) and value.owner.parent_op is loop
+    return not is_carried and is_inside(value, loop)
 
 
 def _tensors(function: func.Func) -> Iterator[Value]:

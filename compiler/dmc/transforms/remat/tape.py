@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from dmc.autodiff.plan import executions
 from dmc.dialects import control, func
 from dmc.ir import Block, Builder, Operation, Trait, Value, bytes_of, shape_of
+from dmc.transforms.common import is_inside
 from dmc.transforms.memory.copies import viewed
 from dmc.transforms.remat.again import RECOMPUTE
 from dmc.transforms.remat.measure import Measure
@@ -137,7 +138,7 @@ class _Need:
         else:
             self.cost += self.measure.time_of(value.defining_op)
             for read in self.measure.reads(value.defining_op):
-                if not _is_inside(read, value.defining_op):
+                if not is_inside(read, value.defining_op):
                     self.add(read)
 
     def _stays(self, value: Value) -> None:
@@ -176,15 +177,6 @@ def stack_of(forward: control.For, value: Value, without: Value | None = None) -
         if yielded is value and stack is not without:
             return stack
     return None
-
-
-def _is_inside(value: Value, op: Operation) -> bool:
-    block = value.parent_block
-    while block is not None and block.parent_op is not None:
-        if block.parent_op is op:
-            return True
-        block = block.parent_op.parent
-    return False
 
 
 @dataclass
