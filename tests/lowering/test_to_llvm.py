@@ -217,6 +217,23 @@ fn one(x: f64) -> (f64, f64) = (cos(x), sin(x))
     assert code.count("call {double, double}") == 1
 
 
+def test_an_exponential_and_a_sigmoid_of_one_value_share_it() -> None:
+    text = """
+fn both[N](x: f64[N]) -> (f64[N], f64[N]) = (exp(x), sigmoid(x))
+fn exponential[N](x: f64[N]) -> f64[N] = exp(x)
+fn sigmoids[N](x: f64[N]) -> f64[N] = sigmoid(x)
+fn one(x: f64) -> (f64, f64) = (sigmoid(x), exp(x))
+"""
+    m = dmc.loads(text)
+    x = np.array([0.0, -0.0, 0.5, -2.0, 709.0, 800.0, -740.0, np.inf, -np.inf, np.nan, 1e-320])
+    alone = m.exponential(x), m.sigmoids(x)
+    np.testing.assert_array_equal(np.array(m.both(x)).view("i8"), np.array(alone).view("i8"))
+    for at, exponential, sigmoid in zip(x, *alone, strict=True):
+        np.testing.assert_array_equal(m.one(at), (sigmoid, exponential))
+    code = m.one.specialize(1.0).ir("llvm")
+    assert re.findall(r'call double @"dmc\.(\w+)', code) == ["exp"]
+
+
 def test_tensor_operations_that_no_pass_lowered_are_a_bug() -> None:
     module = program([tensor(F32, 3)], lambda b, args: [arith.negate(b, args[0])])
     with pytest.raises(CompilerBug, match=r"arith\.negate has no form at loop level"):

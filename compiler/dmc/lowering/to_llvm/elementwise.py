@@ -390,7 +390,7 @@ def _sine_or_cosine(f: FunctionLowering, op: Operation) -> None:
         return
     (x,) = op.operands
     other = math.Cos if isinstance(op, math.Sin) else math.Sin
-    partner = next((u for u in x.users if type(u) is other and u.parent is op.parent), None)
+    partner = _partner(op, other)
     if partner is None:
         f.set(op, _elementary(f, op.name.partition(".")[2], op, [f.value(x)]))
         return
@@ -404,6 +404,27 @@ def _sine_or_cosine(f: FunctionLowering, op: Operation) -> None:
     sine, cosine = (op, partner) if other is math.Cos else (partner, op)
     f.set(sine, pair[0])
     f.set(cosine, pair[1])
+
+
+def _exponential(f: FunctionLowering, op: Operation) -> None:
+    """The first of an exponential and a sigmoid of one value computes what they share."""
+    if op.results[0] in f.values:
+        return
+    x = [f.value(op.operands[0])]
+    partner = _partner(op, math.Logistic if isinstance(op, math.Exp) else math.Exp)
+    if partner is None:
+        f.set(op, _elementary(f, op.name.partition(".")[2], op, x))
+        return
+    exponential, sigmoid = (op, partner) if isinstance(op, math.Exp) else (partner, op)
+    e = _elementary(f, "exp", exponential, x)
+    f.set(exponential, e)
+    f.set(sigmoid, _written(f, vector_math.logistic_by_exp, sigmoid, [e]))
+
+
+def _partner(op: Operation, kind: type[Operation]) -> Operation | None:
+    """Another function of the operand of `op`, beside it."""
+    users = op.operands[0].users
+    return next((u for u in users if type(u) is kind and u.parent is op.parent), None)
 
 
 def _written(
@@ -475,5 +496,7 @@ ELEMENTWISE: Table = {
         if (cls := Operation.registry.get(f"math.{name}")) is not None and cls not in _EMIT
     },
     math.Cos: _sine_or_cosine,
+    math.Exp: _exponential,
+    math.Logistic: _exponential,
     math.Sin: _sine_or_cosine,
 }

@@ -17,7 +17,15 @@ from dmc.ir.types import DType
 from dmc.lowering import llvm_ir as ir
 from dmc.lowering.vector_math.division import floor_divide, remainder
 from dmc.lowering.vector_math.error_function import erf, erfc, erfinv
-from dmc.lowering.vector_math.exponential import cosh, exp, expm1, logistic, sinh, tanh
+from dmc.lowering.vector_math.exponential import (
+    cosh,
+    exp,
+    expm1,
+    logistic,
+    logistic_by_exp,
+    sinh,
+    tanh,
+)
 from dmc.lowering.vector_math.gamma import digamma, lgamma, polygamma, trigamma
 from dmc.lowering.vector_math.hypotenuse import hypot
 from dmc.lowering.vector_math.inverse_trigonometric import acos, asin, atan, atan2
@@ -37,6 +45,7 @@ __all__ = [
     "emit_sin_cos",
     "exact_product",
     "floor_divide",
+    "logistic_by_exp",
     "polygamma",
     "power_partial",
     "remainder",

@@ -92,8 +92,13 @@ def expm1(lanes: Lanes, x: Real) -> Real:
 
 
 def logistic(lanes: Lanes, x: Real) -> Real:
-    """eˣ/(1 + eˣ): by the exponential that the same argument has in logarithms of 1 + eˣ."""
-    e = exp_scaled(lanes, x).at_most(_LOGISTIC_ONE[lanes.format])
+    """eˣ/(1 + eˣ)."""
+    return logistic_by_exp(lanes, exp(lanes, x))
+
+
+def logistic_by_exp(lanes: Lanes, e: Real) -> Real:
+    """e/(1 + e), of an exponential."""
+    e = e.at_most(_LOGISTIC_ONE[lanes.format])
     return e / (1.0 + e)
 
 
